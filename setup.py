@@ -1,0 +1,69 @@
+"""Installs tf_cosearch; each dependency says what it is for."""
+
+import pathlib
+import re
+
+import setuptools
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.+)"$',
+    (ROOT / "tf_cosearch" / "__init__.py").read_text(),
+    re.MULTILINE,
+).group(1)
+
+setuptools.setup(
+    name="tf_cosearch",
+    version=VERSION,
+    description=(
+        "Searches a neural network and its edge accelerator together, "
+        "with KerasTuner and TensorFlow"
+    ),
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=[
+        *setuptools.find_packages(include=["tf_cosearch", "tf_cosearch.*"]),
+        "tf_cosearch.configs",
+    ],
+    package_dir={"tf_cosearch.configs": "configs"},
+    package_data={
+        "tf_cosearch": ["py.typed"],
+        "tf_cosearch.configs": ["*/*.yaml", "*/*.flags"],
+    },
+    install_requires=[
+        # tf_keras and TFMOT each pull in a TensorFlow of their own choice;
+        # these ranges leave exactly one.
+        "tensorflow>=2.21,<2.22",  # cost model, training, conversion
+        "tf_keras>=2.21,<2.22",  # the Keras that TFMOT can quantize
+        "keras>=3.12,<4",  # the Keras that users and KerasTuner speak
+        "keras-tuner==1.4.8",  # the search loop and its oracles
+        "tensorflow-model-optimization>=0.8.1,<0.9",  # quantization-aware fit
+        "ai-edge-litert>=2.0,<3",  # runs the int8 .tflite for its accuracy
+        "absl-py>=1.2,<2",  # flags and logging of the tools
+        "numpy>=1.26",  # genomes, Pareto fronts
+        "pyyaml>=6.0",  # presets and search spaces
+        "rich>=13",  # progress lines and tables
+        "matplotlib>=3.8",  # pareto.png
+        "scikit-learn>=1.4",  # the built-in digits images
+    ],
+    extras_require={
+        "tfds": ["tensorflow-datasets>=4.9"],  # --data=tfds:NAME
+        "test": [
+            "pytest>=8",
+            "pytest-cov>=5",
+            "hypothesis>=6",
+            "import-linter>=2",
+            "mypy>=1.10",
+            "ruff>=0.6",
+            "types-PyYAML",
+        ],
+        "dev": ["pyinstrument>=4"],  # profiles of a search
+    },
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

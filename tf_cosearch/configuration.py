@@ -1,0 +1,157 @@
+"""Finds and reads YAML configurations and says clearly what is wrong in one."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+
+_PACKAGE = pathlib.Path(__file__).parent
+_SHIPPED = next(
+    (
+        folder
+        for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs")
+        if folder.is_dir()
+    ),
+    _PACKAGE / "configs",
+)
+
+
+def names(kind: str) -> list[str]:
+    """Names of the shipped configurations of a kind.
+
+    Args:
+        kind: A folder of `configs/`, for example `accelerators`.
+
+    Returns:
+        Sorted names, without folder and ending.
+
+    Example:
+
+    >>> names("accelerators")
+    ['edge_tpu', 'edge_tpu_v1', 'edge_tpu_v2', 'edge_tpu_v3']
+    """
+    return sorted(path.stem for path in (_SHIPPED / kind).glob("*.yaml"))
+
+
+def load(kind: str, name_or_path: str | pathlib.Path) -> dict[str, Any]:
+    """Reads a configuration by its name or path.
+
+    Args:
+        kind: A folder of `configs/`, for example `accelerators`.
+        name_or_path: A shipped name, or a path that ends in `.yaml` or
+            `.yml`.
+
+    Returns:
+        The mapping that the file holds.
+
+    Raises:
+        ValueError: If the name is not known, or the file holds no mapping.
+        FileNotFoundError: If the path does not exist.
+    """
+    text = str(name_or_path)
+    if text.endswith((".yaml", ".yml")):
+        path = pathlib.Path(text)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"The {kind} file must exist. Received: {text}. "
+                f"Shipped names: {', '.join(names(kind))}."
+            )
+    elif text in names(kind):
+        path = _SHIPPED / kind / f"{text}.yaml"
+    else:
+        raise unknown(f"name in configs/{kind}", text, names(kind))
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} must be YAML. Received: {reason}") from None
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{path} must hold a mapping of keys to values. Received: "
+            f"{type(content).__name__}."
+        )
+    return content
+
+
+def unknown(what: str, received: object, known: Iterable[str]) -> ValueError:
+    """An error for a name nobody knows, with the closest known one.
+
+    Args:
+        what: What kind of name it is.
+        received: The name that was given.
+        known: The names there are.
+
+    Returns:
+        A `ValueError` to raise.
+
+    Example:
+
+    >>> print(unknown("block", "conv_bm", ["conv_bn", "skip"]))
+    Unknown block: 'conv_bm'. Did you mean 'conv_bn'? Known: conv_bn, skip.
+    """
+    known = sorted(known)
+    closest = difflib.get_close_matches(str(received), known, n=1, cutoff=0.5)
+    hint = f" Did you mean {closest[0]!r}?" if closest else ""
+    return ValueError(
+        f"Unknown {what}: {received!r}.{hint} Known: {', '.join(known)}."
+    )
+
+
+def check_keys(
+    mapping: Mapping[str, Any],
+    where: str,
+    known: Iterable[str],
+    required: Iterable[str] = (),
+) -> None:
+    """Refuses keys nobody reads, and missing ones.
+
+    Args:
+        mapping: What the file says.
+        where: Which part of which file that is, for the message.
+        known: Keys that may be there.
+        required: Keys that must be there.
+
+    Raises:
+        ValueError: If a key is unknown or missing, or `mapping` is none.
+    """
+    if not isinstance(mapping, Mapping):
+        raise ValueError(
+            f"{where} must be a mapping of keys to values. Received: "
+            f"{mapping!r}."
+        )
+    known = list(known)
+    for key in mapping:
+        if key not in known:
+            raise unknown(f"key in {where}", key, known)
+    for key in required:
+        if key not in mapping:
+            raise ValueError(
+                f"Missing key in {where}: {key!r}. Received: "
+                f"{', '.join(map(str, mapping)) or 'nothing'}."
+            )
+
+
+def number(value: object, where: str) -> float:
+    """Reads a finite number; YAML takes `1e-3` for text, which is meant too.
+
+    Args:
+        value: What the file says.
+        where: Which part of which file that is, for the message.
+
+    Returns:
+        The number.
+
+    Raises:
+        ValueError: If it is not a finite number.
+    """
+    if not isinstance(value, bool):
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            converted = float(value)  # type: ignore[arg-type]
+            if abs(converted) < float("inf"):
+                return converted
+    raise ValueError(f"{where} must be a number. Received: {value!r}.")

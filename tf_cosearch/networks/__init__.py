@@ -1,0 +1,1 @@
+"""The software side of the search: blocks, networks, their layer tables."""

@@ -1,0 +1,380 @@
+"""The workload: what a network asks of an accelerator, one row a layer.
+
+| here            | Timeloop | ZigZag | meaning                              |
+|-----------------|----------|--------|--------------------------------------|
+| `out_h`         | P        | OY     | rows of the output                   |
+| `out_w`         | Q        | OX     | columns of the output                |
+| `out_c`/groups  | M        | K      | output channels of a group           |
+| `in_c`/groups   | C        | C      | input channels of a group            |
+| `k_h`           | R        | FY     | rows of the kernel                   |
+| `k_w`           | S        | FX     | columns of the kernel                |
+| `groups`        | G        | G      | groups (`in_c` of them is depthwise) |
+| `in_h`, `in_w`  | H, W     | IY, IX | rows and columns of the input        |
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+
+class OpKind(NamedTuple):
+    """How an operation uses the machine.
+
+    Attributes:
+        is_mac: Multiply-accumulates that a reduction tree can add up.
+        is_vector: One operation an output element and kernel tap, no
+            reduction across channels (pooling, additions, activations).
+        has_weights: The second operand is stored with the model; without it
+            (`matmul`) it is an activation.
+    """
+
+    is_mac: bool
+    is_vector: bool
+    has_weights: bool
+
+
+OPS = {
+    "conv2d": OpKind(True, False, True),
+    "depthwise_conv2d": OpKind(True, False, True),
+    "conv2d_transpose": OpKind(True, False, True),
+    "dense": OpKind(True, False, True),
+    "matmul": OpKind(True, False, False),
+    "pool": OpKind(False, True, False),
+    "elementwise": OpKind(False, True, False),
+    "data_movement": OpKind(False, False, False),
+}
+"""Every operation that a layer table knows."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Layer:
+    """One row of a layer table: the loop bounds of one operation.
+
+    Attributes:
+        name: Where the row comes from, for example `stage2/block1/expand`.
+        op: One of `OPS`.
+        out_h: Rows of the output.
+        out_w: Columns of the output.
+        out_c: Channels of the output.
+        in_h: Rows of the input.
+        in_w: Columns of the input.
+        in_c: Channels of the input.
+        k_h: Rows of the kernel or pooling window.
+        k_w: Columns of the kernel or pooling window.
+        stride_h: Vertical step of the kernel.
+        stride_w: Horizontal step of the kernel.
+        groups: Groups the channels fall into; `in_c` for depthwise.
+        use_bias: Whether a bias is stored for every output channel. Batch
+            normalisation counts as one: it is folded into the convolution.
+        weight_bits: Bits of a weight.
+        activation_bits: Bits of an activation.
+        side_elements: Elements of further inputs, for example of the second
+            addend of an addition. The right operand of a `matmul` is not
+            among them: it follows from the loop bounds.
+        held_elements: Elements of other tensors that must be kept while this
+            layer runs, for example the input of a residual block.
+    """
+
+    name: str
+    op: str
+    out_h: int
+    out_w: int
+    out_c: int
+    in_h: int
+    in_w: int
+    in_c: int
+    k_h: int = 1
+    k_w: int = 1
+    stride_h: int = 1
+    stride_w: int = 1
+    groups: int = 1
+    use_bias: bool = True
+    weight_bits: int = 8
+    activation_bits: int = 8
+    side_elements: int = 0
+    held_elements: int = 0
+
+    @property
+    def kind(self) -> OpKind:
+        """How the operation uses the machine."""
+        return OPS[self.op]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return int(self.kind.is_mac) * self.pixels * self.operand_elements
+
+    @property
+    def pixels(self) -> int:
+        """Positions of the output."""
+        return self.out_h * self.out_w
+
+    @property
+    def operand_elements(self) -> int:
+        """Elements of the second operand: the weights, or a matmul's right."""
+        taps = self.k_h * self.k_w
+        return int(self.kind.is_mac) * (
+            self.out_c * self.in_c // self.groups * taps
+        )
+
+    @property
+    def params(self) -> int:
+        """Parameters stored with the model: weights and biases."""
+        stored = self.operand_elements + self.use_bias * self.out_c
+        return int(self.kind.has_weights) * stored
+
+
+class LayerTable(NamedTuple):
+    """The layers of `B` networks, padded to `L` rows each.
+
+    Every field is a `[B, L]` float32 tensor. Rows stand in execution order,
+    padding comes last and is marked by `is_layer` 0. The fields are those of
+    `Layer`, with `op` spelled out as the three flags of `OpKind`.
+    """
+
+    out_h: Any
+    out_w: Any
+    out_c: Any
+    in_h: Any
+    in_w: Any
+    in_c: Any
+    k_h: Any
+    k_w: Any
+    stride_h: Any
+    stride_w: Any
+    groups: Any
+    use_bias: Any
+    weight_bits: Any
+    activation_bits: Any
+    side_elements: Any
+    held_elements: Any
+    is_mac: Any
+    is_vector: Any
+    has_weights: Any
+    is_layer: Any
+
+    def pixels(self) -> Any:
+        """Positions of the output, `[B, L]`."""
+        return self.out_h * self.out_w
+
+    def taps(self) -> Any:
+        """Positions of the kernel, `[B, L]`."""
+        return self.k_h * self.k_w
+
+    def operand_elements(self) -> Any:
+        """Elements of the second operand (weights or a matmul's right)."""
+        dot_length = self.in_c / self.groups * self.taps()
+        return self.is_mac * self.out_c * dot_length
+
+    def macs(self) -> Any:
+        """Multiply-accumulates of one inference, `[B, L]`."""
+        return self.pixels() * self.operand_elements()
+
+    def params(self) -> Any:
+        """Parameters stored with the model, `[B, L]`."""
+        stored = self.operand_elements() + self.use_bias * self.out_c
+        return self.has_weights * stored
+
+    def in_elements(self) -> Any:
+        """Elements of all activation inputs but a matmul's right."""
+        return self.in_h * self.in_w * self.in_c + self.side_elements
+
+    def out_elements(self) -> Any:
+        """Elements of the output, `[B, L]`."""
+        return self.pixels() * self.out_c
+
+
+_PADDING = dict.fromkeys(LayerTable._fields, 1.0) | dict.fromkeys(
+    (
+        "use_bias",
+        "side_elements",
+        "held_elements",
+        "is_mac",
+        "is_vector",
+        "has_weights",
+        "is_layer",
+    ),
+    0.0,
+)
+
+
+def to_array(layers: Sequence[Layer]) -> np.ndarray:
+    """Turns layers into numbers.
+
+    Args:
+        layers: `L` layers.
+
+    Returns:
+        A `[L, F]` float32 array; column `f` is `LayerTable._fields[f]`.
+    """
+    rows = [
+        [
+            {**_fields(layer), **layer.kind._asdict(), "is_layer": 1}[field]
+            for field in LayerTable._fields
+        ]
+        for layer in layers
+    ]
+    return np.asarray(rows, np.float32).reshape(-1, len(LayerTable._fields))
+
+
+def _fields(layer: Layer) -> dict[str, Any]:
+    return {field: getattr(layer, field) for field in layer.__slots__}
+
+
+def pad(
+    networks: Sequence[Sequence[Layer] | np.ndarray],
+    max_layers: int | None = None,
+) -> LayerTable:
+    """Stacks networks of different depth into one table.
+
+    Args:
+        networks: `B` networks, each a sequence of `Layer` or the `[L, F]`
+            array that `to_array` makes of one.
+        max_layers: Rows to pad to. Defaults to the deepest network's.
+
+    Returns:
+        A `LayerTable` of `[B, max_layers]` float32 tensors.
+
+    Raises:
+        ValueError: If there is no network, or one does not fit.
+
+    Example:
+
+    >>> conv = Layer("conv", "conv2d", 8, 8, 16, 8, 8, 4, k_h=3, k_w=3)
+    >>> table = pad([[conv], [conv, conv]])
+    >>> table.macs().numpy()
+    array([[36864.,     0.],
+           [36864., 36864.]], dtype=float32)
+    """
+    arrays = [
+        rows if isinstance(rows, np.ndarray) else to_array(rows)
+        for rows in networks
+    ]
+    if not arrays:
+        raise ValueError("`networks` must hold at least one network.")
+    deepest = max(len(rows) for rows in arrays)
+    max_layers = deepest if max_layers is None else max_layers
+    if deepest > max_layers:
+        index = next(i for i, rows in enumerate(arrays) if len(rows) == deepest)
+        raise ValueError(
+            "Every network must fit in `max_layers` rows. Received: "
+            f"max_layers={max_layers}, but network {index} of the batch has "
+            f"{deepest} layers."
+        )
+    shape = (len(LayerTable._fields), len(arrays), max_layers)
+    table = np.empty(shape, np.float32)
+    table[:] = np.reshape([_PADDING[f] for f in LayerTable._fields], (-1, 1, 1))
+    for network, rows in enumerate(arrays):
+        table[:, network, : len(rows)] = rows.T
+    return LayerTable(*(tf.constant(column) for column in table))
+
+
+class TensorShape(NamedTuple):
+    """A tensor on a `Tape`: its number there and its shape."""
+
+    number: int
+    height: int
+    width: int
+    channels: int
+
+    @property
+    def elements(self) -> int:
+        """Elements of one example."""
+        return self.height * self.width * self.channels
+
+
+class Tape:
+    """Records operations in execution order, with what they read and write.
+
+    From who reads what until when follows which tensors have to be held while
+    a layer runs, so that nobody has to say it: `layers` fills in
+    `held_elements` and `side_elements`.
+
+    Example:
+
+    >>> tape = Tape()
+    >>> image = tape.input(8, 8, 4)
+    >>> y = tape.add("conv", "conv2d", [image], (8, 8, 4), k_h=3, k_w=3)
+    >>> y = tape.add("add", "elementwise", [y, image], (8, 8, 4))
+    >>> [(row.name, row.held_elements) for row in tape.layers()]
+    [('conv', 0), ('add', 0)]
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[Layer, tuple[int, ...], int]] = []
+        self._tensors: list[TensorShape] = []
+
+    def input(self, height: int, width: int, channels: int) -> TensorShape:
+        """Declares a tensor that no recorded operation makes."""
+        shape = TensorShape(len(self._tensors), height, width, channels)
+        self._tensors.append(shape)
+        return shape
+
+    def add(
+        self,
+        name: str,
+        op: str,
+        inputs: Sequence[TensorShape],
+        output: tuple[int, int, int],
+        **bounds: Any,
+    ) -> TensorShape:
+        """Records an operation.
+
+        Args:
+            name: Name of the row.
+            op: One of `OPS`.
+            inputs: What it reads; the first gives `in_h`, `in_w` and `in_c`.
+                For a `matmul` only the left operand goes here first; a right
+                operand that follows is held, but not counted twice.
+            output: Height, width and channels of what it writes.
+            **bounds: Further fields of `Layer`.
+
+        Returns:
+            The tensor written.
+        """
+        first, *others = inputs
+        sides = 0 if op == "matmul" else sum(t.elements for t in others)
+        layer = Layer(
+            name,
+            op,
+            *output,
+            first.height,
+            first.width,
+            first.channels,
+            **{"side_elements": sides, **bounds},
+        )
+        written = self.input(*output)
+        read = tuple(tensor.number for tensor in inputs)
+        self._rows.append((layer, read, written.number))
+        return written
+
+    def layers(self, outputs: Sequence[TensorShape] = ()) -> list[Layer]:
+        """The rows so far, with what each has to hold.
+
+        Args:
+            outputs: Tensors that are needed after the last row.
+
+        Returns:
+            The recorded `Layer`s.
+        """
+        last_use = {
+            number: index
+            for index, (_, read, _) in enumerate(self._rows)
+            for number in read
+        }
+        last_use |= {tensor.number: len(self._rows) for tensor in outputs}
+        made = {written: i for i, (_, _, written) in enumerate(self._rows)}
+        held = [0] * len(self._rows)
+        for number, last in last_use.items():
+            for index in range(made.get(number, -1) + 1, last):
+                if number not in self._rows[index][1]:
+                    held[index] += self._tensors[number].elements
+        return [
+            dataclasses.replace(layer, held_elements=elements)
+            for (layer, _, _), elements in zip(self._rows, held, strict=True)
+        ]
