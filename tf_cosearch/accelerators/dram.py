@@ -1,0 +1,31 @@
+"""The memory off the chip and the interface to it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NamedTuple
+
+from tf_cosearch.accelerators import technology
+from tf_cosearch.accelerators.parameter import Searched
+
+
+class Dram(NamedTuple):
+    """DRAM behind an interface of limited bandwidth.
+
+    Fields are numbers or `[B]` tensors.
+    """
+
+    bandwidth_gbs: Annotated[
+        Any, Searched((5, 10, 15, 20, 25), "GB/s", 0.01, 4096)
+    ] = 20
+
+    def cycles(self, traffic_bytes: Any, clock_ghz: Any) -> Any:
+        """Cycles the interface is busy."""
+        return traffic_bytes * clock_ghz / self.bandwidth_gbs
+
+    def access_pj(self) -> Any:
+        """Energy of moving one byte."""
+        return technology.DRAM_ACCESS.value
+
+    def area_mm2(self, node_nm: Any) -> Any:
+        """Area of the interface on the chip."""
+        return technology.dram_interface_area_mm2(self.bandwidth_gbs, node_nm)

@@ -1,0 +1,59 @@
+"""The PE array: a grid of PEs, each with lanes of SIMD units."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NamedTuple
+
+from tf_cosearch.accelerators import technology
+from tf_cosearch.accelerators.parameter import Fixed, Searched
+
+
+class PEArray(NamedTuple):
+    """Processing elements in a grid.
+
+    A PE holds several compute lanes that share its memory; a lane is a row of
+    SIMD units; a unit adds up a few int8 products a cycle that belong to one
+    output. Fields are numbers or `[B]` tensors.
+
+    Reference: NAHAS (arXiv 2102.08619) for the values of the search space.
+    """
+
+    columns: Annotated[Any, Searched((1, 2, 4, 6, 8), "PEs", 1, 1024, True)] = 4
+    rows: Annotated[Any, Searched((1, 2, 4, 6, 8), "PEs", 1, 1024, True)] = 4
+    lanes: Annotated[Any, Searched((1, 2, 4, 8), "lanes", 1, 1024, True)] = 4
+    simd_units: Annotated[
+        Any, Searched((16, 32, 64, 128), "SIMD units", 1, 4096, True)
+    ] = 64
+    dot_width: Annotated[Any, Fixed("products", 1, 64, True)] = 4
+
+    def pes(self) -> Any:
+        """Number of PEs."""
+        return self.columns * self.rows
+
+    def macs_per_cycle(self) -> Any:
+        """Multiply-accumulates a cycle when nothing stands idle."""
+        return self.pes() * self.lanes * self.simd_units * self.dot_width
+
+    def unrolling(self) -> tuple[Any, Any, Any, Any]:
+        """Sizes of the levels that a mapping can unroll a loop over."""
+        return self.columns, self.rows, self.lanes, self.simd_units
+
+    def dot_steps(self, length: Any) -> Any:
+        """Cycles a SIMD unit takes for a dot product over channels.
+
+        Args:
+            length: Input channels of a group, `[B, L]`. Depthwise has one,
+                which leaves the rest of the unit idle.
+
+        Returns:
+            Cycles, in the shape of the arguments.
+        """
+        return -(-length // self.dot_width)
+
+    def area_mm2(self, node_nm: Any) -> Any:
+        """Area of the multiply-accumulate units."""
+        return self.macs_per_cycle() * technology.mac_area_mm2(node_nm)
+
+    def leakage_mw(self, node_nm: Any) -> Any:
+        """Leakage of the multiply-accumulate units."""
+        return technology.logic_leakage_mw(self.area_mm2(node_nm), node_nm)

@@ -1,0 +1,112 @@
+"""Reads and writes accelerators as YAML: `configs/accelerators/*.yaml`."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from tf_cosearch import accelerators, configuration
+from tf_cosearch.accelerators import Accelerator
+
+
+def load_accelerator(name_or_path: str | pathlib.Path) -> Accelerator:
+    """Loads an accelerator by the name of a preset or from a YAML file.
+
+    Args:
+        name_or_path: For example `edge_tpu` or `my_chip.yaml`. Parameters
+            that the file leaves out are those of the baseline `edge_tpu`.
+
+    Returns:
+        An `Accelerator` of numbers.
+
+    Raises:
+        ValueError: If the name, a key or a value is not known or possible.
+        FileNotFoundError: If the path does not exist.
+
+    Example:
+
+    >>> load_accelerator("edge_tpu_v3").pe_array.lanes
+    8
+    """
+    content = configuration.load("accelerators", name_or_path)
+    return from_mapping(content, str(name_or_path))
+
+
+def from_mapping(content: Mapping[str, Any], where: str) -> Accelerator:
+    """Builds an accelerator from nested values, checking each.
+
+    Args:
+        content: Values by component and parameter, as in a preset.
+        where: What they come from, for messages.
+
+    Returns:
+        An `Accelerator` of numbers.
+
+    Raises:
+        ValueError: If a key is unknown or a value outside its range.
+    """
+    known = accelerators.parameters()
+    components = dict.fromkeys(path.split("/")[0] for path in known)
+    configuration.check_keys(content, where, [*components, "description"])
+    values = {}
+    for component, fields in content.items():
+        if component == "description":
+            continue
+        names = [p.split("/")[1] for p in known if p.startswith(component)]
+        configuration.check_keys(fields, f"{where}, {component}", names)
+        for name, value in fields.items():
+            path = f"{component}/{name}"
+            values[path] = check_value(path, value, where)
+    return accelerators.from_paths(values)
+
+
+def check_value(path: str, value: object, where: str) -> float:
+    """Checks one value of an accelerator against what the model holds for.
+
+    Args:
+        path: For example `pe_array/rows`.
+        value: The value to check.
+        where: What it comes from, for messages.
+
+    Returns:
+        The value as a number; an `int` where the parameter counts something.
+
+    Raises:
+        ValueError: If it is no number or outside the range.
+    """
+    held = accelerators.parameters()[path]
+    number = configuration.number(value, f"{path} in {where}")
+    if not held.low <= number <= held.high:
+        raise ValueError(
+            f"{path} in {where} must lie in {held.low:g} to {held.high:g} "
+            f"{held.unit}. Received: {number:g}."
+        )
+    if held.integer and number != int(number):
+        raise ValueError(
+            f"{path} in {where} must be a whole number of {held.unit}. "
+            f"Received: {number:g}."
+        )
+    return int(number) if number == int(number) else number
+
+
+def save_accelerator(
+    accelerator: Accelerator, path: str | pathlib.Path, description: str = ""
+) -> None:
+    """Writes an accelerator as YAML that `load_accelerator` reads.
+
+    Args:
+        accelerator: An `Accelerator` of numbers.
+        path: File to write.
+        description: A line on what it is.
+    """
+    content: dict[str, Any] = {"description": description}
+    for parameter, value in accelerators.to_paths(accelerator).items():
+        component, name = parameter.split("/")
+        number = float(value)
+        content.setdefault(component, {})[name] = (
+            int(number) if number == int(number) else number
+        )
+    pathlib.Path(path).write_text(yaml.safe_dump(content, sort_keys=False))

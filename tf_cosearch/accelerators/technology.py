@@ -1,0 +1,191 @@
+"""Energy and area constants of silicon, each with unit, node and source.
+
+Everything here answers for one inference-sized event (an access, an
+operation) or one macro; how many there are is the business of components and
+mapping. Costs are given for process nodes of 22 to 45 nm, the range of the
+tables they were fitted to; the reference node is 22 nm.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+REFERENCE_NM = 22.0
+NODE_RANGE_NM = (22.0, 45.0)
+
+_HOROWITZ = (
+    "Horowitz, Computing's energy problem, ISSCC 2014: 45 nm, 0.9 V, int8 "
+    "multiplication 0.2 pJ, int32 addition 0.1 pJ"
+)
+_CACTI = (
+    "CACTI 7, 54 SRAMs of 4 KiB to 4 MiB, 8 to 64 bytes wide, 22/32/45 nm "
+    "(tests/accelerators/data/cacti_sram.csv): least squares in logarithms"
+)
+
+
+class Constant(NamedTuple):
+    """A number with what makes it trustworthy.
+
+    Attributes:
+        value: The number.
+        unit: Its unit.
+        node_nm: Process node it holds for; 0 where none applies.
+        source: Where it was published or what it was fitted to.
+    """
+
+    value: float
+    unit: str
+    node_nm: float
+    source: str
+
+
+class PowerLaw(NamedTuple):
+    """`value * capacity^a * width^b * (node / reference node)^c`.
+
+    Attributes:
+        value: One KiB, one byte wide, at the reference node.
+        capacity: Exponent `a` of the capacity in KiB.
+        width: Exponent `b` of the port width in bytes.
+        node: Exponent `c` of the process node.
+        unit: Unit of the value.
+        source: What it was fitted to.
+    """
+
+    value: float
+    capacity: float
+    width: float
+    node: float
+    unit: str
+    source: str
+
+    def __call__(
+        self, capacity_kib: Any, width_bytes: Any, node_nm: Any
+    ) -> Any:
+        """Evaluates the law; arguments broadcast.
+
+        Args:
+            capacity_kib: Capacity in KiB, `[B]` or a number.
+            width_bytes: Port width in bytes, `[B]` or a number.
+            node_nm: Process node in nm, `[B]` or a number.
+
+        Returns:
+            The quantity in `unit`, `[B]` or a number.
+        """
+        return (
+            self.value
+            * capacity_kib**self.capacity
+            * width_bytes**self.width
+            * (node_nm / REFERENCE_NM) ** self.node
+        )
+
+
+SRAM_READ = PowerLaw(0.15743, 0.57140, -0.29495, 1.86838, "pJ/byte", _CACTI)
+SRAM_WRITE = PowerLaw(0.14189, 0.49736, -0.13072, 2.02036, "pJ/byte", _CACTI)
+SRAM_AREA = PowerLaw(0.0016676, 0.92303, 0.16517, 1.90688, "mm2", _CACTI)
+SRAM_LEAKAGE = PowerLaw(2.4765e-4, 0.94797, -0.0071, -2.52641, "mW", _CACTI)
+
+MULTIPLY = Constant(0.2, "pJ", 45.0, _HOROWITZ)
+ACCUMULATE = Constant(0.1, "pJ", 45.0, _HOROWITZ)
+LOGIC_ENERGY_EXPONENT = Constant(
+    0.59,
+    "1",
+    0.0,
+    "int8 multiplication and int32 addition together: 0.3 pJ at 45 nm "
+    "(Horowitz, ISSCC 2014), 0.1 pJ at 7 nm (Jouppi et al., TPUv4i, ISCA "
+    "2021, table 2); ln(3) / ln(45 / 7)",
+)
+MAC_AREA = Constant(
+    336.7e-6,
+    "mm2",
+    28.0,
+    "int8 multiply-accumulate, pipelined for 1 GHz, 28/32 nm synthesis: "
+    "VerticalResearchGroup/upcycle, upcycle/pat/reflib.py",
+)
+LOGIC_LEAKAGE = Constant(
+    1.26e-5,
+    "mW/um2",
+    40.0,
+    "Aladdin 40 nm component table: multiplier at 1 ns, 0.08 mW on 6350 um2",
+)
+INTER_PE_TRANSFER = Constant(
+    2.0,
+    "MACs/16 bit",
+    65.0,
+    "Eyeriss, ISCA 2016: a word between PEs costs twice a 16-bit MAC "
+    "(recalled, high confidence)",
+)
+DRAM_ACCESS = Constant(
+    70.0,
+    "pJ/byte",
+    0.0,
+    "8.75 pJ/bit: NN-Baton constants in fanfancy/hetero_gem5, "
+    "nnparser_SE_hetero/config.py",
+)
+DRAM_INTERFACE_AREA = Constant(
+    0.1,
+    "mm2/(GB/s)",
+    28.0,
+    "assumption: order of magnitude of LPDDR4 interfaces (PHY and "
+    "controller); no published table backs it",
+)
+
+
+def mac_energy_pj(weight_bits: Any, activation_bits: Any, node_nm: Any) -> Any:
+    """Energy of one multiply-accumulate.
+
+    The array multiplier grows with the product of the widths, the 32-bit
+    accumulation stays.
+
+    Args:
+        weight_bits: Bits of one factor.
+        activation_bits: Bits of the other.
+        node_nm: Process node in nm.
+
+    Returns:
+        Picojoules, in the shape the arguments broadcast to.
+
+    Example:
+
+    >>> round(mac_energy_pj(8, 8, 45.0), 6)
+    0.3
+    """
+    share = weight_bits * activation_bits / 64.0
+    return (MULTIPLY.value * share + ACCUMULATE.value) * (
+        (node_nm / MULTIPLY.node_nm) ** LOGIC_ENERGY_EXPONENT.value
+    )
+
+
+def vector_energy_pj(node_nm: Any) -> Any:
+    """Energy of one element-wise operation, taken for an int32 addition."""
+    return mac_energy_pj(0.0, 0.0, node_nm)
+
+
+def transfer_energy_pj(node_nm: Any) -> Any:
+    """Energy of moving one byte between PEs, in picojoules."""
+    word_bytes = 2.0
+    return INTER_PE_TRANSFER.value / word_bytes * mac_energy_pj(16, 16, node_nm)
+
+
+def mac_area_mm2(node_nm: Any) -> Any:
+    """Area of one int8 multiply-accumulate unit; shrinks with the square."""
+    return MAC_AREA.value * (node_nm / MAC_AREA.node_nm) ** 2
+
+
+def logic_leakage_mw(area_mm2: Any, node_nm: Any) -> Any:
+    """Leakage of logic; a circuit keeps its leakage when it is shrunk.
+
+    Args:
+        area_mm2: Area at `node_nm`.
+        node_nm: Process node in nm.
+
+    Returns:
+        Milliwatts.
+    """
+    um2 = area_mm2 * 1e6 * (LOGIC_LEAKAGE.node_nm / node_nm) ** 2
+    return LOGIC_LEAKAGE.value * um2
+
+
+def dram_interface_area_mm2(bandwidth_gbs: Any, node_nm: Any) -> Any:
+    """Area of the DRAM interface for a bandwidth in GB/s."""
+    scale = (node_nm / DRAM_INTERFACE_AREA.node_nm) ** 2
+    return DRAM_INTERFACE_AREA.value * bandwidth_gbs * scale

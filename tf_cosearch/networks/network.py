@@ -1,0 +1,98 @@
+"""A network: a chain of blocks that a classifier ends."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tf_cosearch.networks import blocks
+from tf_cosearch.networks.layer_ops import (
+    BlockOps,
+    KerasBuilder,
+    LayerRecorder,
+)
+from tf_cosearch.networks.workload import Layer
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BlockSpec:
+    """One block with everything it is told.
+
+    Attributes:
+        path: Where it stands, for example `stage2/block1`.
+        block: Name of the block, see `blocks.names()`.
+        filters: Channels it ends in.
+        stride: Its stride.
+        options: Its other options, as sorted pairs of key and value.
+    """
+
+    path: str
+    block: str
+    filters: int
+    stride: int
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def apply(self, ops: BlockOps, x: Any) -> Any:
+        """Reads the block with `ops`, starting from tensor `x`."""
+        with ops.scope(self.path):
+            return blocks.get(self.block)(
+                ops,
+                x,
+                filters=self.filters,
+                stride=self.stride,
+                **dict(self.options),
+            )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Network:
+    """An image classifier.
+
+    Attributes:
+        name: What to call it.
+        input_shape: Height, width and channels of the image.
+        classes: Number of classes.
+        blocks: The blocks in order, stem first.
+        dropout: Share of features dropped before the classifier in training.
+    """
+
+    name: str
+    input_shape: tuple[int, int, int]
+    classes: int
+    blocks: tuple[BlockSpec, ...]
+    dropout: float = 0.0
+
+    def layers(self) -> list[Layer]:
+        """The rows of the network's layer table, in execution order."""
+        recorder = LayerRecorder()
+        self._apply(recorder, recorder.input(*self.input_shape))
+        return recorder.layers()
+
+    def build(self, keras: Any) -> Any:
+        """Builds the Keras model.
+
+        Args:
+            keras: The namespace to build with: `keras` or `tf_keras`.
+
+        Returns:
+            An uncompiled model from float images `[N, H, W, C]` to logits
+            `[N, classes]`.
+        """
+        image = keras.Input(self.input_shape, name="image")
+        logits = self._apply(KerasBuilder(keras), image)
+        return keras.Model(image, logits, name=self.name)
+
+    def _apply(self, ops: BlockOps, x: Any) -> Any:
+        for spec in self.blocks:
+            x = spec.apply(ops, x)
+        return ops.classify(x, self.classes, self.dropout, "logits")
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(layer.macs for layer in self.layers())
+
+    @property
+    def params(self) -> int:
+        """Parameters of the deployed network, batch norms folded in."""
+        return sum(layer.params for layer in self.layers())

@@ -1,0 +1,322 @@
+"""A stage of a network: the keys it is described by, and their choices."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tf_cosearch import configuration
+from tf_cosearch.networks import blocks
+from tf_cosearch.networks.layer_ops import ACTIVATIONS, LayerRecorder
+from tf_cosearch.networks.network import BlockSpec
+
+WIDTH_DIVISOR = 8
+STAGE_KEYS = ("filters", "width_multiplier", "stride", "repeats")
+_RANGES: dict[str, tuple[float, float, bool]] = {
+    "filters": (1, 8192, True),
+    "width_multiplier": (0.01, 16, False),
+    "stride": (1, 4, True),
+    "repeats": (1, 64, True),
+    "kernel_size": (1, 31, True),
+    "expansion": (1, 32, False),
+    "groups": (1, 1024, True),
+    "se_ratio": (0, 1, False),
+    "dropout": (0, 0.95, False),
+    "classes": (2, 1_000_000, True),
+}
+_WORDS = {"activation": ACTIVATIONS, "stride_at": ("expand", "project")}
+
+
+class Parameter(NamedTuple):
+    """A choice of the search.
+
+    Attributes:
+        name: Its path, for example `stage2/kernel_size`.
+        choices: The values to choose from.
+    """
+
+    name: str
+    choices: tuple[Any, ...]
+
+
+def round_channels(channels: float) -> int:
+    """Rounds a scaled width to a multiple of 8, losing at most a tenth.
+
+    Example:
+
+    >>> round_channels(24 * 0.75), round_channels(32 * 1.0)
+    (24, 32)
+
+    Reference: Howard et al., MobileNet, in TF-Slim's `make_divisible`.
+    """
+    nearest = int(channels + WIDTH_DIVISOR / 2) // WIDTH_DIVISOR
+    rounded = max(WIDTH_DIVISOR, nearest * WIDTH_DIVISOR)
+    return rounded + WIDTH_DIVISOR if rounded < 0.9 * channels else rounded
+
+
+def check_value(key: str, value: object, where: str) -> Any:
+    """Checks one value of a stage and returns it as a plain one."""
+    where = f"{key} in {where}"
+    if key in _WORDS:
+        if value not in _WORDS[key]:
+            raise configuration.unknown(where, value, _WORDS[key])
+        return value
+    if key == "block":
+        blocks.get(str(value))
+        return value
+    if key not in _RANGES:
+        if not isinstance(value, str | int | float):
+            raise ValueError(
+                f"{where} must be one value or a list of values. Received: "
+                f"{value!r}."
+            )
+        return value
+    low, high, integer = _RANGES[key]
+    number = configuration.number(value, where)
+    if not low <= number <= high or (integer and number != int(number)):
+        kind = "a whole number" if integer else "a number"
+        raise ValueError(
+            f"{where} must be {kind} in {low:g} to {high:g}. "
+            f"Received: {value!r}."
+        )
+    return int(number) if number == int(number) else number
+
+
+class Stage:
+    """A run of blocks that share a width; the first one may step.
+
+    Args:
+        name: Its path, for example `stage2`.
+        content: Its keys: `filters`, `stride`, `repeats`, `width_multiplier`,
+            `block`, the options of the block, and `per`: whether its blocks
+            choose together (`stage`) or each on its own (`block`). A list is
+            a choice.
+        where: What file it comes from, for messages.
+
+    Raises:
+        ValueError: If a key or a value is not known or possible.
+    """
+
+    def __init__(
+        self, name: str, content: Mapping[str, Any], where: str
+    ) -> None:
+        where = f"{where}, {name}"
+        configuration.check_keys(content, where, content, ["filters", "block"])
+        self.name = name
+        self.keys = {
+            key: self._read(key, value, where)
+            for key, value in content.items()
+            if key != "per"
+        }
+        types = self.keys["block"][0]
+        accepted = {key for block in types for key in blocks.options(block)}
+        configuration.check_keys(
+            content, where, ["per", "block", *STAGE_KEYS, *accepted]
+        )
+        per = content.get("per", "stage")
+        if per not in ("stage", "block"):
+            raise configuration.unknown(
+                f"per in {where}", per, ("stage", "block")
+            )
+        if "skip" in types and (per != "block" or types == ("skip",)):
+            raise ValueError(
+                f"`skip` in {where} must be one block of several, chosen per "
+                f"block. Received: block={list(types)}, per={per}. Set "
+                "`per: block` and another block beside it."
+            )
+        self._block_paths = (
+            [f"block{i + 1}/" for i in range(self._most("repeats"))]
+            if per == "block"
+            else [""]
+        )
+        self.parameters = tuple(
+            Parameter(f"{name}/{path}{key}", self._choices(path, key))
+            for path, key in self._searched_keys()
+        )
+        self._places = [(path, key) for path, key in self._searched_keys()]
+        self._active: dict[tuple[int, ...], tuple[bool, ...]] = {}
+        self._specs: dict[tuple[int, ...], tuple[BlockSpec, ...]] = {}
+
+    @staticmethod
+    def _read(
+        key: str, value: object, where: str
+    ) -> tuple[tuple[Any, ...], bool]:
+        """Choices of a key and whether they are a choice at all."""
+        searched = isinstance(value, list)
+        values = value if isinstance(value, list) else [value]
+        choices = tuple(check_value(key, each, where) for each in values)
+        if not choices or len(set(choices)) < len(choices):
+            raise ValueError(
+                f"{key} in {where} must be a list of different values. "
+                f"Received: {value!r}."
+            )
+        return choices, searched
+
+    def _most(self, key: str) -> int:
+        return max(self.keys[key][0]) if key in self.keys else 1
+
+    def _searched_keys(self) -> list[tuple[str, str]]:
+        of_stage = [
+            ("", key)
+            for key in STAGE_KEYS
+            if key in self.keys and self.keys[key][1]
+        ]
+        of_block = [
+            (path, key)
+            for path in self._block_paths
+            for key, (_, searched) in self.keys.items()
+            if searched and key not in STAGE_KEYS
+        ]
+        return of_stage + of_block
+
+    def _choices(self, path: str, key: str) -> tuple[Any, ...]:
+        choices = self.keys[key][0]
+        if key == "block" and path == "block1/":
+            return tuple(block for block in choices if block != "skip")
+        return choices
+
+    def _value(self, genes: Sequence[int], path: str, key: str) -> Any:
+        """What a key says under given genes."""
+        if (path, key) in self._places:
+            index = genes[self._places.index((path, key))]
+            return self._choices(path, key)[index]
+        return self.keys[key][0][0] if key in self.keys else 1
+
+    def is_active(self, genes: tuple[int, ...]) -> tuple[bool, ...]:
+        """Which genes make a difference.
+
+        Args:
+            genes: Indices of the choices, one for each parameter.
+
+        Returns:
+            A truth value for each parameter.
+        """
+        active = self._active.get(genes)
+        if active is None:
+            active = self._active[genes] = self._find_active(genes)
+        return active
+
+    def _find_active(self, genes: tuple[int, ...]) -> tuple[bool, ...]:
+        repeats = self._value(genes, "", "repeats")
+        active = []
+        for path, key in self._places:
+            if key in STAGE_KEYS:
+                active.append(True)
+                continue
+            index = self._block_paths.index(path)
+            accepts = key == "block" or key in blocks.options(
+                self._value(genes, path, "block")
+            )
+            active.append(index < repeats and accepts)
+        return tuple(active)
+
+    def decode(self, genes: tuple[int, ...]) -> tuple[BlockSpec, ...]:
+        """The blocks that genes stand for.
+
+        Args:
+            genes: Indices of the choices, one for each parameter.
+
+        Returns:
+            The blocks in order.
+        """
+        specs = self._specs.get(genes)
+        if specs is None:
+            specs = self._specs[genes] = self._decode(genes)
+        return specs
+
+    def _decode(self, genes: tuple[int, ...]) -> tuple[BlockSpec, ...]:
+        filters = self._value(genes, "", "filters")
+        if "width_multiplier" in self.keys:
+            scale = self._value(genes, "", "width_multiplier")
+            filters = round_channels(filters * scale)
+        specs = []
+        for index in range(self._value(genes, "", "repeats")):
+            path = self._block_paths[index if len(self._block_paths) > 1 else 0]
+            block = self._value(genes, path, "block")
+            accepted = blocks.options(block)
+            chosen = {
+                key: self._value(genes, path, key)
+                for key in self.keys
+                if key in accepted
+            }
+            single = self.name in ("stem", "head")
+            specs.append(
+                BlockSpec(
+                    self.name if single else f"{self.name}/block{index + 1}",
+                    block,
+                    filters,
+                    self._value(genes, "", "stride") if index == 0 else 1,
+                    tuple(sorted(chosen.items())),
+                )
+            )
+        return tuple(specs)
+
+    def count(self) -> int:
+        """Number of different runs of blocks."""
+        of_stage = math.prod(
+            len(self._choices(path, key))
+            for path, key in self._places
+            if key in STAGE_KEYS and key != "repeats"
+        )
+        of_block = [
+            sum(
+                math.prod(
+                    len(self._choices(path, key))
+                    for place, key in self._places
+                    if place == path
+                    and key not in STAGE_KEYS
+                    and key in blocks.options(block)
+                )
+                for block in self._block_types(path)
+            )
+            for path in self._block_paths
+        ]
+        if len(of_block) == 1:
+            of_block = [*of_block, *[1] * (self._most("repeats") - 1)]
+        depths = self.keys.get("repeats", ((1,), False))[0]
+        return of_stage * sum(math.prod(of_block[:depth]) for depth in depths)
+
+    def _block_types(self, path: str) -> tuple[str, ...]:
+        return self._choices(path, "block")
+
+    def max_layers(self) -> int:
+        """Rows that the deepest run of blocks has at most."""
+        width = max(self.widths())
+        deepest = 0
+        for block in self.keys["block"][0]:
+            keys = sorted(self.keys.keys() & blocks.options(block).keys())
+            for values in itertools.product(*(self.keys[k][0] for k in keys)):
+                options = tuple(zip(keys, values, strict=True))
+                recorder = LayerRecorder()
+                image = recorder.input(8, 8, width)
+                spec = BlockSpec(self.name, block, width, 1, options)
+                spec.apply(recorder, image)
+                deepest = max(deepest, len(recorder.layers()))
+        return deepest * self._most("repeats")
+
+    def widths(self) -> set[int]:
+        """Channels that the stage can end in."""
+        scales, _ = self.keys.get("width_multiplier", ((None,), False))
+        return {
+            filters if scale is None else round_channels(filters * scale)
+            for filters in self.keys["filters"][0]
+            for scale in scales
+        }
+
+    def check_groups(self, inputs: set[int], where: str) -> None:
+        """Refuses groups that do not divide the channels they may meet."""
+        expansions = self.keys.get("expansion", ((1,), False))[0]
+        widths = inputs | self.widths()
+        channels = widths | {
+            round(width * e) for width in widths for e in expansions
+        }
+        for groups in self.keys.get("groups", ((1,), False))[0]:
+            uneven = sorted(c for c in channels if c % groups)
+            if uneven:
+                raise ValueError(
+                    f"groups in {where}, {self.name} must divide every number "
+                    f"of channels it may meet. Received: {groups}, but there "
+                    f"can be {uneven[0]} channels."
+                )

@@ -1,0 +1,1 @@
+"""What is searched, what counts as better, and who proposes."""

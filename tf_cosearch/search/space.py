@@ -1,0 +1,315 @@
+"""The joint search space: genomes, KerasTuner values and candidates."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras_tuner
+import numpy as np
+
+from tf_cosearch import accelerators, configuration
+from tf_cosearch.accelerators import Accelerator, presets
+from tf_cosearch.networks.network import Network
+from tf_cosearch.networks.stage import Parameter
+from tf_cosearch.networks.template import Template
+from tf_cosearch.networks.workload import LayerTable, pad
+
+
+class Candidate(NamedTuple):
+    """One joint design.
+
+    Attributes:
+        genome: `[P]` indices of its choices.
+        network: What runs.
+        accelerator: What it runs on, an `Accelerator` of numbers.
+    """
+
+    genome: np.ndarray
+    network: Network
+    accelerator: Accelerator
+
+
+class SearchSpace:
+    """All joint designs of a network and an accelerator.
+
+    A design is a genome: `[P]` integers, each the index of a choice of one
+    parameter, network first. Genes that make no difference (the kernel of a
+    block that the chosen depth leaves out) are 0 in a canonical genome, so
+    that one design has one genome.
+
+    Args:
+        template: The networks.
+        accelerator: Choices or a fixed value for each parameter of the
+            accelerator, by path; those left out have the choices of their
+            component.
+
+    Attributes:
+        template: The networks.
+        parameters: The `P` choices, a tuple of `Parameter`.
+        choice_counts: `[P]` number of choices of each.
+        fixed: What is not searched of the accelerator, by path.
+
+    Raises:
+        ValueError: If a path is not known or a value not possible.
+
+    Example:
+
+    >>> space = SearchSpace.load("mobilenet_v2")
+    >>> space.num_networks == 3 * (3 * 2) ** 16, space.num_accelerators
+    (True, 50000)
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        accelerator: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.template = template
+        self.fixed: dict[str, float] = {}
+        hardware = []
+        settings = dict(accelerator or {})
+        known = accelerators.parameters()
+        for path in settings:
+            if path not in known:
+                raise configuration.unknown(
+                    "parameter of the accelerator", path, known
+                )
+        for path, held in known.items():
+            choices = settings.get(path, list(held.choices) or None)
+            if choices is None:
+                continue
+            listed = choices if isinstance(choices, list) else [choices]
+            checked = tuple(
+                presets.check_value(path, value, f"space {template.name}")
+                for value in listed
+            )
+            if not checked or len(set(checked)) < len(checked):
+                raise ValueError(
+                    f"{path} in space {template.name} must be a list of "
+                    f"different values. Received: {choices!r}."
+                )
+            if isinstance(choices, list):
+                hardware.append(Parameter(path, checked))
+            else:
+                self.fixed[path] = checked[0]
+        self.parameters = (*template.parameters, *hardware)
+        self.choice_counts = np.asarray(
+            [len(p.choices) for p in self.parameters], np.int64
+        )
+        self._split = len(template.parameters)
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | pathlib.Path,
+        input_shape: Sequence[int] | None = None,
+        classes: int | None = None,
+        accelerator: str | pathlib.Path | Mapping[str, Any] | None = None,
+    ) -> SearchSpace:
+        """Loads a space by its name in `configs/spaces` or from a YAML file.
+
+        Args:
+            name_or_path: For example `evolved` or `my_space.yaml`.
+            input_shape: Height, width and channels instead of the file's.
+            classes: Number of classes instead of the file's.
+            accelerator: A preset (name or file) to fix the hardware to, or
+                choices and fixed values by path, for example
+                `{"pe_array/rows": [2, 4], "process/node_nm": 32}`. They
+                replace what the file says under `accelerator`.
+
+        Returns:
+            The `SearchSpace`.
+
+        Raises:
+            ValueError: If a name, a key or a value is not known or possible.
+            FileNotFoundError: If the path does not exist.
+        """
+        content = configuration.load("spaces", name_or_path)
+        where = str(name_or_path)
+        settings = content.pop("accelerator", None) or {}
+        configuration.check_keys(
+            settings, f"{where}, accelerator", accelerators.parameters()
+        )
+        if isinstance(accelerator, Mapping):
+            settings = {**settings, **accelerator}
+        elif accelerator is not None:
+            settings = accelerators.to_paths(
+                presets.load_accelerator(accelerator)
+            )
+        template = Template(content, where, input_shape, classes)
+        return cls(template, settings)
+
+    @property
+    def num_networks(self) -> int:
+        """Number of different networks."""
+        return self.template.count()
+
+    @property
+    def num_accelerators(self) -> int:
+        """Number of different accelerators."""
+        return math.prod(int(n) for n in self.choice_counts[self._split :])
+
+    @property
+    def size(self) -> int:
+        """Number of different joint designs."""
+        return self.num_networks * self.num_accelerators
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when anything about the space does."""
+        content = [
+            self.template.describe(),
+            [[p.name, list(p.choices)] for p in self.parameters],
+            self.fixed,
+        ]
+        text = json.dumps(content, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def canonical(self, genomes: np.ndarray) -> np.ndarray:
+        """Sets genes that make no difference to 0.
+
+        Args:
+            genomes: `[N, P]` indices.
+
+        Returns:
+            A new `[N, P]` array.
+        """
+        genomes = np.array(genomes, np.int64, ndmin=2)
+        split = self._split
+        for row in genomes:
+            genes = tuple(row[:split].tolist())
+            row[:split] *= self.template.is_active(genes)
+        return genomes
+
+    def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Draws genomes, every gene uniformly.
+
+        Args:
+            rng: Where randomness comes from.
+            count: How many.
+
+        Returns:
+            `[count, P]` canonical genomes; some may be equal.
+        """
+        shape = (count, len(self.parameters))
+        return self.canonical(rng.integers(0, self.choice_counts, shape))
+
+    def batch(self, genomes: np.ndarray) -> tuple[LayerTable, Accelerator]:
+        """What the cost model needs of many designs.
+
+        Args:
+            genomes: `[N, P]` canonical genomes.
+
+        Returns:
+            A `LayerTable` of `[N, L]` and an `Accelerator` of `[N]` arrays.
+        """
+        genomes = np.asarray(genomes)
+        split = self._split
+        rows = [
+            self.template.rows(tuple(genes))
+            for genes in genomes[:, :split].tolist()
+        ]
+        values: dict[str, Any] = {
+            path: np.full(len(genomes), value, np.float32)
+            for path, value in self.fixed.items()
+        }
+        for column, parameter in enumerate(self.parameters[split:], split):
+            choices = np.asarray(parameter.choices, np.float32)
+            values[parameter.name] = choices[genomes[:, column]]
+        return pad(rows, self.max_layers), accelerators.from_paths(values)
+
+    @functools.cached_property
+    def max_layers(self) -> int:
+        """Rows that the deepest network can have."""
+        return self.template.max_layers()
+
+    def decode(self, genome: np.ndarray) -> Candidate:
+        """The design that a genome stands for.
+
+        Args:
+            genome: `[P]` indices.
+
+        Returns:
+            The `Candidate`.
+        """
+        genome = self.canonical(genome)[0]
+        values = self.values(genome)
+        hardware = {
+            p.name: values[p.name] for p in self.parameters[self._split :]
+        }
+        return Candidate(
+            genome,
+            self.template.decode(tuple(genome[: self._split].tolist())),
+            accelerators.from_paths({**self.fixed, **hardware}),
+        )
+
+    def values(self, genome: np.ndarray) -> dict[str, Any]:
+        """The chosen value of every parameter by name.
+
+        Args:
+            genome: `[P]` indices.
+
+        Returns:
+            Plain Python values, as KerasTuner wants them.
+        """
+        return {
+            parameter.name: parameter.choices[gene]
+            for parameter, gene in zip(self.parameters, genome, strict=True)
+        }
+
+    def genome(self, values: Mapping[str, Any]) -> np.ndarray:
+        """The genome of chosen values, the inverse of `values`.
+
+        Args:
+            values: A value for every parameter; others are ignored. Inactive
+                ones may be missing.
+
+        Returns:
+            The `[P]` canonical genome.
+
+        Raises:
+            ValueError: If a value is none of the choices.
+        """
+        genes = []
+        for parameter in self.parameters:
+            value = values.get(parameter.name, parameter.choices[0])
+            if value not in parameter.choices:
+                raise ValueError(
+                    f"{parameter.name} must be one of "
+                    f"{', '.join(map(str, parameter.choices))}. Received: "
+                    f"{value!r}."
+                )
+            genes.append(parameter.choices.index(value))
+        return self.canonical(np.asarray(genes))[0]
+
+    def hyperparameters(self) -> keras_tuner.HyperParameters:
+        """The space for KerasTuner: one `Choice` a parameter."""
+        space = keras_tuner.HyperParameters()
+        for parameter in self.parameters:
+            space.Choice(
+                parameter.name,
+                _of_one_type(parameter.choices),
+                ordered=not isinstance(parameter.choices[0], str),
+            )
+        return space
+
+    def summary(self) -> str:
+        """The size of the space in words."""
+        return (
+            f"{self.template.name}: {self.num_networks:.3g} networks x "
+            f"{self.num_accelerators:,} accelerators = {self.size:.3g} "
+            f"designs, {len(self.parameters)} parameters"
+        )
+
+
+def _of_one_type(choices: tuple[Any, ...]) -> list[Any]:
+    """KerasTuner wants all choices of one type: 0.5 and 1 are both floats."""
+    if len({type(choice) for choice in choices}) == 1:
+        return list(choices)
+    return [float(choice) for choice in choices]
