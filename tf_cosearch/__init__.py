@@ -1,3 +1,44 @@
 """Searches a network and the edge accelerator it runs on, together."""
 
+from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.accelerators.presets import load_accelerator
+from tf_cosearch.cost.model import Cost, estimate
+from tf_cosearch.designs.export import Design, load_design
+from tf_cosearch.networks.blocks import block
+from tf_cosearch.networks.keras_import import from_keras
+from tf_cosearch.networks.network import Network
+from tf_cosearch.networks.template import load_network
+from tf_cosearch.networks.tflite_import import from_tflite
+from tf_cosearch.networks.workload import Layer, LayerTable, pad
+from tf_cosearch.search import oracles
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.hypermodel import CoSearchHyperModel
+from tf_cosearch.search.objectives import WeightedProduct
+from tf_cosearch.search.space import Candidate, SearchSpace
+from tf_cosearch.tuner import CoSearchTuner
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Accelerator",
+    "Budgets",
+    "Candidate",
+    "CoSearchHyperModel",
+    "CoSearchTuner",
+    "Cost",
+    "Design",
+    "Layer",
+    "LayerTable",
+    "Network",
+    "SearchSpace",
+    "WeightedProduct",
+    "block",
+    "estimate",
+    "from_keras",
+    "from_tflite",
+    "load_accelerator",
+    "load_design",
+    "load_network",
+    "oracles",
+    "pad",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from tf_cosearch.networks import blocks
@@ -86,6 +87,25 @@ class Network:
         for spec in self.blocks:
             x = spec.apply(ops, x)
         return ops.classify(x, self.classes, self.dropout, "logits")
+
+    def get_config(self) -> dict[str, Any]:
+        """Everything about the network as plain values, for JSON."""
+        blocks = [
+            dataclasses.asdict(spec) | {"options": dict(spec.options)}
+            for spec in self.blocks
+        ]
+        config = dataclasses.asdict(self)
+        return config | {"input_shape": [*self.input_shape], "blocks": blocks}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Network:
+        """The network that `get_config` describes."""
+        specs = tuple(
+            BlockSpec(**{**spec, "options": tuple(spec["options"].items())})
+            for spec in config["blocks"]
+        )
+        shape = tuple(config["input_shape"])
+        return cls(**{**config, "input_shape": shape, "blocks": specs})
 
     @property
     def macs(self) -> int:

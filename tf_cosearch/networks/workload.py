@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tf_cosearch import configuration
+
 
 class OpKind(NamedTuple):
     """How an operation uses the machine.
@@ -49,6 +51,8 @@ OPS = {
     "data_movement": OpKind(False, False, False),
 }
 """Every operation that a layer table knows."""
+
+_MAY_BE_ZERO = ("use_bias", "side_elements", "held_elements")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,6 +102,24 @@ class Layer:
     activation_bits: int = 8
     side_elements: int = 0
     held_elements: int = 0
+
+    def __post_init__(self) -> None:
+        if self.op not in OPS:
+            raise configuration.unknown("operation", self.op, OPS)
+        for name in self.__slots__[2:]:
+            value, least = getattr(self, name), name not in _MAY_BE_ZERO
+            if not isinstance(value, int) or value < least:
+                kind = "positive" if least else "non-negative"
+                raise ValueError(
+                    f"{name} must be a {kind} whole number. Received: "
+                    f"{value!r} in layer {self.name!r}."
+                )
+        if self.in_c % self.groups or self.out_c % self.groups:
+            raise ValueError(
+                "groups must divide in_c and out_c. Received: groups="
+                f"{self.groups}, in_c={self.in_c}, out_c={self.out_c} in "
+                f"layer {self.name!r}."
+            )
 
     @property
     def kind(self) -> OpKind:

@@ -1,0 +1,84 @@
+import pytest
+
+from tf_cosearch import accelerators, configuration
+from tf_cosearch.accelerators import Accelerator, presets
+
+# TOPS: NAHAS's baseline and arXiv 2102.10423, table 1.
+PEAKS = {
+    "edge_tpu": 26.2,
+    "edge_tpu_v1": 26.2,
+    "edge_tpu_v2": 8.73,
+    "edge_tpu_v3": 8.73,
+}
+
+
+@pytest.mark.parametrize("name", configuration.names("accelerators"))
+def test_peak_tops_follow_from_the_parameters(name):
+    chip = presets.load_accelerator(name)
+    assert chip.peak_tops() == pytest.approx(PEAKS[name], abs=0.05)
+
+
+def test_the_baseline_is_the_default_and_part_of_the_search_space():
+    chip = presets.load_accelerator("edge_tpu")
+    assert chip == Accelerator()
+    for path, held in accelerators.parameters().items():
+        if held.choices:
+            assert accelerators.to_paths(chip)[path] in held.choices
+
+
+def test_the_search_space_is_the_published_one():
+    searched = {
+        path.split("/")[1]: held.choices
+        for path, held in accelerators.parameters().items()
+        if held.choices
+    }
+    assert searched == {
+        "columns": (1, 2, 4, 6, 8),
+        "rows": (1, 2, 4, 6, 8),
+        "lanes": (1, 2, 4, 8),
+        "simd_units": (16, 32, 64, 128),
+        "capacity_kib": (8, 16, 32, 64, 128),
+        "capacity_mib": (0.5, 1, 2, 3, 4),
+        "bandwidth_gbs": (5, 10, 15, 20, 25),
+    }
+
+
+def test_saved_accelerators_load_again(tmp_path):
+    chip = presets.load_accelerator("edge_tpu_v2")
+    presets.save_accelerator(chip, tmp_path / "chip.yaml", "a test")
+    assert presets.load_accelerator(tmp_path / "chip.yaml") == chip
+
+
+def bad(tmp_path, text):
+    path = tmp_path / "chip.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("pe_aray: {rows: 4}", "Did you mean 'pe_array'"),
+        ("pe_array: {row: 4}", "Did you mean 'rows'"),
+        ("pe_array: {rows: 0}", "pe_array/rows .* must lie in 1 to 1024 PEs"),
+        ("pe_array: {rows: 2.5}", "whole number of PEs"),
+        ("pe_array: {rows: many}", "must be a number"),
+        ("pe_array: {rows: .nan}", "must be a number"),
+        ("pe_array: {rows: true}", "must be a number"),
+        ("pe_array: 4", "must be a mapping"),
+        ("process: {node_nm: 7}", "must lie in 22 to 45 nm"),
+        ("[1, 2]", "must hold a mapping"),
+        ("pe_array: {rows: 4", "must be YAML"),
+        ("", "must hold a mapping"),
+    ],
+)
+def test_bad_presets_say_what_is_wrong(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        presets.load_accelerator(bad(tmp_path, text))
+
+
+def test_unknown_and_missing_presets():
+    with pytest.raises(ValueError, match="Did you mean 'edge_tpu_v1'"):
+        presets.load_accelerator("edge_tpu_1")
+    with pytest.raises(FileNotFoundError, match=r"Received: no\.yaml"):
+        presets.load_accelerator("no.yaml")

@@ -1,0 +1,109 @@
+import keras
+import numpy as np
+import pytest
+from reference import keras_walk
+
+from tf_cosearch import configuration
+from tf_cosearch.networks.network import BlockSpec, Network
+from tf_cosearch.networks.template import load_network
+from tf_cosearch.search.space import SearchSpace
+
+# MACs and parameters in millions. MobileNetV2: arXiv 1801.04381 and TF-Slim's
+# README; MobileNetEdgeTPU: TF-Slim's README; EfficientNet-EdgeTPU-S: 4.72 GOP
+# of the Vitis AI model zoo; EfficientNet-B0: arXiv 1905.11946 has 390 M and
+# 5.3 M with squeeze-excite, whose layers take 0.7 M parameters.
+PUBLISHED = {
+    "mobilenet_v2": (300, 3.47),
+    "efficientnet_b0": (390, 4.65),
+    "mobilenet_edgetpu": (990, 4.0),
+    "efficientnet_edgetpu_s": (2360, 5.4),
+}
+
+
+@pytest.mark.parametrize("name", configuration.names("networks"))
+def test_published_networks_have_their_published_counts(name):
+    network = load_network(name)
+    macs, params = PUBLISHED[name]
+    assert network.macs / 1e6 == pytest.approx(macs, rel=0.015)
+    assert network.params / 1e6 == pytest.approx(params, rel=0.02)
+
+
+def random_networks(name, count, seed=0):
+    space = SearchSpace.load(name)
+    rng = np.random.default_rng(seed)
+    return [space.decode(g).network for g in space.sample(rng, count)]
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("digits", 12),
+        ("mobilenet_v2", 2),
+        ("efficientnet_b0", 2),
+        ("evolved", 3),
+    ],
+)
+def test_rows_equal_a_walk_over_the_built_model(name, count):
+    for network in random_networks(name, count):
+        keras_walk.compare(network, keras)
+        keras.backend.clear_session()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", configuration.names("spaces"))
+def test_rows_equal_a_walk_over_1000_built_models(name):
+    for network in random_networks(name, 1000, seed=1):
+        keras_walk.compare(network, keras)
+        keras.backend.clear_session()
+
+
+@pytest.mark.parametrize("name", configuration.names("networks"))
+def test_published_networks_equal_a_walk(name):
+    keras_walk.compare(load_network(name, (64, 64, 3)), keras)
+
+
+def test_squeeze_excite_and_swish_equal_a_walk():
+    options = (("activation", "swish"), ("se_ratio", 0.25))
+    blocks = (
+        BlockSpec("stem", "conv_bn", 8, 2),
+        BlockSpec("a", "inverted_residual", 8, 1, options),
+        BlockSpec("b", "fused_inverted_residual", 16, 2, options),
+    )
+    network = Network("se", (16, 16, 3), 5, blocks)
+    keras_walk.compare(network, keras)
+    assert network.build(keras)(np.zeros((2, 16, 16, 3))).shape == (2, 5)
+
+
+def test_both_keras_build_the_same_function():
+    import tf_keras
+
+    network = random_networks("digits", 1)[0]
+    model, legacy = network.build(keras), network.build(tf_keras)
+    legacy.set_weights(model.get_weights())
+    images = np.random.default_rng(0).random((2, 8, 8, 1), np.float32)
+    np.testing.assert_allclose(
+        model(images).numpy(), legacy(images).numpy(), atol=1e-5
+    )
+
+
+def test_config_round_trips_through_json():
+    import json
+
+    network = random_networks("evolved", 1)[0]
+    config = json.loads(json.dumps(network.get_config()))
+    assert Network.from_config(config) == network
+
+
+def test_a_network_file_must_not_leave_a_choice(tmp_path):
+    path = tmp_path / "net.yaml"
+    path.write_text(
+        "input_shape: [8, 8, 1]\nclasses: 2\nstem: {filters: [8, 16]}\n"
+        "stages: [{block: conv_bn, filters: 8}]\n"
+    )
+    with pytest.raises(ValueError, match="must describe one network"):
+        load_network(path)
+
+
+def test_unknown_network_names_the_closest():
+    with pytest.raises(ValueError, match="Did you mean 'mobilenet_v2'"):
+        load_network("mobilnet_v2")

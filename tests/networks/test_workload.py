@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from tf_cosearch.networks.workload import Layer, LayerTable, Tape, pad, to_array
+
+
+def conv(**bounds):
+    return Layer("conv", "conv2d", 8, 8, 16, 8, 8, 4, **bounds)
+
+
+def test_counts_of_a_layer_and_of_its_row_agree():
+    rows = [
+        conv(k_h=3, k_w=5, groups=2),
+        Layer("mm", "matmul", 6, 1, 8, 6, 1, 4, groups=2),
+        Layer("pool", "pool", 1, 1, 4, 8, 8, 4, k_h=8, k_w=8, groups=4),
+        conv(use_bias=False),
+    ]
+    table = pad([rows])
+    assert table.macs().numpy()[0].tolist() == [r.macs for r in rows]
+    assert table.params().numpy()[0].tolist() == [r.params for r in rows]
+    assert rows[0].macs == 64 * 16 * 2 * 15
+    assert rows[0].params == 16 * 2 * 15 + 16
+    assert rows[1].params == 0
+    assert rows[1].macs == 6 * 8 * 2
+    assert rows[2].macs == 0
+
+
+def test_padding_is_marked_and_counts_nothing():
+    table = pad([[conv()], [conv(), conv()]], 3)
+    assert table.is_layer.numpy().tolist() == [[1, 0, 0], [1, 1, 0]]
+    assert table.params().numpy()[0, 1:].tolist() == [0, 0]
+    assert all(np.isfinite(field.numpy()).all() for field in table)
+
+
+def test_arrays_and_layers_pad_alike():
+    one, other = pad([[conv()]]), pad([to_array([conv()])])
+    for field in LayerTable._fields:
+        assert (getattr(one, field) == getattr(other, field)).numpy().all()
+
+
+def test_networks_must_fit():
+    with pytest.raises(
+        ValueError, match="max_layers=1, but network 1 .* 2 layers"
+    ):
+        pad([[conv()], [conv(), conv()]], 1)
+    with pytest.raises(ValueError, match="at least one network"):
+        pad([])
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ({"k_h": 0}, "k_h must be a positive whole number"),
+        ({"groups": 3}, "groups must divide in_c and out_c"),
+        ({"groups": -1}, "groups"),
+        ({"held_elements": -1}, "held_elements"),
+        ({"weight_bits": 0}, "weight_bits"),
+    ],
+)
+def test_impossible_layers_are_refused(bounds, message):
+    with pytest.raises(ValueError, match=message):
+        conv(**bounds)
+
+
+def test_unknown_operations_are_refused():
+    with pytest.raises(ValueError, match="Did you mean 'conv2d'"):
+        Layer("x", "conv2", 8, 8, 16, 8, 8, 4)
+
+
+def test_tape_holds_what_is_read_later():
+    tape = Tape()
+    image = tape.input(4, 4, 2)
+    a = tape.add("a", "conv2d", [image], (4, 4, 8))
+    b = tape.add("b", "conv2d", [a], (4, 4, 8))
+    c = tape.add("c", "elementwise", [b, a], (4, 4, 8))
+    tape.add("d", "elementwise", [c, image], (4, 4, 8))
+    rows = {row.name: row for row in tape.layers()}
+    # The image is needed at the end: held, except by `a`, which reads it.
+    assert rows["a"].held_elements == 0
+    assert rows["b"].held_elements == 32
+    assert rows["c"].held_elements == 32
+    assert rows["c"].side_elements == 128
+    assert rows["d"].side_elements == 32
+    # Kept for whoever comes after the tape.
+    kept = {row.name: row for row in tape.layers([a])}
+    assert kept["d"].held_elements == 128

@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+
+from tf_cosearch import accelerators, configuration
+from tf_cosearch.cost.model import estimate
+from tf_cosearch.networks.workload import pad
+from tf_cosearch.search.space import SearchSpace
+
+
+@pytest.fixture(scope="module")
+def space():
+    return SearchSpace.load("evolved", (32, 32, 1), 10)
+
+
+@pytest.mark.parametrize("name", configuration.names("spaces"))
+def test_genomes_and_values_are_one(name):
+    space = SearchSpace.load(name)
+    for genome in space.sample(np.random.default_rng(0), 50):
+        values = space.values(genome)
+        assert (space.genome(values) == genome).all()
+        assert values.keys() == {p.name for p in space.parameters}
+
+
+def test_canonical_is_idempotent_and_keeps_the_design(space):
+    rng = np.random.default_rng(0)
+    raw = rng.integers(0, space.choice_counts, (100, len(space.choice_counts)))
+    canonical = space.canonical(raw)
+    assert (canonical != raw).any()
+    np.testing.assert_array_equal(space.canonical(canonical), canonical)
+    for one, other in zip(raw[:20], canonical[:20], strict=True):
+        assert space.decode(one).network == space.decode(other).network
+
+
+def test_batch_is_what_decode_describes(space):
+    genomes = space.sample(np.random.default_rng(1), 16)
+    together = estimate(*space.batch(genomes))
+    for row, genome in enumerate(genomes):
+        candidate = space.decode(genome)
+        alone = estimate(
+            pad([candidate.network.layers()]), candidate.accelerator
+        )
+        for name in ("latency_ms", "energy_mj", "area_mm2", "macs", "params"):
+            one, other = getattr(alone, name)[0], getattr(together, name)[row]
+            assert float(one) == pytest.approx(float(other), rel=1e-6), name
+
+
+def test_sizes_are_reported(space):
+    assert space.num_accelerators == 50_000
+    assert space.size == space.num_networks * 50_000
+    assert "50,000 accelerators" in space.summary()
+
+
+def test_hyperparameters_cover_the_space(space):
+    hp = space.hyperparameters()
+    assert {p.name for p in space.parameters} == set(hp.values)
+    mixed = next(h for h in hp.space if h.name == "pe_memory/capacity_mib")
+    assert mixed.values == [0.5, 1.0, 2.0, 3.0, 4.0]
+    genome = space.genome(hp.values)
+    assert space.decode(genome).network.classes == 10
+
+
+def test_the_hardware_can_be_fixed_or_narrowed():
+    fixed = SearchSpace.load("digits", accelerator="edge_tpu_v3")
+    assert fixed.num_accelerators == 1
+    genome = fixed.sample(np.random.default_rng(0), 1)[0]
+    assert fixed.decode(genome).accelerator.pe_array.lanes == 8
+    narrow = SearchSpace.load(
+        "digits", accelerator={"pe_array/rows": [2, 4], "process/node_nm": 32}
+    )
+    assert narrow.num_accelerators == 50_000 // 5 * 2
+    chip = narrow.decode(narrow.sample(np.random.default_rng(0), 1)[0])
+    assert chip.accelerator.process.node_nm == 32
+    table, chips = narrow.batch(narrow.sample(np.random.default_rng(0), 3))
+    assert chips.process.node_nm.tolist() == [32, 32, 32]
+
+
+def test_fingerprints_tell_spaces_apart():
+    prints = {
+        SearchSpace.load("digits").fingerprint,
+        SearchSpace.load("digits", classes=11).fingerprint,
+        SearchSpace.load("digits", (16, 16, 1)).fingerprint,
+        SearchSpace.load("digits", accelerator="edge_tpu").fingerprint,
+        SearchSpace.load("evolved").fingerprint,
+    }
+    assert len(prints) == 5
+    again = SearchSpace.load("digits").fingerprint
+    assert again in prints
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "message"),
+    [
+        ("edge_tpu9", "Did you mean 'edge_tpu"),
+        ({"pe_array/row": [1]}, "Did you mean 'pe_array/rows'"),
+        ({"pe_array/rows": [0]}, "must lie in 1 to 1024"),
+        ({"pe_array/rows": [2, 2]}, "list of different values"),
+        ({"pe_array/rows": []}, "list of different values"),
+    ],
+)
+def test_impossible_hardware_is_refused(accelerator, message):
+    with pytest.raises(ValueError, match=message):
+        SearchSpace.load("digits", accelerator=accelerator)
+
+
+def test_values_outside_the_space_are_refused(space):
+    values = space.values(space.sample(np.random.default_rng(0), 1)[0])
+    with pytest.raises(ValueError, match="pe_array/rows must be one of"):
+        space.genome({**values, "pe_array/rows": 3})
+
+
+def test_a_space_file_may_say_what_hardware_to_search(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "input_shape: [8, 8, 1]\nclasses: 2\nstem: {filters: 8}\n"
+        "stages: [{block: conv_bn, filters: [8, 16]}]\n"
+        "accelerator: {pe_array/rows: [1, 2], pe_array/columns: 4}\n"
+    )
+    space = SearchSpace.load(path)
+    assert space.num_networks == 2
+    assert space.num_accelerators == 50_000 // 5 // 5 * 2
+    assert space.fixed == {"pe_array/columns": 4}
+    path.write_text(path.read_text().replace("pe_array/rows", "pe_array/rwos"))
+    with pytest.raises(ValueError, match="Did you mean 'pe_array/rows'"):
+        SearchSpace.load(path)
+
+
+def test_paths_of_accelerators_round_trip():
+    chip = accelerators.Accelerator()
+    assert accelerators.from_paths(accelerators.to_paths(chip)) == chip

@@ -1,0 +1,1 @@
+"""The chosen design on disk, and reports on how it was found."""

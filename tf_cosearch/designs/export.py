@@ -1,0 +1,186 @@
+"""A design: the trained network and its accelerator, and both on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from tf_cosearch.accelerators import Accelerator, presets
+from tf_cosearch.networks.network import Network
+from tf_cosearch.training import evaluate, inputs
+
+MODEL = "model.tflite"
+FLOAT_WEIGHTS = "float.weights.h5"
+QAT_WEIGHTS = "qat.weights.h5"
+ACCELERATOR = "accelerator.yaml"
+DESCRIPTION = "design.json"
+COST_UNITS = {"latency_ms": "ms", "energy_mj": "mJ", "area_mm2": "mm2"}
+ACCURACIES = ("accuracy_int8", "accuracy_qat", "accuracy_float")
+_PACKAGES = (
+    "tf_cosearch",
+    "tensorflow",
+    "tf_keras",
+    "keras",
+    "keras-tuner",
+    "tensorflow-model-optimization",
+    "ai-edge-litert",
+    "numpy",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Design:
+    """A trained joint design.
+
+    Attributes:
+        network: The network.
+        accelerator: What it runs on, an `Accelerator` of numbers.
+        hyperparameters: The choices it stands for, by parameter.
+        metrics: Accuracies and costs by name.
+        folder: Where `model.tflite` and the weights of the trial are.
+        trial_id: The trial it was trained in.
+        seed: Seed of the search.
+    """
+
+    network: Network
+    accelerator: Accelerator
+    hyperparameters: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    folder: pathlib.Path
+    trial_id: str
+    seed: int
+
+    def export(
+        self,
+        folder: str | os.PathLike[str],
+        test_data: Any = None,
+    ) -> dict[str, Any]:
+        """Writes the design: `model.tflite`, `accelerator.yaml`, and more.
+
+        `design.json` says what the design is, costs and reaches;
+        `float.weights.h5` and `qat.weights.h5` let it be trained on.
+
+        Args:
+            folder: Where to; made if it is not there. Files of an earlier
+                export are replaced.
+            test_data: Data kept aside until now, a pair (images, labels) or a
+                batched `tf.data.Dataset`: its accuracy is added as
+                `accuracy_int8_test`.
+
+        Returns:
+            What `design.json` holds.
+
+        Raises:
+            FileNotFoundError: If files of the trial are gone.
+        """
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (MODEL, FLOAT_WEIGHTS, QAT_WEIGHTS):
+            source = self.folder / name
+            if not source.is_file():
+                raise FileNotFoundError(
+                    f"The files of trial {self.trial_id} must exist. "
+                    f"Received: no {source}. Run the trial again."
+                )
+            if source.resolve() != (folder / name).resolve():
+                shutil.copyfile(source, folder / name)
+        presets.save_accelerator(
+            self.accelerator,
+            folder / ACCELERATOR,
+            f"Found together with {self.network.name} by tf_cosearch.",
+        )
+        description = self.describe()
+        if test_data is not None:
+            x, y = (
+                test_data if isinstance(test_data, tuple) else (test_data, None)
+            )
+            batches = inputs.batches(x, y, classes=self.network.classes)
+            description["accuracies"]["accuracy_int8_test"] = evaluate.accuracy(
+                folder / MODEL, batches.as_numpy_iterator()
+            )
+        write_text(
+            folder / DESCRIPTION, json.dumps(description, indent=2) + "\n"
+        )
+        return description
+
+    def describe(self) -> dict[str, Any]:
+        """Everything about the design but its weights, as plain values."""
+        names = (*ACCURACIES, "accuracy_int8_test")
+        return {
+            "trial_id": self.trial_id,
+            "seed": self.seed,
+            "hyperparameters": dict(self.hyperparameters),
+            "costs": {name: self.metrics[name] for name in COST_UNITS},
+            "units": COST_UNITS,
+            "accuracies": {
+                name: self.metrics[name]
+                for name in names
+                if name in self.metrics
+            },
+            "macs": self.network.macs,
+            "params": self.network.params,
+            "peak_tops": self.accelerator.peak_tops(),
+            "network": self.network.get_config(),
+            "versions": versions(),
+        }
+
+
+def load_design(folder: str | os.PathLike[str]) -> Design:
+    """Reads a design that `Design.export` wrote.
+
+    Args:
+        folder: Where it lies.
+
+    Returns:
+        The `Design`.
+
+    Raises:
+        FileNotFoundError: If there is no design.
+        ValueError: If a file of it is damaged.
+    """
+    folder = pathlib.Path(folder)
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"A design must have a {DESCRIPTION}. Received: {folder}, which "
+            "has none. Give the `design` folder of a finished search."
+        )
+    try:
+        content = json.loads(path.read_text())
+        return Design(
+            network=Network.from_config(content["network"]),
+            accelerator=presets.load_accelerator(folder / ACCELERATOR),
+            hyperparameters=content["hyperparameters"],
+            metrics={**content["costs"], **content["accuracies"]},
+            folder=folder,
+            trial_id=content["trial_id"],
+            seed=content["seed"],
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{path} must be a design of this program. Received: "
+            f"{type(error).__name__}: {error}. Export the design again."
+        ) from None
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on, by package."""
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Writes a text that is never seen half-written."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file that is never seen half-written."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

@@ -1,0 +1,66 @@
+"""The joint space as a KerasTuner hypermodel, for any KerasTuner oracle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import keras_tuner
+
+from tf_cosearch.search.space import SearchSpace
+
+
+class CoSearchHyperModel(keras_tuner.HyperModel):
+    """Builds the network of a design; declares the accelerator beside it.
+
+    Use it with KerasTuner's own tuners, which train in float and know nothing
+    of costs. What a design costs follows from its hyperparameters:
+    `estimate(*space.batch(space.genome(hp.values)[None]))`.
+
+    Args:
+        space: The joint space.
+        optimizer: As for `keras.Model.compile`.
+        metrics: As for `keras.Model.compile`.
+
+    Example:
+
+    >>> space = SearchSpace.load("digits")
+    >>> hypermodel = CoSearchHyperModel(space)
+    >>> hypermodel.build(space.hyperparameters()).output_shape
+    (None, 10)
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        optimizer: Any = "adam",
+        metrics: Any = ("accuracy",),
+    ) -> None:
+        super().__init__(name=space.template.name)
+        self.space = space
+        self._optimizer = optimizer
+        self._metrics = metrics
+
+    def declare_hyperparameters(self, hp: Any) -> None:
+        """Adds every parameter of the space to `hp`."""
+        hp.merge(self.space.hyperparameters())
+
+    def build(self, hp: Any) -> keras.Model:
+        """The compiled Keras 3 model of chosen hyperparameters.
+
+        Args:
+            hp: `keras_tuner.HyperParameters`.
+
+        Returns:
+            A model from images to logits.
+        """
+        self.declare_hyperparameters(hp)
+        values = {p.name: hp.get(p.name) for p in self.space.parameters}
+        network = self.space.decode(self.space.genome(values)).network
+        model = network.build(keras)
+        model.compile(
+            self._optimizer,
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            list(self._metrics),
+        )
+        return model

@@ -1,0 +1,320 @@
+"""CoSearchTuner: the life of one candidate, from proposal to int8 accuracy."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import pathlib
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras_tuner
+from keras_tuner.engine import trial as trial_module
+
+from tf_cosearch.designs import export, report
+from tf_cosearch.designs.export import Design
+from tf_cosearch.search import oracles
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.hypermodel import CoSearchHyperModel
+from tf_cosearch.search.objectives import WeightedProduct
+from tf_cosearch.search.oracles.base import CoSearchOracle
+from tf_cosearch.search.oracles.durable import reason, write_json
+from tf_cosearch.search.space import SearchSpace
+from tf_cosearch.training import inputs
+
+
+class CoSearchTuner(keras_tuner.Tuner):
+    """Searches a network and its accelerator together, as KerasTuner does.
+
+    A trial trains the proposed network, first in float, then
+    quantization-aware, converts it to int8 TFLite, and measures the accuracy
+    of that file on the validation data. What the design costs is known before
+    any training; designs over budget are never trained.
+
+    Args:
+        space: The joint space.
+        oracle: Who proposes: a name of `oracles.names()`, or a
+            `CoSearchOracle` over `space` (then `budgets`, `max_trials`,
+            `reward`, `seed` and `oracle_options` are its affair).
+        budgets: Limits that no trained design exceeds.
+        max_trials: How many designs to train.
+        reward: What counts as better: `hard`, `soft` or a `WeightedProduct`.
+        seed: Makes proposals and training repeatable.
+        oracle_options: Further arguments of the oracle, for example
+            `{"population_size": 20}`.
+        executions_per_trial: Trainings of each design; metrics are averaged
+            and the best file is kept.
+        learning_rate: Where the float phase starts.
+        optimizer: A name, configuration or instance; Adam by default.
+        loss: A tf_keras loss of integer labels and logits; cross-entropy by
+            default.
+        qat_epochs: How many of the epochs are quantization-aware; about a
+            quarter by default.
+        directory: Folder of projects.
+        project_name: Folder of this search in it; a search found there is
+            continued.
+        overwrite: Whether to delete such a search instead.
+
+    Raises:
+        ValueError: If an argument is not known or possible, or the folder
+            belongs to the search of another space.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        oracle: str | CoSearchOracle = "regularized_evolution",
+        budgets: Budgets | None = None,
+        max_trials: int = 20,
+        *,
+        reward: str | WeightedProduct = "hard",
+        seed: int | None = None,
+        oracle_options: Mapping[str, Any] | None = None,
+        executions_per_trial: int = 1,
+        learning_rate: float | None = None,
+        optimizer: Any = None,
+        loss: Any = None,
+        qat_epochs: int | None = None,
+        directory: str | os.PathLike[str] | None = None,
+        project_name: str | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        if isinstance(oracle, str):
+            oracle = oracles.get(oracle)(
+                space,
+                budgets,
+                max_trials=max_trials,
+                reward=reward,
+                seed=seed,
+                **(oracle_options or {}),
+            )
+        elif not isinstance(oracle, CoSearchOracle) or oracle.space != space:
+            raise ValueError(
+                "`oracle` must be a name or a CoSearchOracle over `space`. "
+                f"Received: {oracle!r}. Known names: "
+                f"{', '.join(oracles.names())}."
+            )
+        self.space = space
+        self.co_oracle = oracle
+        self._training = {
+            "learning_rate": learning_rate,
+            "optimizer": optimizer,
+            "loss": loss,
+            "qat_epochs": qat_epochs,
+        }
+        self._data: inputs.Inputs | None = None
+        self._proposal_began = time.perf_counter()
+        self._progress = report.Progress(verbose=0)
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints reloads
+            super().__init__(
+                oracle,
+                directory=None if directory is None else os.fspath(directory),
+                project_name=project_name,
+                overwrite=overwrite,
+                executions_per_trial=executions_per_trial,
+            )
+        self.hypermodel = CoSearchHyperModel(space)
+
+    def search(  # type: ignore[override]
+        self,
+        x: Any = None,
+        y: Any = None,
+        *,
+        epochs: int = 1,
+        batch_size: int | None = None,
+        validation_data: Any = None,
+        validation_split: float = 0.0,
+        callbacks: Sequence[Any] = (),
+        class_weight: Mapping[int, float] | None = None,
+        verbose: int = 1,
+        **others: Any,
+    ) -> None:
+        """Searches until `max_trials` designs are trained.
+
+        Args:
+            x: Images `[N, H, W, C]`, or a batched `tf.data.Dataset`.
+            y: Integer labels `[N]` or one-hot `[N, classes]`.
+            epochs: Epochs of a trial, float and quantization-aware together.
+            batch_size: Images a step, 32 by default; arrays only.
+            validation_data: What accuracy is measured on.
+            validation_split: Or the share of the arrays' end to take for it.
+            callbacks: Keras 3 or tf_keras callbacks. Each phase of each
+                training gets copies of its own.
+            class_weight: Weight of each class in the loss.
+            verbose: 0 is silent, 1 prints a line a trial and a summary.
+            **others: Nothing; other arguments of Keras' `fit` are refused
+                with what to use instead.
+
+        Raises:
+            TypeError: If an argument is not supported.
+            ValueError: If the data do not fit the space, or no design meets
+                the budgets. Nothing is trained then.
+            RuntimeError: If trials keep failing for the same reason.
+        """
+        from tf_cosearch.training import fit
+
+        settings = {**self._training, **others}
+        del settings["learning_rate"]
+        fit.check(epochs, callbacks=callbacks, **settings)
+        template = self.space.template
+        self._data = inputs.prepare(
+            x,
+            y,
+            input_shape=template.input_shape,
+            classes=template.classes,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            batch_size=batch_size,
+            class_weight=class_weight,
+        )
+        self.co_oracle.check_feasible()
+        self._progress = report.Progress(verbose)
+        self.oracle.verbose = 0
+        super().search(epochs=epochs, callbacks=callbacks)
+
+    def on_search_begin(self) -> None:
+        """Says what is searched; from now on the search can be continued."""
+        self.save()
+        self._progress.begin(self.space.summary(), self.co_oracle)
+
+    def pre_create_trial(self) -> None:
+        """Starts the clock of a proposal."""
+        self._proposal_began = time.perf_counter()
+
+    def on_trial_begin(self, trial: Any) -> None:
+        """Stops the clock of the proposal."""
+        self._proposal_seconds = time.perf_counter() - self._proposal_began
+
+    def run_trial(
+        self, trial: Any, *, epochs: int, callbacks: Sequence[Any] = ()
+    ) -> dict[str, float]:
+        """Trains, converts and measures the design of a trial.
+
+        Args:
+            trial: A `keras_tuner` trial.
+            epochs: Epochs of each training.
+            callbacks: Callbacks of each training.
+
+        Returns:
+            The metrics of the trial, averaged over its executions.
+        """
+        from tf_cosearch.training import fit
+
+        genome = self.space.genome(trial.hyperparameters.values)
+        network = self.space.decode(genome).network
+        seed = self.co_oracle.seed + 1000 * int(trial.trial_id)
+        runs: list[dict[str, float]] = []
+        for execution in range(self.executions_per_trial):
+            trained = fit.train(
+                network.build,
+                self._data,
+                epochs=epochs,
+                callbacks=callbacks,
+                seed=seed + execution,
+                **self._training,
+            )
+            runs.append(_metrics(trained))
+            best = max(run["accuracy_int8"] for run in runs)
+            if runs[-1]["accuracy_int8"] == best:
+                folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
+                trained.save_weights(folder)
+                export.write_bytes(folder / export.MODEL, trained.tflite)
+        means = {
+            name: statistics.fmean(run[name] for run in runs)
+            for name in runs[0]
+        }
+        seconds = sum(run["seconds"] for run in runs) + self._proposal_seconds
+        costs = self.co_oracle.trial_costs(trial)
+        return {
+            **means,
+            "seconds_proposal": self._proposal_seconds,
+            "seconds": seconds,
+            **{name: costs[name] for name in export.COST_UNITS},
+        }
+
+    def on_trial_end(self, trial: Any) -> None:
+        """Saves the trial before anything else, then reports it."""
+        try:
+            super().on_trial_end(trial)
+        finally:
+            self.write_trials()
+            ended = self.co_oracle.get_trial(trial.trial_id)
+            failure = None if ended.score is not None else reason(ended)
+            self._progress.trial(self.co_oracle, ended, failure)
+
+    def on_search_end(self) -> None:
+        """Prints the Pareto front and where everything lies."""
+        self.write_trials()
+        self._progress.end(self.co_oracle, pathlib.Path(self.project_dir))
+
+    def write_trials(self) -> pathlib.Path:
+        """Writes `trials.csv`: a row a trial, see `report.TRIAL_COLUMNS`."""
+        path = pathlib.Path(self.project_dir) / "trials.csv"
+        report.write_trials(path, report.trial_rows(self.co_oracle))
+        return path
+
+    def results_summary(self, num_trials: int = 10) -> None:
+        """Prints the best trials and the Pareto front.
+
+        Args:
+            num_trials: How many trials to print.
+        """
+        progress = report.Progress(verbose=1)
+        progress.end(self.co_oracle, pathlib.Path(self.project_dir), num_trials)
+
+    def best_designs(self, num_designs: int = 1) -> list[Design]:
+        """The finished designs of highest reward.
+
+        Args:
+            num_designs: How many.
+
+        Returns:
+            Designs, the best first; fewer if fewer were finished.
+        """
+        completed = trial_module.TrialStatus.COMPLETED
+        return [
+            self.design(trial)
+            for trial in self.oracle.get_best_trials(num_designs)
+            if trial.status == completed
+        ]
+
+    def design(self, trial: Any) -> Design:
+        """The design of a finished trial."""
+        candidate = self.space.decode(self.co_oracle.trial_genome(trial))
+        return Design(
+            network=candidate.network,
+            accelerator=candidate.accelerator,
+            hyperparameters=self.space.values(candidate.genome),
+            metrics=self.co_oracle.trial_metrics(trial),
+            folder=pathlib.Path(self.get_trial_dir(trial.trial_id)),
+            trial_id=trial.trial_id,
+            seed=self.co_oracle.seed,
+        )
+
+    def load_model(self, trial: Any) -> Any:
+        """The trained quantization-aware tf_keras model of a trial."""
+        import tf_keras
+
+        from tf_cosearch.training import qat
+
+        design = self.design(trial)
+        model = qat.quantize(design.network.build(tf_keras))
+        qat.load_weights(model, design.folder / export.QAT_WEIGHTS)
+        return model
+
+    def save(self) -> None:
+        """Saves the state of the search so that no kill can damage it."""
+        if not self._is_worker():
+            self.oracle.save()
+        write_json(self._get_tuner_fname(), self.get_state())
+
+
+def _metrics(trained: Any) -> dict[str, float]:
+    return {
+        **{name: getattr(trained, name) for name in export.ACCURACIES},
+        **{f"seconds_{k}": v for k, v in trained.seconds.items()},
+        "seconds": sum(trained.seconds.values()),
+    }

@@ -1,0 +1,43 @@
+"""Draws the trials of a search: accuracy against a cost.
+
+    python tools/plot_pareto.py --trials=runs/digits/trials.csv \
+        --output=pareto.png --x=energy_mj --color=latency_ms
+"""
+
+import pathlib
+
+import command_line
+from absl import flags
+
+from tf_cosearch.designs import report
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("trials", None, "trials.csv of a search.", required=True)
+flags.DEFINE_string(
+    "output", "pareto.png", "Picture to write: .png, .svg or .pdf."
+)
+flags.DEFINE_string("x", "latency_ms", "Cost to draw to the right.")
+flags.DEFINE_string("color", "area_mm2", "Cost to draw as colour.")
+flags.DEFINE_string("chosen", None, "Trial to mark; the best by default.")
+flags.DEFINE_string("title", "", "Title of the picture.")
+
+
+def main():
+    output = pathlib.Path(FLAGS.output)
+    if output.suffix not in (".png", ".svg", ".pdf"):
+        raise ValueError(
+            f"--output must end in .png, .svg or .pdf. Received: {output}."
+        )
+    report.plot_pareto(
+        report.read_trials(pathlib.Path(FLAGS.trials)),
+        output,
+        x=FLAGS.x,
+        color=FLAGS.color,
+        chosen=FLAGS.chosen,
+        title=FLAGS.title,
+    )
+    print(f"Wrote {output}.")
+
+
+if __name__ == "__main__":
+    command_line.run(main)
