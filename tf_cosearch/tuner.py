@@ -8,10 +8,12 @@ import os
 import pathlib
 import statistics
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras_tuner
+from absl import logging
 from keras_tuner.engine import trial as trial_module
 
 from tf_cosearch.designs import export, report
@@ -118,7 +120,7 @@ class CoSearchTuner(keras_tuner.Tuner):
             )
         self.hypermodel = CoSearchHyperModel(space)
 
-    def search(  # type: ignore[override]
+    def search(
         self,
         x: Any = None,
         y: Any = None,
@@ -206,6 +208,10 @@ class CoSearchTuner(keras_tuner.Tuner):
         genome = self.space.genome(trial.hyperparameters.values)
         network = self.space.decode(genome).network
         seed = self.co_oracle.seed + 1000 * int(trial.trial_id)
+        if self._data is None:
+            raise keras_tuner.errors.FatalRuntimeError(
+                "`search` must be called before a trial can be run."
+            )
         runs: list[dict[str, float]] = []
         for execution in range(self.executions_per_trial):
             trained = fit.train(
@@ -234,6 +240,18 @@ class CoSearchTuner(keras_tuner.Tuner):
             "seconds": seconds,
             **{name: costs[name] for name in export.COST_UNITS},
         }
+
+    def _try_run_and_update_trial(self, trial: Any, *args: Any, **kw: Any) -> None:
+        # KerasTuner's own prints a traceback for every failed trial.
+        try:
+            self._run_and_update_trial(trial, *args, **kw)
+            trial.status = trial_module.TrialStatus.COMPLETED
+        except keras_tuner.errors.FatalError:
+            raise
+        except Exception:
+            trial.status = trial_module.TrialStatus.INVALID
+            trial.message = traceback.format_exc()
+            logging.debug("Trial %s: %s", trial.trial_id, trial.message)
 
     def on_trial_end(self, trial: Any) -> None:
         """Saves the trial before anything else, then reports it."""

@@ -6,6 +6,8 @@ import os
 import re
 import sys
 import threading
+from collections.abc import Callable
+from typing import NoReturn
 
 # TensorFlow's C++ parts write these before any setting could stop them.
 _NOISE = re.compile(
@@ -15,7 +17,7 @@ _NOISE = re.compile(
 )
 
 
-def _quiet_stderr():
+def _quiet_stderr() -> None:
     """Drops the log lines of TensorFlow's C++ parts from standard error."""
     terminal = os.dup(2)
     faulthandler.enable(terminal)
@@ -23,7 +25,7 @@ def _quiet_stderr():
     os.dup2(writer, 2)
     os.close(writer)
 
-    def forward():
+    def forward() -> None:
         with os.fdopen(reader, "rb", 0) as stream:
             for line in stream:
                 if not _NOISE.match(line):
@@ -32,7 +34,7 @@ def _quiet_stderr():
     thread = threading.Thread(target=forward, daemon=True)
     thread.start()
 
-    def restore():
+    def restore() -> None:
         sys.stderr.flush()
         os.dup2(terminal, 2)  # Closes the pipe, so that the thread ends.
         thread.join(timeout=2)
@@ -40,7 +42,7 @@ def _quiet_stderr():
     atexit.register(restore)
 
 
-def run(main):
+def run(main: Callable[[], None]) -> None:
     """Runs a script: parses flags, turns expected errors into a line each.
 
     Args:
@@ -48,7 +50,7 @@ def run(main):
     """
     from absl import app, flags
 
-    def guarded(arguments):
+    def guarded(arguments: list[str]) -> None:
         if len(arguments) > 1:
             _fail(
                 "Arguments must be flags. Received: "
@@ -71,7 +73,7 @@ def run(main):
         sys.stdout.flush()
 
 
-def _parse(arguments):
+def _parse(arguments: list[str]) -> list[str]:
     from absl import flags
 
     try:
@@ -80,12 +82,12 @@ def _parse(arguments):
         _fail(str(error))
 
 
-def _fail(message):
+def _fail(message: str) -> NoReturn:
     print(f"error: {message}", file=sys.stderr)
     sys.exit(1)
 
 
-def main_flags():
+def main_flags() -> None:
     """Defines the flags that every script has."""
     from absl import flags
 

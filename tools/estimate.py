@@ -1,9 +1,9 @@
 """Estimates latency, energy and area of a network on an accelerator.
 
-    python tools/estimate.py --network=mobilenet_v2 --accelerator=edge_tpu
-    python tools/estimate.py --model=my.tflite --accelerator=my_chip.yaml \
+python tools/estimate.py --network=mobilenet_v2 --accelerator=edge_tpu
+python tools/estimate.py --model=my.tflite --accelerator=my_chip.yaml \
         --format=json
-    python tools/estimate.py --layers=layers.csv --accelerator=edge_tpu_v1 \
+python tools/estimate.py --layers=layers.csv --accelerator=edge_tpu_v1 \
         --format=csv
 """
 
@@ -11,6 +11,7 @@ import csv
 import json
 import pathlib
 import sys
+from typing import Any
 
 import command_line
 from absl import flags
@@ -45,7 +46,7 @@ COLUMNS = (
 )
 
 
-def _layers():
+def _layers() -> list[cs.Layer]:
     if FLAGS.network:
         return cs.load_network(FLAGS.network).layers()
     if FLAGS.layers:
@@ -60,7 +61,7 @@ def _layers():
     )
 
 
-def _print_csv(result):
+def _print_csv(result: dict[str, Any]) -> None:
     totals = {
         k: v for k, v in result.items() if not isinstance(v, (dict, list))
     }
@@ -70,7 +71,7 @@ def _print_csv(result):
     writer.writerows(rows)
 
 
-def _print_table(result):
+def _print_table(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -79,8 +80,8 @@ def _print_table(result):
     if FLAGS.per_layer:
         table = Table()
         for column in COLUMNS:
-            justify = "left" if column in ("name", "op", "bound") else "right"
-            table.add_column(column, justify=justify)
+            is_text = column in ("name", "op", "bound")
+            table.add_column(column, justify="left" if is_text else "right")
         for row in result["layers"]:
             table.add_row(*(_text(row[column]) for column in COLUMNS))
         console.print(table)
@@ -102,13 +103,13 @@ def _print_table(result):
     )
 
 
-def _text(value):
+def _text(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def main():
+def main() -> None:
     accelerator = cs.load_accelerator(FLAGS.accelerator)
     result = {
         "accelerator": FLAGS.accelerator,

@@ -24,7 +24,7 @@ flags.DEFINE_string("output", None, "File to write.", required=True)
 flags.mark_flags_as_mutual_exclusive(["design", "network"], required=True)
 
 
-def main():
+def main() -> None:
     import tf_keras
 
     from tf_cosearch.training import qat

@@ -1,6 +1,6 @@
 """Draws the trials of a search: accuracy against a cost.
 
-    python tools/plot_pareto.py --trials=runs/digits/trials.csv \
+python tools/plot_pareto.py --trials=runs/digits/trials.csv \
         --output=pareto.png --x=energy_mj --color=latency_ms
 """
 
@@ -22,7 +22,7 @@ flags.DEFINE_string("chosen", None, "Trial to mark; the best by default.")
 flags.DEFINE_string("title", "", "Title of the picture.")
 
 
-def main():
+def main() -> None:
     output = pathlib.Path(FLAGS.output)
     if output.suffix not in (".png", ".svg", ".pdf"):
         raise ValueError(

@@ -1,6 +1,6 @@
 """Trains an exported design longer and exports it again.
 
-    python tools/retrain.py --design=runs/digits/design --data=digits \
+python tools/retrain.py --design=runs/digits/design --data=digits \
         --epochs=60 --output_dir=runs/digits/retrained
 """
 
@@ -30,7 +30,7 @@ flags.DEFINE_bool("from_scratch", False, "Start from new weights.")
 flags.DEFINE_integer("seed", 0, "Makes the training repeatable.")
 
 
-def main():
+def main() -> None:
     design = cs.load_design(FLAGS.design)
     network = design.network
     data = datasets.load(FLAGS.data, image_size=network.input_shape[:2])

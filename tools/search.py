@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import sys
+from typing import Any
 
 import command_line
 from absl import flags
@@ -50,7 +51,7 @@ flags.DEFINE_float("area_mm2", None, "Budget of the accelerator's area.")
 flags.DEFINE_bool("overwrite", False, "Delete a search in --output_dir first.")
 
 
-def _image_size():
+def _image_size() -> tuple[int, int] | None:
     if FLAGS.image_size is None:
         return None
     size = [configuration.number(n, "--image_size") for n in FLAGS.image_size]
@@ -62,8 +63,8 @@ def _image_size():
     return int(size[0]), int(size[1])
 
 
-def _description(space, seed):
-    own = [f for f in FLAGS.flags_by_module_dict()[sys.argv[0]]]
+def _description(space: cs.SearchSpace, seed: int) -> dict[str, Any]:
+    own = FLAGS.flags_by_module_dict()[sys.argv[0]]
     return {
         "flags": {f.name: f.value for f in own},
         "space": {
@@ -79,7 +80,7 @@ def _description(space, seed):
     }
 
 
-def _claim(folder, space):
+def _claim(folder: pathlib.Path, space: cs.SearchSpace) -> None:
     """Refuses a folder that belongs to something else."""
     run = folder / "run.json"
     if FLAGS.overwrite or not folder.exists() or not any(folder.iterdir()):
@@ -102,7 +103,7 @@ def _claim(folder, space):
         )
 
 
-def main():
+def main() -> None:
     folder = pathlib.Path(FLAGS.output_dir)
     data = datasets.load(FLAGS.data, image_size=_image_size())
     space = cs.SearchSpace.load(

@@ -260,15 +260,15 @@ def test_permuting_candidates_permutes_costs(batch):
 def test_more_hardware_is_never_slower(batch, path):
     _, _, (table, chips) = batch
     values = accelerators.to_paths(chips)
-    before = None
+    before = area_before = None
     for choice in accelerators.parameters()[path].choices:
         values[path] = np.full(64, choice, np.float32)
         cost = estimate(table, accelerators.from_paths(values))
         latency = cost.latency_ms.numpy()
         if before is not None:
             assert (latency <= before * (1 + 1e-6)).all()
-            assert (cost.area_mm2.numpy() >= area).all()
-        before, area = latency, cost.area_mm2.numpy()
+            assert (cost.area_mm2.numpy() >= area_before).all()
+        before, area_before = latency, cost.area_mm2.numpy()
 
 
 def test_never_faster_than_the_peak_and_never_less_than_compulsory(batch):

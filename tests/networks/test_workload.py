@@ -40,7 +40,7 @@ def test_arrays_and_layers_pad_alike():
 
 def test_networks_must_fit():
     with pytest.raises(
-        ValueError, match="max_layers=1, but network 1 .* 2 layers"
+        ValueError, match=r"max_layers=1, but network 1 .* 2 layers"
     ):
         pad([[conv()], [conv(), conv()]], 1)
     with pytest.raises(ValueError, match="at least one network"):

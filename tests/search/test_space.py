@@ -21,7 +21,14 @@ def test_genomes_and_values_are_one(name):
         assert values.keys() == {p.name for p in space.parameters}
 
 
-def test_canonical_is_idempotent_and_keeps_the_design(space):
+def test_canonical_is_idempotent_and_keeps_the_design(tmp_path):
+    path = tmp_path / "deep.yaml"
+    path.write_text(
+        "input_shape: [8, 8, 1]\nclasses: 2\nstem: {filters: 8}\n"
+        "stages: [{block: inverted_residual, filters: 8, per: block,\n"
+        "          repeats: [1, 2, 3], kernel_size: [3, 5]}]\n"
+    )
+    space = SearchSpace.load(path)
     rng = np.random.default_rng(0)
     raw = rng.integers(0, space.choice_counts, (100, len(space.choice_counts)))
     canonical = space.canonical(raw)
@@ -70,7 +77,7 @@ def test_the_hardware_can_be_fixed_or_narrowed():
     assert narrow.num_accelerators == 50_000 // 5 * 2
     chip = narrow.decode(narrow.sample(np.random.default_rng(0), 1)[0])
     assert chip.accelerator.process.node_nm == 32
-    table, chips = narrow.batch(narrow.sample(np.random.default_rng(0), 3))
+    _, chips = narrow.batch(narrow.sample(np.random.default_rng(0), 3))
     assert chips.process.node_nm.tolist() == [32, 32, 32]
 
 

@@ -56,7 +56,6 @@ def describe(mapping: int) -> str:
         Dataflow and spatial unrolling.
 
     Example:
-
     >>> describe(3)
     'weight-stationary, out_c over PE columns, PE rows; pixels over lanes,
     SIMD units'

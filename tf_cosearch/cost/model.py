@@ -73,7 +73,7 @@ class Cost(NamedTuple):
     dram_bytes: Any
     weight_residency: Any
     energy_parts_mj: tuple[Any, ...]
-    layers: LayerCost | None = None
+    layers: Any = None
 
 
 def estimate(
@@ -105,7 +105,6 @@ def estimate(
             accelerator has a parameter that is not positive and finite.
 
     Example:
-
     A 3x3 convolution on 64 positions, 8 to 16 channels: each of 2 SIMD units
     does a channel at a time, so 64 x 9 x 16/2 x 8/4 cycles.
 

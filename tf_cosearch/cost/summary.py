@@ -32,7 +32,6 @@ def summarize(
         ValueError: If there are no layers.
 
     Example:
-
     >>> dense = Layer("dense", "dense", 1, 1, 1024, 1, 1, 1024)
     >>> summary = summarize([dense], Accelerator())
     >>> summary["macs"], summary["layers"][0]["bound"]

@@ -23,7 +23,6 @@ class CoSearchHyperModel(keras_tuner.HyperModel):
         metrics: As for `keras.Model.compile`.
 
     Example:
-
     >>> space = SearchSpace.load("digits")
     >>> hypermodel = CoSearchHyperModel(space)
     >>> hypermodel.build(space.hyperparameters()).output_shape
@@ -59,8 +58,8 @@ class CoSearchHyperModel(keras_tuner.HyperModel):
         network = self.space.decode(self.space.genome(values)).network
         model = network.build(keras)
         model.compile(
-            self._optimizer,
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            list(self._metrics),
+            optimizer=self._optimizer,
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=list(self._metrics),
         )
         return model

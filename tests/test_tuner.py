@@ -1,0 +1,425 @@
+import csv
+import json
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_cosearch as cs
+from tf_cosearch.designs import report
+from tf_cosearch.training import datasets, fit
+
+BUDGETS = cs.Budgets(latency_ms=0.001, area_mm2=12.0)
+
+
+@pytest.fixture(scope="module")
+def data():
+    digits = datasets.load("digits")
+    return digits
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory):
+    """Networks that train in a moment."""
+    path = tmp_path_factory.mktemp("space") / "small.yaml"
+    path.write_text(
+        textwrap.dedent("""
+        input_shape: [8, 8, 1]
+        classes: 10
+        stem: {filters: 8}
+        stages:
+          - block: [conv_bn, inverted_residual]
+            filters: [8, 16]
+            stride: 2
+            expansion: [1, 2]
+        """)
+    )
+    return cs.SearchSpace.load(path)
+
+
+def small_tuner(space, folder, **kwargs):
+    kwargs = {
+        "oracle": "random",
+        "budgets": BUDGETS,
+        "max_trials": 2,
+        "seed": 0,
+        "oracle_options": {"proposals": 64},
+        "project_name": "project",
+        **kwargs,
+    }
+    return cs.CoSearchTuner(space, directory=folder, **kwargs)
+
+
+def few(data, count=160):
+    return {
+        "x": data.train[0][:count],
+        "y": data.train[1][:count],
+        "validation_data": (data.validation[0][:60], data.validation[1][:60]),
+        "verbose": 0,
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(space, data, tmp_path_factory):
+    """A finished search of two trials."""
+    tuner = small_tuner(space, tmp_path_factory.mktemp("runs"))
+    tuner.search(**few(data, 600), epochs=3)
+    return tuner
+
+
+@pytest.fixture(scope="module")
+def exported(finished, data):
+    folder = pathlib.Path(finished.project_dir) / "design"
+    design = finished.best_designs(1)[0]
+    return folder, design.export(folder, test_data=data.test)
+
+
+def test_trials_csv_keeps_its_contract(finished):
+    path = pathlib.Path(finished.project_dir) / "trials.csv"
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    names = [p.name for p in finished.space.parameters]
+    assert list(rows[0]) == [*report.TRIAL_COLUMNS, *names]
+    assert list(report.TRIAL_COLUMNS) == [
+        "trial_id",
+        "status",
+        "feasible",
+        "reward",
+        "accuracy_int8",
+        "accuracy_qat",
+        "accuracy_float",
+        "latency_ms",
+        "energy_mj",
+        "area_mm2",
+        "seconds",
+    ]
+    assert len(rows) == 2
+    for row in rows:
+        assert (row["status"], row["feasible"]) == ("COMPLETED", "True")
+        assert 0 <= float(row["accuracy_int8"]) <= 1
+        # The hard form within budgets is the accuracy itself.
+        assert row["reward"] == row["accuracy_int8"]
+        assert 0 < float(row["latency_ms"]) <= BUDGETS.latency_ms
+        assert 0 < float(row["area_mm2"]) <= BUDGETS.area_mm2
+        assert float(row["seconds"]) > 0
+
+
+def test_costs_of_a_trial_are_those_of_estimate(finished):
+    for trial in finished.oracle.trials.values():
+        design = finished.design(trial)
+        cost = cs.estimate(
+            cs.pad([design.network.layers()]), design.accelerator
+        )
+        for name in ("latency_ms", "energy_mj", "area_mm2"):
+            assert design.metrics[name] == pytest.approx(
+                float(getattr(cost, name)[0]), rel=1e-6
+            )
+
+
+def test_seconds_of_a_trial_add_up(finished):
+    for result in finished.oracle.finished():
+        known = result.metrics
+        parts = sum(known[f"seconds_{phase}"] for phase in report.PHASES)
+        assert known["seconds"] == pytest.approx(parts)
+
+
+def test_summary_shows_front_and_folder(finished, capsys):
+    finished.results_summary()
+    printed = capsys.readouterr().out
+    assert "Pareto front" in printed
+    assert "project" in printed
+    assert "by phase: proposal" in printed.replace("\n", " ")
+
+
+def test_design_json_keeps_its_contract(exported, finished):
+    folder, description = exported
+    written = json.loads((folder / "design.json").read_text())
+    assert written == json.loads(json.dumps(description))
+    assert written["units"] == {
+        "latency_ms": "ms",
+        "energy_mj": "mJ",
+        "area_mm2": "mm2",
+    }
+    assert written["costs"].keys() == written["units"].keys()
+    assert written["accuracies"].keys() == {
+        "accuracy_int8",
+        "accuracy_qat",
+        "accuracy_float",
+        "accuracy_int8_test",
+    }
+    best = finished.oracle.get_best_trials(1)[0]
+    assert written["hyperparameters"] == best.hyperparameters.values
+    assert written["seed"] == 0
+    assert written["versions"]["tensorflow"] == tf.__version__
+    assert written["params"] == written_params(folder)
+
+
+def written_params(folder):
+    rows = cs.from_tflite(folder / "model.tflite")
+    return sum(row.params for row in rows)
+
+
+def test_exported_accelerator_loads_as_a_preset(exported, finished):
+    folder, _ = exported
+    chip = cs.load_accelerator(folder / "accelerator.yaml")
+    assert chip == finished.best_designs(1)[0].accelerator
+
+
+def test_exported_file_is_all_int8(exported):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(exported[0] / "model.tflite"))
+    kinds = {t["dtype"] for t in interpreter.get_tensor_details()}
+    assert np.float32 not in kinds
+    ends = interpreter.get_input_details() + interpreter.get_output_details()
+    assert {t["dtype"] for t in ends} == {np.int8}
+
+
+def test_accuracy_can_be_redone_without_tensorflow(exported, data, tmp_path):
+    folder, description = exported
+    np.savez(
+        tmp_path / "data.npz",
+        x=data.validation[0][:60],
+        y=data.validation[1][:60],
+    )
+    script = textwrap.dedent("""
+        import sys
+        import numpy as np
+        sys.modules["tensorflow"] = None
+        from ai_edge_litert.interpreter import Interpreter
+        data = np.load(sys.argv[2])
+        model = Interpreter(sys.argv[1])
+        model.allocate_tensors()
+        image, logits = model.get_input_details()[0], model.get_output_details()[0]
+        scale, zero = image["quantization"]
+        right = 0
+        for x, y in zip(data["x"], data["y"]):
+            q = np.clip(np.round(x / scale) + zero, -128, 127).astype(np.int8)
+            model.set_tensor(image["index"], q[None])
+            model.invoke()
+            right += model.get_tensor(logits["index"]).argmax() == y
+        print(right / len(data["y"]))
+    """)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            script,
+            str(folder / "model.tflite"),
+            str(tmp_path / "data.npz"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(done.stdout) == description["accuracies"]["accuracy_int8"]
+
+
+def test_a_loaded_design_is_the_exported_one(exported, finished):
+    design = cs.load_design(exported[0])
+    best = finished.best_designs(1)[0]
+    assert design.network == best.network
+    assert design.accelerator == best.accelerator
+    assert dict(design.hyperparameters) == dict(best.hyperparameters)
+
+
+def test_best_model_gives_the_recorded_accuracy(finished, data):
+    model = finished.get_best_models(1)[0]
+    logits = model.predict(data.validation[0][:60], verbose=0)
+    accuracy = np.mean(logits.argmax(-1) == data.validation[1][:60])
+    known = finished.best_designs(1)[0].metrics
+    assert accuracy == pytest.approx(known["accuracy_qat"], abs=1e-6)
+
+
+def test_a_search_is_continued_and_finished_trials_are_kept(
+    finished, space, data, capsys
+):
+    folder = pathlib.Path(finished.project_dir)
+    before = (folder / "trials.csv").read_text().splitlines()
+    tuner = small_tuner(space, folder.parent, max_trials=3)
+    tuner.search(**{**few(data), "verbose": 1}, epochs=1)
+    after = (folder / "trials.csv").read_text().splitlines()
+    assert after[:3] == before
+    assert len(after) == 4
+    assert "Continuing after 2 finished trials" in capsys.readouterr().out
+    assert tuner.remaining_trials == 0
+
+
+def test_keras_conveniences_work_together(space, data, tmp_path):
+    log = tmp_path / "log.csv"
+    tuner = small_tuner(space, tmp_path, max_trials=1, executions_per_trial=2)
+    tuner.search(
+        data.train[0][:200],
+        tf.one_hot(data.train[1][:200], 10).numpy(),
+        validation_split=0.25,
+        batch_size=64,
+        class_weight={label: 1.0 + label for label in range(10)},
+        epochs=3,
+        callbacks=[
+            keras.callbacks.EarlyStopping("val_loss", patience=0),
+            keras.callbacks.CSVLogger(str(log)),
+        ],
+        verbose=0,
+    )
+    assert tuner.best_designs(1)
+    assert "val_loss" in log.read_text()
+
+
+def test_tf_data_works(space, data, tmp_path):
+    train = tf.data.Dataset.from_tensor_slices(
+        (data.train[0][:128], data.train[1][:128])
+    ).batch(32)
+    tuner = small_tuner(space, tmp_path, max_trials=1)
+    tuner.search(train, validation_data=train.take(2), epochs=1, verbose=0)
+    assert len(tuner.best_designs(5)) == 1
+
+
+def test_a_failed_trial_is_recorded_and_the_search_goes_on(
+    space, data, tmp_path, monkeypatch, capsys
+):
+    real, calls = fit.train, []
+
+    def fails_once(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 1:
+            raise FloatingPointError("Training diverged: the loss is NaN.")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(fit, "train", fails_once)
+    tuner = small_tuner(space, tmp_path)
+    tuner.search(**{**few(data), "verbose": 1}, epochs=1)
+    statuses = [t.status for t in tuner.oracle.trials.values()]
+    assert statuses == ["FAILED", "COMPLETED"]
+    assert "the loss is NaN" in capsys.readouterr().out
+    rows = (tmp_path / "project" / "trials.csv").read_text().splitlines()
+    assert rows[1].startswith("0,FAILED,True,,,,,")
+    kept = json.loads((tmp_path / "project/trial_0/trial.json").read_text())
+    assert "the loss is NaN" in kept["message"]
+    assert len(tuner.best_designs(5)) == 1
+
+
+def test_a_search_stops_when_all_trials_fail_alike(
+    space, data, tmp_path, monkeypatch
+):
+    def fails(*args, **kwargs):
+        raise MemoryError("out of memory")
+
+    monkeypatch.setattr(fit, "train", fails)
+    tuner = small_tuner(space, tmp_path, max_trials=9)
+    with pytest.raises(
+        RuntimeError, match="3 failures in a row .*out of memory"
+    ):
+        tuner.search(**few(data), epochs=1)
+    assert len(tuner.oracle.trials) == 3
+    assert tuner.best_designs() == []
+
+
+def test_ctrl_c_loses_only_the_running_trial(
+    space, data, tmp_path, monkeypatch
+):
+    real, calls = fit.train, []
+
+    def interrupted(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(fit, "train", interrupted)
+    tuner = small_tuner(space, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        tuner.search(**few(data), epochs=1)
+    again = small_tuner(space, tmp_path)
+    again.search(**few(data), epochs=1)
+    assert len(calls) == 3
+    statuses = [t.status for t in again.oracle.trials.values()]
+    assert statuses == ["COMPLETED", "COMPLETED"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"x": np.zeros((10, 8))}, ValueError, "rank|shape"),
+        ({"x": np.zeros((160, 9, 9, 1))}, ValueError, "9"),
+        ({"x": np.full((160, 8, 8, 1), np.nan)}, ValueError, "NaN|finite"),
+        ({"y": np.full(160, 10)}, ValueError, "10"),
+        ({"y": np.zeros(3, int)}, ValueError, "3"),
+        ({"validation_data": None}, ValueError, "validation"),
+        ({"epochs": 0}, ValueError, "epochs must be"),
+        ({"callbacks": [3]}, TypeError, "callback"),
+        ({"steps_per_epoch": 3}, TypeError, "steps_per_epoch"),
+    ],
+)
+def test_bad_data_is_refused_before_any_trial(
+    space, data, tmp_path, change, error, message
+):
+    tuner = small_tuner(space, tmp_path)
+    with pytest.raises(error, match=message):
+        tuner.search(**{**few(data), "epochs": 1, **change})
+    assert not list(tmp_path.glob("project/trial_*"))
+
+
+def test_budgets_nothing_meets_are_refused_before_any_trial(
+    space, data, tmp_path
+):
+    tuner = small_tuner(space, tmp_path, budgets=cs.Budgets(area_mm2=0.5))
+    with pytest.raises(ValueError, match="smallest area_mm2 seen is") as info:
+        tuner.search(**few(data), epochs=1)
+    assert "Raise area_mm2" in str(info.value)
+    assert not list(tmp_path.glob("project/trial_*"))
+
+
+def test_another_space_is_refused(finished):
+    other = cs.SearchSpace.load("digits")
+    folder = pathlib.Path(finished.project_dir)
+    with pytest.raises(ValueError, match="space it was begun with"):
+        small_tuner(other, folder.parent)
+
+
+def test_oracles_must_be_known_and_over_the_space(space, tmp_path):
+    with pytest.raises(ValueError, match="Did you mean 'random'"):
+        small_tuner(space, tmp_path, oracle="randm")
+    other = cs.oracles.get("random")(cs.SearchSpace.load("digits"))
+    with pytest.raises(ValueError, match="over `space`"):
+        small_tuner(space, tmp_path, oracle=other)
+
+
+def test_our_hypermodel_serves_kerastuners_own_oracles(space, data, tmp_path):
+    tuner = keras_tuner.tuners.RandomSearch(
+        cs.CoSearchHyperModel(space),
+        objective="val_accuracy",
+        max_trials=1,
+        directory=tmp_path,
+        project_name="theirs",
+    )
+    names = {p.name for p in space.parameters}
+    assert names == {hp.name for hp in tuner.oracle.get_space().space}
+    model = tuner.hypermodel.build(tuner.oracle.get_space())
+    images, labels = data.train[0][:64], data.train[1][:64]
+    history = model.fit(images, labels, verbose=0)
+    assert "accuracy" in history.history
+
+
+def test_our_oracle_serves_a_plain_tuner(space, data, tmp_path):
+    class Plain(keras_tuner.Tuner):
+        def run_trial(self, trial, x, y, verbose):
+            model = self.hypermodel.build(trial.hyperparameters)
+            fitted = model.fit(x, y, validation_data=(x, y), verbose=verbose)
+            return {"val_accuracy": fitted.history["val_accuracy"][-1]}
+
+    oracle = cs.oracles.get("regularized_evolution")(
+        space, BUDGETS, objective="val_accuracy", max_trials=2, proposals=64
+    )
+    tuner = Plain(oracle, cs.CoSearchHyperModel(space), directory=tmp_path)
+    tuner.search(data.train[0][:64], data.train[1][:64], verbose=0)
+    assert len(oracle.finished()) == 2
+    best = oracle.get_best_trials(1)[0]
+    assert best.score == pytest.approx(
+        best.metrics.get_best_value("val_accuracy")
+    )
