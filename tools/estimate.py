@@ -18,7 +18,7 @@ from absl import flags
 
 import tf_cosearch as cs
 from tf_cosearch.cost import summary
-from tf_cosearch.networks import keras_import, layers_csv
+from tf_cosearch.networks import keras_files, layers_csv
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", None, "A .tflite, .keras or .h5 file.")
@@ -55,7 +55,7 @@ def _layers() -> list[cs.Layer]:
     if suffix == ".tflite":
         return cs.from_tflite(FLAGS.model)
     if suffix in (".keras", ".h5"):
-        return cs.from_keras(keras_import.load_keras(FLAGS.model))
+        return cs.from_keras(keras_files.load_keras(FLAGS.model))
     raise ValueError(
         f"--model must end in .tflite, .keras or .h5. Received: {FLAGS.model}."
     )

@@ -125,7 +125,7 @@ def main() -> None:
         overwrite=FLAGS.overwrite,
     )
     export.write_text(
-        folder / "run.json",
+        pathlib.Path(tuner.project_dir) / "run.json",
         json.dumps(_description(space, FLAGS.seed), indent=2) + "\n",
     )
     try:

@@ -45,7 +45,6 @@ def round_channels(channels: float) -> int:
     """Rounds a scaled width to a multiple of 8, losing at most a tenth.
 
     Example:
-
     >>> round_channels(24 * 0.75), round_channels(32 * 1.0)
     (24, 32)
 

@@ -253,7 +253,6 @@ def load_network(
         FileNotFoundError: If the path does not exist.
 
     Example:
-
     >>> load_network("mobilenet_v2").macs
     300774272
     """

@@ -266,7 +266,6 @@ def pad(
         ValueError: If there is no network, or one does not fit.
 
     Example:
-
     >>> conv = Layer("conv", "conv2d", 8, 8, 16, 8, 8, 4, k_h=3, k_w=3)
     >>> table = pad([[conv], [conv, conv]])
     >>> table.macs().numpy()
@@ -318,7 +317,6 @@ class Tape:
     `held_elements` and `side_elements`.
 
     Example:
-
     >>> tape = Tape()
     >>> image = tape.input(8, 8, 4)
     >>> y = tape.add("conv", "conv2d", [image], (8, 8, 4), k_h=3, k_w=3)

@@ -76,7 +76,6 @@ def options(name: str) -> dict[str, Any]:
     """The options of a block besides `filters` and `stride`, with defaults.
 
     Example:
-
     >>> options("conv_bn")
     {'kernel_size': 3, 'groups': 1, 'activation': 'relu'}
     """

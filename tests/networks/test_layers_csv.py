@@ -1,0 +1,89 @@
+"""data/layers.csv holds layers of six networks, laid out as in their
+keras.applications models (the EfficientNet-EdgeTPU and -Lite ones as in the
+published builders), with the multiply-accumulates counted from those models.
+"""
+
+import csv
+import pathlib
+
+import pytest
+
+from tf_cosearch.networks import layers_csv
+
+DATA = pathlib.Path(__file__).parent / "data" / "layers.csv"
+HEADER = "H,W,Cin,Cout,Kh,Kw,stride,groups,OH,OW"
+GOOD = "8,8,4,16,3,3,1,1,8,8"
+
+
+def write(folder, text):
+    path = folder / "layers.csv"
+    path.write_text(text)
+    return path
+
+
+def test_macs_of_published_layers():
+    with DATA.open() as file:
+        rows = list(csv.DictReader(file))
+    layers = layers_csv.read_layers_csv(DATA)
+    assert [layer.name for layer in layers] == [row["name"] for row in rows]
+    assert [layer.macs for layer in layers] == [int(r["macs"]) for r in rows]
+    pairs = zip(rows, layers, strict=True)
+    ops = {row["type"]: layer.op for row, layer in pairs}
+    assert ops["dw"] == "depthwise_conv2d"
+    assert ops["conv"] == "conv2d"
+    assert ops["fc"] == "dense"
+
+
+def test_columns_in_any_order_and_default_names(tmp_path):
+    text = "OW,OH,groups,stride,Kw,Kh,Cout,Cin,W,H\n5,4,2,2,3,1,8,6,10,7\n"
+    [layer] = layers_csv.read_layers_csv(write(tmp_path, text))
+    assert layer.name == "line2"
+    assert (layer.in_h, layer.in_w, layer.in_c) == (7, 10, 6)
+    assert (layer.out_h, layer.out_w, layer.out_c) == (4, 5, 8)
+    assert (layer.k_h, layer.k_w, layer.stride_h, layer.groups) == (1, 3, 2, 2)
+    assert layer.macs == 4 * 5 * 8 * 3 * 3
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "reason"),
+    [
+        ("8.0,8,4,16,3,3,1,1,8,8", "H", "integer"),
+        ("8,,4,16,3,3,1,1,8,8", "W", "integer"),
+        ("8,8,4,16,3,3,+-1,1,8,8", "stride", "integer"),
+        ("8,8,4,16,3,3,1,1,8", "OW", "integer"),
+        ("8,8,0,16,3,3,1,1,8,8", "Cin", "from 1 to"),
+        ("8,8,4,-16,3,3,1,1,8,8", "Cout", "from 1 to"),
+        ("8,8,4,9999999999999999,3,3,1,1,8,8", "Cout", "from 1 to"),
+        ("8,8,4,16,3,3,1,3,8,8", "groups", "divide"),
+        ("8,8,4,16,3,3,2,1,6,4", "OH", "at most 5"),
+        ("8,8,4,16,1,1,1,1,8,9", "OW", "at most 8"),
+    ],
+)
+def test_impossible_rows(tmp_path, row, column, reason):
+    path = write(tmp_path, f"{HEADER}\n{GOOD}\n{row}\n")
+    with pytest.raises(ValueError, match=reason) as caught:
+        layers_csv.read_layers_csv(path)
+    assert f"{path}, line 3, column {column}:" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "an empty file"),
+        (HEADER, "a header only"),
+        (HEADER.replace("groups,", "") + "\n", "missing: groups"),
+    ],
+)
+def test_incomplete_files(tmp_path, text, reason):
+    path = write(tmp_path, text)
+    with pytest.raises(ValueError, match=reason):
+        layers_csv.read_layers_csv(path)
+
+
+def test_unreadable_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match="must exist"):
+        layers_csv.read_layers_csv(tmp_path / "none.csv")
+    path = tmp_path / "binary.csv"
+    path.write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(ValueError, match="readable CSV"):
+        layers_csv.read_layers_csv(path)

@@ -1,0 +1,365 @@
+"""A tape for graphs that others wrote: what every importer needs to record."""
+
+from __future__ import annotations
+
+import collections
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import logging
+
+from tf_cosearch.networks import workload
+
+Extents = tuple[int, int, int]
+
+
+def extents(shape: Sequence[int | None]) -> Extents:
+    """Lays a tensor of any rank out as height, width and channels.
+
+    The last axis is the channels, the one before the width (from rank 4 on),
+    all others stack up as the height. A batch is thus a taller image, and
+    row vectors are rows.
+
+    Args:
+        shape: The shape with its batch axis; an unknown batch counts as 1.
+
+    Returns:
+        Height, width and channels.
+
+    Raises:
+        ValueError: If another extent than the batch is unknown.
+
+    Example:
+    >>> extents((None, 32, 32, 3)), extents((1, 7, 64)), extents((None, 10))
+    ((32, 32, 3), (7, 1, 64), (1, 1, 10))
+    """
+    if any(extent is None for extent in shape[1:]):
+        raise ValueError(
+            "Every extent but the batch must be fixed. Received: a tensor of "
+            f"shape {tuple(shape)}. Give the model an input of fixed shape."
+        )
+    known = [1 if extent is None else int(extent) for extent in shape]
+    if any(extent < 1 for extent in known):
+        raise ValueError(
+            "Every extent of a tensor must be positive. Received: a tensor "
+            f"of shape {tuple(shape)}."
+        )
+    width = known[-2] if len(known) > 3 else 1
+    channels = known[-1] if known else 1
+    return math.prod(known) // (width * channels), width, channels
+
+
+def view(tensor: workload.TensorShape, layout: Extents) -> workload.TensorShape:
+    """The same tensor on the tape, seen with other extents."""
+    height, width, channels = layout
+    return tensor._replace(height=height, width=width, channels=channels)
+
+
+def warn_unknown(op: str) -> None:
+    """Logs that an operation cannot be costed."""
+    logging.warning("%s cannot be costed; it counts as data movement.", op)
+
+
+class GraphTape:
+    """A `Tape` that names rows uniquely and splits what no row can hold.
+
+    Args:
+        on_unknown: Called once for every type of operation that cannot be
+            costed, with its name. Logs a warning when it is not given.
+
+    Attributes:
+        precision: `weight_bits` and `activation_bits` of the rows to come.
+    """
+
+    def __init__(self, on_unknown: Callable[[str], None] | None = None) -> None:
+        self.precision: dict[str, int] = {}
+        self._tape = workload.Tape()
+        self._on_unknown = on_unknown or warn_unknown
+        self._reported: set[str] = set()
+        self._names: collections.Counter[str] = collections.Counter()
+        # A tensor that several rows write, by the number of its last part.
+        self._parts: dict[int, list[workload.TensorShape]] = {}
+
+    def input(self, shape: Sequence[int | None]) -> workload.TensorShape:
+        """Declares an input of the graph."""
+        return self._tape.input(*extents(shape))
+
+    def layers(
+        self, outputs: Sequence[workload.TensorShape]
+    ) -> list[workload.Layer]:
+        """The rows so far; see `Tape.layers`."""
+        return self._tape.layers(self._whole(outputs))
+
+    def _whole(
+        self, tensors: Sequence[workload.TensorShape]
+    ) -> list[workload.TensorShape]:
+        parts = [self._parts.get(tensor.number, ()) for tensor in tensors]
+        return [*tensors, *(part for group in parts for part in group)]
+
+    def add(
+        self,
+        name: str,
+        op: str,
+        inputs: Sequence[workload.TensorShape],
+        output: Extents,
+        **bounds: Any,
+    ) -> workload.TensorShape:
+        """Records an operation; see `Tape.add`."""
+        self._names[name] += 1
+        if self._names[name] > 1:
+            name = f"{name}:{self._names[name]}"
+        if op != "matmul":
+            others = sum(tensor.elements for tensor in inputs[1:])
+            bounds = {"side_elements": others, **bounds}
+        bounds = {**self.precision, **bounds}
+        return self._tape.add(name, op, self._whole(inputs), output, **bounds)
+
+    def elementwise(
+        self,
+        name: str,
+        inputs: Sequence[workload.TensorShape],
+        output: Extents,
+    ) -> workload.TensorShape:
+        """Records an operation on every element, with the largest input first.
+
+        A smaller input is broadcast, like the gate of a squeeze-excite.
+        """
+        largest_first = sorted(inputs, key=lambda t: t.elements, reverse=True)
+        return self.add(name, "elementwise", largest_first, output)
+
+    def reduce(
+        self, name: str, tensor: workload.TensorShape, output: Extents
+    ) -> workload.TensorShape:
+        """Records a reduction: a pooling whose window is all it reduces.
+
+        What leaves the channels alone is a global pooling; any other one
+        reads its input as one column of vectors.
+        """
+        elements = math.prod(output)
+        if elements != tensor.channels:
+            window = max(1, tensor.elements // elements)
+            tensor = view(tensor, (window, 1, elements))
+        return self.add(
+            name,
+            "pool",
+            [tensor],
+            (1, 1, elements),
+            k_h=tensor.height,
+            k_w=tensor.width,
+            groups=elements,
+        )
+
+    def move(
+        self,
+        name: str,
+        inputs: Sequence[workload.TensorShape],
+        outputs: Sequence[Extents],
+    ) -> list[workload.TensorShape]:
+        """Records an operation that copies; all outputs are one row."""
+        layout = outputs[0]
+        if len(outputs) > 1:
+            layout = (1, 1, sum(math.prod(output) for output in outputs))
+        moved = self.add(name, "data_movement", inputs, layout)
+        return [view(moved, output) for output in outputs]
+
+    def unknown(
+        self,
+        op: str,
+        name: str,
+        inputs: Sequence[workload.TensorShape],
+        outputs: Sequence[Extents],
+    ) -> list[workload.TensorShape]:
+        """Reports an operation and records it as data movement."""
+        self.report(op)
+        return self.move(name, inputs, outputs)
+
+    def report(self, op: str) -> None:
+        """Reports an operation that cannot be costed, once."""
+        if op not in self._reported:
+            self._reported.add(op)
+            self._on_unknown(op)
+
+    def product(
+        self,
+        name: str,
+        left: workload.TensorShape,
+        right: workload.TensorShape | None,
+        sizes: tuple[int, int, int, int],
+        use_bias: bool = False,
+    ) -> workload.TensorShape:
+        """Records `batch` products of `[m, k]` by `[k, n]` matrices.
+
+        Args:
+            name: Name of the row.
+            left: The left operand.
+            right: The right operand; without it, weights (`dense`).
+            sizes: `batch`, `m`, `n` and `k`.
+            use_bias: Whether a bias is added.
+
+        Returns:
+            The product, as `m` rows of `batch * n` channels.
+        """
+        batch, m, n, k = sizes
+        left = view(left, (m, 1, batch * k))
+        return self.add(
+            name,
+            "dense" if right is None else "matmul",
+            [left] if right is None else [left, right],
+            (m, 1, batch * n),
+            groups=batch,
+            use_bias=use_bias,
+        )
+
+    def transposed_convolution(
+        self,
+        name: str,
+        tensor: workload.TensorShape,
+        output: Extents,
+        kernel: tuple[int, int],
+        strides: tuple[int, int],
+        dilation: tuple[int, int] = (1, 1),
+        use_bias: bool = True,
+    ) -> workload.TensorShape:
+        """Records a transposed convolution as its sub-pixel phases.
+
+        Output positions that are a stride apart meet the same taps of the
+        kernel, so `s_h * s_w` plain convolutions of the input, each with its
+        share of the taps, write the output in turns. None of them multiplies
+        the zeros that a transposed convolution inserts. Phases that meet no
+        tap write the bias alone and have no row. Positions beyond the edge
+        of the input count like the padding of any convolution.
+
+        Args:
+            name: Name of the rows: `name/phase_i_j`.
+            tensor: The input.
+            output: Height, width and channels of the whole output.
+            kernel: Height and width of the kernel.
+            strides: Vertical and horizontal stride.
+            dilation: Vertical and horizontal dilation.
+            use_bias: Whether there is a bias; the first row stores it.
+
+        Returns:
+            The whole output.
+        """
+        rows = _phases(
+            tensor.height, output[0], kernel[0], strides[0], dilation[0]
+        )
+        columns = _phases(
+            tensor.width, output[1], kernel[1], strides[1], dilation[1]
+        )
+        parts: list[workload.TensorShape] = []
+        for i, out_h, k_h in rows:
+            for j, out_w, k_w in columns:
+                part = self.add(
+                    f"{name}/phase_{i}_{j}" if strides != (1, 1) else name,
+                    "conv2d_transpose",
+                    [tensor],
+                    (out_h, out_w, output[2]),
+                    k_h=k_h,
+                    k_w=k_w,
+                    use_bias=use_bias and not parts,
+                )
+                parts.append(part)
+        # Who reads the output reads every part: those wait until then.
+        self._parts[parts[-1].number] = parts[:-1]
+        return view(parts[-1], output)
+
+
+def _phases(
+    size: int, out_size: int, kernel: int, stride: int, dilation: int
+) -> list[tuple[int, int, int]]:
+    """Phases of one axis with a tap: index, output positions, taps.
+
+    >>> _phases(4, 8, 3, 2, 1)
+    [(0, 4, 2), (1, 4, 1)]
+    """
+    covered = (size - 1) * stride + (kernel - 1) * dilation + 1
+    cropped = max(0, covered - out_size) // 2
+    taps = collections.Counter(tap * dilation % stride for tap in range(kernel))
+    positions = {
+        phase: len(range((phase - cropped) % stride, out_size, stride))
+        for phase in sorted(taps)
+    }
+    return [(phase, n, taps[phase]) for phase, n in positions.items() if n]
+
+
+def matmul_sizes(
+    left: Sequence[int | None],
+    right: Sequence[int | None],
+    output: Sequence[int | None],
+) -> tuple[int, int, int, int] | None:
+    """Sizes of a matrix product, whichever operands are transposed.
+
+    Args:
+        left: Shape `[..., m, k]` or `[..., k, m]`.
+        right: Shape `[..., k, n]` or `[..., n, k]`.
+        output: Shape `[..., m, n]`.
+
+    Returns:
+        `batch`, `m`, `n`, `k`; `None` if an operand is a vector.
+
+    Example:
+    >>> matmul_sizes((None, 4, 8, 16), (None, 4, 16, 8), (None, 4, 8, 8))
+    (4, 8, 8, 16)
+    >>> matmul_sizes((1, 8, 16), (16, 5), (1, 8, 5))
+    (1, 8, 5, 16)
+    """
+    if min(len(left), len(right), len(output)) < 2:
+        return None
+    *batch_axes, m, n = (extent or 1 for extent in output)
+    batch = math.prod(batch_axes)
+    left_rows = math.prod(extent or 1 for extent in left[:-2]) * m
+    k = math.prod(extent or 1 for extent in left) // left_rows
+    if math.prod(extent or 1 for extent in right[:-2]) == 1:
+        batch, m = 1, batch * m
+    return batch, m, n, k
+
+
+def einsum_sizes(
+    equation: Any, left: Sequence[int | None], right: Sequence[int | None]
+) -> tuple[int, int, int, int] | None:
+    """Sizes of the matrix products that an einsum is, if it is any.
+
+    >>> einsum_sizes("bthd,bshd->bhts", (None, 7, 2, 16), (None, 5, 2, 16))
+    (2, 7, 5, 16)
+    """
+    operands, _, output = str(equation).replace(" ", "").partition("->")
+    terms = operands.split(",")
+    if len(terms) != 2 or not output:
+        return None
+    sizes: dict[str, int] = {}
+    letters: list[set[str]] = []
+    for term, shape in zip(terms, (left, right), strict=True):
+        hidden = "".join(map(str, range(len(shape) - len(term) + 3)))[::-1]
+        labels = term.replace("...", hidden)
+        output = output.replace("...", hidden)
+        if len(labels) != len(shape) or len(set(labels)) < len(labels):
+            return None
+        letters.append(set(labels))
+        known = dict(zip(labels, (n or 1 for n in shape), strict=True))
+        sizes |= {k: max(n, sizes.get(k, 1)) for k, n in known.items()}
+    one, other, kept = *letters, set(output)
+    if (one ^ other) - kept:
+        return None
+    batch, m, n, k = (
+        math.prod(sizes[label] for label in group)
+        for group in (
+            one & other & kept,
+            (one - other) & kept,
+            (other - one) & kept,
+            (one & other) - kept,
+        )
+    )
+    return batch, m, n, k
+
+
+def pair(values: Any, axes: int = 2) -> tuple[int, int]:
+    """Height and width of a setting; along one axis the height is 1.
+
+    >>> pair((3, 5)), pair((3,)), pair(2), pair(2, axes=1)
+    ((3, 5), (1, 3), (2, 2), (1, 2))
+    """
+    values = (values,) * axes if isinstance(values, int) else tuple(values)
+    height, width = (1,) * (2 - len(values)) + values
+    return height, width

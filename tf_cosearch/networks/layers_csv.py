@@ -1,0 +1,118 @@
+"""Reads layers from a table that other tools can write."""
+
+from __future__ import annotations
+
+import csv
+import pathlib
+import re
+
+from tf_cosearch.networks import workload
+
+COLUMNS = ("H", "W", "Cin", "Cout", "Kh", "Kw", "stride", "groups", "OH", "OW")
+"""Columns that a table must have; others are free."""
+
+_LARGEST = 2**24  # up to here a float32 layer table counts exactly
+
+
+def read_layers_csv(path: str | pathlib.Path) -> list[workload.Layer]:
+    """Reads convolutions and dense layers, one a row.
+
+    A single pixel with a 1x1 kernel is a dense layer, as many groups as input
+    channels are a depthwise convolution. Every row is 8-bit and has a bias.
+
+    Args:
+        path: A CSV file with the columns `H,W,Cin,Cout,Kh,Kw,stride,groups,
+            OH,OW` in any order: rows, columns and channels of the input,
+            channels of the output, extents of the kernel, its stride both
+            ways, groups, rows and columns of the output. A column `name`
+            names the layers, which else are `line2` and so on; others are
+            ignored.
+
+    Returns:
+        A `Layer` for every row, in the order of the file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a column is missing, or a row describes no layer. Any
+            padding is possible with which every window of the kernel still
+            touches the input.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"The layers file must exist. Received: {path}."
+        )
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            header = [(name or "").strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = header
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(
+            f"{path} must be a readable CSV file. Received: {error}."
+        ) from error
+    missing = [column for column in COLUMNS if column not in header]
+    if missing:
+        raise ValueError(
+            f"{path} must have the columns {','.join(COLUMNS)}. Received: "
+            f"{','.join(header) or 'an empty file'}; missing: "
+            f"{','.join(missing)}."
+        )
+    if not rows:
+        raise ValueError(
+            f"{path} must have a row for every layer. Received: a header only."
+        )
+    return [_layer(path, line, row) for line, row in rows]
+
+
+def _layer(
+    path: pathlib.Path, line: int, row: dict[str, str | None]
+) -> workload.Layer:
+    def error(column: str, must: str) -> ValueError:
+        return ValueError(
+            f"{path}, line {line}, column {column}: {must}. Received: "
+            f"{row[column]!r}."
+        )
+
+    values = {}
+    for column in COLUMNS:
+        text = (row[column] or "").strip()
+        if not re.fullmatch("[+-]?[0-9]+", text):
+            raise error(column, "must be an integer")
+        if len(text) > 12 or not 1 <= int(text) <= _LARGEST:
+            raise error(column, f"must be from 1 to {_LARGEST}")
+        values[column] = int(text)
+    h, w, in_c, out_c, k_h, k_w, stride, groups, out_h, out_w = values.values()
+    if in_c % groups or out_c % groups:
+        raise error("groups", f"must divide Cin={in_c} and Cout={out_c}")
+    for size, kernel, out, column in (
+        (h, k_h, out_h, "OH"),
+        (w, k_w, out_w, "OW"),
+    ):
+        most = (size + kernel - 2) // stride + 1
+        if out > most:
+            raise error(
+                column,
+                f"must be at most {most}, since every window of a kernel of "
+                f"{kernel} with stride {stride} must touch the input of {size}",
+            )
+    is_pixel = h == w == k_h == k_w == out_h == out_w == 1
+    op = "dense" if is_pixel and groups == 1 else "conv2d"
+    if groups == in_c > 1:
+        op = "depthwise_conv2d"
+    return workload.Layer(
+        (row.get("name") or "").strip() or f"line{line}",
+        op,
+        out_h,
+        out_w,
+        out_c,
+        h,
+        w,
+        in_c,
+        k_h,
+        k_w,
+        stride,
+        stride,
+        groups,
+    )
