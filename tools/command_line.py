@@ -2,6 +2,7 @@
 
 import atexit
 import faulthandler
+import logging
 import os
 import re
 import sys
@@ -95,6 +96,7 @@ def main_flags() -> None:
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
 if not os.environ.get("TF_COSEARCH_LOGS"):
     _quiet_stderr()
 main_flags()

@@ -19,6 +19,7 @@ flags.DEFINE_string(
 flags.DEFINE_string("x", "latency_ms", "Cost to draw to the right.")
 flags.DEFINE_string("color", "area_mm2", "Cost to draw as colour.")
 flags.DEFINE_string("chosen", None, "Trial to mark; the best by default.")
+flags.DEFINE_float("budget", None, "The most that cost --x may be, drawn.")
 flags.DEFINE_string("title", "", "Title of the picture.")
 
 
@@ -34,6 +35,7 @@ def main() -> None:
         x=FLAGS.x,
         color=FLAGS.color,
         chosen=FLAGS.chosen,
+        budget=FLAGS.budget,
         title=FLAGS.title,
     )
     print(f"Wrote {output}.")

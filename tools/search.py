@@ -152,7 +152,11 @@ def main() -> None:
         trials,
         folder / "pareto.png",
         chosen=best[0].trial_id,
-        title=f"{space.template.name} on {FLAGS.data}",
+        budget=FLAGS.latency_ms,
+        title=(
+            f"Networks of {space.template.name!r} and their accelerators, "
+            f"trained on {FLAGS.data}"
+        ),
     )
     accuracies, costs = description["accuracies"], description["costs"]
     print(

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tf_cosearch import configuration
 from tf_cosearch.designs.export import ACCURACIES, COST_UNITS, write_text
 from tf_cosearch.search import pareto
 from tf_cosearch.search.oracles.base import CoSearchOracle
@@ -197,14 +198,17 @@ class Progress:
         if oracle.stop_reason:
             self._console.print(f"The search ended: {oracle.stop_reason}.")
         table = Table(title="Pareto front of accuracy, latency, energy, area")
-        for column in ("trial", "reward", "int8", *COST_UNITS):
+        for column in ("trial", "reward", "int8", "latency", "energy", "area"):
             table.add_column(column, justify="right")
         for trial_id, known in oracle.archive.front[:num_trials]:
             table.add_row(
                 trial_id,
                 f"{oracle.trials[trial_id].score:.4f}",
                 f"{known[oracle.objective.name]:.2%}",
-                *(f"{known[name]:.3g}" for name in COST_UNITS),
+                *(
+                    _quantity(name, known[name]).partition(" ")[2]
+                    for name in COST_UNITS
+                ),
             )
         self._console.print(table)
         finished = [result.metrics for result in oracle.finished()]
@@ -227,15 +231,24 @@ class Progress:
 
 
 def _quantity(name: str, value: float) -> str:
-    kind, _, _ = name.partition("_")
-    return f"{kind} {value:.3g} {COST_UNITS[name]}"
+    scale, unit = _unit(name, value)
+    return f"{name.partition('_')[0]} {value * scale:.3g} {unit}"
 
 
-_LABELS = {
-    "latency_ms": "Latency (ms)",
-    "energy_mj": "Energy (mJ)",
-    "area_mm2": "Area (mm²)",
-}
+def _unit(name: str, value: float) -> tuple[float, str]:
+    """A factor and a unit in which a cost is easily read."""
+    if name == "area_mm2":
+        return 1.0, "mm²"
+    unit = COST_UNITS[name]
+    return (1.0, unit) if value >= 0.1 else (1e3, f"µ{unit[1:]}")
+
+
+def _axis(name: str, trials: Sequence[Mapping[str, Any]]) -> tuple[float, str]:
+    """The factor to draw a cost with, and the label of its axis."""
+    if name not in COST_UNITS:
+        raise configuration.unknown("cost to draw", name, COST_UNITS)
+    scale, unit = _unit(name, max(row[name] for row in trials))
+    return scale, f"{name.partition('_')[0].capitalize()} ({unit})"
 
 
 def plot_pareto(
@@ -245,6 +258,7 @@ def plot_pareto(
     x: str = "latency_ms",
     color: str = "area_mm2",
     chosen: str | None = None,
+    budget: float | None = None,
     title: str = "",
 ) -> None:
     """Draws accuracy against a cost, another cost as colour.
@@ -257,6 +271,7 @@ def plot_pareto(
         x: The cost to draw to the right.
         color: The cost to draw as colour.
         chosen: Id of the trial to mark; the best reward by default.
+        budget: The most that cost `x` may be, drawn as a line.
         title: A title.
 
     Raises:
@@ -265,15 +280,12 @@ def plot_pareto(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from tf_cosearch import configuration
-
-    for name in (x, color):
-        if name not in _LABELS:
-            raise configuration.unknown("cost to draw", name, _LABELS)
     if not trials:
         raise ValueError(
             "There must be a completed trial to draw. Received: none."
         )
+    scale, label = _axis(x, trials)
+    color_scale, color_label = _axis(color, trials)
     best = max(trials, key=lambda row: row["reward"])
     marked = next((t for t in trials if t["trial_id"] == chosen), best)
     figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
@@ -281,9 +293,9 @@ def plot_pareto(
     axes = figure.add_subplot()
     percent = [100 * row["accuracy_int8"] for row in trials]
     points = axes.scatter(
-        [row[x] for row in trials],
+        [row[x] * scale for row in trials],
         percent,
-        c=[row[color] for row in trials],
+        c=[row[color] * color_scale for row in trials],
         cmap="viridis",
         s=60,
         edgecolors="white",
@@ -291,12 +303,12 @@ def plot_pareto(
         zorder=3,
         label="trained designs",
     )
-    figure.colorbar(points, label=_LABELS[color])
+    figure.colorbar(points, label=color_label)
     mask = pareto.non_dominated(
         [[-row["accuracy_int8"], row[x]] for row in trials]
     )
     front = sorted(
-        (row[x], 100 * row["accuracy_int8"])
+        (row[x] * scale, 100 * row["accuracy_int8"])
         for row, keep in zip(trials, mask, strict=True)
         if keep
     )
@@ -309,7 +321,7 @@ def plot_pareto(
         label="Pareto front",
     )
     axes.scatter(
-        [marked[x]],
+        [marked[x] * scale],
         [100 * marked["accuracy_int8"]],
         s=260,
         facecolors="none",
@@ -321,7 +333,15 @@ def plot_pareto(
     costs = [row[x] for row in trials]
     if max(costs) > 20 * min(costs) > 0 and math.isfinite(max(costs)):
         axes.set_xscale("log")
-    axes.set_xlabel(_LABELS[x])
+    if budget is not None:
+        axes.axvline(
+            budget * scale,
+            color="crimson",
+            linestyle="--",
+            linewidth=1.2,
+            label="budget",
+        )
+    axes.set_xlabel(label)
     axes.set_ylabel("Accuracy of the int8 network (%)")
     axes.set_title(title or f"{len(trials)} trained joint designs")
     axes.grid(alpha=0.3)

@@ -59,7 +59,6 @@ class SearchSpace:
         ValueError: If a path is not known or a value not possible.
 
     Example:
-
     >>> space = SearchSpace.load("mobilenet_v2")
     >>> space.num_networks == 3 * (3 * 2) ** 16, space.num_accelerators
     (True, 50000)

@@ -1,0 +1,70 @@
+"""Every algorithm of the package passes the suite, new files included."""
+
+import numpy as np
+import pytest
+
+from tf_cosearch import testing
+from tf_cosearch.search import oracles
+from tf_cosearch.search.oracles.base import CoSearchOracle
+
+
+class TestShippedOracles(testing.OracleSuite):
+    @pytest.fixture(autouse=True, params=oracles.names())
+    def _algorithm(self, request):
+        self.algorithm = oracles.get(request.param)
+
+    def make(self, space, **kwargs):
+        return self.algorithm(space, **kwargs)
+
+
+class Forgetful(CoSearchOracle):
+    """Keeps a generator of its own, which a continued run does not have."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.own = np.random.default_rng(self.seed)
+
+    def suggest(self, rng, n):
+        return self.space.sample(self.own, n)
+
+
+class Uncontrolled(CoSearchOracle):
+    def suggest(self, rng, n):
+        return self.space.sample(np.random.default_rng(), n)
+
+
+class Constant(CoSearchOracle):
+    def suggest(self, rng, n):
+        return self.space.sample(np.random.default_rng(0), n)
+
+
+class Outside(CoSearchOracle):
+    def suggest(self, rng, n):
+        return self.space.sample(rng, n) + 1
+
+
+class Naive(CoSearchOracle):
+    """Cannot live with a failed trial."""
+
+    def suggest(self, rng, n):
+        return self.space.sample(rng, n)
+
+    def observe_failure(self, genome, reason):
+        raise ArithmeticError(reason)
+
+
+@pytest.mark.parametrize(
+    ("broken", "test", "arguments"),
+    [
+        (Forgetful, "continues_as_if_never_stopped", [0]),
+        (Uncontrolled, "same_seed_same_designs", [0]),
+        (Constant, "other_seed_other_designs", []),
+        (Outside, "designs_are_inside_the_space", []),
+        (Naive, "goes_on_after_failures", []),
+    ],
+)
+def test_the_suite_finds_what_is_broken(tmp_path, broken, test, arguments):
+    suite = testing.OracleSuite()
+    suite.make = broken
+    with pytest.raises((AssertionError, ValueError, ArithmeticError)):
+        getattr(suite, f"test_{test}")(tmp_path, *arguments)

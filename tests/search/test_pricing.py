@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from tf_cosearch.search.pricing import Pricer
+from tf_cosearch.testing import ToySpace, toy_estimate
+
+SPACE = ToySpace((4, 5, 6))
+
+
+class Counted:
+    """An estimate that notes the batches it is asked for."""
+
+    def __init__(self):
+        self.batches = []
+
+    def __call__(self, shares, weights):
+        self.batches.append(len(shares))
+        return toy_estimate(shares, weights)
+
+
+def test_batches_cost_what_singles_cost():
+    genomes = SPACE.sample(np.random.default_rng(0), 37)
+    price = Pricer(SPACE, 16, toy_estimate)
+    together = price(genomes)
+    assert set(together) == {"latency_ms", "energy_mj", "area_mm2"}
+    for row, genome in enumerate(genomes):
+        single = {name: values[row] for name, values in together.items()}
+        assert price.of(genome) == pytest.approx(single)
+
+
+@pytest.mark.parametrize(
+    ("count", "batches"),
+    [(0, [1]), (1, [1]), (5, [8]), (16, [16]), (17, [16] * 2), (37, [16] * 3)],
+)
+def test_the_cost_model_meets_few_shapes(count, batches):
+    estimate = Counted()
+    genomes = SPACE.sample(np.random.default_rng(0), count)
+    costs = Pricer(SPACE, 16, estimate)(genomes)
+    assert estimate.batches == batches
+    assert all(values.shape == (count,) for values in costs.values())
+
+
+def test_remembers():
+    estimate = Counted()
+    price = Pricer(SPACE, 16, estimate)
+    genome = np.array([1, 2, 3])
+    assert price.of(genome) == price.of(genome.copy())
+    assert estimate.batches == [1]
+
+
+def test_refuses_genomes_outside_the_space():
+    with pytest.raises(ValueError, match="Gene 0"):
+        Pricer(SPACE, 16, toy_estimate)([[9, 0, 0]])

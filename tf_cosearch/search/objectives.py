@@ -1,0 +1,145 @@
+"""From accuracy and costs to one reward."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras_tuner
+import numpy as np
+
+from tf_cosearch import configuration
+from tf_cosearch.search.budgets import Budgets
+
+FORMS = {"hard": (0.0, -1.0), "soft": (-0.07, -0.07)}
+"""The exponents (p, q) of the forms of the weighted product."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightedProduct:
+    """Accuracy times a power of each cost relative to its target.
+
+    The reward is `accuracy * (latency / target)^w * (area / target)^w`, where
+    `w` is `p` for a cost within its target and `q` for one above. With a
+    target for energy its factor stands beside or instead of the latency's; a
+    cost without target contributes nothing.
+
+    The hard form (`p = 0`, `q = -1`) is the accuracy of a design within its
+    targets; the soft form (`p = q = -0.07`) trades accuracy for cost
+    everywhere: half the cost is worth 5 % of accuracy.
+
+    Attributes:
+        targets: What to relate costs to. An oracle puts its budgets here if
+            there are none.
+        form: `hard` or `soft`.
+        p: Exponent within the target; by default the form's.
+        q: Exponent above the target; by default the form's.
+
+    Raises:
+        ValueError: If the form is unknown or an exponent is not finite.
+
+    Example: twice the latency, half the reward; area within its target.
+
+    >>> reward = WeightedProduct(Budgets(latency_ms=2, area_mm2=30))
+    >>> costs = {"latency_ms": [2.0, 4.0], "area_mm2": [15.0, 30.0]}
+    >>> reward([0.8, 0.8], costs)
+    array([0.8, 0.4])
+    >>> soft = dataclasses.replace(reward, form="soft", p=-1.0, q=-1.0)
+    >>> soft([0.8, 0.8], costs)
+    array([1.6, 0.4])
+
+    Reference: Zhou et al., Rethinking Co-design of Neural Architectures and
+    Hardware Accelerators, arXiv 2102.08619; Tan et al., MnasNet, CVPR 2019.
+    """
+
+    targets: Budgets | None = None
+    form: str = "hard"
+    p: float | None = None
+    q: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.form not in FORMS:
+            raise configuration.unknown("reward form", self.form, FORMS)
+        for name in ("p", "q"):
+            if getattr(self, name) is not None:
+                exponent = configuration.number(
+                    getattr(self, name), f"The exponent {name}"
+                )
+                object.__setattr__(self, name, exponent)
+
+    def __call__(self, accuracy: Any, costs: Mapping[str, Any]) -> np.ndarray:
+        """Rewards designs.
+
+        Args:
+            accuracy: `[N]`, or one number.
+            costs: `[N]` numbers for each cost that has a target.
+
+        Returns:
+            `[N]` rewards; more is better.
+        """
+        p, q = FORMS[self.form]
+        p = p if self.p is None else self.p
+        q = q if self.q is None else self.q
+        reward = np.asarray(accuracy, np.float64)
+        for name, target in (self.targets or Budgets()).limits().items():
+            ratio = np.asarray(costs[name], np.float64) / target
+            reward = reward * ratio ** np.where(ratio <= 1, p, q)
+        return reward
+
+
+def get(reward: str | WeightedProduct, budgets: Budgets) -> WeightedProduct:
+    """Finds a reward by the name of its form.
+
+    Args:
+        reward: `hard`, `soft`, or a `WeightedProduct`.
+        budgets: The targets, unless the reward has its own.
+
+    Returns:
+        A reward with targets.
+
+    Raises:
+        ValueError: If the name is unknown.
+
+    Example:
+    >>> get("soft", Budgets(area_mm2=30)).targets.area_mm2
+    30.0
+    """
+    if not isinstance(reward, WeightedProduct):
+        reward = WeightedProduct(form=reward)
+    if reward.targets is None:
+        reward = dataclasses.replace(reward, targets=budgets)
+    return reward
+
+
+def accuracy_objective(
+    objective: str | keras_tuner.Objective | None,
+) -> keras_tuner.Objective:
+    """The KerasTuner objective that names the accuracy of a trial.
+
+    Args:
+        objective: A metric to maximise or its name. Defaults to
+            `accuracy_int8`.
+
+    Returns:
+        The objective, with direction `max`.
+
+    Raises:
+        ValueError: If it is several metrics, or one to minimise.
+
+    Example:
+    >>> str(accuracy_objective("accuracy_qat"))
+    'Objective(name="accuracy_qat", direction="max")'
+    """
+    name = "accuracy_int8" if objective is None else objective
+    if isinstance(name, str) and name.startswith("accuracy_"):
+        return keras_tuner.Objective(name, "max")
+    # KerasTuner infers the direction of the metrics that Keras knows.
+    found = keras_tuner.Oracle(objective=name).objective
+    if found.direction != "max":
+        raise ValueError(
+            "`objective` must be one metric to maximise: the reward "
+            f"multiplies it. Received: {found}. Use, for example, "
+            "'accuracy_int8' or 'val_accuracy'."
+        )
+    return found

@@ -1,0 +1,255 @@
+"""A KerasTuner oracle that survives kills, errors and failing trials.
+
+What KerasTuner 1.4.8 does and this changes:
+
+- It rewrites its JSON files in place, so a kill leaves truncated ones. Here a
+  file is the old or the new one, never a part.
+- `oracle.json` lists a trial that has just ended as ongoing, and a trial that
+  was ongoing when the process died may be forgotten. Here the trial files are
+  the truth when a run is continued.
+- An error inside a synchronized method leaves its lock held for ever.
+- A number of failures in a row ends the search, whatever their reasons, and
+  before the last one is saved.
+- A retried trial averages its metrics with those of the failed attempt, so a
+  NaN never goes away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import keras_tuner
+from absl import logging
+from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.src.engine import oracle as oracle_module
+
+_ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
+
+
+def write_json(path: str, content: Any) -> None:
+    """Writes a JSON file that is never seen half-written.
+
+    Args:
+        path: Where to; what is there is replaced.
+        content: Anything JSON can hold.
+    """
+    text = json.dumps(content)
+    temporary = f"{path}.{os.getpid()}.tmp"
+    with open(temporary, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def reason(trial: Trial) -> str:
+    """Why a trial failed: the last line of its message."""
+    lines = (trial.message or "").strip().splitlines()
+    return lines[-1].strip() if lines else "no reason given"
+
+
+def reported(trial: Trial) -> dict[str, float]:
+    """The best value of each metric that a trial has reported."""
+    with warnings.catch_warnings():  # about metrics that are all NaN
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return {
+            name: float(trial.metrics.get_best_value(name))
+            for name in trial.metrics.metrics
+        }
+
+
+@contextlib.contextmanager
+def _locked(oracle: keras_tuner.Oracle) -> Iterator[None]:
+    """Holds KerasTuner's lock, and gives it back on errors too."""
+    name = threading.current_thread().name
+    if oracle_module.THREADS[oracle] == name:
+        yield
+        return
+    with oracle_module.LOCKS[oracle]:
+        oracle_module.THREADS[oracle] = name
+        try:
+            yield
+        finally:
+            oracle_module.THREADS[oracle] = None
+
+
+class DurableOracle(keras_tuner.Oracle):
+    """Keeps every finished trial; takes the arguments of its base class."""
+
+    trials: dict[str, Trial]
+    ongoing_trials: dict[str, Trial]
+    start_order: list[str]
+    end_order: list[str]
+
+    def create_trial(self, tuner_id: str) -> Trial:
+        """Creates a trial, or hands out one that has to be run again."""
+        with _locked(self):
+            return super().create_trial(tuner_id)
+
+    def update_trial(
+        self, trial_id: str, metrics: dict[str, float], step: int = 0
+    ) -> Trial:
+        """Records the metrics that a worker reports."""
+        with _locked(self), warnings.catch_warnings():
+            # KerasTuner takes the best of all-NaN metrics as well.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            return super().update_trial(trial_id, metrics, step)
+
+    def end_trial(self, trial: Trial) -> None:
+        """Ends a trial, or queues it again if retries are left.
+
+        Args:
+            trial: One that `create_trial` gave, with `status` set to
+                `COMPLETED`, `INVALID` or `FAILED`, in the latter two cases
+                with a `message`.
+
+        Raises:
+            RuntimeError: If trials keep failing for the same reason. All of
+                them are saved by then.
+        """
+        with _locked(self):
+            if trial.trial_id in self.end_order:
+                return
+            if trial.status == TrialStatus.COMPLETED:
+                trial.message = None
+            super().end_trial(trial)
+            if trial.trial_id not in self.end_order:
+                return  # it will be retried
+            self.on_trial_ended(self.trials[trial.trial_id])
+        self._stop_if_failing()
+
+    def on_trial_ended(self, trial: Trial) -> None:
+        """Called when a trial is saved as completed or failed for good."""
+
+    def _stop_if_failing(self) -> None:
+        limit = self.max_consecutive_failed_trials
+        last = [self.trials[trial_id] for trial_id in self.end_order[-limit:]]
+        if len(last) < limit or any(
+            trial.status != TrialStatus.FAILED for trial in last
+        ):
+            return
+        reasons = {reason(trial) for trial in last}
+        if len(reasons) == 1:
+            raise RuntimeError(
+                f"Trials must not all fail. Received: {limit} failures in a "
+                f"row for the same reason ({reasons.pop()}). Remove it and "
+                "start again with the same command: finished trials are kept "
+                f"in {self._project_dir}."
+            )
+
+    def _check_consecutive_failures(self) -> None:
+        """Left to `_stop_if_failing`, when everything is saved."""
+
+    def _retry(self, trial: Trial) -> bool:
+        if trial.status != TrialStatus.INVALID:
+            return False
+        failures = self._run_times[trial.trial_id]
+        if failures > self.max_retries_per_trial:
+            trial.status = TrialStatus.FAILED
+            trial.score = None  # rather than NaN
+            return False
+        logging.warning(
+            "Trial %s failed (%s); %d retries left.",
+            trial.trial_id,
+            reason(trial),
+            self.max_retries_per_trial + 1 - failures,
+        )
+        _forget_results(trial)
+        self._retry_queue.append(trial.trial_id)
+        return True
+
+    def get_state(self) -> dict[str, Any]:
+        """The state beside the trials, as plain JSON."""
+        state = super().get_state()
+        state["ongoing_trials"] = {
+            tuner_id: trial.trial_id
+            for tuner_id, trial in self.ongoing_trials.items()
+            if trial.status == TrialStatus.RUNNING
+        }
+        return state
+
+    def save(self) -> None:
+        """Writes `oracle.json`."""
+        write_json(self._get_oracle_fname(), self.get_state())
+
+    def _save_trial(self, trial: Trial) -> None:
+        folder = self._get_trial_dir(trial.trial_id)
+        write_json(os.path.join(folder, "trial.json"), trial.get_state())
+
+    def reload(self) -> None:
+        """Continues a run from its folder.
+
+        Completed and failed trials are kept. Those that were not finished run
+        again, from the start and first.
+
+        Raises:
+            RuntimeError: If `oracle.json` is that of another kind of oracle.
+        """
+        self.trials = self._read_trials()
+        state = self._read_state()
+        if state is not None:
+            state["ongoing_trials"] = {}  # who ran them is gone
+            try:
+                self.set_state(state)
+            except KeyError as error:
+                raise RuntimeError(
+                    "A run must be continued with the kind of oracle it was "
+                    f"begun with. Received: {self._get_oracle_fname()} has "
+                    f"no {error}. Use another project_name, or overwrite=True."
+                ) from error
+        self.ongoing_trials = {}
+        ended = [i for i, t in self.trials.items() if t.status in _ENDED]
+        self.start_order = _complete(self.start_order, self.trials)
+        self.end_order = _complete(self.end_order, ended)
+        self._retry_queue = [i for i in self.trials if i not in ended][::-1]
+        for trial_id in self._retry_queue:
+            _forget_results(self.trials[trial_id])
+
+    def _read_trials(self) -> dict[str, Trial]:
+        trials: dict[int, Trial] = {}
+        for folder in glob.glob(
+            os.path.join(glob.escape(self._project_dir), "trial_*")
+        ):
+            path = os.path.join(folder, "trial.json")
+            try:
+                trial = Trial.load(path)
+                trials[int(trial.trial_id)] = trial
+            except Exception as error:  # whatever a damaged file leads to
+                logging.warning("%s cannot be read: %s", path, error)
+        for number in range(max(trials, default=-1) + 1):
+            if number not in trials:  # KerasTuner numbers trials by counting
+                trials[number] = Trial(
+                    keras_tuner.HyperParameters(),
+                    trial_id=f"{number:04d}",
+                    status=TrialStatus.FAILED,
+                    message="The files of this trial are gone.",
+                )
+        return {trials[i].trial_id: trials[i] for i in sorted(trials)}
+
+    def _read_state(self) -> dict[str, Any] | None:
+        path = self._get_oracle_fname()
+        try:
+            with open(path) as file:
+                state: dict[str, Any] = json.load(file)
+        except (OSError, ValueError) as error:
+            logging.warning("%s cannot be read: %s", path, error)
+            return None
+        return state
+
+
+def _complete(order: list[str], trial_ids: Any) -> list[str]:
+    """Keeps an order's known ids, each once, and appends what it lacks."""
+    known = [trial_id for trial_id in order if trial_id in trial_ids]
+    return list(dict.fromkeys([*known, *trial_ids]))
+
+
+def _forget_results(trial: Trial) -> None:
+    trial.metrics = type(trial.metrics)()
+    trial.score = None

@@ -1,0 +1,173 @@
+"""What no other design beats: the Pareto front and its volume."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+COSTS = ("latency_ms", "energy_mj", "area_mm2")
+"""The costs that designs are compared by, beside their accuracy."""
+
+
+def non_dominated(points: Any) -> np.ndarray:
+    """Finds the points that no other point dominates.
+
+    A point dominates another if it is nowhere larger and somewhere smaller.
+    Equal points do not dominate each other, so all of them stay. A point with
+    a NaN is never part of the front and dominates nothing.
+
+    Args:
+        points: `[N, M]` objectives, each to be minimised.
+
+    Returns:
+        `[N]` booleans.
+
+    Example:
+    >>> non_dominated([[1, 4], [2, 2], [2, 3], [4, 1]])
+    array([ True,  True, False,  True])
+    """
+    points = np.asarray(points, np.float64)
+    mask = np.zeros(len(points), bool)
+    rest = np.flatnonzero(~np.isnan(points).any(axis=1))
+    rest = rest[np.lexsort(points[rest].T[::-1])]
+    while rest.size:  # nothing left can dominate the first in this order
+        first = points[rest[0]]
+        others = points[rest]
+        mask[rest[(others == first).all(axis=1)]] = True
+        rest = rest[(others < first).any(axis=1)]
+    return mask
+
+
+def hypervolume(points: Any, reference: Any) -> float:
+    """The volume that a front dominates, up to a reference point.
+
+    Exact, by slicing along the last objective; meant for up to four
+    objectives and some hundred points.
+
+    Args:
+        points: `[N, M]` objectives, each to be minimised. Points that are not
+            below the reference in all of them, or have a NaN, add nothing.
+        reference: `[M]`, worse than every point that should count.
+
+    Returns:
+        The volume; 0 without points.
+
+    Example: two boxes of 3 x 1 and 1 x 3 that share 1 x 1.
+
+    >>> hypervolume([[1, 3], [3, 1]], [4, 4])
+    5.0
+    """
+    reference = np.asarray(reference, np.float64)
+    points = np.asarray(points, np.float64).reshape(-1, reference.size)
+    points = points[(points < reference).all(axis=1)]
+    points = np.unique(points[non_dominated(points)], axis=0)
+    return float(_volume(points, reference))
+
+
+def _volume(points: np.ndarray, reference: np.ndarray) -> float:
+    if not len(points):
+        return 0.0
+    if reference.size == 1:
+        return reference[0] - points.min()
+    points = points[np.argsort(points[:, -1], kind="stable")]
+    upper = np.append(points[1:, -1], reference[-1])
+    thickness = upper - points[:, -1]
+    if reference.size == 2:
+        width = reference[0] - np.minimum.accumulate(points[:, 0])
+        return width @ thickness
+    total = 0.0
+    for count in np.flatnonzero(thickness) + 1:
+        base = points[:count, :-1]
+        base = base[non_dominated(base)]
+        total += thickness[count - 1] * _volume(base, reference[:-1])
+    return total
+
+
+class ParetoArchive:
+    """The designs that no other beats in accuracy and all costs together.
+
+    Args:
+        accuracy: Name of the metric to maximise.
+
+    Example:
+    >>> archive = ParetoArchive()
+    >>> costs = {"latency_ms": 1.0, "energy_mj": 1.0, "area_mm2": 1.0}
+    >>> archive.add("0", {"accuracy_int8": 0.9, **costs})
+    True
+    >>> archive.add("1", {"accuracy_int8": 0.8, **costs})
+    False
+    >>> [trial_id for trial_id, _ in archive.front]
+    ['0']
+    """
+
+    def __init__(self, accuracy: str = "accuracy_int8") -> None:
+        self.accuracy = accuracy
+        self._front: dict[str, dict[str, float]] = {}
+
+    @property
+    def front(self) -> list[tuple[str, dict[str, float]]]:
+        """Pairs of trial id and metrics, the most accurate first."""
+        return sorted(
+            self._front.items(), key=lambda item: -item[1][self.accuracy]
+        )
+
+    def add(self, trial_id: str, metrics: Mapping[str, float]) -> bool:
+        """Considers a design.
+
+        Args:
+            trial_id: What to call it. A known one is replaced.
+            metrics: The accuracy, `latency_ms`, `energy_mj`, `area_mm2`, and
+                whatever else should be kept with them.
+
+        Returns:
+            Whether it is part of the front now. It is not if one of the four
+            is not finite; a tie is.
+        """
+        if not all(math.isfinite(metrics[k]) for k in (self.accuracy, *COSTS)):
+            return False
+        known = {name: float(value) for name, value in metrics.items()}
+        self._front[trial_id] = {
+            name: value for name, value in known.items() if math.isfinite(value)
+        }
+        mask = non_dominated(self.points())
+        self._front = {
+            name: kept
+            for (name, kept), keep in zip(
+                self._front.items(), mask, strict=True
+            )
+            if keep
+        }
+        return trial_id in self._front
+
+    def points(self) -> np.ndarray:
+        """The front as `[N, 4]` objectives to minimise: -accuracy, `COSTS`."""
+        rows = [
+            [-kept[self.accuracy], *(kept[name] for name in COSTS)]
+            for kept in self._front.values()
+        ]
+        return np.asarray(rows, np.float64).reshape(-1, 1 + len(COSTS))
+
+    def hypervolume(self, reference: Mapping[str, float]) -> float:
+        """The volume between the front and a reference.
+
+        Args:
+            reference: The accuracy and the costs of a design worse than all
+                that should count, for example accuracy 0 and the budgets.
+
+        Returns:
+            The product of accuracy, ms, mJ and mm2 that the front dominates.
+        """
+        corner = [-reference[self.accuracy], *(reference[k] for k in COSTS)]
+        return hypervolume(self.points(), corner)
+
+    def get_state(self) -> dict[str, Any]:
+        """The archive as plain JSON."""
+        return {"accuracy": self.accuracy, "front": dict(self._front)}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Restores what `get_state` gave."""
+        self.accuracy = state["accuracy"]
+        self._front = {k: dict(v) for k, v in state["front"].items()}

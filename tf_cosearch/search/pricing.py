@@ -1,0 +1,88 @@
+"""Asks the cost model what genomes cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tf_cosearch.search import genomes as genome_arrays
+
+if TYPE_CHECKING:
+    from tf_cosearch.search.space import SearchSpace
+
+
+class Pricer:
+    """Prices designs in batches and remembers those asked to.
+
+    Args:
+        space: What the genomes belong to.
+        batch: Most designs to price at once. Fewer are padded to a power of
+            two, so that the cost model meets few different shapes.
+        estimate: Prices `space.batch(genomes)`; defaults to the cost model.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        batch: int,
+        estimate: Callable[..., Any] | None = None,
+    ) -> None:
+        self._space = space
+        self._batch = batch
+        self._estimate = estimate
+        self._known: dict[bytes, dict[str, float]] = {}
+
+    def __call__(self, genomes: Any) -> dict[str, np.ndarray]:
+        """Prices designs.
+
+        Args:
+            genomes: `[N, P]` choice indices.
+
+        Returns:
+            `[N]` float64 numbers for each scalar of `Cost`.
+
+        Raises:
+            ValueError: If a genome is not inside the space.
+        """
+        return self.price(genome_arrays.check(self._space, genomes))
+
+    def price(self, genomes: np.ndarray) -> dict[str, np.ndarray]:
+        """Like a call, for genomes that are known to be canonical."""
+        count = len(genomes)
+        batch = min(self._batch, 1 << max(count - 1, 0).bit_length())
+        batches = max(1, -(-count // batch))
+        padded = np.resize(genomes, (batches * batch, genomes.shape[1]))
+        priced = [self._scalars(part) for part in np.split(padded, batches)]
+        return {
+            name: np.concatenate([part[name] for part in priced])[:count]
+            for name in priced[0]
+        }
+
+    def remember(
+        self, genomes: np.ndarray, costs: Mapping[str, np.ndarray]
+    ) -> None:
+        """Keeps the costs of some canonical genomes for `of`."""
+        for row, genome in enumerate(genomes):
+            self._known[genome.tobytes()] = {
+                name: float(values[row]) for name, values in costs.items()
+            }
+
+    def of(self, genome: np.ndarray) -> dict[str, float]:
+        """The costs of one canonical genome."""
+        if genome.tobytes() not in self._known:
+            self.remember(genome[None], self.price(genome[None]))
+        return dict(self._known[genome.tobytes()])
+
+    def _scalars(self, genomes: np.ndarray) -> dict[str, np.ndarray]:
+        if self._estimate is None:  # only pricing needs TensorFlow
+            from tf_cosearch.cost import model
+
+            self._estimate = model.estimate
+        cost = self._estimate(*self._space.batch(genomes))
+        return {
+            name: np.asarray(value, np.float64)
+            for name, value in cost._asdict().items()
+            if len(getattr(value, "shape", ())) == 1
+        }

@@ -1,0 +1,125 @@
+"""Finds designs within the budgets, without training any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tf_cosearch.search import genomes as genome_arrays
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.pricing import Pricer
+
+if TYPE_CHECKING:
+    from tf_cosearch.search.space import SearchSpace
+
+CLOSEST = 64
+"""Designs that a screen remembers to look around."""
+
+WIDER_ROUNDS = 8
+"""Times that a screen looks elsewhere before it gives up."""
+
+
+class Screen:
+    """Lets new designs within the budgets pass, and knows where else to look.
+
+    Args:
+        space: What the genomes belong to.
+        pricer: Says what they cost.
+        budgets: What designs must meet.
+        tried: Canonical genomes that do not pass again.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        pricer: Pricer,
+        budgets: Budgets,
+        tried: Sequence[np.ndarray] = (),
+    ) -> None:
+        self._space = space
+        self._pricer = pricer
+        self._budgets = budgets
+        self._seen = {genome.tobytes() for genome in tried}
+        empty = np.zeros((0, len(space.parameters)), np.int64)
+        self._tried = np.stack(tried) if len(tried) else empty
+        self._closest = empty
+        self._violation = np.zeros(0)
+        self._costs: list[dict[str, np.ndarray]] = []
+
+    def admit(
+        self, proposals: np.ndarray
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Prices designs that this screen has not seen.
+
+        Args:
+            proposals: `[N, P]` choice indices, in any state.
+
+        Returns:
+            The `[K, P]` new ones within the budgets in their order, canonical,
+            and their costs, a mapping of `[K]`.
+
+        Raises:
+            ValueError: If a genome is not inside the space.
+        """
+        genomes = genome_arrays.check(self._space, proposals)
+        genomes = genome_arrays.unseen(genomes, self._seen)
+        if not len(genomes):
+            return genomes, {}
+        self._seen.update(genome.tobytes() for genome in genomes)
+        costs = self._pricer.price(genomes)
+        self._costs.append(costs)
+        violation = self._budgets.violation(costs)
+        self._keep_closest(genomes, violation)
+        feasible = violation == 0
+        return genomes[feasible], {k: v[feasible] for k, v in costs.items()}
+
+    def _keep_closest(self, genomes: np.ndarray, violation: np.ndarray) -> None:
+        candidates = np.concatenate([self._closest, genomes])
+        violations = np.append(self._violation, violation)
+        order = np.argsort(violations, kind="stable")[:CLOSEST]
+        self._closest, self._violation = candidates[order], violations[order]
+
+    def wider(
+        self,
+        rng: np.random.Generator,
+        n: int,
+        designs: np.ndarray | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Proposes, round after round, where else to look.
+
+        All of a small space, once. Otherwise random designs beside neighbours
+        of those tried and of those closest to the budgets, which descends
+        into a feasible region that chance alone would hardly hit.
+
+        Args:
+            rng: Where chance comes from.
+            n: How many to propose in a round.
+            designs: All designs, if the space is small.
+
+        Yields:
+            `[n, P]` genomes.
+        """
+        if designs is not None:
+            yield rng.permutation(designs)
+            return
+        for _ in range(WIDER_ROUNDS):
+            parents = np.concatenate([self._tried, self._closest])
+            near = n // 2 if len(parents) else 0
+            chosen = rng.integers(max(len(parents), 1), size=near)
+            yield np.concatenate(
+                [
+                    genome_arrays.mutate(self._space, rng, parents[chosen]),
+                    self._space.sample(rng, n - near),
+                ]
+            )
+
+    def explain(self) -> str:
+        """Says why nothing passed, see `Budgets.explain`."""
+        return self._budgets.explain(
+            {
+                name: np.concatenate([costs[name] for costs in self._costs])
+                for name in self._costs[0]
+            }
+        )

@@ -1,0 +1,317 @@
+"""What a plug-in must pass: test suites to subclass, ours and yours.
+
+    class TestMyOracle(testing.OracleSuite):
+        def make(self, space, **kwargs):
+            return MyOracle(space, **kwargs)
+
+pytest collects the subclass with every test of the suite.
+"""
+
+from __future__ import annotations
+
+import math
+import pathlib
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import keras_tuner
+import numpy as np
+import pytest
+from keras_tuner.engine.base_tuner import BaseTuner
+
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.oracles.base import CoSearchOracle
+
+
+class ToyParameter(NamedTuple):
+    """A parameter of a `ToySpace`."""
+
+    name: str
+    choices: tuple[int, ...]
+
+
+class ToyCost(NamedTuple):
+    """What `toy_estimate` returns, `[N]` each."""
+
+    latency_ms: np.ndarray
+    energy_mj: np.ndarray
+    area_mm2: np.ndarray
+
+
+class ToySpace:
+    """A search space without networks, for tests of oracles.
+
+    Args:
+        counts: Choices of each parameter. With `has_inactive`, the last one
+            makes no difference while the first is 0.
+        has_inactive: Whether there is such a parameter.
+
+    Attributes:
+        parameters: The `P` parameters.
+        choice_counts: `[P]` choices of each.
+        size: Number of different designs.
+    """
+
+    def __init__(
+        self, counts: Sequence[int], has_inactive: bool = False
+    ) -> None:
+        self.parameters = tuple(
+            ToyParameter(f"gene{i}/units", tuple(range(10, 10 + count)))
+            for i, count in enumerate(counts)
+        )
+        self.choice_counts = np.asarray(counts, np.int64)
+        self.size = math.prod(counts)
+        self._has_inactive = has_inactive
+        if has_inactive:
+            off = self.size // counts[0]
+            self.size += off // counts[-1] - off
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells spaces apart."""
+        return f"{self.choice_counts.tolist()} {self._has_inactive}"
+
+    def canonical(self, genomes: np.ndarray) -> np.ndarray:
+        """Sets the inactive gene of `[N, P]` genomes to 0."""
+        genomes = np.array(genomes, np.int64, ndmin=2)
+        if self._has_inactive:
+            genomes[genomes[:, 0] == 0, -1] = 0
+        return genomes
+
+    def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Draws `[count, P]` genomes."""
+        shape = (count, len(self.parameters))
+        return self.canonical(rng.integers(0, self.choice_counts, shape))
+
+    def batch(self, genomes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The genomes as shares of their largest value, and the weights."""
+        largest = np.maximum(self.choice_counts - 1, 1)
+        return genomes / largest, np.arange(1, 1 + largest.size)
+
+    def values(self, genome: np.ndarray) -> dict[str, int]:
+        """The chosen value of every parameter."""
+        pairs = zip(self.parameters, genome, strict=True)
+        return {p.name: p.choices[gene] for p, gene in pairs}
+
+    def genome(self, values: Any) -> np.ndarray:
+        """The inverse of `values`."""
+        genes = [p.choices.index(values[p.name]) for p in self.parameters]
+        return self.canonical(np.asarray(genes))[0]
+
+    def hyperparameters(self) -> keras_tuner.HyperParameters:
+        """One `Choice` for each parameter."""
+        space = keras_tuner.HyperParameters()
+        for parameter in self.parameters:
+            space.Choice(parameter.name, list(parameter.choices))
+        return space
+
+
+def toy_estimate(shares: np.ndarray, weights: np.ndarray) -> ToyCost:
+    """Larger genes are faster, and take more area."""
+    size = shares @ weights / weights.sum()
+    return ToyCost(2 - size, 1 + shares.mean(axis=1), 1 + 9 * size**2)
+
+
+def require(condition: bool, message: str) -> None:
+    """Fails a test with a message that says which rule was broken."""
+    if not condition:
+        raise AssertionError(message)
+
+
+def run_trials(
+    oracle: CoSearchOracle,
+    count: int,
+    accuracy: Callable[[int, np.ndarray], float] | None = None,
+) -> list[list[int]]:
+    """Runs trials of an oracle as a KerasTuner tuner would.
+
+    Args:
+        oracle: In a project folder, see `place`.
+        count: Most trials to run.
+        accuracy: Gives the accuracy of a trial's number and `[P]` genome, or
+            raises to let it fail. Larger genes are better by default.
+
+    Returns:
+        The genomes proposed; fewer than `count` if the oracle stopped.
+    """
+    proposed: list[list[int]] = []
+    while len(proposed) < count:
+        trial = oracle.create_trial("tuner0")
+        if trial.status != "RUNNING":
+            break
+        genome = oracle.trial_genome(trial)
+        proposed.append(genome.tolist())
+        try:
+            value = (
+                accuracy(int(trial.trial_id), genome)
+                if accuracy
+                else float(genome.sum() / oracle.space.choice_counts.sum())
+            )
+            metrics = {oracle.objective.name: value}
+            oracle.update_trial(trial.trial_id, metrics)
+            trial.status = "COMPLETED"
+        except ArithmeticError as error:
+            trial.status = "INVALID"
+            trial.message = f"{type(error).__name__}: {error}"
+        oracle.end_trial(trial)
+    return proposed
+
+
+def place(oracle: CoSearchOracle, folder: pathlib.Path) -> CoSearchOracle:
+    """Gives an oracle its project folder and returns it."""
+    BaseTuner(oracle=oracle, directory=str(folder), project_name="project")
+    oracle.verbose = 0
+    return oracle
+
+
+class OracleSuite:
+    """What every algorithm must pass. Subclass it and define `make`."""
+
+    def make(self, space: Any, **kwargs: Any) -> CoSearchOracle:
+        """Makes the oracle to test.
+
+        Args:
+            space: What it searches.
+            **kwargs: Arguments of `CoSearchOracle` to hand on.
+        """
+        raise NotImplementedError
+
+    def start(
+        self, folder: pathlib.Path, space: Any = None, **kwargs: Any
+    ) -> CoSearchOracle:
+        """Makes an oracle on a toy space, in a project folder."""
+        space = space or ToySpace((3, 1, 4, 2, 5, 7), has_inactive=True)
+        defaults: dict[str, Any] = {
+            "estimate": toy_estimate,
+            "max_trials": 24,
+            "proposals": 128,
+            "seed": 0,
+        }
+        return place(self.make(space, **{**defaults, **kwargs}), folder)
+
+    def test_designs_are_inside_the_space(self, tmp_path: pathlib.Path) -> None:
+        """Every parameter has one of its choices; inactive genes are 0."""
+        oracle = self.start(tmp_path)
+        genomes = np.asarray(run_trials(oracle, 20))
+        counts = oracle.space.choice_counts
+        require(len(genomes) == 20, "All 20 trials must run.")
+        inside = ((genomes >= 0) & (genomes < counts)).all()
+        require(bool(inside), "Every gene must be one of its choices.")
+        for trial in oracle.trials.values():
+            values = trial.hyperparameters.values
+            for parameter in oracle.space.parameters:
+                require(
+                    values[parameter.name] in parameter.choices,
+                    f"{parameter.name} must be one of its choices.",
+                )
+
+    @pytest.mark.parametrize("seed", [0, 7])
+    def test_same_seed_same_designs(
+        self, tmp_path: pathlib.Path, seed: int
+    ) -> None:
+        """Chance comes from the seed alone; 0 is one like any other."""
+        first = run_trials(self.start(tmp_path / "1", seed=seed), 12)
+        random.seed(1)
+        second = run_trials(self.start(tmp_path / "2", seed=seed), 12)
+        require(first == second, f"Seed {seed} must propose the same twice.")
+
+    def test_other_seed_other_designs(self, tmp_path: pathlib.Path) -> None:
+        """Another seed is another search."""
+        first = run_trials(self.start(tmp_path / "1", seed=0), 12)
+        second = run_trials(self.start(tmp_path / "2", seed=7), 12)
+        require(first != second, "Seeds 0 and 7 must differ.")
+
+    @pytest.mark.parametrize("seed", [0, None])
+    def test_continues_as_if_never_stopped(
+        self, tmp_path: pathlib.Path, seed: int | None
+    ) -> None:
+        """A reloaded oracle proposes what the first would have."""
+        uninterrupted = self.start(tmp_path / "1", seed=seed)
+        started = self.start(tmp_path / "2", seed=uninterrupted.seed)
+        expected = run_trials(uninterrupted, 20)
+        begun = run_trials(started, 12)
+        started.create_trial("killed while it ran")
+        reloaded = self.start(tmp_path / "2", seed=seed)
+        reloaded.reload()
+        continued = run_trials(reloaded, 8)
+        require(
+            begun + continued == expected,
+            "A continued search must propose what it would have without the "
+            "interruption. State that `suggest` uses must follow from "
+            "`finished()` or be built in `observe`.",
+        )
+        require(len(reloaded.end_order) == 20, "No trial may be lost.")
+
+    def test_no_design_twice(self, tmp_path: pathlib.Path) -> None:
+        """No training is wasted on what is known."""
+        space = ToySpace((2, 3, 5), has_inactive=True)
+        genomes = run_trials(self.start(tmp_path, space), 24)
+        different = {tuple(genome) for genome in genomes}
+        require(len(different) == len(genomes), "Designs must differ.")
+        require(len(different) == space.size, "All designs must be found.")
+
+    @pytest.mark.parametrize(
+        "counts", [(1,), (1, 1), (2,), (1, 2), (3,), (1, 3, 1)]
+    )
+    def test_ends_when_nothing_is_left(
+        self, tmp_path: pathlib.Path, counts: tuple[int, ...]
+    ) -> None:
+        """A small space is exhausted, and the search stops."""
+        oracle = self.start(tmp_path, ToySpace(counts))
+        genomes = run_trials(oracle, 8)
+        require(
+            len(genomes) == math.prod(counts),
+            f"A space of {math.prod(counts)} designs must give as many.",
+        )
+        trial = oracle.create_trial("tuner0")
+        require(trial.status == "STOPPED", "The search must stop then.")
+
+    def test_searches_a_huge_space(self, tmp_path: pathlib.Path) -> None:
+        """Nothing may depend on the size of the space."""
+        oracle = self.start(tmp_path, ToySpace((10,) * 20))
+        require(len(run_trials(oracle, 20)) == 20, "All trials must run.")
+
+    def test_no_design_over_budget(self, tmp_path: pathlib.Path) -> None:
+        """What exceeds a budget is never trained."""
+        budgets = Budgets(latency_ms=1.5, area_mm2=4.0)
+        oracle = self.start(tmp_path, budgets=budgets)
+        genomes = np.asarray(run_trials(oracle, 20))
+        feasible = budgets.is_feasible(oracle.costs(genomes))
+        require(len(genomes) == 20, "All trials must run.")
+        require(bool(feasible.all()), "Every design must meet the budgets.")
+
+    def test_goes_on_after_failures(self, tmp_path: pathlib.Path) -> None:
+        """Neither NaN nor a failed trial ends or derails the search."""
+
+        def accuracy(number: int, genome: np.ndarray) -> float:
+            if number % 3 == 1:
+                raise ArithmeticError(f"trial {number} failed")
+            return math.nan if number % 3 == 2 else 0.5
+
+        oracle = self.start(tmp_path)
+        genomes = run_trials(oracle, 24, accuracy)
+        require(len(genomes) == 24, "All trials must run.")
+        require(len(oracle.finished()) == 8, "A third of them is good.")
+        require(len(oracle.archive.front) > 0, "Good ones are archived.")
+
+    def test_works_in_a_keras_tuner(self, tmp_path: pathlib.Path) -> None:
+        """Any KerasTuner tuner can use it."""
+        space = ToySpace((3, 4, 5))
+
+        class Tuner(BaseTuner):
+            def run_trial(self, trial: Any, **_: Any) -> dict[str, float]:
+                return {"accuracy_int8": trial.hyperparameters["gene2/units"]}
+
+        oracle = self.make(
+            space, estimate=toy_estimate, max_trials=8, proposals=32, seed=0
+        )
+        tuner = Tuner(oracle, directory=str(tmp_path), project_name="tuner")
+        tuner.search(verbose=0)
+        best = tuner.get_best_hyperparameters()[0]
+        tried = [t.hyperparameters for t in oracle.trials.values()]
+        require(len(tried) == 8, "All trials must run.")
+        require(
+            best["gene2/units"] == max(t["gene2/units"] for t in tried),
+            "The best trial must be that of the best accuracy.",
+        )
