@@ -20,8 +20,7 @@ BUDGETS = cs.Budgets(latency_ms=0.001, area_mm2=12.0)
 
 @pytest.fixture(scope="module")
 def data():
-    digits = datasets.load("digits")
-    return digits
+    return datasets.load("digits")
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +195,8 @@ def test_accuracy_can_be_redone_without_tensorflow(exported, data, tmp_path):
         data = np.load(sys.argv[2])
         model = Interpreter(sys.argv[1])
         model.allocate_tensors()
-        image, logits = model.get_input_details()[0], model.get_output_details()[0]
+        image = model.get_input_details()[0]
+        logits = model.get_output_details()[0]
         scale, zero = image["quantization"]
         right = 0
         for x, y in zip(data["x"], data["y"]):
@@ -313,7 +313,7 @@ def test_a_search_stops_when_all_trials_fail_alike(
     monkeypatch.setattr(fit, "train", fails)
     tuner = small_tuner(space, tmp_path, max_trials=9)
     with pytest.raises(
-        RuntimeError, match="3 failures in a row .*out of memory"
+        RuntimeError, match=r"3 failures in a row .*out of memory"
     ):
         tuner.search(**few(data), epochs=1)
     assert len(tuner.oracle.trials) == 3

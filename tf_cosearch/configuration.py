@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import numbers
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -31,7 +32,6 @@ def names(kind: str) -> list[str]:
         Sorted names, without folder and ending.
 
     Example:
-
     >>> names("accelerators")
     ['edge_tpu', 'edge_tpu_v1', 'edge_tpu_v2', 'edge_tpu_v3']
     """
@@ -90,7 +90,6 @@ def unknown(what: str, received: object, known: Iterable[str]) -> ValueError:
         A `ValueError` to raise.
 
     Example:
-
     >>> print(unknown("block", "conv_bm", ["conv_bn", "skip"]))
     Unknown block: 'conv_bm'. Did you mean 'conv_bn'? Known: conv_bn, skip.
     """
@@ -155,3 +154,27 @@ def number(value: object, where: str) -> float:
             if abs(converted) < float("inf"):
                 return converted
     raise ValueError(f"{where} must be a number. Received: {value!r}.")
+
+
+def at_least(name: str, value: Any, least: int) -> int:
+    """An integer argument, checked.
+
+    Args:
+        name: Name of the argument.
+        value: What was given.
+        least: The smallest value allowed.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: If it is no integer, or below.
+    """
+    is_integer = isinstance(value, numbers.Integral)
+    if isinstance(value, bool) or not is_integer or value < least:
+        raise ValueError(
+            f"`{name}` must be an integer of at least {least}. Received: "
+            f"{value!r}."
+        )
+    return int(value)
+

@@ -241,7 +241,9 @@ class CoSearchTuner(keras_tuner.Tuner):
             **{name: costs[name] for name in export.COST_UNITS},
         }
 
-    def _try_run_and_update_trial(self, trial: Any, *args: Any, **kw: Any) -> None:
+    def _try_run_and_update_trial(
+        self, trial: Any, *args: Any, **kw: Any
+    ) -> None:
         # KerasTuner's own prints a traceback for every failed trial.
         try:
             self._run_and_update_trial(trial, *args, **kw)
@@ -284,7 +286,7 @@ class CoSearchTuner(keras_tuner.Tuner):
         progress.end(self.co_oracle, pathlib.Path(self.project_dir), num_trials)
 
     def best_designs(self, num_designs: int = 1) -> list[Design]:
-        """The finished designs of highest reward.
+        """The finished designs of highest reward within the budgets.
 
         Args:
             num_designs: How many.
@@ -297,6 +299,9 @@ class CoSearchTuner(keras_tuner.Tuner):
             self.design(trial)
             for trial in self.oracle.get_best_trials(num_designs)
             if trial.status == completed
+            and self.co_oracle.budgets.is_feasible(
+                self.co_oracle.trial_costs(trial)
+            )
         ]
 
     def design(self, trial: Any) -> Design:

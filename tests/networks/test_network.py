@@ -1,12 +1,12 @@
 import keras
 import numpy as np
 import pytest
-from reference import keras_walk
 
 from tf_cosearch import configuration
 from tf_cosearch.networks.network import BlockSpec, Network
 from tf_cosearch.networks.template import load_network
 from tf_cosearch.search.space import SearchSpace
+from tf_cosearch.testing import keras_walk
 
 # MACs and parameters in millions. MobileNetV2: arXiv 1801.04381 and TF-Slim's
 # README; MobileNetEdgeTPU: TF-Slim's README; EfficientNet-EdgeTPU-S: 4.72 GOP
@@ -45,7 +45,7 @@ def random_networks(name, count, seed=0):
 )
 def test_rows_equal_a_walk_over_the_built_model(name, count):
     for network in random_networks(name, count):
-        keras_walk.compare(network, keras)
+        assert keras_walk.differences(network, keras) == []
         keras.backend.clear_session()
 
 
@@ -53,13 +53,14 @@ def test_rows_equal_a_walk_over_the_built_model(name, count):
 @pytest.mark.parametrize("name", configuration.names("spaces"))
 def test_rows_equal_a_walk_over_1000_built_models(name):
     for network in random_networks(name, 1000, seed=1):
-        keras_walk.compare(network, keras)
+        assert keras_walk.differences(network, keras) == []
         keras.backend.clear_session()
 
 
 @pytest.mark.parametrize("name", configuration.names("networks"))
 def test_published_networks_equal_a_walk(name):
-    keras_walk.compare(load_network(name, (64, 64, 3)), keras)
+    network = load_network(name, (64, 64, 3))
+    assert keras_walk.differences(network, keras) == []
 
 
 def test_squeeze_excite_and_swish_equal_a_walk():
@@ -70,7 +71,7 @@ def test_squeeze_excite_and_swish_equal_a_walk():
         BlockSpec("b", "fused_inverted_residual", 16, 2, options),
     )
     network = Network("se", (16, 16, 3), 5, blocks)
-    keras_walk.compare(network, keras)
+    assert keras_walk.differences(network, keras) == []
     assert network.build(keras)(np.zeros((2, 16, 16, 3))).shape == (2, 5)
 
 

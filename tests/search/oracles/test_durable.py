@@ -132,9 +132,17 @@ def test_the_same_reason_in_a_row_ends_the_search_after_saving(tmp_path):
 
 def test_different_reasons_do_not_end_the_search(tmp_path):
     def fail(number, _):
-        raise ArithmeticError(f"trial {number}")
+        raise ArithmeticError("abcdef"[number])
 
     assert len(run_trials(start(tmp_path), 6, fail)) == 6
+
+
+def test_reasons_that_differ_in_numbers_are_one(tmp_path):
+    def fail(number, _):
+        raise MemoryError(f"cannot allocate {number}00 MiB")
+
+    with pytest.raises(RuntimeError, match="cannot allocate 200 MiB"):
+        run_trials(start(tmp_path), 6, fail)
 
 
 def test_nan_is_a_reason_like_others(tmp_path):
@@ -226,7 +234,7 @@ def run_worker(oracle, name, count):
 
 def test_it_does_not_print(tmp_path, capsys):
     def fail(number, _):
-        raise ArithmeticError(f"trial {number}")
+        raise ArithmeticError("abcdef"[number])
 
     run_trials(start(tmp_path, max_retries_per_trial=1), 6, fail)
     assert capsys.readouterr().out == ""

@@ -13,6 +13,7 @@ import numpy as np
 from absl import logging
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from tf_cosearch import configuration
 from tf_cosearch.search import objectives
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.genomes import (
@@ -106,9 +107,9 @@ class CoSearchOracle(durable.DurableOracle):
         estimate: Callable[..., Any] | None = None,
     ) -> None:
         if max_trials is not None:
-            at_least("max_trials", max_trials, 1)
+            configuration.at_least("max_trials", max_trials, 1)
         if seed is not None:
-            at_least("seed", seed, 0)
+            configuration.at_least("seed", seed, 0)
         super().__init__(
             objective=objectives.accuracy_objective(objective),
             max_trials=max_trials,
@@ -116,10 +117,10 @@ class CoSearchOracle(durable.DurableOracle):
             allow_new_entries=allow_new_entries,
             tune_new_entries=tune_new_entries,
             seed=seed,
-            max_retries_per_trial=at_least(
+            max_retries_per_trial=configuration.at_least(
                 "max_retries_per_trial", max_retries_per_trial, 0
             ),
-            max_consecutive_failed_trials=at_least(
+            max_consecutive_failed_trials=configuration.at_least(
                 "max_consecutive_failed_trials",
                 max_consecutive_failed_trials,
                 1,
@@ -128,7 +129,7 @@ class CoSearchOracle(durable.DurableOracle):
         self.space = space
         self.budgets = budgets or Budgets()
         self.reward = objectives.get(reward, self.budgets)
-        self.proposals = at_least("proposals", proposals, 1)
+        self.proposals = configuration.at_least("proposals", proposals, 1)
         self._requested_seed = seed
         # KerasTuner takes seed 0 for none.
         drawn = int(np.random.default_rng().integers(2**31))
@@ -400,26 +401,3 @@ class CoSearchOracle(durable.DurableOracle):
                 seed = int(rng.integers(2**31))
                 chosen.values[entry.name] = entry.random_sample(seed)
         return dict(chosen.values)
-
-
-def at_least(name: str, value: Any, least: int) -> int:
-    """An integer argument, checked.
-
-    Args:
-        name: Name of the argument.
-        value: What was given.
-        least: The smallest value allowed.
-
-    Returns:
-        The value.
-
-    Raises:
-        ValueError: If it is no integer, or below.
-    """
-    is_integer = isinstance(value, (int, np.integer))
-    if isinstance(value, bool) or not is_integer or value < least:
-        raise ValueError(
-            f"`{name}` must be an integer of at least {least}. Received: "
-            f"{value!r}."
-        )
-    return int(value)

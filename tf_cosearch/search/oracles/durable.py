@@ -20,6 +20,7 @@ import contextlib
 import glob
 import json
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -135,11 +136,12 @@ class DurableOracle(keras_tuner.Oracle):
             trial.status != TrialStatus.FAILED for trial in last
         ):
             return
-        reasons = {reason(trial) for trial in last}
-        if len(reasons) == 1:
+        # Out-of-memory errors differ in their numbers.
+        reasons = [reason(trial) for trial in last]
+        if len({re.sub(r"\d+", "0", each) for each in reasons}) == 1:
             raise RuntimeError(
                 f"Trials must not all fail. Received: {limit} failures in a "
-                f"row for the same reason ({reasons.pop()}). Remove it and "
+                f"row for the same reason ({reasons[-1]}). Remove it and "
                 "start again with the same command: finished trials are kept "
                 f"in {self._project_dir}."
             )

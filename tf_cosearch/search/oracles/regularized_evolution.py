@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tf_cosearch import configuration
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.genomes import mutate
-from tf_cosearch.search.oracles.base import CoSearchOracle, Finished, at_least
+from tf_cosearch.search.oracles.base import CoSearchOracle, Finished
 
 if TYPE_CHECKING:
     from tf_cosearch.search.space import SearchSpace
@@ -58,11 +59,13 @@ class RegularizedEvolutionOracle(CoSearchOracle):
         super().__init__(space, budgets, **kwargs)
         if population_size is None:
             population_size = max(4, min(50, (self.max_trials or 200) // 4))
-        self.population_size = at_least("population_size", population_size, 1)
+        self.population_size = configuration.at_least(
+            "population_size", population_size, 1
+        )
         if sample_size is None:
             sample_size = max(4, self.population_size // 2)
-        self.sample_size = at_least("sample_size", sample_size, 1)
-        self.mutations = at_least("mutations", mutations, 1)
+        self.sample_size = configuration.at_least("sample_size", sample_size, 1)
+        self.mutations = configuration.at_least("mutations", mutations, 1)
 
     def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Suggests `[n, P]` children of one parent."""

@@ -1,11 +1,4 @@
-"""What a plug-in must pass: test suites to subclass, ours and yours.
-
-    class TestMyOracle(testing.OracleSuite):
-        def make(self, space, **kwargs):
-            return MyOracle(space, **kwargs)
-
-pytest collects the subclass with every test of the suite.
-"""
+"""What an algorithm must do, and a toy space to see it do so."""
 
 from __future__ import annotations
 

@@ -1,0 +1,31 @@
+"""What a plug-in must pass: suites for pytest to subclass, ours and yours.
+
+    class TestMyBlock(testing.BlockSuite):
+        name = "my_block"
+
+    class TestMyOracle(testing.OracleSuite):
+        def make(self, space, **kwargs):
+            return MyOracle(space, **kwargs)
+
+pytest collects a subclass with every test of its suite.
+"""
+
+from tf_cosearch.testing.blocks import BlockSuite
+from tf_cosearch.testing.components import ComponentSuite
+from tf_cosearch.testing.oracles import (
+    OracleSuite,
+    ToySpace,
+    place,
+    run_trials,
+    toy_estimate,
+)
+
+__all__ = [
+    "BlockSuite",
+    "ComponentSuite",
+    "OracleSuite",
+    "ToySpace",
+    "place",
+    "run_trials",
+    "toy_estimate",
+]
