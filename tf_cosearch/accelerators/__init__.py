@@ -28,7 +28,6 @@ class Accelerator(NamedTuple):
     fields of every component are numbers, or `[B]` tensors for a batch.
 
     Example:
-
     >>> round(float(Accelerator().peak_tops()), 1)
     26.2
 
@@ -80,7 +79,6 @@ def parameters() -> dict[str, Searched | Fixed]:
         What each may hold, for example under `pe_array/rows`.
 
     Example:
-
     >>> parameters()["pe_array/rows"].choices
     (1, 2, 4, 6, 8)
     """

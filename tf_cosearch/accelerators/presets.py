@@ -27,7 +27,6 @@ def load_accelerator(name_or_path: str | pathlib.Path) -> Accelerator:
         FileNotFoundError: If the path does not exist.
 
     Example:
-
     >>> load_accelerator("edge_tpu_v3").pe_array.lanes
     8
     """

@@ -145,7 +145,6 @@ def mac_energy_pj(weight_bits: Any, activation_bits: Any, node_nm: Any) -> Any:
         Picojoules, in the shape the arguments broadcast to.
 
     Example:
-
     >>> round(mac_energy_pj(8, 8, 45.0), 6)
     0.3
     """

@@ -139,7 +139,7 @@ def test_different_reasons_do_not_end_the_search(tmp_path):
 
 def test_reasons_that_differ_in_numbers_are_one(tmp_path):
     def fail(number, _):
-        raise MemoryError(f"cannot allocate {number}00 MiB")
+        raise ArithmeticError(f"cannot allocate {number}00 MiB")
 
     with pytest.raises(RuntimeError, match="cannot allocate 200 MiB"):
         run_trials(start(tmp_path), 6, fail)
