@@ -3,6 +3,7 @@ import pytest
 
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.cost.model import estimate
+from tf_cosearch.networks.template import load_network
 from tf_cosearch.networks.workload import pad
 from tf_cosearch.search.space import SearchSpace
 
@@ -134,3 +135,30 @@ def test_a_space_file_may_say_what_hardware_to_search(tmp_path):
 def test_paths_of_accelerators_round_trip():
     chip = accelerators.Accelerator()
     assert accelerators.from_paths(accelerators.to_paths(chip)) == chip
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "efficientnet_b0"])
+def test_published_networks_are_part_of_their_space(name):
+    space = SearchSpace.load(name, (64, 64, 3), 10)
+    values = space.encode(load_network(name))
+    chip = space.values(space.sample(np.random.default_rng(0), 1)[0])
+    network = space.decode(space.genome({**chip, **values})).network
+    published = load_network(name, (64, 64, 3), 10)
+    assert network.layers() == published.layers()
+
+
+@pytest.mark.parametrize("name", ["digits", "evolved", "mobilenet_v2"])
+def test_encode_is_the_inverse_of_decode(name):
+    space = SearchSpace.load(name)
+    for genome in space.sample(np.random.default_rng(0), 10):
+        network = space.decode(genome).network
+        values = {**space.values(genome), **space.encode(network)}
+        assert space.decode(space.genome(values)).network == network
+
+
+def test_a_network_outside_the_space_is_refused():
+    space = SearchSpace.load("mobilenet_v2")
+    with pytest.raises(ValueError, match="whose stage2 the space does not"):
+        space.encode(load_network("mobilenet_edgetpu"))
+    with pytest.raises(ValueError, match="where the space has"):
+        space.encode(load_network("efficientnet_b0"))

@@ -252,6 +252,51 @@ class Stage:
             )
         return tuple(specs)
 
+    def encode(self, specs: Sequence[BlockSpec]) -> tuple[int, ...] | None:
+        """The genes of given blocks, the inverse of `decode`.
+
+        Args:
+            specs: Blocks in order; what the stage fixes is not compared.
+
+        Returns:
+            Indices of the choices, or `None` if a block needs a value that
+            the stage does not offer.
+        """
+        if not specs:
+            return None
+        genes = []
+        for path, key in self._places:
+            index = (
+                self._block_paths.index(path) if key not in STAGE_KEYS else 0
+            )
+            value = self._asked(specs, min(index, len(specs) - 1), key)
+            choices = self._choices(path, key)
+            is_used = index < len(specs)
+            if value not in choices and is_used and value is not None:
+                return None
+            genes.append(choices.index(value) if value in choices else 0)
+        return tuple(genes)
+
+    def _asked(self, specs: Sequence[BlockSpec], index: int, key: str) -> Any:
+        """What given blocks say to a key, `None` if nothing."""
+        spec = specs[index]
+        if key == "repeats":
+            return len(specs)
+        if key == "width_multiplier":
+            width = self.keys["filters"][0][0]
+            return next(
+                (
+                    scale
+                    for scale in self.keys[key][0]
+                    if round_channels(width * scale) == spec.filters
+                ),
+                math.nan,
+            )
+        if key in ("filters", "stride", "block"):
+            return getattr(spec, key)
+        defaults = blocks.options(spec.block)
+        return dict(spec.options).get(key, defaults.get(key))
+
     def count(self) -> int:
         """Number of different runs of blocks."""
         of_stage = math.prod(

@@ -6,6 +6,7 @@ value, there is a choice: a template without lists is one network.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import pathlib
@@ -146,6 +147,46 @@ class Template:
             tuple(specs),
             self.dropout,
         )
+
+    def encode(self, network: Network) -> tuple[int, ...]:
+        """The genes of a network, for example of a published one.
+
+        Args:
+            network: A network with as many stages.
+
+        Returns:
+            Indices of the choices, one for each parameter.
+
+        Raises:
+            ValueError: If the space does not hold a network of these layers.
+        """
+        runs: dict[str, list[BlockSpec]] = {}
+        for spec in network.blocks:
+            runs.setdefault(spec.path.partition("/")[0], []).append(spec)
+        genes: list[int] = []
+        for stage in self.stages:
+            found = stage.encode(runs.get(stage.name, ()))
+            if found is None:
+                raise ValueError(
+                    f"{network.name} must be one of the networks of the space "
+                    f"{self.name}. Received: a network whose {stage.name} the "
+                    "space does not offer. Add what it needs to the space."
+                )
+            genes.extend(found)
+        decoded = self.decode(tuple(genes))
+        wanted = dataclasses.replace(
+            network, input_shape=self.input_shape, classes=self.classes
+        )
+        for ours, theirs in itertools.zip_longest(
+            decoded.layers(), wanted.layers()
+        ):
+            if ours != theirs:
+                raise ValueError(
+                    f"{network.name} must be one of the networks of the space "
+                    f"{self.name}. Received: {theirs}, where the space has "
+                    f"{ours}."
+                )
+        return tuple(genes)
 
     def describe(self) -> list[Any]:
         """Everything that tells one template from another, as plain values."""

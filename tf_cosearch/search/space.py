@@ -287,6 +287,33 @@ class SearchSpace:
             genes.append(parameter.choices.index(value))
         return self.canonical(np.asarray(genes))[0]
 
+    def encode(self, network: Network) -> dict[str, Any]:
+        """The values of a network, for example to start a search from.
+
+        Args:
+            network: For example a published one; image size and number of
+                classes may differ.
+
+        Returns:
+            A value for every parameter of the network, none for the
+            accelerator: an initial design for an oracle.
+
+        Raises:
+            ValueError: If the space does not hold the network.
+
+        Example:
+        >>> space = SearchSpace.load("mobilenet_v2")
+        >>> from tf_cosearch.networks.template import load_network
+        >>> network = load_network("mobilenet_v2")
+        >>> space.encode(network)["stage2/block1/expansion"]
+        6
+        """
+        genes = self.template.encode(network)
+        return {
+            parameter.name: parameter.choices[gene]
+            for parameter, gene in zip(self.parameters, genes, strict=False)
+        }
+
     def hyperparameters(self) -> keras_tuner.HyperParameters:
         """The space for KerasTuner: one `Choice` a parameter."""
         space = keras_tuner.HyperParameters()

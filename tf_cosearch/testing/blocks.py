@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-import pytest
 
 from tf_cosearch.networks import blocks
 from tf_cosearch.networks.network import BlockSpec, Network
 from tf_cosearch.testing import keras_walk
+from tf_cosearch.testing.requirement import require
 
 _TRIED = {
     "kernel_size": (3, 5),
@@ -59,7 +59,7 @@ class BlockSuite:
         for number, network in enumerate(self.networks()):
             if number % 5 == 0:  # A prime to the options' counts: all appear.
                 found = keras_walk.differences(network, keras)
-                _require(not found, f"{network.blocks[1]}: {found}")
+                require(not found, f"{network.blocks[1]}: {found}")
 
     def test_stride_and_filters_are_honoured(self) -> None:
         """Padding is `same`, so a stride of s leaves ceil(n / s)."""
@@ -67,7 +67,7 @@ class BlockSuite:
             spec = network.blocks[1]
             pool = next(row for row in network.layers() if row.name == "pool")
             expected = (-(-9 // spec.stride), -(-8 // spec.stride))
-            _require(
+            require(
                 (pool.in_h, pool.in_w, pool.in_c) == (*expected, spec.filters),
                 f"{spec} ends in {pool}",
             )
@@ -76,7 +76,7 @@ class BlockSuite:
         """Rows are found by name, and Keras wants layers named apart."""
         for network in self.networks():
             names = [row.name for row in network.layers()]
-            _require(len(set(names)) == len(names), f"{network.blocks[1]}")
+            require(len(set(names)) == len(names), f"{network.blocks[1]}")
 
     def test_it_converts_to_int8(self) -> None:
         """With its defaults and with the last of all choices."""
@@ -88,8 +88,3 @@ class BlockSuite:
         for network in (networks[0], networks[-1]):
             model = qat.quantize(network.build(tf_keras))
             qat.to_tflite(model)  # Refuses float tensors itself.
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        pytest.fail(message, pytrace=False)

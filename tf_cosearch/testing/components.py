@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from tf_cosearch import accelerators
 from tf_cosearch.cost.model import Cost, estimate
 from tf_cosearch.networks.workload import Layer, pad
+from tf_cosearch.testing.requirement import require
 
 _LAYERS = (
     Layer("conv", "conv2d", 28, 28, 96, 28, 28, 64, 3, 3),
@@ -46,13 +46,13 @@ class ComponentSuite:
     def test_parameters_are_described(self) -> None:
         """Unit, range, and a default and choices inside it."""
         defaults = accelerators.to_paths(accelerators.Accelerator())
-        _require(bool(self.paths()), f"{self.name} has no parameters")
+        require(bool(self.paths()), f"{self.name} has no parameters")
         for path in self.paths():
             held = accelerators.parameters()[path]
             for value in (defaults[path], *held.choices):
-                _require(held.low <= value <= held.high, f"{path}: {value}")
+                require(held.low <= value <= held.high, f"{path}: {value}")
             ordered = list(held.choices) == sorted(set(held.choices))
-            _require(bool(held.unit) and ordered, f"{path}: {held}")
+            require(bool(held.unit) and ordered, f"{path}: {held}")
 
     def test_costs_are_finite_and_positive(self) -> None:
         """At every choice and at both ends of a range."""
@@ -61,14 +61,14 @@ class ComponentSuite:
             for name in ("latency_ms", "energy_mj", "area_mm2"):
                 values = getattr(cost, name).numpy()
                 good = np.isfinite(values).all() and (values > 0).all()
-                _require(bool(good), f"{name} over {path}: {values}")
+                require(bool(good), f"{name} over {path}: {values}")
 
     def test_area_grows_with_what_is_searched(self) -> None:
         """Nothing that the search can add is free."""
         for path in self.paths():
             if accelerators.parameters()[path].choices:
                 area = self.cost(path, self.choices(path)).area_mm2.numpy()
-                _require(bool((np.diff(area) > 0).all()), f"{path}: {area}")
+                require(bool((np.diff(area) > 0).all()), f"{path}: {area}")
 
     def test_batch_equals_singles(self) -> None:
         """No candidate feels its neighbours in a batch."""
@@ -79,8 +79,3 @@ class ComponentSuite:
                 for value in self.choices(path)
             ]
             np.testing.assert_allclose(together, alone, rtol=1e-6)
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        pytest.fail(message, pytrace=False)

@@ -15,6 +15,7 @@ from keras_tuner.engine.base_tuner import BaseTuner
 
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracles.base import CoSearchOracle
+from tf_cosearch.testing.requirement import require
 
 
 class ToyParameter(NamedTuple):
@@ -104,12 +105,6 @@ def toy_estimate(shares: np.ndarray, weights: np.ndarray) -> ToyCost:
     """Larger genes are faster, and take more area."""
     size = shares @ weights / weights.sum()
     return ToyCost(2 - size, 1 + shares.mean(axis=1), 1 + 9 * size**2)
-
-
-def require(condition: bool, message: str) -> None:
-    """Fails a test with a message that says which rule was broken."""
-    if not condition:
-        raise AssertionError(message)
 
 
 def run_trials(
