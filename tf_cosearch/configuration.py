@@ -177,4 +177,3 @@ def at_least(name: str, value: Any, least: int) -> int:
             f"{value!r}."
         )
     return int(value)
-

@@ -1,0 +1,116 @@
+import threading
+
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+from tf_cosearch.training import callbacks
+
+# Keras 3 reads the learning rate in a way that tf_keras' variables dislike.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
+
+
+def _fit(given, epochs=3, rate=0.1):
+    """Fits a line; deterministic, and quick."""
+    tf_keras.utils.set_random_seed(0)
+    model = tf_keras.Sequential([tf_keras.layers.Dense(1, input_shape=(1,))])
+    model.compile(tf_keras.optimizers.SGD(rate), "mse")
+    x = np.linspace(-1, 1, 8)[:, None]
+    model.fit(
+        x,
+        2 * x,
+        batch_size=4,
+        epochs=epochs,
+        validation_data=(x, 2 * x),
+        verbose=0,
+        callbacks=callbacks.adapt(given),
+    )
+    return model
+
+
+def test_every_kind_observes_a_fit(tmp_path):
+    kinds = keras.callbacks
+    model = _fit(
+        [
+            kinds.EarlyStopping(restore_best_weights=True),
+            kinds.CSVLogger(tmp_path / "log.csv"),
+            kinds.ReduceLROnPlateau(patience=1, min_delta=100),
+            kinds.ModelCheckpoint(
+                tmp_path / "best.weights.h5", save_weights_only=True
+            ),
+            kinds.LearningRateScheduler(lambda epoch: 0.1),
+            kinds.TerminateOnNaN(),
+            kinds.BackupAndRestore(tmp_path / "backup"),
+            tf_keras.callbacks.CSVLogger(tmp_path / "other.csv"),
+        ]
+    )
+    for name in ("log.csv", "other.csv"):
+        assert len((tmp_path / name).read_text().splitlines()) == 4
+    assert (tmp_path / "best.weights.h5").exists()
+    # The plateau was left after the last epoch only.
+    assert float(model.optimizer.learning_rate.numpy()) < 0.1
+
+
+def test_learning_rate_is_set():
+    schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 0.5**epoch)
+    model = _fit([schedule])
+    assert float(model.optimizer.learning_rate.numpy()) == 0.25
+    assert callbacks.control_learning_rate([schedule])
+    assert not callbacks.control_learning_rate([keras.callbacks.Callback()])
+
+
+def test_early_stopping_restores_the_best_weights():
+    stop = keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True)
+    diverging = _fit([stop], epochs=6, rate=5.0)
+    best = _fit([], epochs=1, rate=5.0)
+    np.testing.assert_array_equal(
+        diverging.get_weights()[0], best.get_weights()[0]
+    )
+
+
+def test_batch_hooks_are_called_only_where_they_are():
+    seen = []
+    _fit(
+        [
+            keras.callbacks.LambdaCallback(
+                on_train_batch_end=lambda batch, logs: seen.append(batch)
+            )
+        ],
+        epochs=1,
+    )
+    assert seen == [0, 1]
+
+    class Tests(keras.callbacks.Callback):
+        def on_test_batch_end(self, batch, logs=None):
+            seen.append(batch)
+
+    (adapted,) = callbacks.adapt([Tests()])
+    assert not adapted._implements_train_batch_hooks()
+    assert adapted._implements_test_batch_hooks()
+    assert not adapted._implements_predict_batch_hooks()
+
+
+def test_copies_are_fresh():
+    callback = keras.callbacks.EarlyStopping()
+    (first,) = callbacks.adapt([callback])
+    first.wait = 7
+    first.on_train_begin()
+    assert callback.model is None
+    assert first._callback is not callback
+
+
+@pytest.mark.parametrize("given", ["early_stopping", object(), len])
+def test_no_callback_is_named(given):
+    with pytest.raises(TypeError, match=type(given).__name__):
+        callbacks.adapt([given])
+
+
+def test_callback_that_cannot_be_copied_is_named():
+    class Holder(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.lock = threading.Lock()
+
+    with pytest.raises(TypeError, match="Holder"):
+        callbacks.adapt([Holder()])

@@ -1,0 +1,1 @@
+"""Trains a network, quantizes it, and measures the int8 file."""

@@ -1,0 +1,109 @@
+"""Lets Keras 3 callbacks observe the training of a tf_keras model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+
+
+class Keras3Callback:
+    """A Keras 3 callback as tf_keras wants to see it.
+
+    The two agree on every hook and differ only in how tf_keras asks which of
+    the batch hooks are there, so everything else is the callback itself.
+
+    Args:
+        callback: The Keras 3 callback.
+    """
+
+    def __init__(self, callback: keras.callbacks.Callback) -> None:
+        self._callback = callback
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._callback, name)
+
+    def _implements(self, mode: str) -> bool:
+        callback = self._callback
+        names = [f"on_{mode}_batch_begin", f"on_{mode}_batch_end"]
+        if mode == "train":
+            names += ["on_batch_begin", "on_batch_end"]
+        return any(
+            # LambdaCallback stores its hooks on the instance.
+            name in vars(callback)
+            or getattr(type(callback), name)
+            is not getattr(keras.callbacks.Callback, name)
+            for name in names
+        )
+
+    def _implements_train_batch_hooks(self) -> bool:
+        return self._implements("train")
+
+    def _implements_test_batch_hooks(self) -> bool:
+        return self._implements("test")
+
+    def _implements_predict_batch_hooks(self) -> bool:
+        return self._implements("predict")
+
+
+def adapt(callbacks: Iterable[Any], append: bool = False) -> list[Any]:
+    """Copies callbacks for one `fit` of a tf_keras model.
+
+    Args:
+        callbacks: Keras 3 or tf_keras callbacks. They stay untouched, so
+            that the next execution starts from the same state.
+        append: Whether a `CSVLogger` goes on with the file of an earlier
+            phase.
+
+    Returns:
+        Callbacks for the `callbacks` argument of a tf_keras `fit`.
+
+    Raises:
+        TypeError: If one is no callback or cannot be copied.
+    """
+    import tf_keras
+
+    adapted = []
+    for callback in callbacks:
+        name = type(callback).__name__
+        is_keras3 = isinstance(callback, keras.callbacks.Callback)
+        if not is_keras3 and not isinstance(
+            callback, tf_keras.callbacks.Callback
+        ):
+            raise TypeError(
+                "callbacks must be Keras callbacks. Received: "
+                f"{callback!r} of type {name}. Subclass "
+                "keras.callbacks.Callback."
+            )
+        try:
+            fresh = copy.deepcopy(callback)
+        except Exception as error:
+            raise TypeError(
+                "callbacks must be copyable, each training has its own copy. "
+                f"Received: {name} ({error}). Keep files and locks out of it "
+                "until on_train_begin."
+            ) from error
+        if name == "CSVLogger" and append:
+            fresh.append = True
+        adapted.append(Keras3Callback(fresh) if is_keras3 else fresh)
+    return adapted
+
+
+def control_learning_rate(callbacks: Iterable[Any]) -> bool:
+    """Whether a callback sets the learning rate, so no schedule may.
+
+    Args:
+        callbacks: Keras 3 or tf_keras callbacks.
+
+    Returns:
+        True if a `LearningRateScheduler` or `ReduceLROnPlateau` is among
+        them.
+    """
+    names = {"LearningRateScheduler", "ReduceLROnPlateau"}
+    return any(
+        kind.__name__ in names
+        for callback in callbacks
+        for kind in type(callback).__mro__
+    )

@@ -1,0 +1,286 @@
+"""Named image data sets.
+
+A data set is one function, found by its name:
+
+    @dataset("mine")
+    def mine(argument, *, seed, image_size):
+        return Dataset("mine", (x, y), (xv, yv), (xt, yt), (32, 32, 3), 10)
+
+which `load("mine:ARGUMENT")` then calls.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tf_cosearch import configuration
+
+Arrays = tuple[Any, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A classification data set in three splits.
+
+    Each split is `(images, labels)`, as `prepare` takes it: images
+    `[N, H, W, C]`, float32 or uint8, and integer labels `[N]`; or a
+    `tf.data.Dataset` and None.
+
+    Attributes:
+        name: What it was loaded as.
+        train: What the weights learn from.
+        validation: What designs are chosen by.
+        test: Touched once, for the exported design.
+        input_shape: (height, width, channels).
+        classes: Labels are in [0, classes).
+    """
+
+    name: str
+    train: Arrays
+    validation: Arrays
+    test: Arrays
+    input_shape: tuple[int, int, int]
+    classes: int
+
+
+_DATASETS: dict[str, Callable[..., Dataset]] = {}
+
+
+def dataset(name: str) -> Callable[[Callable[..., Dataset]], Any]:
+    """Registers a data set under a name that `load` understands.
+
+    Args:
+        name: What stands before the colon.
+
+    Returns:
+        A decorator for a function of the text after the colon (may be
+        empty) and the keywords `seed` and `image_size`.
+    """
+
+    def register(function: Callable[..., Dataset]) -> Callable[..., Dataset]:
+        _DATASETS[name] = function
+        return function
+
+    return register
+
+
+def load(
+    spec: str, seed: int = 0, image_size: tuple[int, int] | None = None
+) -> Dataset:
+    """Loads a data set by name.
+
+    Args:
+        spec: `digits`, `npz:FILE`, `images:FOLDER`, `tfds:NAME`, or what
+            `dataset` has registered.
+        seed: Decides which images go into splits that the source does not
+            have; the same seed gives the same splits.
+        image_size: (height, width) that `images` and `tfds` resize to.
+
+    Returns:
+        The data set.
+
+    Raises:
+        ValueError: If the name is unknown or the source cannot be used.
+        FileNotFoundError: If the file or folder does not exist.
+        ImportError: If `tfds` needs a package that is not installed.
+
+    Example:
+    >>> digits = load("digits")
+    >>> digits.train[0].shape, digits.input_shape, digits.classes
+    ((1079, 8, 8, 1), (8, 8, 1), 10)
+    """
+    name, _, argument = spec.partition(":")
+    if name not in _DATASETS:
+        raise configuration.unknown("data set", name, _DATASETS)
+    return _DATASETS[name](argument, seed=seed, image_size=image_size)
+
+
+@dataset("digits")
+def digits(
+    argument: str = "",
+    *,
+    seed: int = 0,
+    image_size: tuple[int, int] | None = None,
+) -> Dataset:
+    """1,797 handwritten digits of 8x8 pixels that come with scikit-learn."""
+    del argument, image_size
+    from sklearn.datasets import load_digits
+
+    source = load_digits()
+    # Pixels count to 16.
+    images = (source.images / 16).astype(np.float32)
+    return _complete("digits", {"train": (images, source.target)}, seed)
+
+
+@dataset("npz")
+def npz(
+    argument: str, *, seed: int = 0, image_size: tuple[int, int] | None = None
+) -> Dataset:
+    """Arrays of a NumPy file.
+
+    Keys `x_train` and `y_train`; optionally `x_val` and `y_val`, `x_test` and
+    `y_test`. A split that is missing is taken from the training images.
+    """
+    del image_size
+    _must_exist(argument, "npz:FILE")
+    try:
+        # np.load leaves a damaged file open that it has opened itself.
+        with open(argument, "rb") as opened, np.load(opened) as file:
+            arrays = {key: file[key] for key in file.files}
+    except Exception as error:
+        # A truncated zip file raises half a dozen different types.
+        raise ValueError(
+            "npz:FILE must be a file of numpy.savez. Received: "
+            f"{argument} ({error})."
+        ) from None
+    splits = {}
+    for split in ("train", "val", "test"):
+        present = [k for k in (f"x_{split}", f"y_{split}") if k in arrays]
+        if len(present) == 2:
+            splits[split] = (arrays[f"x_{split}"], arrays[f"y_{split}"])
+        elif present or split == "train":
+            raise ValueError(
+                f"{argument} must hold x_{split} and y_{split}. Received: "
+                f"{', '.join(arrays) or 'nothing'}."
+            )
+    return _complete(f"npz:{argument}", splits, seed)
+
+
+@dataset("images")
+def images(
+    argument: str, *, seed: int = 0, image_size: tuple[int, int] | None = None
+) -> Dataset:
+    """A folder with one folder of images a class, kept in memory as uint8.
+
+    The folder may hold `train` and, optionally, `val` and `test` folders,
+    each with the same class folders; a missing one is split off `train`.
+    """
+    _must_exist(argument, "images:FOLDER")
+    if image_size is None:
+        raise ValueError(
+            "images:FOLDER must be resized to one size. Received: "
+            "image_size=None. Pass image_size=(height, width)."
+        )
+    import keras
+
+    folder = pathlib.Path(argument)
+    names = [n for n in ("train", "val", "test") if (folder / n).is_dir()]
+    splits, classes = {}, None
+    for name in names if "train" in names else [""]:
+        found = keras.utils.image_dataset_from_directory(
+            folder / name,
+            image_size=image_size,
+            shuffle=False,
+            verbose=False,
+            class_names=classes,
+        )
+        classes = found.class_names
+        splits[name or "train"] = _in_memory(found)
+    return _complete(f"images:{argument}", splits, seed, len(classes or ()))
+
+
+@dataset("tfds")
+def tfds(
+    argument: str, *, seed: int = 0, image_size: tuple[int, int] | None = None
+) -> Dataset:
+    """A classification set of TensorFlow Datasets, kept in memory as uint8."""
+    try:
+        import tensorflow_datasets
+    except ImportError:
+        raise ImportError(
+            "tfds:NAME needs TensorFlow Datasets. Received: "
+            f"tfds:{argument}. Run: pip install 'tf_cosearch[tfds]'"
+        ) from None
+    import tensorflow as tf
+
+    loaded, info = tensorflow_datasets.load(
+        argument, as_supervised=True, with_info=True
+    )
+
+    def resize(image: Any, label: Any) -> tuple[Any, Any]:
+        if image_size is not None:
+            image = tf.image.resize(image, image_size)
+        return image, label
+
+    splits = {
+        ours: _in_memory(loaded[theirs].map(resize).batch(256))
+        for ours, theirs in (
+            ("train", "train"),
+            ("val", "validation"),
+            ("test", "test"),
+        )
+        if theirs in loaded
+    }
+    classes = info.features["label"].num_classes
+    return _complete(f"tfds:{argument}", splits, seed, classes)
+
+
+def _must_exist(path: str, spec: str) -> None:
+    if not path or not pathlib.Path(path).exists():
+        raise FileNotFoundError(f"{spec} must exist. Received: {path!r}.")
+
+
+def _in_memory(batches: Any) -> Arrays:
+    parts = list(batches.as_numpy_iterator())
+    x = np.concatenate([np.clip(np.rint(x), 0, 255) for x, _ in parts])
+    return x.astype(np.uint8), np.concatenate([y for _, y in parts])
+
+
+def _complete(
+    name: str, splits: dict[str, Arrays], seed: int, classes: int = 0
+) -> Dataset:
+    """Splits off what the source does not have: a fifth of it for each."""
+    splits = {k: (_channels(x), np.asarray(y)) for k, (x, y) in splits.items()}
+    x, y = splits["train"]
+    if x.ndim != 4 or len(x) != len(y):
+        raise ValueError(
+            f"{name} must hold images [N, H, W] or [N, H, W, C] and a label "
+            f"for each. Received: training images of shape {x.shape} and "
+            f"labels of shape {y.shape}."
+        )
+    rng = np.random.default_rng(seed)
+    held_out = len(x) // 5
+    for missing in ("test", "val"):
+        if missing in splits:
+            continue
+        kept, taken = _stratified(y, held_out, rng)
+        splits[missing] = x[taken], y[taken]
+        x, y = x[kept], y[kept]
+    return Dataset(
+        name=name,
+        train=(x, y),
+        validation=splits["val"],
+        test=splits["test"],
+        input_shape=(x.shape[1], x.shape[2], x.shape[3]),
+        classes=classes or _count_classes(y),
+    )
+
+
+def _channels(x: Any) -> np.ndarray:
+    x = np.asarray(x)
+    return x[..., np.newaxis] if x.ndim == 3 else x
+
+
+def _count_classes(y: np.ndarray) -> int:
+    if y.ndim == 2 and y.shape[1] > 1:
+        return int(y.shape[1])
+    return int(np.max(y, initial=0)) + 1
+
+
+def _stratified(
+    y: np.ndarray, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Takes about `count` of every class's images in proportion."""
+    labels = y.argmax(-1) if y.ndim == 2 and y.shape[1] > 1 else y.ravel()
+    order = rng.permutation(len(labels))
+    # Sorted by class, every (N / count)-th image is a proportional share.
+    order = order[np.argsort(labels[order], kind="stable")]
+    chosen = np.zeros(len(labels), bool)
+    if count:
+        chosen[order[np.arange(count) * len(labels) // count]] = True
+    return np.flatnonzero(~chosen), np.flatnonzero(chosen)

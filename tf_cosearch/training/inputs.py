@@ -1,0 +1,329 @@
+"""What a Keras user passes to `fit`, checked and made into pipelines."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """The data of a training, ready for `training.fit.train`.
+
+    Images are float32 `[N, H, W, C]` (uint8 was scaled to 0..1), labels
+    integers `[N]`; a third element, if there is one, is the sample weight.
+
+    Attributes:
+        train: From a seed, shuffled training batches. A pipeline of the
+            user's is passed through: its shuffling is the user's affair.
+        validation: Batches in their order.
+        steps: Training batches an epoch.
+        class_weight: Weight of each class in the loss, or None.
+    """
+
+    train: Callable[[int], tf.data.Dataset]
+    validation: tf.data.Dataset
+    steps: int
+    class_weight: Mapping[int, float] | None = None
+
+    def validation_batches(self) -> Iterator[tuple[np.ndarray, ...]]:
+        """Yields the validation batches as NumPy arrays."""
+        return self.validation.as_numpy_iterator()
+
+
+def prepare(
+    x: Any,
+    y: Any = None,
+    *,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    validation_data: Any = None,
+    validation_split: float = 0.0,
+    batch_size: int | None = None,
+    class_weight: Mapping[int, float] | None = None,
+) -> Inputs:
+    """Checks the data and makes pipelines of it.
+
+    Args:
+        x: Images `[N, H, W, C]`, or `[N, H, W]` for one channel, or a batched
+            `tf.data.Dataset` of (images, labels) or (images, labels, sample
+            weights). Pixels of uint8 are scaled to 0..1.
+        y: Integer labels `[N]` or `[N, 1]`, or one-hot `[N, classes]`; None
+            with a `tf.data.Dataset`.
+        input_shape: (height, width, channels) of the networks.
+        classes: Labels are in [0, classes).
+        validation_data: A pair of arrays or a batched `tf.data.Dataset`.
+        validation_split: Fraction at the end of the arrays to validate on.
+        batch_size: Images a step, 32 unless told; arrays only.
+        class_weight: Weight of each class in the loss.
+
+    Returns:
+        Pipelines for training and validation.
+
+    Raises:
+        ValueError: If arguments contradict each other or `check` fails.
+    """
+    is_pipeline = isinstance(x, tf.data.Dataset)
+    if is_pipeline and batch_size is not None:
+        raise ValueError(
+            "batch_size must not be given with a tf.data.Dataset. Received: "
+            f"batch_size={batch_size}. Batch the data set itself: "
+            "dataset.batch(size)."
+        )
+    if batch_size is not None and not batch_size >= 1:
+        raise ValueError(
+            f"batch_size must be at least 1. Received: {batch_size}."
+        )
+    if validation_data is None:
+        x, y, validation_data = _split(x, y, validation_split)
+    if isinstance(validation_data, tf.data.Dataset):
+        validation_data = (validation_data, None)
+    if not isinstance(validation_data, (tuple, list)) or (
+        len(validation_data) != 2
+    ):
+        raise ValueError(
+            "validation_data must be a pair (x, y) or a tf.data.Dataset. "
+            f"Received: {type(validation_data).__name__}."
+        )
+    xv, yv = validation_data
+    check(x, y, input_shape, classes, "training data")
+    check(xv, yv, input_shape, classes, "validation data")
+    _check_class_weight(class_weight, classes)
+    size = batch_size or 32
+    if is_pipeline:
+        pipeline = batches(x, None, size, classes)
+        return Inputs(
+            train=lambda seed: pipeline,
+            validation=batches(xv, yv, size, classes),
+            steps=_count(x),
+            class_weight=class_weight,
+        )
+    return Inputs(
+        train=lambda seed: batches(x, y, size, classes, shuffle_seed=seed),
+        validation=batches(xv, yv, size, classes),
+        steps=-(-len(x) // size),
+        class_weight=class_weight,
+    )
+
+
+def batches(
+    x: Any,
+    y: Any = None,
+    batch_size: int = 32,
+    classes: int | None = None,
+    shuffle_seed: int | None = None,
+) -> tf.data.Dataset:
+    """Batches of float32 images and integer labels.
+
+    Args:
+        x: Images `[N, H, W, C]` or `[N, H, W]`, or a batched
+            `tf.data.Dataset`, which is not batched again.
+        y: Labels, or None with a `tf.data.Dataset`.
+        batch_size: Images a batch.
+        classes: Width of one-hot labels, if labels may be one-hot.
+        shuffle_seed: Shuffles arrays anew in every epoch, the same way for
+            the same seed. Sorted as they are without one.
+
+    Returns:
+        A prefetching `tf.data.Dataset` of (images, labels[, weights]).
+    """
+    if isinstance(x, tf.data.Dataset):
+        return x.map(
+            lambda *batch: _normalize(classes, *batch), tf.data.AUTOTUNE
+        ).prefetch(2)
+    x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
+    # Shuffling numbers, then gathering a batch at once, is much cheaper than
+    # shuffling images one by one.
+    numbers = tf.data.Dataset.range(len(x))
+    if shuffle_seed is not None:
+        numbers = numbers.shuffle(len(x), seed=shuffle_seed)
+    return (
+        numbers.batch(batch_size)
+        .map(
+            lambda rows: _normalize(
+                classes, tf.gather(x, rows), tf.gather(y, rows)
+            )
+        )
+        .prefetch(2)
+    )
+
+
+def check(
+    x: Any,
+    y: Any,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    what: str,
+) -> None:
+    """Refuses data that a network could not learn from.
+
+    A `tf.data.Dataset` is read through once.
+
+    Args:
+        x: Images `[N, H, W, C]` or `[N, H, W]`, or a `tf.data.Dataset` of
+            batches.
+        y: Labels, or None with a `tf.data.Dataset`.
+        input_shape: (height, width, channels) of the networks.
+        classes: Labels are in [0, classes).
+        what: What the data is, for the message.
+
+    Raises:
+        ValueError: If shapes, values, labels or lengths are wrong, or there
+            is nothing.
+    """
+    if not isinstance(x, tf.data.Dataset):
+        if y is None:
+            raise ValueError(
+                f"{what} must have labels. Received: y=None. Pass integer "
+                "labels [N]."
+            )
+        _check_batch(np.asarray(x), np.asarray(y), input_shape, classes, what)
+        return
+    if y is not None:
+        raise ValueError(
+            f"{what} must have its labels in the tf.data.Dataset. Received: "
+            f"y of type {type(y).__name__}. Leave y out."
+        )
+    spec = x.element_spec
+    if (
+        not isinstance(spec, tuple)
+        or len(spec) not in (2, 3)
+        or not all(isinstance(part, tf.TensorSpec) for part in spec)
+    ):
+        raise ValueError(
+            f"{what} must yield (images, labels) or (images, labels, sample "
+            f"weights). Received: {spec}."
+        )
+    if spec[1].shape.rank == 0:
+        raise ValueError(
+            f"{what} must be batched. Received: single images of shape "
+            f"{spec[0].shape}. Use dataset.batch(size)."
+        )
+    if x.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            f"{what} must end. Received: an infinite tf.data.Dataset. Use "
+            "dataset.take(steps) for epochs of that many batches."
+        )
+    empty = True
+    for images, labels, *_ in x.as_numpy_iterator():
+        _check_batch(images, labels, input_shape, classes, what)
+        empty = False
+    if empty:
+        raise ValueError(f"{what} must not be empty. Received: no batches.")
+
+
+def _check_batch(
+    x: np.ndarray,
+    y: np.ndarray,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    what: str,
+) -> None:
+    height, width, channels = input_shape
+    shape = (*x.shape[1:], 1) if x.ndim == 3 else x.shape[1:]
+    if x.ndim not in (3, 4) or (x.ndim == 3 and channels != 1):
+        raise ValueError(
+            f"Images of the {what} must be [N, {height}, {width}, "
+            f"{channels}]. Received: shape {x.shape}."
+        )
+    if shape != tuple(input_shape):
+        raise ValueError(
+            f"Images of the {what} must be [N, {height}, {width}, "
+            f"{channels}], the input_shape of the search space. Received: "
+            f"shape {x.shape}. Resize the images or change input_shape."
+        )
+    if len(x) != len(y) or not len(x):
+        raise ValueError(
+            f"{what} must have one label per image, and at least one. "
+            f"Received: {len(x)} images and {len(y)} labels."
+        )
+    if x.dtype.kind not in "fiub":
+        raise ValueError(
+            f"Images of the {what} must be numbers. Received: {x.dtype}."
+        )
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        raise ValueError(
+            f"Images of the {what} must be finite. Received: "
+            f"{int((~np.isfinite(x)).sum())} values of NaN or infinity."
+        )
+    _check_labels(y, classes, what)
+
+
+def _check_labels(y: np.ndarray, classes: int, what: str) -> None:
+    if y.ndim == 2 and y.shape[1] == classes and classes > 1:
+        if not (np.isin(y, (0, 1)).all() and (y.sum(1) == 1).all()):
+            raise ValueError(
+                f"One-hot labels of the {what} must have a single 1. "
+                "Received: other rows. Soft labels are not supported."
+            )
+        return
+    if y.ndim != 1 and y.shape[1:] != (1,):
+        raise ValueError(
+            f"Labels of the {what} must be integers [N] or one-hot [N, "
+            f"{classes}]. Received: shape {y.shape}."
+        )
+    if y.dtype.kind not in "fiub" or not np.array_equal(y, np.trunc(y)):
+        raise ValueError(
+            f"Labels of the {what} must be integers. Received: {y.dtype} "
+            f"such as {y.ravel()[0]!r}."
+        )
+    if y.min() < 0 or y.max() >= classes:
+        raise ValueError(
+            f"Labels of the {what} must be in [0, {classes}). Received: "
+            f"{y.min()} to {y.max()}. Change the labels or classes."
+        )
+
+
+def _check_class_weight(
+    class_weight: Mapping[int, float] | None, classes: int
+) -> None:
+    if class_weight is not None and (
+        not isinstance(class_weight, Mapping)
+        or set(class_weight) != set(range(classes))
+    ):
+        raise ValueError(
+            f"class_weight must map each of 0 to {classes - 1} to a weight. "
+            f"Received: {class_weight!r}."
+        )
+
+
+def _split(x: Any, y: Any, fraction: float) -> tuple[Any, Any, Any]:
+    if not fraction:
+        raise ValueError(
+            "There must be data to validate on. Received: neither "
+            "validation_data nor validation_split. Pass one, for example "
+            "validation_split=0.2."
+        )
+    if isinstance(x, tf.data.Dataset):
+        raise ValueError(
+            "validation_split needs arrays. Received: a tf.data.Dataset. "
+            "Pass validation_data=dataset."
+        )
+    if not 0 < fraction < 1:
+        raise ValueError(
+            f"validation_split must be between 0 and 1. Received: {fraction}."
+        )
+    x, y = np.asarray(x), np.asarray(y)
+    start = int(len(x) * (1 - fraction))
+    return x[:start], y[:start], (x[start:], y[start:])
+
+
+def _count(pipeline: tf.data.Dataset) -> int:
+    known = int(pipeline.cardinality())
+    return known if known >= 0 else sum(1 for _ in pipeline)
+
+
+def _normalize(
+    classes: int | None, x: Any, y: Any, *weights: Any
+) -> tuple[Any, ...]:
+    scale = 255.0 if x.dtype == tf.uint8 else 1.0
+    x = tf.cast(x, tf.float32) / scale
+    if x.shape.rank == 3:
+        x = x[..., tf.newaxis]
+    if y.shape.rank == 2:
+        y = tf.argmax(y, 1) if y.shape[1] == classes != 1 else y[:, 0]
+    return (x, tf.cast(y, tf.int32), *weights)

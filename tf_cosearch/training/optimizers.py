@@ -1,0 +1,106 @@
+"""Optimizers of either Keras, made anew for each phase of a training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tf_keras
+
+LEARNING_RATE = 1e-2
+"""Where Adam starts; measured on digits."""
+
+QAT_SCALE = 0.1
+"""Share of the learning rate that quantization-aware training starts at."""
+
+
+class Continued(tf_keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule whose first steps an earlier phase has made.
+
+    Args:
+        schedule: The schedule of the whole training.
+        steps_done: Steps before this phase.
+    """
+
+    def __init__(self, schedule: Any, steps_done: int) -> None:
+        self._schedule = schedule
+        self._steps_done = steps_done
+
+    def __call__(self, step: Any) -> Any:
+        """The learning rate `steps_done` later."""
+        return self._schedule(step + self._steps_done)
+
+    def get_config(self) -> dict[str, Any]:
+        """What the initializer takes."""
+        return {"schedule": self._schedule, "steps_done": self._steps_done}
+
+
+def make(
+    given: Any,
+    *,
+    steps: int,
+    learning_rate: float | None = None,
+    is_qat: bool = False,
+    steps_done: int = 0,
+    decay: bool = True,
+) -> Any:
+    """Makes the optimizer of one phase.
+
+    Args:
+        given: A name (`"sgd"`), a configuration (`{"class_name": …,
+            "config": …}`), an instance of Keras 3 or tf_keras, which is
+            copied; or None for Adam.
+        steps: Steps of this phase.
+        learning_rate: Where the float phase starts, instead of the default
+            of a named optimizer or of `LEARNING_RATE`.
+        is_qat: A constant learning rate is multiplied by `QAT_SCALE`; a
+            schedule goes on.
+        steps_done: Steps of earlier phases.
+        decay: Whether the default Adam decays to zero along a cosine.
+
+    Returns:
+        A tf_keras optimizer.
+
+    Raises:
+        ValueError: If tf_keras has no such optimizer.
+    """
+    if given is None:
+        rate = (learning_rate or LEARNING_RATE) * (QAT_SCALE if is_qat else 1)
+        if decay:
+            rate = tf_keras.optimizers.schedules.CosineDecay(rate, steps)
+        return tf_keras.optimizers.Adam(rate)
+    try:
+        name, config = _describe(given)
+        rate = config["learning_rate"]
+        if learning_rate is not None and isinstance(given, str):
+            rate = learning_rate
+        if isinstance(rate, dict):
+            rate = tf_keras.optimizers.schedules.deserialize(_plain(rate))
+            config["learning_rate"] = (
+                Continued(rate, steps_done) if is_qat else rate
+            )
+        else:
+            config["learning_rate"] = float(rate) * (QAT_SCALE if is_qat else 1)
+        kind = type(tf_keras.optimizers.get(name))
+        return kind.from_config(config)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            "optimizer must be one that tf_keras has too. Received: "
+            f"{given!r} ({error}). Pass a name such as 'adam', or an "
+            "instance."
+        ) from error
+
+
+def _describe(given: Any) -> tuple[str, dict[str, Any]]:
+    if isinstance(given, str):
+        return given, tf_keras.optimizers.get(given).get_config()
+    if isinstance(given, dict):
+        name, config = given["class_name"], given["config"]
+        return name, {**tf_keras.optimizers.get(name).get_config(), **config}
+    # tf_keras does not know what Keras 3 added, which is None unless used.
+    config = {k: v for k, v in given.get_config().items() if v is not None}
+    return type(given).__name__, config
+
+
+def _plain(serialized: dict[str, Any]) -> dict[str, Any]:
+    # Without a module, or tf_keras would import the one of Keras 3.
+    return {key: serialized[key] for key in ("class_name", "config")}

@@ -1,0 +1,253 @@
+"""Quantization-aware copies of tf_keras models, and int8 TFLite from them."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import tempfile
+import warnings
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from tensorflow.python.framework import convert_to_constants
+from tensorflow_model_optimization.quantization import keras as tfmot
+
+from tf_cosearch.training import evaluate
+
+# TFMOT moves a range by this share of the way to the range of the batch.
+_RANGE_STEP = 1 - 0.999
+
+
+class OutputOnly(tfmot.QuantizeConfig):
+    """Quantizes what a layer without weights puts out, to 8 bits."""
+
+    def get_weights_and_quantizers(self, layer: Any) -> list[Any]:
+        """There are no weights."""
+        return []
+
+    def get_activations_and_quantizers(self, layer: Any) -> list[Any]:
+        """There is no activation function."""
+        return []
+
+    def set_quantize_weights(self, layer: Any, quantize_weights: Any) -> None:
+        """There are no weights."""
+
+    def set_quantize_activations(
+        self, layer: Any, quantize_activations: Any
+    ) -> None:
+        """There is no activation function."""
+
+    def get_output_quantizers(self, layer: Any) -> list[Any]:
+        """One range for the whole tensor, as TFLite has it."""
+        return [
+            tfmot.quantizers.MovingAverageQuantizer(
+                num_bits=8, per_axis=False, symmetric=False, narrow_range=False
+            )
+        ]
+
+    def get_config(self) -> dict[str, Any]:
+        """There is nothing to configure."""
+        return {}
+
+
+def run_groups_natively(model: tf_keras.Model) -> None:
+    """Keeps tf_keras from compiling grouped convolutions with XLA.
+
+    It does so for want of a gradient on the CPU, which TensorFlow has had
+    since. XLA is ten times slower there, and its graphs are never freed.
+
+    Args:
+        model: A model, quantization-aware or not, that was not yet trained.
+    """
+    for layer in model.layers:
+        # A quantization-aware layer wraps the original.
+        layer = getattr(layer, "layer", layer)
+        if getattr(layer, "groups", 1) > 1:
+            layer._jit_compiled_convolution_op = layer.convolution_op
+
+
+def quantize(model: tf_keras.Model) -> tf_keras.Model:
+    """Copies a model and fakes int8 arithmetic in the copy.
+
+    Args:
+        model: A functional tf_keras model, trained in float. It stays as it
+            is.
+
+    Returns:
+        An uncompiled model with the same weights. Its ranges are those of
+        TFMOT, [-6, 6] everywhere, until `calibrate`.
+
+    Raises:
+        ValueError: If a layer has no int8 counterpart.
+    """
+
+    def annotate(layer: Any) -> Any:
+        copy = layer.__class__.from_config(layer.get_config())
+        # TFMOT refuses this one, though its int8 kernel exists.
+        if isinstance(layer, tf_keras.layers.Multiply):
+            return tfmot.quantize_annotate_layer(copy, OutputOnly())
+        return copy
+
+    with tfmot.quantize_scope({"OutputOnly": OutputOnly}):
+        annotated = tf_keras.models.clone_model(model, clone_function=annotate)
+        annotated.set_weights(model.get_weights())
+        try:
+            annotated = tfmot.quantize_annotate_model(annotated)
+            quantized = tfmot.quantize_apply(annotated)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"Every layer must have an int8 counterpart. Received: {error}"
+            ) from error
+    run_groups_natively(quantized)
+    return quantized
+
+
+def calibrate(model: tf_keras.Model, images: np.ndarray) -> None:
+    """Sets the activation ranges to those seen on some images.
+
+    TFMOT starts at [-6, 6] and moves a thousandth of the way each step,
+    which takes thousands of steps; short trainings would end with ranges
+    that waste most of the 256 values.
+
+    Args:
+        model: What `quantize` returned.
+        images: float32 `[N, H, W, C]`; a few hundred do.
+    """
+    weights = model.get_weights()
+    is_range = [w.name.endswith(("_min:0", "_max:0")) for w in model.weights]
+    for attempt in range(4):
+        model(images, training=True)
+        moved = model.get_weights()
+        for i in np.flatnonzero(is_range):
+            if attempt == 0:
+                # Ranges of kernels arrive at once, and stand still from here.
+                weights[i] = moved[i]
+            else:
+                # A pass sees what the last one clipped in earlier layers.
+                weights[i] += (moved[i] - weights[i]) / _RANGE_STEP
+        # Batch statistics must not move here, so they are put back.
+        model.set_weights(weights)
+
+
+def to_tflite(model: tf_keras.Model) -> bytes:
+    """Converts to TFLite with nothing but int8 inside, in and out.
+
+    Args:
+        model: A trained quantization-aware model.
+
+    Returns:
+        The file. Its batch size is 1; an interpreter may resize it.
+
+    Raises:
+        ValueError: If a float tensor is left, see `check_int8`.
+        RuntimeError: If TensorFlow cannot convert the model.
+    """
+    images = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, "images")
+    function = tf.function(
+        lambda images: model(images, training=False)
+    ).get_concrete_function(images)
+    # Writing a SavedModel, Keras functions and all, is nine tenths of the
+    # time of from_keras_model; with constants there is nothing to write.
+    frozen = convert_to_constants.convert_variables_to_constants_v2(function)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [frozen], tf.Module()
+    )
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = tf.int8
+    converter.inference_output_type = tf.int8
+    with warnings.catch_warnings():
+        # The statistics are in the fake-quantization nodes.
+        warnings.filterwarnings("ignore", "Statistics for quantized inputs")
+        try:
+            content = converter.convert()
+        except Exception as error:
+            raise RuntimeError(
+                "TensorFlow must be able to convert the network to int8. "
+                f"Received: {error}"
+            ) from error
+    check_int8(content)
+    return content
+
+
+def check_int8(tflite: bytes) -> None:
+    """Refuses a TFLite file that computes anything in float.
+
+    Args:
+        tflite: The file.
+
+    Raises:
+        ValueError: If a tensor is float, or input or output are not int8.
+    """
+    interpreter = evaluate.open_interpreter(tflite)
+    floats = [
+        tensor["name"]
+        for tensor in interpreter.get_tensor_details()
+        if np.issubdtype(tensor["dtype"], np.floating)
+    ]
+    if floats:
+        raise ValueError(
+            "Every tensor of the TFLite file must be an integer. Received "
+            f"{len(floats)} float tensors: {', '.join(floats[:5])}. Use "
+            "layers that TFMOT can quantize."
+        )
+    for tensor in (
+        interpreter.get_input_details() + interpreter.get_output_details()
+    ):
+        if tensor["dtype"] != np.int8:
+            raise ValueError(
+                "Input and output of the TFLite file must be int8. Received: "
+                f"{tensor['name']} of {tensor['dtype'].__name__}."
+            )
+
+
+def save_weights(model: tf_keras.Model, path: str | os.PathLike[str]) -> None:
+    """Writes weights so that the file is never half-written.
+
+    Args:
+        model: A float or quantization-aware model.
+        path: Ends in `.weights.h5`. The weights of a float model can be
+            loaded by Keras 3 as well.
+
+    Raises:
+        ValueError: If the path ends differently.
+    """
+    path = pathlib.Path(path)
+    _check_ending(path)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+        temporary = pathlib.Path(folder) / path.name
+        model.save_weights(temporary)
+        os.replace(temporary, path)
+
+
+def load_weights(model: tf_keras.Model, path: str | os.PathLike[str]) -> None:
+    """Reads weights into a model of the same layers.
+
+    Args:
+        model: For float weights what `build` returned, for those of a
+            quantization-aware model what `quantize` returned.
+        path: A file of `save_weights`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged or belongs to another network.
+    """
+    path = pathlib.Path(path)
+    _check_ending(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"Weights must exist. Received: {path}.")
+    try:
+        model.load_weights(path)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{path} must hold weights of this network. Received: {reason}"
+        ) from error
+
+
+def _check_ending(path: pathlib.Path) -> None:
+    if not path.name.endswith(".weights.h5"):
+        raise ValueError(
+            f"The file of weights must end in .weights.h5. Received: {path}."
+        )
