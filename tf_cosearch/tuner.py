@@ -176,11 +176,14 @@ class CoSearchTuner(keras_tuner.Tuner):
         self._progress = report.Progress(verbose)
         self.oracle.verbose = 0
         super().search(epochs=epochs, callbacks=callbacks)
+        if not self._is_worker():  # A chief has ended no trial itself.
+            self.write_trials()
 
     def on_search_begin(self) -> None:
         """Says what is searched; from now on the search can be continued."""
         self.save()
-        self._progress.begin(self.space.summary(), self.co_oracle)
+        if not self._is_worker():
+            self._progress.begin(self.space.summary(), self.co_oracle)
 
     def pre_create_trial(self) -> None:
         """Starts the clock of a proposal."""
@@ -257,6 +260,9 @@ class CoSearchTuner(keras_tuner.Tuner):
 
     def on_trial_end(self, trial: Any) -> None:
         """Saves the trial before anything else, then reports it."""
+        if self._is_worker():  # Only the chief knows of all trials.
+            super().on_trial_end(trial)
+            return
         try:
             super().on_trial_end(trial)
         finally:
@@ -267,8 +273,9 @@ class CoSearchTuner(keras_tuner.Tuner):
 
     def on_search_end(self) -> None:
         """Prints the Pareto front and where everything lies."""
-        self.write_trials()
-        self._progress.end(self.co_oracle, pathlib.Path(self.project_dir))
+        if not self._is_worker():
+            folder = pathlib.Path(self.project_dir)
+            self._progress.end(self.co_oracle, folder)
 
     def write_trials(self) -> pathlib.Path:
         """Writes `trials.csv`: a row a trial, see `report.TRIAL_COLUMNS`."""

@@ -151,7 +151,7 @@ _SIGNATURE = (
 )
 
 
-@tf.function(input_signature=_SIGNATURE)
+@tf.function(input_signature=_SIGNATURE, autograph=False)
 def _estimate(layers: LayerTable, accelerator: Accelerator) -> Cost:
     """`estimate` in the graph: one trace for any batch and depth."""
     machine = tf.nest.map_structure(
