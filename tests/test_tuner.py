@@ -262,7 +262,7 @@ def test_keras_conveniences_work_together(space, data, tmp_path):
         class_weight={label: 1.0 + label for label in range(10)},
         epochs=3,
         callbacks=[
-            keras.callbacks.EarlyStopping("val_loss", patience=0),
+            keras.callbacks.EarlyStopping("val_accuracy", patience=0),
             keras.callbacks.CSVLogger(str(log)),
         ],
         verbose=0,

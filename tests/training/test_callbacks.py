@@ -114,3 +114,29 @@ def test_callback_that_cannot_be_copied_is_named():
 
     with pytest.raises(TypeError, match="Holder"):
         callbacks.adapt([Holder()])
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode"),
+    [("val_accuracy", "max"), ("accuracy", "max"), ("val_loss", "min")],
+)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        keras.callbacks.EarlyStopping,
+        keras.callbacks.ReduceLROnPlateau,
+        lambda monitor: keras.callbacks.ModelCheckpoint(
+            "unused.weights.h5",
+            monitor,
+            save_best_only=True,
+            save_weights_only=True,
+        ),
+    ],
+)
+def test_what_is_monitored_gets_its_direction(kind, monitor, mode):
+    callback = kind(monitor=monitor)
+    (adapted,) = callbacks.adapt([callback])
+    adapted.set_model(tf_keras.Sequential())
+    adapted.on_train_begin()
+    assert adapted.mode == mode
+    assert callback.mode == "auto"

@@ -87,6 +87,9 @@ def adapt(callbacks: Iterable[Any], append: bool = False) -> list[Any]:
             ) from error
         if name == "CSVLogger" and append:
             fresh.append = True
+        if is_keras3 and getattr(fresh, "mode", None) == "auto":
+            # Keras 3 would ask the metrics of a Keras 3 model.
+            fresh.mode = "max" if "acc" in fresh.monitor else "min"
         adapted.append(Keras3Callback(fresh) if is_keras3 else fresh)
     return adapted
 
