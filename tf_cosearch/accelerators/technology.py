@@ -128,6 +128,26 @@ DRAM_INTERFACE_AREA = Constant(
     "assumption: order of magnitude of LPDDR4 interfaces (PHY and "
     "controller); no published table backs it",
 )
+_HCM = (
+    "Karbachevsky et al., Early-Stage Neural Network Hardware Performance "
+    "Analysis (HCM), Sustainability 13(2):717, 2021, TSMC 28 nm, PE of one "
+    "3x3 kernel; the unit um2 is recalled (medium confidence); "
+)
+PE_AREA_PER_BOP = Constant(
+    1.694, "um2/BOP", 28.0, _HCM + "slope of the fit in figure 3, R2 0.998"
+)
+PE_AREA_BASE = Constant(
+    153.46, "um2", 28.0, _HCM + "constant of the fit in figure 3, R2 0.998"
+)
+PE_AREA_PER_SQUARED_BIT = Constant(
+    12.39, "um2/bit2", 28.0, _HCM + "square term of figure 1, R2 0.9999877"
+)
+PE_AREA_PER_BIT = Constant(
+    86.07, "um2/bit", 28.0, _HCM + "linear term of figure 1, R2 0.9999877"
+)
+PE_AREA_LESS = Constant(
+    14.02, "um2", 28.0, _HCM + "what figure 1 subtracts, R2 0.9999877"
+)
 
 
 def mac_energy_pj(weight_bits: Any, activation_bits: Any, node_nm: Any) -> Any:
