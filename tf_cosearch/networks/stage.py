@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tf_cosearch import configuration
-from tf_cosearch.networks import blocks
-from tf_cosearch.networks.layer_ops import ACTIVATIONS, LayerRecorder
+from tf_cosearch.networks import blocks, effect
+from tf_cosearch.networks.layer_ops import ACTIVATIONS
 from tf_cosearch.networks.network import BlockSpec
 
 WIDTH_DIVISOR = 8
@@ -63,7 +64,7 @@ def check_value(key: str, value: object, where: str) -> Any:
             raise configuration.unknown(where, value, _WORDS[key])
         return value
     if key == "block":
-        blocks.get(str(value))
+        blocks.get(value)
         return value
     if key not in _RANGES:
         if not isinstance(value, str | int | float):
@@ -130,12 +131,12 @@ class Stage:
             if per == "block"
             else [""]
         )
+        self._places = self._searched_keys()
         self.parameters = tuple(
             Parameter(f"{name}/{path}{key}", self._choices(path, key))
-            for path, key in self._searched_keys()
+            for path, key in self._places
         )
-        self._places = [(path, key) for path, key in self._searched_keys()]
-        self._active: dict[tuple[int, ...], tuple[bool, ...]] = {}
+        self._canonical: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._specs: dict[tuple[int, ...], tuple[BlockSpec, ...]] = {}
 
     @staticmethod
@@ -163,10 +164,7 @@ class Stage:
             if key in self.keys and self.keys[key][1]
         ]
         of_block = [
-            (path, key)
-            for path in self._block_paths
-            for key, (_, searched) in self.keys.items()
-            if searched and key not in STAGE_KEYS
+            (path, key) for path in self._block_paths for key in self._own
         ]
         return of_stage + of_block
 
@@ -183,33 +181,109 @@ class Stage:
             return self._choices(path, key)[index]
         return self.keys[key][0][0] if key in self.keys else 1
 
-    def is_active(self, genes: tuple[int, ...]) -> tuple[bool, ...]:
-        """Which genes make a difference.
+    def canonical(self, genes: tuple[int, ...]) -> tuple[int, ...]:
+        """The first genes that stand for the same run of blocks.
 
         Args:
             genes: Indices of the choices, one for each parameter.
 
         Returns:
-            A truth value for each parameter.
+            Genes that are equal for equal runs: choices that make no
+            difference are 0, widths that round to one are one, and skipped
+            blocks come last.
         """
-        active = self._active.get(genes)
-        if active is None:
-            active = self._active[genes] = self._find_active(genes)
-        return active
+        found = self._canonical.get(genes)
+        if found is None:
+            found = self._canonical[genes] = self._find_canonical(genes)
+        return found
 
-    def _find_active(self, genes: tuple[int, ...]) -> tuple[bool, ...]:
-        repeats = self._value(genes, "", "repeats")
-        active = []
-        for path, key in self._places:
-            if key in STAGE_KEYS:
-                active.append(True)
-                continue
-            index = self._block_paths.index(path)
-            accepts = key == "block" or key in blocks.options(
-                self._value(genes, path, "block")
+    def _find_canonical(self, genes: tuple[int, ...]) -> tuple[int, ...]:
+        shared = {
+            key: self._value(genes, "", key)
+            for path, key in self._places
+            if key in STAGE_KEYS
+        }
+        filters, scale = self._widths[self._width(genes)]
+        shared |= {"filters": filters, "width_multiplier": scale}
+        depth = self._value(genes, "", "repeats")
+        found = [
+            self._alike[tuple(self._value(genes, p, k) for k in self._own)]
+            for p in self._block_paths[:depth]
+        ]
+        kept = [values for values in found if not self._is_skip(values)]
+        if len(self._block_paths) > 1:
+            depths = self.keys["repeats"][0]
+            shared["repeats"] = min(d for d in depths if d >= len(kept))
+            skips = [values for values in found if self._is_skip(values)]
+            kept += skips[: shared["repeats"] - len(kept)]
+        runs = dict(zip(self._block_paths, kept, strict=False))
+        return tuple(
+            self._choices(path, key).index(
+                shared[key]
+                if key in STAGE_KEYS
+                else runs[path][self._own.index(key)]
             )
-            active.append(index < repeats and accepts)
-        return tuple(active)
+            if key in STAGE_KEYS or path in runs
+            else 0
+            for path, key in self._places
+        )
+
+    @functools.cached_property
+    def _own(self) -> list[str]:
+        """The searched keys of a block."""
+        return [
+            key
+            for key, (_, searched) in self.keys.items()
+            if searched and key not in STAGE_KEYS
+        ]
+
+    @functools.cached_property
+    def _alike(self) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+        """For values of a block's keys, the first ones that do the same."""
+        first: dict[Any, tuple[Any, ...]] = {}
+        choices = [self.keys[key][0] for key in self._own]
+        return {
+            values: first.setdefault(self._effect(values), values)
+            for values in itertools.product(*choices)
+        }
+
+    @functools.cached_property
+    def _widths(self) -> dict[int, tuple[Any, Any]]:
+        """The first filters and multiplier for each width."""
+        found: dict[int, tuple[Any, Any]] = {}
+        scales, _ = self.keys.get("width_multiplier", ((None,), False))
+        for filters, scale in itertools.product(
+            self.keys["filters"][0], scales
+        ):
+            width = (
+                filters if scale is None else round_channels(filters * scale)
+            )
+            found.setdefault(width, (filters, scale))
+        return found
+
+    def _effect(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        chosen = {key: held[0][0] for key, held in self.keys.items()}
+        chosen |= dict(zip(self._own, values, strict=True))
+        accepted = blocks.options(chosen["block"])
+        options = sorted((k, v) for k, v in chosen.items() if k in accepted)
+        return effect.effect(
+            chosen["block"],
+            tuple(options),
+            max(self._widths),
+            self._most("stride"),
+        )
+
+    def _is_skip(self, values: tuple[Any, ...]) -> bool:
+        return "block" in self._own and (
+            values[self._own.index("block")] == "skip"
+        )
+
+    def _width(self, genes: tuple[int, ...]) -> int:
+        filters = self._value(genes, "", "filters")
+        if "width_multiplier" not in self.keys:
+            return int(filters)
+        scale = self._value(genes, "", "width_multiplier")
+        return round_channels(filters * scale)
 
     def decode(self, genes: tuple[int, ...]) -> tuple[BlockSpec, ...]:
         """The blocks that genes stand for.
@@ -226,10 +300,7 @@ class Stage:
         return specs
 
     def _decode(self, genes: tuple[int, ...]) -> tuple[BlockSpec, ...]:
-        filters = self._value(genes, "", "filters")
-        if "width_multiplier" in self.keys:
-            scale = self._value(genes, "", "width_multiplier")
-            filters = round_channels(filters * scale)
+        filters = self._width(genes)
         specs = []
         for index in range(self._value(genes, "", "repeats")):
             path = self._block_paths[index if len(self._block_paths) > 1 else 0]
@@ -299,55 +370,26 @@ class Stage:
 
     def count(self) -> int:
         """Number of different runs of blocks."""
-        of_stage = math.prod(
-            len(self._choices(path, key))
-            for path, key in self._places
-            if key in STAGE_KEYS and key != "repeats"
-        )
-        of_block = [
-            sum(
-                math.prod(
-                    len(self._choices(path, key))
-                    for place, key in self._places
-                    if place == path
-                    and key not in STAGE_KEYS
-                    and key in blocks.options(block)
-                )
-                for block in self._block_types(path)
-            )
-            for path in self._block_paths
-        ]
-        if len(of_block) == 1:
-            of_block = [*of_block, *[1] * (self._most("repeats") - 1)]
+        strides = len(self.keys.get("stride", ((1,), False))[0])
         depths = self.keys.get("repeats", ((1,), False))[0]
-        return of_stage * sum(math.prod(of_block[:depth]) for depth in depths)
-
-    def _block_types(self, path: str) -> tuple[str, ...]:
-        return self._choices(path, "block")
+        different = set(self._alike.values())
+        types = sum(not self._is_skip(values) for values in different)
+        if len(self._block_paths) == 1:
+            runs = types * len(depths)
+        elif types < len(different):
+            runs = sum(types**depth for depth in range(1, max(depths) + 1))
+        else:
+            runs = sum(types**depth for depth in depths)
+        return len(self._widths) * strides * runs
 
     def max_layers(self) -> int:
         """Rows that the deepest run of blocks has at most."""
-        width = max(self.widths())
-        deepest = 0
-        for block in self.keys["block"][0]:
-            keys = sorted(self.keys.keys() & blocks.options(block).keys())
-            for values in itertools.product(*(self.keys[k][0] for k in keys)):
-                options = tuple(zip(keys, values, strict=True))
-                recorder = LayerRecorder()
-                image = recorder.input(8, 8, width)
-                spec = BlockSpec(self.name, block, width, 1, options)
-                spec.apply(recorder, image)
-                deepest = max(deepest, len(recorder.layers()))
+        deepest = max(effect.rows(self._effect(v)) for v in self._alike)
         return deepest * self._most("repeats")
 
     def widths(self) -> set[int]:
         """Channels that the stage can end in."""
-        scales, _ = self.keys.get("width_multiplier", ((None,), False))
-        return {
-            filters if scale is None else round_channels(filters * scale)
-            for filters in self.keys["filters"][0]
-            for scale in scales
-        }
+        return set(self._widths)
 
     def check_groups(self, inputs: set[int], where: str) -> None:
         """Refuses groups that do not divide the channels they may meet."""

@@ -105,6 +105,9 @@ class Template:
             f"{where}, defaults",
             ["block", "per", *STAGE_KEYS, *known],
         )
+        configuration.check_keys(
+            content["stem"], f"{where}, stem", content["stem"] or ()
+        )
         stem = {"block": "conv_bn", **content["stem"]}
         stages = [Stage("stem", stem, where)]
         for index, keys in enumerate(described):
@@ -121,12 +124,19 @@ class Template:
         """Number of different networks."""
         return math.prod(stage.count() for stage in self.stages)
 
-    def is_active(self, genes: tuple[int, ...]) -> tuple[bool, ...]:
-        """Which genes make a difference, one truth value each."""
-        active: list[bool] = []
+    def canonical(self, genes: tuple[int, ...]) -> tuple[int, ...]:
+        """The first genes that stand for the same network.
+
+        Args:
+            genes: Indices of the choices, one for each parameter.
+
+        Returns:
+            Genes that are equal for equal networks, see `Stage.canonical`.
+        """
+        found: list[int] = []
         for stage, part in zip(self.stages, self._slices, strict=True):
-            active.extend(stage.is_active(genes[part]))
-        return tuple(active)
+            found.extend(stage.canonical(genes[part]))
+        return tuple(found)
 
     def decode(self, genes: tuple[int, ...]) -> Network:
         """The network that genes stand for.
@@ -193,6 +203,7 @@ class Template:
         return [
             self.input_shape,
             self.classes,
+            self.dropout,
             [[stage.name, stage.keys] for stage in self.stages],
         ]
 

@@ -80,9 +80,11 @@ class SearchSpace:
                     "parameter of the accelerator", path, known
                 )
         for path, held in known.items():
-            choices = settings.get(path, list(held.choices) or None)
-            if choices is None:
+            if path not in settings and not held.choices:
                 continue
+            choices = settings.get(path, list(held.choices))
+            if isinstance(choices, tuple):
+                choices = list(choices)
             listed = choices if isinstance(choices, list) else [choices]
             checked = tuple(
                 presets.check_value(path, value, f"space {template.name}")
@@ -183,7 +185,7 @@ class SearchSpace:
         split = self._split
         for row in genomes:
             genes = tuple(row[:split].tolist())
-            row[:split] *= self.template.is_active(genes)
+            row[:split] = self.template.canonical(genes)
         return genomes
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:

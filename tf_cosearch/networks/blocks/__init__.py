@@ -56,13 +56,13 @@ def block(function: Block) -> Block:
     return function
 
 
-def get(name: str) -> Block:
+def get(name: Any) -> Block:
     """The block of a name.
 
     Raises:
         ValueError: If there is none.
     """
-    if name not in _BLOCKS:
+    if not isinstance(name, str) or name not in _BLOCKS:
         raise configuration.unknown("block", name, _BLOCKS)
     return _BLOCKS[name]
 
