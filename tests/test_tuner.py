@@ -423,3 +423,133 @@ def test_our_oracle_serves_a_plain_tuner(space, data, tmp_path):
     assert best.score == pytest.approx(
         best.metrics.get_best_value("val_accuracy")
     )
+
+
+def test_executions_are_averaged_and_the_exported_file_is_one_of_them(
+    space, data, tmp_path
+):
+    from tf_cosearch.training import evaluate, inputs
+
+    tuner = small_tuner(space, tmp_path, max_trials=1, executions_per_trial=3)
+    given = few(data)
+    tuner.search(**given, epochs=1)
+    design = tuner.best_designs(1)[0]
+    design.export(tmp_path / "design")
+    written = json.loads((tmp_path / "design/design.json").read_text())
+    batches = inputs.batches(*given["validation_data"]).as_numpy_iterator()
+    accuracy = evaluate.accuracy(tmp_path / "design/model.tflite", batches)
+    assert written["accuracies"]["accuracy_int8"] == accuracy
+    mean = tuner.oracle.trials["0"].metrics.get_best_value("accuracy_int8")
+    assert mean <= accuracy
+    assert tuner.oracle.trials["0"].score == pytest.approx(mean)
+
+
+def test_tighter_budgets_on_resume_are_kept_to(
+    space, data, tmp_path, monkeypatch
+):
+    tuner = small_tuner(space, tmp_path, max_trials=4)
+    monkeypatch.setattr(fit, "train", pretend)
+    tuner.search(**few(data), epochs=1)
+    areas = sorted(
+        design.metrics["area_mm2"] for design in tuner.best_designs(4)
+    )
+    limit = (areas[0] + areas[1]) / 2
+    again = small_tuner(
+        space, tmp_path, max_trials=4, budgets=cs.Budgets(area_mm2=limit)
+    )
+    assert [d.metrics["area_mm2"] for d in again.best_designs(1)] == areas[:1]
+    assert len(again.best_designs(4)) == 1
+
+
+def test_an_unfinished_design_over_new_budgets_is_not_trained(
+    space, data, tmp_path, monkeypatch
+):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fit, "train", interrupted)
+    tuner = small_tuner(space, tmp_path, max_trials=2)
+    with pytest.raises(KeyboardInterrupt):
+        tuner.search(**few(data), epochs=1)
+    (trial,) = tuner.oracle.trials.values()
+    area = tuner.oracle.trial_costs(trial)["area_mm2"]
+    monkeypatch.setattr(fit, "train", pretend)
+    again = small_tuner(
+        space, tmp_path, max_trials=2, budgets=cs.Budgets(area_mm2=area * 0.9)
+    )
+    again.search(**few(data), epochs=1)
+    statuses = [t.status for t in again.oracle.trials.values()]
+    assert statuses == ["FAILED", "COMPLETED"]
+    assert "exceeds the budgets" in again.oracle.trials["0"].message
+
+
+def test_a_retry_tries_another_seed_and_tells_the_first_line(
+    space, data, tmp_path, monkeypatch, capsys
+):
+    seeds = []
+
+    def fails(*args, seed, **kwargs):
+        seeds.append(seed)
+        raise RuntimeError("Out of resources\n\t[[{{node x}}]] [Op:y]")
+
+    monkeypatch.setattr(fit, "train", fails)
+    tuner = small_tuner(
+        space,
+        tmp_path,
+        max_trials=1,
+        oracle_options={"proposals": 64, "max_retries_per_trial": 1},
+    )
+    tuner.search(**{**few(data), "verbose": 1}, epochs=1)
+    assert len(set(seeds)) == 2
+    assert "RuntimeError: Out of resources" in capsys.readouterr().out
+
+
+def pretend(build, data, **kwargs):
+    """A training that takes no time."""
+
+    class Trained:
+        accuracy_int8 = accuracy_qat = accuracy_float = 0.5
+        tflite = b""
+        seconds = dict.fromkeys(report.PHASES[1:], 0.0)
+
+        def save_weights(self, folder):
+            pass
+
+    return Trained()
+
+
+def test_names_of_spaces_may_have_any_characters(space, data, tmp_path):
+    path = tmp_path / "größe (v2).yaml"
+    path.write_text(
+        "input_shape: [8, 8, 1]\nclasses: 10\nstem: {filters: 8}\n"
+        "stages: [{block: conv_bn, filters: [8, 16]}]\n"
+    )
+    tuner = small_tuner(cs.SearchSpace.load(path), tmp_path, max_trials=1)
+    tuner.search(**few(data), epochs=1)
+    assert len(tuner.best_designs()) == 1
+
+
+def test_hardware_alone_can_be_searched(data, tmp_path):
+    path = tmp_path / "fixed.yaml"
+    path.write_text(
+        "input_shape: [8, 8, 1]\nclasses: 10\nstem: {filters: 8}\n"
+        "stages: [{block: conv_bn, filters: 8}]\n"
+    )
+    space = cs.SearchSpace.load(path)
+    assert (space.num_networks, space.num_accelerators) == (1, 50_000)
+    tuner = small_tuner(space, tmp_path, max_trials=1)
+    tuner.search(**few(data), epochs=1)
+    assert len(tuner.best_designs()) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"executions_per_trial": 0}, "executions_per_trial"),
+        ({"seed": -1}, "seed"),
+        ({"max_trials": 0}, "max_trials"),
+    ],
+)
+def test_bad_arguments_are_refused_at_once(space, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        small_tuner(space, tmp_path, **change)

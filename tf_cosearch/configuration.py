@@ -22,6 +22,19 @@ _SHIPPED = next(
 )
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """Reads plain values only, and refuses a key that is given twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for index, key in enumerate(keys):
+            if key in keys[:index]:
+                raise yaml.YAMLError(
+                    f"the key {key!r} is given twice, {node.start_mark}"
+                )
+        return super().construct_mapping(node, deep)
+
+
 def names(kind: str) -> list[str]:
     """Names of the shipped configurations of a kind.
 
@@ -66,7 +79,7 @@ def load(kind: str, name_or_path: str | pathlib.Path) -> dict[str, Any]:
     else:
         raise unknown(f"name in configs/{kind}", text, names(kind))
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(), _StrictLoader)  # noqa: S506
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} must be YAML. Received: {reason}") from None
@@ -93,7 +106,7 @@ def unknown(what: str, received: object, known: Iterable[str]) -> ValueError:
     >>> print(unknown("block", "conv_bm", ["conv_bn", "skip"]))
     Unknown block: 'conv_bm'. Did you mean 'conv_bn'? Known: conv_bn, skip.
     """
-    known = sorted(known)
+    known = sorted(map(str, known))
     closest = difflib.get_close_matches(str(received), known, n=1, cutoff=0.5)
     hint = f" Did you mean {closest[0]!r}?" if closest else ""
     return ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import io
 import os
@@ -9,13 +10,14 @@ import pathlib
 import statistics
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras_tuner
 from absl import logging
 from keras_tuner.engine import trial as trial_module
 
+from tf_cosearch import configuration
 from tf_cosearch.designs import export, report
 from tf_cosearch.designs.export import Design
 from tf_cosearch.search import oracles
@@ -84,6 +86,7 @@ class CoSearchTuner(keras_tuner.Tuner):
         project_name: str | None = None,
         overwrite: bool = False,
     ) -> None:
+        configuration.at_least("executions_per_trial", executions_per_trial, 1)
         if isinstance(oracle, str):
             oracle = oracles.get(oracle)(
                 space,
@@ -93,14 +96,22 @@ class CoSearchTuner(keras_tuner.Tuner):
                 seed=seed,
                 **(oracle_options or {}),
             )
-        elif not isinstance(oracle, CoSearchOracle) or oracle.space != space:
+        elif (
+            not isinstance(oracle, CoSearchOracle) or oracle.space is not space
+        ):
             raise ValueError(
                 "`oracle` must be a name or a CoSearchOracle over `space`. "
                 f"Received: {oracle!r}. Known names: "
                 f"{', '.join(oracles.names())}."
             )
+        elif budgets is not None or seed is not None or oracle_options:
+            raise ValueError(
+                "`budgets`, `seed` and `oracle_options` must be given to the "
+                "oracle itself. Received: an oracle and one of them."
+            )
         self.space = space
         self.co_oracle = oracle
+        self._attempts: collections.Counter[str] = collections.Counter()
         self._training = {
             "learning_rate": learning_rate,
             "optimizer": optimizer,
@@ -129,7 +140,7 @@ class CoSearchTuner(keras_tuner.Tuner):
         batch_size: int | None = None,
         validation_data: Any = None,
         validation_split: float = 0.0,
-        callbacks: Sequence[Any] = (),
+        callbacks: Any = None,
         class_weight: Mapping[int, float] | None = None,
         verbose: int = 1,
         **others: Any,
@@ -194,7 +205,7 @@ class CoSearchTuner(keras_tuner.Tuner):
         self._proposal_seconds = time.perf_counter() - self._proposal_began
 
     def run_trial(
-        self, trial: Any, *, epochs: int, callbacks: Sequence[Any] = ()
+        self, trial: Any, *, epochs: int, callbacks: Any = None
     ) -> dict[str, float]:
         """Trains, converts and measures the design of a trial.
 
@@ -211,6 +222,8 @@ class CoSearchTuner(keras_tuner.Tuner):
         genome = self.space.genome(trial.hyperparameters.values)
         network = self.space.decode(genome).network
         seed = self.co_oracle.seed + 1000 * int(trial.trial_id)
+        seed += 100 * self._attempts[trial.trial_id]  # A retry tries another.
+        self._attempts[trial.trial_id] += 1
         if self._data is None:
             raise keras_tuner.errors.FatalRuntimeError(
                 "`search` must be called before a trial can be run."
@@ -222,12 +235,12 @@ class CoSearchTuner(keras_tuner.Tuner):
                 self._data,
                 epochs=epochs,
                 callbacks=callbacks,
-                seed=seed + execution,
+                seed=(seed + execution) % 2**31,
                 **self._training,
             )
             runs.append(_metrics(trained))
-            best = max(run["accuracy_int8"] for run in runs)
-            if runs[-1]["accuracy_int8"] == best:
+            kept = max(runs, key=lambda run: run["accuracy_int8"])
+            if kept is runs[-1]:
                 folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
                 trained.save_weights(folder)
                 export.write_bytes(folder / export.MODEL, trained.tflite)
@@ -239,6 +252,7 @@ class CoSearchTuner(keras_tuner.Tuner):
         costs = self.co_oracle.trial_costs(trial)
         return {
             **means,
+            **{f"kept_{name}": kept[name] for name in export.ACCURACIES},
             "seconds_proposal": self._proposal_seconds,
             "seconds": seconds,
             **{name: costs[name] for name in export.COST_UNITS},
@@ -253,9 +267,17 @@ class CoSearchTuner(keras_tuner.Tuner):
             trial.status = trial_module.TrialStatus.COMPLETED
         except keras_tuner.errors.FatalError:
             raise
-        except Exception:
-            trial.status = trial_module.TrialStatus.INVALID
-            trial.message = traceback.format_exc()
+        except Exception as error:
+            is_final = isinstance(error, keras_tuner.errors.FailedTrialError)
+            trial.status = (
+                trial_module.TrialStatus.FAILED
+                if is_final
+                else trial_module.TrialStatus.INVALID
+            )
+            # TensorFlow's messages have many lines; the first one tells.
+            told = (str(error).strip().splitlines() or ["no message"])[0]
+            summary = f"{type(error).__name__}: {told}"
+            trial.message = f"{traceback.format_exc()}\n{summary}"
             logging.debug("Trial %s: %s", trial.trial_id, trial.message)
 
     def on_trial_end(self, trial: Any) -> None:
@@ -284,10 +306,10 @@ class CoSearchTuner(keras_tuner.Tuner):
         return path
 
     def results_summary(self, num_trials: int = 10) -> None:
-        """Prints the best trials and the Pareto front.
+        """Prints the Pareto front, the time of a trial, and the folder.
 
         Args:
-            num_trials: How many trials to print.
+            num_trials: How many designs of the front to print.
         """
         progress = report.Progress(verbose=1)
         progress.end(self.co_oracle, pathlib.Path(self.project_dir), num_trials)
@@ -302,23 +324,32 @@ class CoSearchTuner(keras_tuner.Tuner):
             Designs, the best first; fewer if fewer were finished.
         """
         completed = trial_module.TrialStatus.COMPLETED
-        return [
+        trials = self.oracle.get_best_trials(len(self.co_oracle.trials))
+        designs = [
             self.design(trial)
-            for trial in self.oracle.get_best_trials(num_designs)
+            for trial in trials
             if trial.status == completed
             and self.co_oracle.budgets.is_feasible(
                 self.co_oracle.trial_costs(trial)
             )
         ]
+        return designs[:num_designs]
 
     def design(self, trial: Any) -> Design:
         """The design of a finished trial."""
         candidate = self.space.decode(self.co_oracle.trial_genome(trial))
+        metrics = self.co_oracle.trial_metrics(trial)
+        # A trial reports means; the file is that of one execution.
+        kept = {
+            name: metrics[f"kept_{name}"]
+            for name in export.ACCURACIES
+            if f"kept_{name}" in metrics
+        }
         return Design(
             network=candidate.network,
             accelerator=candidate.accelerator,
             hyperparameters=self.space.values(candidate.genome),
-            metrics=self.co_oracle.trial_metrics(trial),
+            metrics={**metrics, **kept},
             folder=pathlib.Path(self.get_trial_dir(trial.trial_id)),
             trial_id=trial.trial_id,
             seed=self.co_oracle.seed,

@@ -1,24 +1,223 @@
-"""What the scripts share: quiet logs, one line for an error, exit codes."""
+"""What the scripts share: flags, quiet logs, a line for an error, exit codes.
+
+A script defines its flags on top and imports the package inside its functions:
+a wrong flag is answered at once, not after the seconds that TensorFlow takes.
+"""
 
 import atexit
 import faulthandler
-import logging
+import logging as python_logging
+import math
 import os
+import pathlib
 import re
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from typing import NoReturn
 
-# TensorFlow's C++ parts write these before any setting could stop them.
+from absl import app, flags, logging
+
+# TensorFlow's C++ parts write these, whatever its log level.
 _NOISE = re.compile(
-    rb"(WARNING: All log messages before absl::InitializeLog|"
-    rb"[IWE]\d{4} \d\d:\d\d:\d\d|[IWE]0000 00:00:\d|"
-    rb"INFO: Created TensorFlow Lite|To enable the following instructions)"
+    rb"WARNING: All log messages before absl::InitializeLog|"
+    rb"[IWE]\d{4} [\d:.]+ +\d+ [^ ]+\.(cc|h):\d+\]|"
+    rb"INFO: Created TensorFlow Lite|To enable the following instructions"
+)
+# What the package raises on purpose, with a message that stands for itself.
+_EXPECTED = (
+    ValueError,
+    TypeError,
+    OSError,
+    RuntimeError,
+    ImportError,
+    FloatingPointError,
 )
 
+flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
+flags.disclaim_key_flags()  # what is defined below belongs to the script
 
-def _quiet_stderr() -> None:
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a script and exits.
+
+    Args:
+        main: Called without arguments once flags are parsed.
+    """
+
+    def quiet_main(arguments: list[str]) -> None:
+        if not os.environ.get("TF_COSEARCH_LOGS"):
+            _quiet_logs()
+        guard(main)
+
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["debug"])
+    app.run(quiet_main, flags_parser=parse)
+
+
+def parse(arguments: list[str]) -> list[str]:
+    """Parses the flags of a script, or exits with what is wrong with them.
+
+    Args:
+        arguments: The command line, the script first.
+
+    Returns:
+        What is left of it: the script.
+    """
+    try:
+        rest = flags.FLAGS(arguments)
+    except SystemExit:  # --help, which absl takes for a failure
+        sys.exit(0)
+    except (flags.Error, OSError, ValueError) as error:
+        _fail(_one_line(error).removeprefix("ERROR:: "))
+    if len(rest) > 1:
+        _fail(
+            "Arguments must be flags. Received: "
+            f"{' '.join(rest[1:])}. See --help."
+        )
+    return rest
+
+
+def guard(main: Callable[[], None]) -> None:
+    """Turns an error into a line and an exit code.
+
+    Args:
+        main: Called without arguments.
+    """
+    try:
+        main()
+        sys.stdout.flush()
+    except KeyboardInterrupt as interrupt:
+        print(f"\nStopped. {interrupt}".rstrip(), file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if flags.FLAGS.debug:
+            raise
+        message = _one_line(error)
+        if not isinstance(error, _EXPECTED):
+            message = f"{type(error).__name__}: {message} (--debug shows where)"
+        _fail(message)
+
+
+def define_positive(name: str, help_text: str) -> None:
+    """Defines the flag of a number that must be positive if given.
+
+    Args:
+        name: Name of the flag.
+        help_text: What `--help` says.
+    """
+    flags.DEFINE_float(name, None, help_text)
+    flags.register_validator(
+        name,
+        lambda value: value is None or 0 < value < math.inf,
+        message="must be a positive number",
+    )
+
+
+def define_training(epochs: int) -> None:
+    """Defines the flags of a training.
+
+    Args:
+        epochs: How many there are by default.
+    """
+    flags.DEFINE_integer(
+        "epochs", epochs, "Epochs to train, float and int8.", lower_bound=1
+    )
+    flags.DEFINE_integer(
+        "qat_epochs",
+        None,
+        "How many of them are quantization-aware; about a quarter by default.",
+        lower_bound=0,
+    )
+    flags.register_multi_flags_validator(
+        ["epochs", "qat_epochs"],
+        lambda given: (given["qat_epochs"] or 0) <= given["epochs"],
+        message="--qat_epochs must be at most --epochs, which counts them in",
+    )
+    flags.DEFINE_integer("batch_size", 32, "Images a step.", lower_bound=1)
+    define_positive("learning_rate", "Where training starts.")
+    flags.DEFINE_integer(
+        "seed",
+        0,
+        "Makes it repeatable.",
+        lower_bound=0,
+        upper_bound=2**31 - 1,
+    )
+
+
+def define_data() -> None:
+    """Defines the flags of a data set."""
+    flags.DEFINE_string(
+        "data", "digits", "digits, npz:FILE, images:FOLDER or tfds:NAME."
+    )
+
+
+def output_folder(path: str, flag: str = "--output_dir") -> pathlib.Path:
+    """Makes a folder, if need be, and makes sure that it takes files.
+
+    Args:
+        path: What the flag says.
+        flag: Which flag, for the message.
+
+    Returns:
+        Its absolute path.
+
+    Raises:
+        ValueError: If it is none, or nothing can be written there.
+    """
+    folder = pathlib.Path(path).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ValueError(
+            f"{flag} must be in a folder that can be written to. Received: "
+            f"{path} ({error.strerror}). Choose another folder."
+        ) from None
+    return folder
+
+
+def output_file(
+    path: str, *endings: str, flag: str = "--output"
+) -> pathlib.Path:
+    """Makes the folder of a file, and makes sure that it takes files.
+
+    Args:
+        path: What the flag says.
+        *endings: One of which the path must have.
+        flag: Which flag, for the message.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: If it ends differently, or cannot be written.
+    """
+    file = pathlib.Path(path)
+    if file.suffix not in endings or file.is_dir():
+        raise ValueError(
+            f"{flag} must be a file with the ending {', '.join(endings)}. "
+            f"Received: {path}."
+        )
+    output_folder(os.fspath(file.parent), flag)
+    return file
+
+
+def _quiet_logs() -> None:
+    """Leaves the warnings of the package, without time and line number."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    python_logging.getLogger("tensorflow").setLevel(python_logging.ERROR)
+    logging.set_verbosity(logging.WARNING)
+    logging.get_absl_handler().setFormatter(
+        python_logging.Formatter("%(levelname)s: %(message)s")
+    )
+    _filter_stderr()
+
+
+def _filter_stderr() -> None:
     """Drops the log lines of TensorFlow's C++ parts from standard error."""
     terminal = os.dup(2)
     faulthandler.enable(terminal)
@@ -43,60 +242,10 @@ def _quiet_stderr() -> None:
     atexit.register(restore)
 
 
-def run(main: Callable[[], None]) -> None:
-    """Runs a script: parses flags, turns expected errors into a line each.
-
-    Args:
-        main: Called without arguments once flags are parsed.
-    """
-    from absl import app, flags
-
-    def guarded(arguments: list[str]) -> None:
-        if len(arguments) > 1:
-            _fail(
-                "Arguments must be flags. Received: "
-                f"{' '.join(arguments[1:])}. See --help."
-            )
-        try:
-            main()
-        except KeyboardInterrupt:
-            sys.exit(130)
-        except BrokenPipeError:
-            sys.exit(1)
-        except (ValueError, TypeError, OSError, RuntimeError) as error:
-            if flags.FLAGS.debug:
-                raise
-            _fail(str(error))
-
-    try:
-        app.run(guarded, flags_parser=_parse)
-    finally:
-        sys.stdout.flush()
-
-
-def _parse(arguments: list[str]) -> list[str]:
-    from absl import flags
-
-    try:
-        return flags.FLAGS(arguments)
-    except (flags.Error, OSError) as error:
-        _fail(str(error))
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _fail(message: str) -> NoReturn:
     print(f"error: {message}", file=sys.stderr)
     sys.exit(1)
-
-
-def main_flags() -> None:
-    """Defines the flags that every script has."""
-    from absl import flags
-
-    flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
-
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-logging.getLogger("tensorflow").setLevel(logging.ERROR)
-if not os.environ.get("TF_COSEARCH_LOGS"):
-    _quiet_stderr()
-main_flags()

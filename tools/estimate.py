@@ -1,24 +1,31 @@
-"""Estimates latency, energy and area of a network on an accelerator.
+r"""Estimates latency, energy and area of a network on an accelerator.
 
-python tools/estimate.py --network=mobilenet_v2 --accelerator=edge_tpu
-python tools/estimate.py --model=my.tflite --accelerator=my_chip.yaml \
+    python tools/estimate.py --network=mobilenet_v2 --accelerator=edge_tpu
+    python tools/estimate.py --model=my.tflite --accelerator=my_chip.yaml \
         --format=json
-python tools/estimate.py --layers=layers.csv --accelerator=edge_tpu_v1 \
+    python tools/estimate.py --layers=layers.csv --accelerator=edge_tpu_v1 \
         --format=csv
+    python tools/estimate.py --network=mobilenet_edgetpu --roofline=roofline.png
+
+The network is one by name, a YAML file, a TFLite or Keras model, or a table of
+layers with the columns H,W,Cin,Cout,Kh,Kw,stride,groups,OH,OW. The JSON has
+the totals and, as `layers`, every layer, what limits it and what to change;
+the CSV has the totals, or with --layers or --per_layer a row a layer.
 """
+
+from __future__ import annotations
 
 import csv
 import json
 import pathlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import command_line
 from absl import flags
 
-import tf_cosearch as cs
-from tf_cosearch.cost import summary
-from tf_cosearch.networks import keras_files, layers_csv
+if TYPE_CHECKING:
+    import tf_cosearch as cs
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", None, "A .tflite, .keras or .h5 file.")
@@ -29,27 +36,68 @@ flags.DEFINE_string(
 flags.DEFINE_string("accelerator", "edge_tpu", "Preset or YAML file.")
 flags.DEFINE_enum("format", "table", ["table", "json", "csv"], "What to print.")
 flags.DEFINE_bool("per_layer", False, "Print every layer.")
+flags.DEFINE_string(
+    "roofline", None, "Picture to write, with every layer on the roofline."
+)
 flags.mark_flags_as_mutual_exclusive(
     ["model", "network", "layers"], required=True
 )
 
-COLUMNS = (
-    "name",
-    "op",
-    "macs",
-    "params",
-    "cycles",
-    "latency_ms",
-    "energy_mj",
-    "utilization",
-    "bound",
-)
+TABLE_WIDTH = 100
+"""Columns of a terminal that the table of layers fits in."""
+
+
+def main() -> None:
+    import tf_cosearch as cs
+    from tf_cosearch.cost import summary
+
+    if FLAGS.roofline is not None:
+        endings = (".png", ".svg", ".pdf")
+        command_line.output_file(FLAGS.roofline, *endings, flag="--roofline")
+    accelerator = cs.load_accelerator(FLAGS.accelerator)
+    layers = _layers()
+    result = {
+        "accelerator": FLAGS.accelerator,
+        **summary.summarize(layers, accelerator),
+    }
+    if FLAGS.roofline is not None or FLAGS.format == "json":
+        _add_roofline(result, layers, accelerator)
+    if FLAGS.format == "json":
+        print(json.dumps(result, indent=2))
+    elif FLAGS.format == "csv":
+        _print_csv(result)
+    else:
+        _print_table(result)
+
+
+def _add_roofline(
+    result: dict[str, Any], layers: list[cs.Layer], accelerator: cs.Accelerator
+) -> None:
+    from tf_cosearch.cost import complexity
+    from tf_cosearch.designs import roofline
+
+    points = complexity.roofline(layers, accelerator)
+    for row, point in zip(result["layers"], points["layers"], strict=True):
+        row |= point
+    result |= {k: v for k, v in points.items() if k != "layers"}
+    if FLAGS.roofline is not None:
+        name = FLAGS.network or FLAGS.model or FLAGS.layers
+        roofline.plot(
+            points,
+            FLAGS.roofline,
+            f"{pathlib.Path(name).stem} on "
+            f"{pathlib.Path(FLAGS.accelerator).stem}: "
+            f"{result['latency_ms']:.3g} ms",
+        )
 
 
 def _layers() -> list[cs.Layer]:
-    if FLAGS.network:
+    import tf_cosearch as cs
+    from tf_cosearch.networks import keras_files, layers_csv
+
+    if FLAGS.network is not None:
         return cs.load_network(FLAGS.network).layers()
-    if FLAGS.layers:
+    if FLAGS.layers is not None:
         return layers_csv.read_layers_csv(FLAGS.layers)
     suffix = pathlib.Path(FLAGS.model).suffix
     if suffix == ".tflite":
@@ -65,62 +113,81 @@ def _print_csv(result: dict[str, Any]) -> None:
     totals = {
         k: v for k, v in result.items() if not isinstance(v, (dict, list))
     }
-    rows = result["layers"] if FLAGS.per_layer or FLAGS.layers else [totals]
+    by_layer = FLAGS.per_layer or FLAGS.layers is not None
+    rows = result["layers"] if by_layer else [totals]
+    rows = [{k: v for k, v in row.items() if k != "changes"} for row in rows]
     writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
 
 
 def _print_table(result: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from tf_cosearch.designs.report import quantity
 
-    width = None if sys.stdout.isatty() else 160
-    console = Console(highlight=False, width=width)
     if FLAGS.per_layer:
-        table = Table()
-        for column in COLUMNS:
-            is_text = column in ("name", "op", "bound")
-            table.add_column(column, justify="left" if is_text else "right")
-        for row in result["layers"]:
-            table.add_row(*(_text(row[column]) for column in COLUMNS))
-        console.print(table)
+        _print_layers(result["layers"])
     energy = ", ".join(
-        f"{name} {100 * part / result['energy_mj']:.0f} %"
+        f"{name} {part / result['energy_mj']:.0%}"
         for name, part in result["energy_parts_mj"].items()
     )
-    console.print(
+    print(
         f"{result['accelerator']}: {result['peak_tops']:.3g} TOPS peak, "
-        f"{result['area_mm2']:.4g} mm2\n"
+        f"{quantity('area_mm2', result['area_mm2'])}\n"
         f"network: {len(result['layers'])} layers, "
-        f"{result['macs'] / 1e6:,.1f} M MACs, "
-        f"{result['params'] / 1e6:,.2f} M parameters\n"
-        f"latency {result['latency_ms']:.4g} ms, utilization "
-        f"{result['utilization']:.1%}\n"
-        f"energy {result['energy_mj']:.4g} mJ ({energy})\n"
-        f"off-chip traffic {result['dram_bytes'] / 1e6:.4g} MB an inference, "
+        f"{_count(result['macs'])} MACs, "
+        f"{_count(result['params'])} parameters\n"
+        f"latency {quantity('latency_ms', result['latency_ms'])}, "
+        f"utilization {result['utilization']:.1%}\n"
+        f"energy {quantity('energy_mj', result['energy_mj'])} ({energy})\n"
+        f"off-chip traffic {result['dram_bytes'] / 1e3:.4g} kB an inference, "
         f"{result['weight_residency']:.0%} of the weights stay on chip"
     )
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _print_layers(layers: list[dict[str, Any]]) -> None:
+    time_scale, time = _column_unit(layers, "latency_ms")
+    energy_scale, energy = _column_unit(layers, "energy_mj")
+    header = ("operation", "MACs", "params", "cycles", time, energy, "util.")
+    rows = [(*header, "bound by")] + [
+        (
+            row["op"],
+            _count(row["macs"], 3).replace(" ", ""),
+            _count(row["params"], 3).replace(" ", ""),
+            _count(row["cycles"], 3).replace(" ", ""),
+            f"{row['latency_ms'] * time_scale:.3g}",
+            f"{row['energy_mj'] * energy_scale:.3g}",
+            f"{row['utilization']:.1%}",
+            row["bound"],
+        )
+        for row in layers
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    room = TABLE_WIDTH - sum(widths) - len(widths)
+    names = ["layer", *(_end(row["name"], room) for row in layers)]
+    room = max(map(len, names))
+    for name, (op, *numbers, bound) in zip(names, rows, strict=True):
+        cells = [name.ljust(room), op.ljust(widths[0])]
+        cells += map(str.rjust, numbers, widths[1:-1])
+        print(*cells, bound)
+    print()
 
 
-def main() -> None:
-    accelerator = cs.load_accelerator(FLAGS.accelerator)
-    result = {
-        "accelerator": FLAGS.accelerator,
-        **summary.summarize(_layers(), accelerator),
-    }
-    if FLAGS.format == "json":
-        print(json.dumps(result, indent=2))
-    elif FLAGS.format == "csv":
-        _print_csv(result)
-    else:
-        _print_table(result)
+def _column_unit(layers: list[dict[str, Any]], name: str) -> tuple[float, str]:
+    from tf_cosearch.designs.report import unit
+
+    return unit(name, max(row[name] for row in layers))
+
+
+def _end(name: str, width: int) -> str:
+    """The end of a long name, which tells it from its siblings."""
+    return name if len(name) <= width else f"…{name[1 - width :]}"
+
+
+def _count(number: float, digits: int = 4) -> str:
+    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= factor:
+            return f"{number / factor:.{digits}g} {prefix}"
+    return f"{number:.{digits}g}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Draws the trials of a search: accuracy against a cost.
+r"""Draws the trials of a search: accuracy against a cost.
 
-python tools/plot_pareto.py --trials=runs/digits/trials.csv \
+Example:
+    python tools/plot_pareto.py --trials=runs/digits/trials.csv \
         --output=pareto.png --x=energy_mj --color=latency_ms
 """
 
@@ -9,27 +10,25 @@ import pathlib
 import command_line
 from absl import flags
 
-from tf_cosearch.designs import report
+COSTS = ["latency_ms", "energy_mj", "area_mm2"]
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("trials", None, "trials.csv of a search.", required=True)
 flags.DEFINE_string(
     "output", "pareto.png", "Picture to write: .png, .svg or .pdf."
 )
-flags.DEFINE_string("x", "latency_ms", "Cost to draw to the right.")
-flags.DEFINE_string("color", "area_mm2", "Cost to draw as colour.")
+flags.DEFINE_enum("x", "latency_ms", COSTS, "Cost to draw to the right.")
+flags.DEFINE_enum("color", "area_mm2", COSTS, "Cost to draw as colour.")
 flags.DEFINE_string("chosen", None, "Trial to mark; the best by default.")
-flags.DEFINE_float("budget", None, "The most that cost --x may be, drawn.")
+command_line.define_positive("budget", "The most that cost --x may be, drawn.")
 flags.DEFINE_string("title", "", "Title of the picture.")
 
 
 def main() -> None:
-    output = pathlib.Path(FLAGS.output)
-    if output.suffix not in (".png", ".svg", ".pdf"):
-        raise ValueError(
-            f"--output must end in .png, .svg or .pdf. Received: {output}."
-        )
-    report.plot_pareto(
+    from tf_cosearch.designs import picture, report
+
+    output = command_line.output_file(FLAGS.output, ".png", ".svg", ".pdf")
+    picture.plot_pareto(
         report.read_trials(pathlib.Path(FLAGS.trials)),
         output,
         x=FLAGS.x,

@@ -1,38 +1,37 @@
-"""Trains an exported design longer and exports it again.
+r"""Trains an exported design longer and exports it again.
 
-python tools/retrain.py --design=runs/digits/design --data=digits \
+Example:
+    python tools/retrain.py --design=runs/digits/design --data=digits \
         --epochs=60 --output_dir=runs/digits/retrained
 """
 
 import dataclasses
-import pathlib
 
 import command_line
 from absl import flags
 
-import tf_cosearch as cs
-from tf_cosearch.designs import export
-from tf_cosearch.training import datasets, fit, inputs
-
 FLAGS = flags.FLAGS
 flags.DEFINE_string("design", None, "Folder of a design.", required=True)
 flags.DEFINE_string("output_dir", None, "Where to export to.", required=True)
-flags.DEFINE_string(
-    "data", "digits", "digits, npz:FILE, images:FOLDER or tfds:NAME."
-)
-flags.DEFINE_integer("epochs", 40, "Epochs to train.", lower_bound=1)
-flags.DEFINE_integer(
-    "qat_epochs", None, "How many of them are quantization-aware."
-)
-flags.DEFINE_integer("batch_size", 32, "Images a step.", lower_bound=1)
-flags.DEFINE_float("learning_rate", None, "Where training starts.")
+command_line.define_data()
+command_line.define_training(epochs=40)
 flags.DEFINE_bool("from_scratch", False, "Start from new weights.")
-flags.DEFINE_integer("seed", 0, "Makes the training repeatable.")
+flags.DEFINE_bool("overwrite", False, "Replace a design in --output_dir.")
 
 
 def main() -> None:
+    import tf_cosearch as cs
+    from tf_cosearch.designs import export
+    from tf_cosearch.training import datasets, fit, inputs
+
     design = cs.load_design(FLAGS.design)
     network = design.network
+    folder = command_line.output_folder(FLAGS.output_dir)
+    if (folder / export.DESCRIPTION).exists() and not FLAGS.overwrite:
+        raise ValueError(
+            f"--output_dir must not hold a design. Received: {folder}, which "
+            "has one. Choose another folder, or pass --overwrite to replace it."
+        )
     data = datasets.load(FLAGS.data, image_size=network.input_shape[:2])
     prepared = inputs.prepare(
         *data.train,
@@ -41,8 +40,7 @@ def main() -> None:
         validation_data=data.validation,
         batch_size=FLAGS.batch_size,
     )
-    folder = pathlib.Path(FLAGS.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    inputs.check(*data.test, network.input_shape, network.classes, "test data")
     weights = (
         None if FLAGS.from_scratch else design.folder / export.FLOAT_WEIGHTS
     )

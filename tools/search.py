@@ -1,119 +1,93 @@
-"""Searches a network and its accelerator together and exports the best.
+r"""Searches a network and its accelerator together and exports the best.
 
     python tools/search.py --flagfile=configs/searches/digits.flags \
         --output_dir=runs/digits
 
-Run again with the same flags, a search goes on where it was stopped.
+Leaves trials.csv, pareto.png, run.json and design/. Run again with the same
+flags, a search goes on where it was stopped; with a larger --max_trials, other
+budgets, reward or oracle it goes on as well.
 """
 
+from __future__ import annotations
+
 import json
-import os
 import pathlib
-import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import command_line
 from absl import flags
 
-import tf_cosearch as cs
-from tf_cosearch import configuration
-from tf_cosearch.designs import export, report
-from tf_cosearch.training import datasets
+if TYPE_CHECKING:
+    import tf_cosearch as cs
+    from tf_cosearch.training import datasets
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("output_dir", None, "Where everything goes.", required=True)
 flags.DEFINE_string("space", "digits", "Name or YAML file of a search space.")
-flags.DEFINE_string(
-    "data", "digits", "digits, npz:FILE, images:FOLDER or tfds:NAME."
-)
+command_line.define_data()
 flags.DEFINE_list(
     "image_size", None, "Height,width to bring images:FOLDER and tfds:NAME to."
+)
+flags.register_validator(
+    "image_size",
+    lambda size: (
+        size is None
+        or (len(size) == 2 and all(n.isdecimal() and int(n) for n in size))
+    ),
+    message="must be height,width in pixels",
 )
 flags.DEFINE_string(
     "accelerator",
     None,
     "Preset or YAML file to fix the hardware to; searched if left out.",
 )
-flags.DEFINE_string("oracle", "regularized_evolution", "Who proposes.")
-flags.DEFINE_integer("max_trials", 12, "Designs to train.", lower_bound=1)
-flags.DEFINE_integer("epochs", 12, "Epochs of a trial.", lower_bound=1)
-flags.DEFINE_integer(
-    "qat_epochs", None, "How many of them are quantization-aware."
+flags.DEFINE_string(
+    "oracle", "regularized_evolution", "Who proposes: this one or random."
 )
-flags.DEFINE_integer("batch_size", 32, "Images a step.", lower_bound=1)
-flags.DEFINE_float("learning_rate", None, "Where training starts.")
-flags.DEFINE_integer("executions_per_trial", 1, "Trainings of each design.")
-flags.DEFINE_integer("seed", 0, "Makes the search repeatable.")
-flags.DEFINE_string("reward", "hard", "hard or soft.")
-flags.DEFINE_float("latency_ms", None, "Budget of an inference's time.")
-flags.DEFINE_float("energy_mj", None, "Budget of an inference's energy.")
-flags.DEFINE_float("area_mm2", None, "Budget of the accelerator's area.")
+flags.DEFINE_integer("max_trials", 12, "Designs to train.", lower_bound=1)
+command_line.define_training(epochs=12)
+flags.DEFINE_integer(
+    "executions_per_trial", 1, "Trainings of each design.", lower_bound=1
+)
+flags.DEFINE_enum(
+    "reward",
+    "hard",
+    ["hard", "soft"],
+    "Whether only exceeding a budget counts, or distance to it as well.",
+)
+command_line.define_positive("latency_ms", "Budget of an inference's time.")
+command_line.define_positive("energy_mj", "Budget of an inference's energy.")
+command_line.define_positive("area_mm2", "Budget of the accelerator's area.")
 flags.DEFINE_bool("overwrite", False, "Delete a search in --output_dir first.")
 
-
-def _image_size() -> tuple[int, int] | None:
-    if FLAGS.image_size is None:
-        return None
-    size = [configuration.number(n, "--image_size") for n in FLAGS.image_size]
-    if len(size) != 2 or min(size) < 1:
-        raise ValueError(
-            "--image_size must be height,width. Received: "
-            f"{','.join(FLAGS.image_size)}."
-        )
-    return int(size[0]), int(size[1])
-
-
-def _description(space: cs.SearchSpace, seed: int) -> dict[str, Any]:
-    own = FLAGS.flags_by_module_dict()[sys.argv[0]]
-    return {
-        "flags": {f.name: f.value for f in own},
-        "space": {
-            "name": space.template.name,
-            "fingerprint": space.fingerprint,
-            "networks": space.num_networks,
-            "accelerators": space.num_accelerators,
-            "parameters": {p.name: list(p.choices) for p in space.parameters},
-            "fixed": space.fixed,
-        },
-        "seed": seed,
-        "versions": export.versions(),
-    }
-
-
-def _claim(folder: pathlib.Path, space: cs.SearchSpace) -> None:
-    """Refuses a folder that belongs to something else."""
-    run = folder / "run.json"
-    if FLAGS.overwrite or not folder.exists() or not any(folder.iterdir()):
-        return
-    try:
-        before = json.loads(run.read_text())
-        other = before["space"]["fingerprint"] != space.fingerprint
-        data = before["flags"]["data"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ValueError(
-            "--output_dir must be new, empty or that of a search. Received: "
-            f"{folder}, which holds something else. Choose another folder."
-        ) from None
-    if other or data != FLAGS.data:
-        raise ValueError(
-            "--output_dir must be new or that of a search of the same space "
-            f"and data. Received: {folder}, a search of "
-            f"{before['space']['name']} on {data}. Choose another folder, or "
-            "pass --overwrite to delete that search."
-        )
+TRIAL_FLAGS = (
+    "data",
+    "image_size",
+    "epochs",
+    "qat_epochs",
+    "batch_size",
+    "learning_rate",
+    "executions_per_trial",
+    "seed",
+)
+"""What trials must have in common to be compared."""
 
 
 def main() -> None:
-    folder = pathlib.Path(FLAGS.output_dir)
-    data = datasets.load(FLAGS.data, image_size=_image_size())
+    import tf_cosearch as cs
+    from tf_cosearch.designs import export
+
+    budgets = cs.Budgets(FLAGS.latency_ms, FLAGS.energy_mj, FLAGS.area_mm2)
+    cs.oracles.get(FLAGS.oracle)  # before reading data, which may take long
+    data = _data()
     space = cs.SearchSpace.load(
         FLAGS.space, data.input_shape, data.classes, FLAGS.accelerator
     )
-    _claim(folder, space)
+    folder = _claim(space)
     tuner = cs.CoSearchTuner(
         space,
         FLAGS.oracle,
-        cs.Budgets(FLAGS.latency_ms, FLAGS.energy_mj, FLAGS.area_mm2),
+        budgets,
         FLAGS.max_trials,
         reward=FLAGS.reward,
         seed=FLAGS.seed,
@@ -124,10 +98,9 @@ def main() -> None:
         project_name=folder.name,
         overwrite=FLAGS.overwrite,
     )
-    export.write_text(
-        pathlib.Path(tuner.project_dir) / "run.json",
-        json.dumps(_description(space, FLAGS.seed), indent=2) + "\n",
-    )
+    run = json.dumps(_description(space), indent=2)
+    # `project_dir` makes the folder anew where --overwrite deleted it.
+    export.write_text(pathlib.Path(tuner.project_dir, "run.json"), f"{run}\n")
     try:
         tuner.search(
             *data.train,
@@ -136,38 +109,123 @@ def main() -> None:
             batch_size=FLAGS.batch_size,
         )
     except KeyboardInterrupt:
-        print(
-            f"\nStopped. Finished trials are in {folder}; the same command "
-            "goes on from there."
-        )
-        sys.exit(130)
+        raise KeyboardInterrupt(
+            f"Finished trials are in {folder}; the same command goes on from "
+            "there."
+        ) from None
+    _export(tuner, data.test, folder)
+
+
+def _export(tuner: cs.CoSearchTuner, test: Any, folder: pathlib.Path) -> None:
+    from tf_cosearch.designs import picture, report
+
     best = tuner.best_designs(1)
     if not best:
         raise RuntimeError(
-            f"No trial was finished. See the messages above and {folder}."
+            "A search must finish a trial within the budgets. Received: none; "
+            f"{folder / 'trials.csv'} has what it tried."
         )
-    description = best[0].export(folder / "design", test_data=data.test)
-    trials = report.read_trials(folder / "trials.csv")
-    report.plot_pareto(
-        trials,
+    description = best[0].export(folder / "design", test_data=test)
+    picture.plot_pareto(
+        report.read_trials(folder / "trials.csv"),
         folder / "pareto.png",
         chosen=best[0].trial_id,
         budget=FLAGS.latency_ms,
-        title=(
-            f"Networks of {space.template.name!r} and their accelerators, "
-            f"trained on {FLAGS.data}"
-        ),
+        title=f"Joint designs of the {tuner.space.template.name} space",
     )
-    accuracies, costs = description["accuracies"], description["costs"]
+    _print_chosen(description, folder)
+
+
+def _data() -> datasets.Dataset:
+    from tf_cosearch.training import datasets, inputs
+
+    size = FLAGS.image_size and (
+        int(FLAGS.image_size[0]),
+        int(FLAGS.image_size[1]),
+    )
+    data = datasets.load(FLAGS.data, image_size=size)
+    if size and data.input_shape[:2] != size:
+        raise ValueError(
+            "--image_size is for images:FOLDER and tfds:NAME. Received: "
+            f"{FLAGS.data}, whose images are {data.input_shape[:2]}. Leave it "
+            "out, or resize the images."
+        )
+    for split, what in (
+        (data.train, "training data"),
+        (data.validation, "validation data"),
+        (data.test, "test data"),
+    ):
+        inputs.check(*split, data.input_shape, data.classes, what)
+    return data
+
+
+def _claim(space: cs.SearchSpace) -> pathlib.Path:
+    """Refuses a folder that belongs to something else."""
+    folder = command_line.output_folder(FLAGS.output_dir)
+    if not any(folder.iterdir()):
+        return folder
+    try:
+        before = json.loads((folder / "run.json").read_text())
+        fingerprint = before["space"]["fingerprint"]
+        given = {name: before["flags"][name] for name in TRIAL_FLAGS}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ValueError(
+            "--output_dir must be new, empty or that of a search. Received: "
+            f"{folder}, which holds something else. Choose another folder."
+        ) from None
+    if FLAGS.overwrite or not any(folder.glob("trial_*")):
+        return folder
+    differences = [
+        f"--{name}={value}, not {FLAGS[name].value}"
+        for name, value in given.items()
+        if value != FLAGS[name].value
+    ]
+    if fingerprint != space.fingerprint:
+        differences.append(f"another space ({before['space']['name']})")
+    if differences:
+        raise ValueError(
+            "A search must be continued with the space, data and training it "
+            f"was begun with. Received: {folder}, begun with "
+            f"{'; '.join(differences)}. Use the same, choose another "
+            "--output_dir, or pass --overwrite to delete that search."
+        )
+    return folder
+
+
+def _description(space: cs.SearchSpace) -> dict[str, Any]:
+    from tf_cosearch.designs import export
+
+    script = FLAGS.find_module_defining_flag("output_dir")
+    own = FLAGS.get_flags_for_module(script)
+    return {
+        "flags": {flag.name: flag.value for flag in own},
+        "space": {
+            "name": space.template.name,
+            "fingerprint": space.fingerprint,
+            "networks": space.num_networks,
+            "accelerators": space.num_accelerators,
+            "parameters": {p.name: list(p.choices) for p in space.parameters},
+            "fixed": space.fixed,
+        },
+        "seed": FLAGS.seed,
+        "versions": export.versions(),
+    }
+
+
+def _print_chosen(description: dict[str, Any], folder: pathlib.Path) -> None:
+    from tf_cosearch.designs.report import quantity
+
+    accuracies = description["accuracies"]
+    costs = ", ".join(
+        f"{name.partition('_')[0]} {quantity(name, cost)}"
+        for name, cost in description["costs"].items()
+    )
     print(
-        f"Chosen: trial {best[0].trial_id}, int8 accuracy "
+        f"Chosen: trial {description['trial_id']}, int8 accuracy "
         f"{accuracies['accuracy_int8']:.2%} on validation and "
-        f"{accuracies['accuracy_int8_test']:.2%} on test data, "
-        f"{costs['latency_ms']:.3g} ms, {costs['energy_mj']:.3g} mJ, "
-        f"{costs['area_mm2']:.3g} mm2.\n"
-        f"  {os.path.join(folder, 'design')}: model.tflite, "
-        "accelerator.yaml, design.json, weights\n"
-        f"  {os.path.join(folder, 'pareto.png')}, trials.csv, run.json"
+        f"{accuracies['accuracy_int8_test']:.2%} on test data, {costs}.\n"
+        f"  {folder / 'design'}: model.tflite, accelerator.yaml, design.json, "
+        f"weights\n  {folder / 'pareto.png'}, trials.csv, run.json"
     )
 
 

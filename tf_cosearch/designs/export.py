@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
+from tf_cosearch import accelerators
 from tf_cosearch.accelerators import Accelerator, presets
 from tf_cosearch.networks.network import Network
 from tf_cosearch.training import evaluate, inputs
@@ -126,13 +127,19 @@ class Design:
             "macs": self.network.macs,
             "params": self.network.params,
             "peak_tops": self.accelerator.peak_tops(),
+            "accelerator": {
+                name: float(value)
+                for name, value in accelerators.to_paths(
+                    self.accelerator
+                ).items()
+            },
             "network": self.network.get_config(),
             "versions": versions(),
         }
 
 
 def load_design(folder: str | os.PathLike[str]) -> Design:
-    """Reads a design that `Design.export` wrote.
+    """Reads a design that `Design.export` wrote, from its `design.json`.
 
     Args:
         folder: Where it lies.
@@ -153,11 +160,19 @@ def load_design(folder: str | os.PathLike[str]) -> Design:
         )
     try:
         content = json.loads(path.read_text())
+        metrics = {**content["costs"], **content["accuracies"]}
+        for name in (*COST_UNITS, *ACCURACIES):
+            metrics[name] = float(metrics[name])
         return Design(
             network=Network.from_config(content["network"]),
-            accelerator=presets.load_accelerator(folder / ACCELERATOR),
+            accelerator=accelerators.from_paths(
+                {
+                    name: presets.check_value(name, value, str(path))
+                    for name, value in content["accelerator"].items()
+                }
+            ),
             hyperparameters=content["hyperparameters"],
-            metrics={**content["costs"], **content["accuracies"]},
+            metrics=metrics,
             folder=folder,
             trial_id=content["trial_id"],
             seed=content["seed"],

@@ -1,10 +1,9 @@
-"""What a search shows: trials.csv, lines of progress, the Pareto picture."""
+"""What a search tells: trials.csv, lines of progress, a summary."""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
 import pathlib
 import statistics
 import time
@@ -13,7 +12,6 @@ from typing import Any
 
 from tf_cosearch import configuration
 from tf_cosearch.designs.export import ACCURACIES, COST_UNITS, write_text
-from tf_cosearch.search import pareto
 from tf_cosearch.search.oracles.base import CoSearchOracle
 
 TRIAL_COLUMNS = (
@@ -44,7 +42,7 @@ def trial_rows(oracle: CoSearchOracle) -> list[dict[str, Any]]:
     for trial in oracle.trials.values():
         values = trial.hyperparameters.values
         known = oracle.trial_metrics(trial) if values else {}
-        feasible = values and bool(oracle.budgets.is_feasible(known))
+        feasible = bool(values) and bool(oracle.budgets.is_feasible(known))
         rows.append(
             {
                 "trial_id": trial.trial_id,
@@ -87,7 +85,7 @@ def read_trials(path: pathlib.Path) -> list[dict[str, Any]]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it lacks a column, or a number is none.
+        ValueError: If it lacks a column, or a number is none or not finite.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -110,14 +108,11 @@ def read_trials(path: pathlib.Path) -> list[dict[str, Any]]:
     for line, row in enumerate(rows, 2):
         if row["status"] != "COMPLETED":
             continue
-        try:
-            known = {name: float(row[name]) for name in numbers}
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"{path}, line {line}, must have numbers in the columns "
-                f"{', '.join(numbers)}. Received: "
-                f"{[row[name] for name in numbers]}."
-            ) from None
+        where = f"{path}, line {line}"
+        known = {
+            name: configuration.number(row[name], f"{name} in {where},")
+            for name in numbers
+        }
         completed.append({**row, **known})
     return completed
 
@@ -132,15 +127,17 @@ class Progress:
     def __init__(self, verbose: int) -> None:
         from rich.console import Console
 
-        self._console = Console(quiet=not verbose, highlight=False)
+        self._console = Console(
+            quiet=not verbose, highlight=False, markup=False, soft_wrap=True
+        )
         self._began = time.monotonic()
         self._ended_before = 0
 
     def begin(self, summary: str, oracle: CoSearchOracle) -> None:
         """Says what is searched."""
-        limits = oracle.budgets.limits()
         budgets = ", ".join(
-            f"{_quantity(name, value)}" for name, value in limits.items()
+            f"{_word(name)} {quantity(name, limit)}"
+            for name, limit in oracle.budgets.limits().items()
         )
         self._ended_before = len(oracle.end_order)
         self._console.print(f"Space {summary}")
@@ -157,60 +154,43 @@ class Progress:
     ) -> None:
         """Prints the line of a trial that has just ended."""
         done = len(oracle.end_order)
-        head = f"trial {done}" + (
-            f"/{oracle.max_trials}" if oracle.max_trials else ""
-        )
+        of = f"/{oracle.max_trials}" if oracle.max_trials else ""
+        head = f"{done}{of}  trial {trial.trial_id}"
+        left = self._left(oracle, done)
         if failure is not None:
-            self._console.print(f"{head}  [red]failed[/]: ", failure)
+            self._console.print(f"{head}  failed: {failure}{left}", style="red")
             return
         known = oracle.trial_metrics(trial)
         best = oracle.get_best_trials(1)[0]
-        new = (
-            " [green]best so far[/]"
-            if best.trial_id == trial.trial_id
-            else (f" best {best.score:.4f} (trial {best.trial_id})")
+        is_best = best.trial_id == trial.trial_id
+        costs = "  ".join(quantity(name, known[name]) for name in COST_UNITS)
+        rank = (
+            "the best so far"
+            if is_best
+            else f"best {best.score:.4f} of trial {best.trial_id}"
         )
-        costs = "  ".join(_quantity(name, known[name]) for name in COST_UNITS)
         self._console.print(
             f"{head}  int8 {known['accuracy_int8']:.2%}  {costs}  reward "
-            f"{trial.score:.4f} {new}  {known['seconds']:.0f} s"
-            f"{self._left(oracle, done)}"
+            f"{trial.score:.4f}, {rank}  {known['seconds']:.0f} s{left}",
+            style="green" if is_best else None,
         )
 
     def _left(self, oracle: CoSearchOracle, done: int) -> str:
         run = done - self._ended_before
-        if not oracle.max_trials or not run:
+        if not oracle.max_trials or not run or done >= oracle.max_trials:
             return ""
         seconds = (time.monotonic() - self._began) / run
-        left = seconds * max(0, oracle.max_trials - done)
-        return (
-            f", {left / 60:.0f} min left"
-            if left >= 90
-            else f", {left:.0f} s left"
-        )
+        left = seconds * (oracle.max_trials - done)
+        time_left = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
+        return f"  ({time_left} left)"
 
     def end(
         self, oracle: CoSearchOracle, folder: pathlib.Path, num_trials: int = 10
     ) -> None:
         """Prints the Pareto front, where the time went and the files are."""
-        from rich.table import Table
-
         if oracle.stop_reason:
             self._console.print(f"The search ended: {oracle.stop_reason}.")
-        table = Table(title="Pareto front of accuracy, latency, energy, area")
-        for column in ("trial", "reward", "int8", "latency", "energy", "area"):
-            table.add_column(column, justify="right")
-        for trial_id, known in oracle.archive.front[:num_trials]:
-            table.add_row(
-                trial_id,
-                f"{oracle.trials[trial_id].score:.4f}",
-                f"{known[oracle.objective.name]:.2%}",
-                *(
-                    _quantity(name, known[name]).partition(" ")[2]
-                    for name in COST_UNITS
-                ),
-            )
-        self._console.print(table)
+        self._print_front(oracle, num_trials)
         finished = [result.metrics for result in oracle.finished()]
         timed = [m for m in finished if "seconds_proposal" in m]
         if timed:
@@ -229,121 +209,78 @@ class Progress:
             f"in {folder}."
         )
 
+    def _print_front(self, oracle: CoSearchOracle, num_trials: int) -> None:
+        from rich.table import Table
 
-def _quantity(name: str, value: float) -> str:
-    scale, unit = _unit(name, value)
-    return f"{name.partition('_')[0]} {value * scale:.3g} {unit}"
+        front = oracle.archive.front[:num_trials]
+        if not front:
+            return
+        units = {
+            name: unit(name, max(known[name] for _, known in front))
+            for name in COST_UNITS
+        }
+        table = Table(title="Pareto front of accuracy, latency, energy, area")
+        for column in (
+            "trial",
+            "reward",
+            "int8",
+            *(f"{_word(name)} ({units[name][1]})" for name in COST_UNITS),
+        ):
+            table.add_column(column, justify="right")
+        for trial_id, known in front:
+            table.add_row(
+                trial_id,
+                f"{oracle.trials[trial_id].score:.4f}",
+                f"{known[oracle.objective.name]:.2%}",
+                *(f"{known[n] * units[n][0]:.3g}" for n in COST_UNITS),
+            )
+        self._console.print(table)
 
 
-def _unit(name: str, value: float) -> tuple[float, str]:
-    """A factor and a unit in which a cost is easily read."""
-    if name == "area_mm2":
-        return 1.0, "mm²"
-    unit = COST_UNITS[name]
-    return (1.0, unit) if value >= 0.1 else (1e3, f"µ{unit[1:]}")
-
-
-def _axis(name: str, trials: Sequence[Mapping[str, Any]]) -> tuple[float, str]:
-    """The factor to draw a cost with, and the label of its axis."""
-    if name not in COST_UNITS:
-        raise configuration.unknown("cost to draw", name, COST_UNITS)
-    scale, unit = _unit(name, max(row[name] for row in trials))
-    return scale, f"{name.partition('_')[0].capitalize()} ({unit})"
-
-
-def plot_pareto(
-    trials: Sequence[Mapping[str, Any]],
-    path: pathlib.Path,
-    *,
-    x: str = "latency_ms",
-    color: str = "area_mm2",
-    chosen: str | None = None,
-    budget: float | None = None,
-    title: str = "",
-) -> None:
-    """Draws accuracy against a cost, another cost as colour.
-
-    The line is the front of the two axes: no trial left of it is as accurate.
+def quantity(name: str, value: float) -> str:
+    """A cost with three digits and a unit in which it is easily read.
 
     Args:
-        trials: What `read_trials` gave.
-        path: The picture to write, `.png`, `.svg` or `.pdf`.
-        x: The cost to draw to the right.
-        color: The cost to draw as colour.
-        chosen: Id of the trial to mark; the best reward by default.
-        budget: The most that cost `x` may be, drawn as a line.
-        title: A title.
+        name: `latency_ms`, `energy_mj` or `area_mm2`.
+        value: In the unit that the name says.
 
-    Raises:
-        ValueError: If there are no completed trials, or a cost is unknown.
+    Returns:
+        Number and unit.
+
+    Example:
+    >>> quantity("latency_ms", 0.00022), quantity("energy_mj", 1500)
+    ('0.22 µs', '1.5 J')
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    scale, symbol = unit(name, value)
+    scaled = value * scale
+    digits = ".3g" if scaled < 999.5 else ",.0f"
+    return f"{scaled:{digits}} {symbol}"
 
-    if not trials:
-        raise ValueError(
-            "There must be a completed trial to draw. Received: none."
-        )
-    scale, label = _axis(x, trials)
-    color_scale, color_label = _axis(color, trials)
-    best = max(trials, key=lambda row: row["reward"])
-    marked = next((t for t in trials if t["trial_id"] == chosen), best)
-    figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    percent = [100 * row["accuracy_int8"] for row in trials]
-    points = axes.scatter(
-        [row[x] * scale for row in trials],
-        percent,
-        c=[row[color] * color_scale for row in trials],
-        cmap="viridis",
-        s=60,
-        edgecolors="white",
-        linewidths=0.6,
-        zorder=3,
-        label="trained designs",
-    )
-    figure.colorbar(points, label=color_label)
-    mask = pareto.non_dominated(
-        [[-row["accuracy_int8"], row[x]] for row in trials]
-    )
-    front = sorted(
-        (row[x] * scale, 100 * row["accuracy_int8"])
-        for row, keep in zip(trials, mask, strict=True)
-        if keep
-    )
-    axes.step(
-        *zip(*front, strict=True),
-        where="post",
-        color="0.35",
-        linewidth=1.5,
-        zorder=2,
-        label="Pareto front",
-    )
-    axes.scatter(
-        [marked[x] * scale],
-        [100 * marked["accuracy_int8"]],
-        s=260,
-        facecolors="none",
-        edgecolors="crimson",
-        linewidths=2,
-        zorder=4,
-        label=f"chosen (trial {marked['trial_id']})",
-    )
-    costs = [row[x] for row in trials]
-    if max(costs) > 20 * min(costs) > 0 and math.isfinite(max(costs)):
-        axes.set_xscale("log")
-    if budget is not None:
-        axes.axvline(
-            budget * scale,
-            color="crimson",
-            linestyle="--",
-            linewidth=1.2,
-            label="budget",
-        )
-    axes.set_xlabel(label)
-    axes.set_ylabel("Accuracy of the int8 network (%)")
-    axes.set_title(title or f"{len(trials)} trained joint designs")
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", frameon=True)
-    figure.savefig(path)
+
+def unit(name: str, value: float) -> tuple[float, str]:
+    """The unit in which a cost is easily read.
+
+    Args:
+        name: `latency_ms`, `energy_mj` or `area_mm2`.
+        value: In the unit that the name says.
+
+    Returns:
+        The factor to that unit, and its symbol.
+
+    Example:
+    >>> unit("latency_ms", 0.00022)
+    (1000.0, 'µs')
+    """
+    if name == "area_mm2":
+        return 1.0, "mm²"
+    symbol = COST_UNITS[name][1:]
+    if value >= 1e3:
+        return 1e-3, symbol
+    for scale, prefix in ((1.0, "m"), (1e3, "µ")):
+        if value * scale >= 0.1:
+            return scale, prefix + symbol
+    return 1e6, f"n{symbol}"
+
+
+def _word(name: str) -> str:
+    return name.partition("_")[0]

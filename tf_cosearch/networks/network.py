@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,7 +82,9 @@ class Network:
         """
         image = keras.Input(self.input_shape, name="image")
         logits = self._apply(KerasBuilder(keras), image)
-        return keras.Model(image, logits, name=self.name)
+        # TensorFlow takes few characters for a name; files have any.
+        name = re.sub(r"[^A-Za-z0-9_.-]", "_", f"network_{self.name}")
+        return keras.Model(image, logits, name=name)
 
     def _apply(self, ops: BlockOps, x: Any) -> Any:
         for spec in self.blocks:

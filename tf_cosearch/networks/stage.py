@@ -27,7 +27,11 @@ _RANGES: dict[str, tuple[float, float, bool]] = {
     "dropout": (0, 0.95, False),
     "classes": (2, 1_000_000, True),
 }
-_WORDS = {"activation": ACTIVATIONS, "stride_at": ("expand", "project")}
+_WORDS: dict[str, tuple[Any, ...]] = {
+    "activation": ACTIVATIONS,
+    "stride_at": ("expand", "project"),
+    "skip": (True, False),
+}
 
 
 class Parameter(NamedTuple):

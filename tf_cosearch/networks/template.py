@@ -22,6 +22,9 @@ from tf_cosearch.networks.network import BlockSpec, Network
 from tf_cosearch.networks.stage import STAGE_KEYS, Stage, check_value
 from tf_cosearch.networks.workload import to_array
 
+MOST_PIXELS = 8192
+"""Largest side of an image that a template takes."""
+
 
 class Template:
     """All networks that a description allows.
@@ -114,7 +117,7 @@ class Template:
             name = f"stage{index + 1}"
             configuration.check_keys(keys, f"{where}, {name}", keys)
             stages.append(Stage(name, _with_defaults(defaults, keys), where))
-        if head.get("filters"):
+        if head.get("filters") is not None:
             last = {k: v for k, v in head.items() if k != "dropout"}
             last |= {"block": "conv_bn", "kernel_size": 1}
             stages.append(Stage("head", last, where))
@@ -276,11 +279,11 @@ def _image_shape(value: object, where: str) -> tuple[int, int, int]:
         not isinstance(value, Sequence)
         or len(value) != 3
         or any(isinstance(n, bool) or not isinstance(n, int) for n in value)
-        or min(value) < 1
+        or not 1 <= min(value) <= max(value) <= MOST_PIXELS
     ):
         raise ValueError(
-            f"input_shape in {where} must be height, width and channels. "
-            f"Received: {value!r}."
+            f"input_shape in {where} must be height, width and channels, "
+            f"each 1 to {MOST_PIXELS}. Received: {value!r}."
         )
     return tuple(value)
 

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -108,12 +109,18 @@ class Layer:
             raise configuration.unknown("operation", self.op, OPS)
         for name in self.__slots__[2:]:
             value, least = getattr(self, name), name not in _MAY_BE_ZERO
-            if not isinstance(value, int) or value < least:
+            if not isinstance(value, numbers.Integral) or value < least:
                 kind = "positive" if least else "non-negative"
                 raise ValueError(
                     f"{name} must be a {kind} whole number. Received: "
                     f"{value!r} in layer {self.name!r}."
                 )
+        if self.op == "depthwise_conv2d" and self.groups != self.in_c:
+            raise ValueError(
+                "A depthwise convolution must have in_c groups. Received: "
+                f"groups={self.groups}, in_c={self.in_c} in layer "
+                f"{self.name!r}."
+            )
         if self.in_c % self.groups or self.out_c % self.groups:
             raise ValueError(
                 "groups must divide in_c and out_c. Received: groups="

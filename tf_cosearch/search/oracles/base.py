@@ -333,6 +333,7 @@ class CoSearchOracle(durable.DurableOracle):
         super().reload()
         self._genomes.clear()
         self._finished.clear()
+        self._drop_infeasible()
         self.archive = ParetoArchive(self.objective.name)
         ended = [self.trials[i] for i in self.end_order]
         ended = [trial for trial in ended if trial.hyperparameters.values]
@@ -344,6 +345,18 @@ class CoSearchOracle(durable.DurableOracle):
             if trial.status == TrialStatus.COMPLETED:
                 self._score_again(trial)
             self.on_trial_ended(trial)
+
+    def _drop_infeasible(self) -> None:
+        """Ends trials that were not finished and exceed today's budgets."""
+        for trial_id in list(self._retry_queue):
+            trial = self.trials[trial_id]
+            costs = self.trial_costs(trial)
+            if not self.budgets.is_feasible(costs):
+                self._retry_queue.remove(trial_id)
+                trial.status = TrialStatus.FAILED
+                trial.message = "The design exceeds the budgets of today."
+                self.end_order.append(trial_id)
+                self._save_trial(trial)
 
     def _score_again(self, trial: Trial) -> None:
         self.score_trial(trial)

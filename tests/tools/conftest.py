@@ -1,0 +1,105 @@
+"""Calls scripts in this process, which has imported TensorFlow already."""
+
+import contextlib
+import importlib.util
+import io
+import pathlib
+import textwrap
+from typing import NamedTuple
+
+import command_line
+import numpy as np
+import pytest
+from absl import flags
+
+from tf_cosearch.training import datasets
+
+TOOLS = pathlib.Path(command_line.__file__).parent
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def message(self):
+        """The one line of an error."""
+        assert self.code == 1
+        assert self.err.startswith("error: ")
+        assert self.err.count("\n") == 1
+        assert not self.out
+        return self.err
+
+
+def call_script(name, *arguments):
+    """What `python tools/NAME.py ARGUMENTS` does, exit code included."""
+    path = TOOLS / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    before = set(flags.FLAGS)
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            spec.loader.exec_module(module)
+            command_line.parse([str(path), *map(str, arguments)])
+            command_line.guard(module.main)
+    except SystemExit as end:
+        code = end.code
+    finally:
+        for flag in set(flags.FLAGS) - before:
+            delattr(flags.FLAGS, flag)
+    return Result(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def call():
+    return call_script
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """A space of networks that train in a moment, and a few digits."""
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "tiny.yaml").write_text(
+        textwrap.dedent("""
+        input_shape: [8, 8, 1]
+        classes: 10
+        stem: {filters: 8}
+        stages:
+          - block: [conv_bn, inverted_residual]
+            filters: [8, 16]
+            stride: 2
+            expansion: [1, 2]
+        """)
+    )
+    digits = datasets.load("digits")
+    np.savez(
+        folder / "few.npz",
+        x_train=digits.train[0][:320],
+        y_train=digits.train[1][:320],
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def search_flags(files):
+    """Flags of a search of two trials, but for the folder."""
+    return (
+        f"--space={files / 'tiny.yaml'}",
+        f"--data=npz:{files / 'few.npz'}",
+        "--oracle=random",
+        "--max_trials=2",
+        "--epochs=1",
+        "--area_mm2=40",
+    )
+
+
+@pytest.fixture(scope="session")
+def finished(call, search_flags, tmp_path_factory):
+    """The folder of a finished search. Not to be written to."""
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    result = call("search", *search_flags, f"--output_dir={folder}")
+    assert (result.code, result.err) == (0, "")
+    (folder / "stdout.txt").write_text(result.out)
+    return folder

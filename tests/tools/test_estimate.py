@@ -1,0 +1,192 @@
+import csv
+import io
+import json
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import command_line
+import keras
+import pytest
+
+import tf_cosearch as cs
+
+SCRIPT = pathlib.Path(command_line.__file__).parent / "estimate.py"
+
+
+@pytest.fixture
+def layers(tmp_path):
+    path = tmp_path / "layers.csv"
+    path.write_text(
+        textwrap.dedent("""\
+        H,W,Cin,Cout,Kh,Kw,stride,groups,OH,OW
+        112,112,32,64,3,3,1,1,112,112
+        7,7,64,64,3,3,2,64,4,4
+        1,1,1024,1000,1,1,1,1,1,1
+        """)
+    )
+    return path
+
+
+def read(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_json_keeps_its_contract(call):
+    done = call("estimate", "--network=mobilenet_v2", "--format=json")
+    assert (done.code, done.err) == (0, "")
+    result = json.loads(done.out)
+    assert {
+        "accelerator",
+        "latency_ms",
+        "energy_mj",
+        "area_mm2",
+        "macs",
+        "params",
+        "peak_tops",
+        "utilization",
+        "layers",
+    } <= set(result)
+    assert result["accelerator"] == "edge_tpu"
+    assert result["peak_tops"] == pytest.approx(26.2144)
+    assert 0 < result["utilization"] <= 1
+    rows = result["layers"]
+    assert len(rows) == len(cs.load_network("mobilenet_v2").layers())
+    assert sum(row["macs"] for row in rows) == result["macs"] == 300_774_272
+    assert sum(row["latency_ms"] for row in rows) == pytest.approx(
+        result["latency_ms"], rel=1e-4
+    )
+
+
+def test_layers_csv_is_answered_row_by_row(call, layers):
+    done = call("estimate", f"--layers={layers}", "--format=csv")
+    assert (done.code, done.err) == (0, "")
+    answer = read(done.out)
+    assert {
+        "cycles",
+        "latency_ms",
+        "energy_mj",
+        "utilization",
+        "bound",
+    } <= set(answer[0])
+    assert [int(row["macs"]) for row in answer] == [
+        112 * 112 * 64 * 32 * 9,
+        4 * 4 * 64 * 9,
+        1024 * 1000,
+    ]
+    for row in answer:
+        assert float(row["cycles"]) > 0
+        assert 0 < float(row["utilization"]) <= 1
+        assert row["bound"] in (
+            "compute",
+            "pe_memory",
+            "interconnect",
+            "dram",
+        )
+
+
+def test_csv_of_a_network_has_totals_or_every_layer(call):
+    arguments = ("estimate", "--network=mobilenet_v2", "--format=csv")
+    totals = read(call(*arguments).out)
+    assert len(totals) == 1
+    assert totals[0]["params"] == "3487816"
+    assert len(read(call(*arguments, "--per_layer").out)) == 64
+
+
+def test_table_fits_a_terminal_and_names_its_units(call):
+    done = call("estimate", "--network=mobilenet_v2", "--per_layer")
+    lines = done.out.splitlines()
+    assert max(map(len, lines)) <= 100
+    header = "layer operation MACs params cycles µs µJ util. bound by"
+    assert lines[0].split() == header.split()
+    first = lines[1].split()
+    assert first[:4] == ["stem/conv", "conv2d", "10.8M", "896"]
+    assert "26.2 TOPS peak" in done.out
+    assert "64 layers, 300.8 M MACs, 3.488 M parameters" in done.out
+
+
+def test_long_names_keep_their_end(call, layers):
+    text = layers.read_text().splitlines()
+    rows = [f"{line},{'x' * 90}{i}" for i, line in enumerate(text[1:])]
+    layers.write_text("\n".join([f"{text[0]},name", *rows]))
+    done = call("estimate", f"--layers={layers}", "--per_layer")
+    lines = done.out.splitlines()
+    assert max(map(len, lines)) <= 100
+    names = [line.split()[0] for line in lines[1:4]]
+    assert [name[-2:] for name in names] == ["x0", "x1", "x2"]
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
+def test_keras_files_are_estimated(call, tmp_path, suffix):
+    path = tmp_path / f"model{suffix}"
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)]
+    )
+    model.save(path)
+    result = json.loads(
+        call("estimate", f"--model={path}", "--format=json").out
+    )
+    assert result["macs"] == 6 * 6 * 4 * 3 * 9
+
+
+def test_a_design_is_estimated_as_the_search_did(call, finished):
+    design = cs.load_design(finished / "design")
+    result = json.loads(
+        call(
+            "estimate",
+            f"--model={finished / 'design' / 'model.tflite'}",
+            f"--accelerator={finished / 'design' / 'accelerator.yaml'}",
+            "--format=json",
+        ).out
+    )
+    for name in ("latency_ms", "energy_mj", "area_mm2"):
+        assert result[name] == pytest.approx(design.metrics[name], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "Exactly one of"),
+        (("--network=mobilenet_v2", "--model=a.keras"), "Exactly one of"),
+        (("--network=mobilenet_v3",), "Did you mean 'mobilenet_v2'"),
+        (("--network=",), "Unknown name"),
+        (("--model=model.pb",), "must end in .tflite, .keras or .h5"),
+        (("--model=none.keras",), "must exist"),
+        (("--layers=none.csv",), "must exist"),
+        (("--network=mobilenet_v2", "--format=xml"), "table|json|csv"),
+        (
+            ("--network=mobilenet_v2", "--accelerator=edge"),
+            "Did you mean 'edge_tpu'",
+        ),
+    ],
+)
+def test_wrong_flags_are_refused(call, arguments, message):
+    assert message in call("estimate", *arguments).message
+
+
+@pytest.mark.parametrize("suffix", [".tflite", ".keras", ".h5"])
+def test_damaged_models_are_refused(call, finished, tmp_path, suffix):
+    whole = (finished / "design" / "model.tflite").read_bytes()
+    path = tmp_path / f"model{suffix}"
+    for content in (whole[: len(whole) // 2], b"PK\x03\x04", b""):
+        path.write_bytes(content)
+        message = call("estimate", f"--model={path}").message
+        assert f"{path} must be a whole" in message
+
+
+def test_nothing_but_the_answer_is_printed(finished):
+    done = subprocess.run(
+        [
+            sys.executable,
+            SCRIPT,
+            f"--model={finished / 'design' / 'model.tflite'}",
+            "--format=json",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["layers"]

@@ -1,0 +1,142 @@
+"""The Pareto picture of a search."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tf_cosearch import configuration
+from tf_cosearch.designs import report
+from tf_cosearch.designs.export import COST_UNITS
+from tf_cosearch.search import pareto
+
+
+def plot_pareto(
+    trials: Sequence[Mapping[str, Any]],
+    path: pathlib.Path,
+    *,
+    x: str = "latency_ms",
+    color: str = "area_mm2",
+    chosen: str | None = None,
+    budget: float | None = None,
+    title: str = "",
+) -> None:
+    """Draws accuracy against a cost, another cost as colour.
+
+    The line is the front of the two axes: no trial left of it is as accurate.
+
+    Args:
+        trials: What `report.read_trials` gave.
+        path: The picture to write, `.png`, `.svg` or `.pdf`.
+        x: The cost to draw to the right.
+        color: The cost to draw as colour.
+        chosen: Id of the trial to mark; the best reward by default.
+        budget: The most that cost `x` may be, drawn as a line.
+        title: A title.
+
+    Raises:
+        ValueError: If there are no completed trials, or a cost or the chosen
+            trial is unknown.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if not trials:
+        raise ValueError(
+            "There must be a completed trial to draw. Received: none."
+        )
+    marked = _chosen(trials, chosen)
+    across, label, scale = _axis(x, trials)
+    colors, color_label, _ = _axis(color, trials)
+    percent = [100 * row["accuracy_int8"] for row in trials]
+    limit = [] if budget is None else [budget * scale]
+
+    figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot(
+        title=title or f"{len(trials)} trained joint designs",
+        xlabel=label,
+        ylabel="Accuracy of the int8 network (%)",
+    )
+    axes.grid(alpha=0.3)
+    _stretch(axes, across + limit)
+    points = axes.scatter(
+        across,
+        percent,
+        c=colors,
+        s=70,
+        edgecolors="white",
+        linewidths=0.6,
+        zorder=3,
+        label="trained designs",
+    )
+    figure.colorbar(points, label=color_label)
+    axes.step(
+        *_front(across, percent, right=max(across + limit)),
+        where="post",
+        color="0.35",
+        zorder=2,
+        label="Pareto front",
+    )
+    axes.scatter(
+        [marked[x] * scale],
+        [100 * marked["accuracy_int8"]],
+        s=280,
+        facecolors="none",
+        edgecolors="crimson",
+        linewidths=2,
+        zorder=4,
+        label=f"chosen (trial {marked['trial_id']})",
+    )
+    for value in limit:
+        axes.axvline(value, color="crimson", linestyle="--", label="budget")
+    # Below the axes it hides nothing.
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    figure.savefig(path)
+
+
+def _chosen(
+    trials: Sequence[Mapping[str, Any]], trial_id: str | None
+) -> Mapping[str, Any]:
+    known = {row["trial_id"]: row for row in trials}
+    if trial_id is None:
+        return max(trials, key=lambda row: row["reward"])
+    if trial_id not in known:
+        raise configuration.unknown("completed trial", trial_id, known)
+    return known[trial_id]
+
+
+def _axis(
+    name: str, trials: Sequence[Mapping[str, Any]]
+) -> tuple[list[float], str, float]:
+    """Costs in a readable unit, the label of their axis, and the factor."""
+    if name not in COST_UNITS:
+        raise configuration.unknown("cost to draw", name, COST_UNITS)
+    scale, symbol = report.unit(name, max(row[name] for row in trials))
+    label = f"{name.partition('_')[0].capitalize()} ({symbol})"
+    return [row[name] * scale for row in trials], label, scale
+
+
+def _stretch(axes: Any, values: Sequence[float]) -> None:
+    """Makes the axis logarithmic if values would crowd on a linear one."""
+    from matplotlib import ticker
+
+    if max(values) > 10 * min(values) > 0:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _front(
+    across: Sequence[float], percent: Sequence[float], right: float
+) -> tuple[list[float], list[float]]:
+    """The corners of the front, which goes on to the right as a plateau."""
+    mask = pareto.non_dominated(
+        [[-y, x] for x, y in zip(across, percent, strict=True)]
+    )
+    corners = sorted(
+        (x, y) for x, y, keep in zip(across, percent, mask, strict=True) if keep
+    )
+    corners.append((right, corners[-1][1]))
+    return [x for x, _ in corners], [y for _, y in corners]
