@@ -351,7 +351,7 @@ def test_ctrl_c_loses_only_the_running_trial(
         ({"y": np.full(160, 10)}, ValueError, "10"),
         ({"y": np.zeros(3, int)}, ValueError, "3"),
         ({"validation_data": None}, ValueError, "validation"),
-        ({"epochs": 0}, ValueError, "epochs must be"),
+        ({"epochs": 0}, ValueError, "epochs"),
         ({"callbacks": [3]}, TypeError, "callback"),
         ({"steps_per_epoch": 3}, TypeError, "steps_per_epoch"),
     ],

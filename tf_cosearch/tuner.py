@@ -169,9 +169,7 @@ class CoSearchTuner(keras_tuner.Tuner):
         """
         from tf_cosearch.training import fit
 
-        settings = {**self._training, **others}
-        del settings["learning_rate"]
-        fit.check(epochs, callbacks=callbacks, **settings)
+        fit.check(epochs, callbacks=callbacks, **self._training, **others)
         template = self.space.template
         self._data = inputs.prepare(
             x,

@@ -312,7 +312,7 @@ Y = np.arange(50) % 10
         ({"x_train": X[:0], "y_train": Y[:0]}, "at least one"),
         ({"x_train": X[:3], "y_train": Y[:3]}, "at least one"),
         (
-            {"x_train": X, "y_train": Y, "x_val": X, "y_val": Y + 5},
+            {"x_train": X, "y_train": Y, "x_val": X, "y_val": Y - 1},
             "validation data must be in [0, 10)",
         ),
         (

@@ -1,4 +1,7 @@
+import importlib.machinery
+import sys
 import threading
+import types
 
 import keras
 import numpy as np
@@ -98,6 +101,34 @@ def test_copies_are_fresh():
     first.on_train_begin()
     assert callback.model is None
     assert first._callback is not callback
+
+
+def test_any_nesting_is_flattened_as_keras_does():
+    one, two = (
+        keras.callbacks.TerminateOnNaN(),
+        keras.callbacks.ReduceLROnPlateau(),
+    )
+    for given, kinds in (
+        (None, []),
+        (one, [one]),
+        ([one, [two, None], ()], [one, two]),
+    ):
+        adapted = [c._callback for c in callbacks.adapt(given)]
+        assert [type(c) for c in adapted] == [type(c) for c in kinds]
+        assert callbacks.control_learning_rate(given) == (two in kinds)
+
+
+@pytest.mark.parametrize("K", [keras, tf_keras])
+def test_tensorboard_says_what_to_install(K, monkeypatch):  # noqa: N803
+    callback = K.callbacks.TensorBoard("unused")
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(ImportError, match="pip install tensorboard"):
+        callbacks.adapt([callback])
+    spec = importlib.machinery.ModuleSpec("tensorboard", None)
+    module = types.ModuleType("tensorboard")
+    module.__spec__ = spec
+    monkeypatch.setitem(sys.modules, "tensorboard", module)
+    assert len(callbacks.adapt([callback])) == 1
 
 
 @pytest.mark.parametrize("given", ["early_stopping", object(), len])

@@ -64,6 +64,29 @@ def test_one_hot_labels_count_as_classes(tmp_path):
     np.testing.assert_array_equal(data.test[1].sum(0), [2, 2, 2, 2])
 
 
+def test_classes_are_those_of_all_splits(tmp_path):
+    # The only image of class 9 is validated on, or even tested.
+    y = np.arange(20) % 3
+    np.savez(
+        tmp_path / "d.npz",
+        **_arrays(20, y),
+        x_val=np.zeros((1, 2, 2)),
+        y_val=[9],
+    )
+    assert datasets.load(f"npz:{tmp_path / 'd.npz'}").classes == 10
+    y[0] = 9
+    np.savez(tmp_path / "d.npz", **_arrays(20, y))
+    counts = {
+        datasets.load(f"npz:{tmp_path / 'd.npz'}", seed=seed).classes
+        for seed in range(20)
+    }
+    assert counts == {10}
+
+
+def _arrays(count, y):
+    return {"x_train": np.zeros((count, 2, 2)), "y_train": y}
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -81,6 +104,17 @@ def test_one_hot_labels_count_as_classes(tmp_path):
             "a label for each",
         ),
         ({"x_train": np.zeros(4), "y_train": np.zeros(4)}, "must hold images"),
+        (_arrays(10, np.array(1)), r"d\.npz must hold .* labels of shape \(\)"),
+        (_arrays(2, np.array(["a", "b"])), r"d\.npz must be integers"),
+        (
+            _arrays(2, np.array([0, np.nan])),
+            r"d\.npz must be integers.*nan\]",
+        ),
+        (
+            _arrays(2, np.array([0, 0.5])),
+            r"d\.npz must be integers.*0\.5\]",
+        ),
+        (_arrays(3, np.arange(3)), r"d\.npz must hold at least one .*: 3\."),
     ],
 )
 def test_npz_without_what_it_needs(tmp_path, arrays, message):
@@ -138,6 +172,23 @@ def test_folder_with_splits(tmp_path):
         6,
         4,
     ]
+
+
+def test_file_is_no_folder(tmp_path):
+    path = tmp_path / "cat.png"
+    path.write_bytes(b"")
+    with pytest.raises(NotADirectoryError, match=r"the file .*cat\.png"):
+        datasets.load(f"images:{path}", image_size=(4, 4))
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_damaged_image_is_named(tmp_path, ending):
+    _draw(tmp_path / "a", 10, 50)
+    path = tmp_path / "a" / f"damaged.{ending}"
+    keras.utils.save_img(path, np.zeros((32, 32, 3)))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match=rf"readable\. .*damaged\.{ending} \("):
+        datasets.load(f"images:{tmp_path}", image_size=(4, 4))
 
 
 def test_folder_needs_a_size(tmp_path):

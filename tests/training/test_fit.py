@@ -3,6 +3,7 @@ import csv
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from tf_cosearch.training import evaluate, fit, inputs, qat
@@ -136,8 +137,6 @@ def test_divergence_is_raised_at_once(data, build):
 
 
 def test_class_weight_and_sample_weight_reach_the_loss(waves, build):
-    import tensorflow as tf
-
     (x, y), validation = waves
     settings = {"input_shape": (8, 8, 1), "classes": 3}
     weighted = inputs.prepare(
@@ -160,7 +159,18 @@ def test_class_weight_and_sample_weight_reach_the_loss(waves, build):
     [
         ({"epochs": 0}, ValueError, "epochs must be 1 or more"),
         ({"epochs": 2, "qat_epochs": 3}, ValueError, "between 0 and epochs=2"),
-        ({"epochs": 1, "loss": "mse"}, ValueError, "loss must be a function"),
+        (
+            {"epochs": 1, "loss": "mse"},
+            ValueError,
+            "outputs logits: pass keras",
+        ),
+        ({"epochs": True}, ValueError, "epochs must be 1 or more"),
+        ({"epochs": 1.0}, ValueError, "epochs must be 1 or more"),
+        ({"epochs": 1, "qat_epochs": True}, ValueError, "qat_epochs must be"),
+        *(
+            ({"epochs": 1, "learning_rate": rate}, ValueError, "positive, fin")
+            for rate in (0, -1, 0.0, np.nan, np.inf, "0.01", True)
+        ),
         ({"epochs": 1, "optimizer": "adm"}, ValueError, "tf_keras has too"),
         ({"epochs": 1, "callbacks": ["x"]}, TypeError, "must be Keras callb"),
         (
@@ -174,6 +184,42 @@ def test_class_weight_and_sample_weight_reach_the_loss(waves, build):
 def test_bad_settings_are_refused_before_training(arguments, error, message):
     with pytest.raises(error, match=message):
         fit.check(**arguments)
+
+
+@pytest.mark.parametrize("rate", [None, 1, 1e-3, np.float32(0.1)])
+def test_good_settings_pass(rate):
+    fit.check(np.int64(4), np.int32(2), learning_rate=rate)
+
+
+def test_numpy_epochs_and_no_callbacks_train(data, build):
+    result = fit.train(
+        build, data, epochs=np.int8(2), qat_epochs=np.int8(1), callbacks=None
+    )
+    assert len(result.history["loss"]) == 2
+
+
+def test_learning_rate_of_0_is_not_the_default(data, build):
+    with pytest.raises(ValueError, match="learning_rate must be a positive"):
+        fit.train(build, data, epochs=1, learning_rate=0)
+
+
+def test_sample_weight_reaches_a_loss_of_keras_3(waves, build):
+    (x, y), validation = waves
+    # Every second label is wrong, but weighs nothing.
+    keep = np.arange(len(x)) % 2 == 0
+    pipeline = tf.data.Dataset.from_tensor_slices(
+        (x, np.where(keep, y, (y + 1) % 3), keep.astype(np.float32))
+    )
+    weighted = inputs.prepare(
+        pipeline.batch(16),
+        input_shape=(8, 8, 1),
+        classes=3,
+        validation_data=validation,
+    )
+    given = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    ours = fit.train(build, weighted, epochs=1, loss=given)
+    default = fit.train(build, weighted, epochs=1)
+    assert ours.history["loss"] == default.history["loss"]
 
 
 def test_a_loss_of_the_user(data, build):

@@ -108,6 +108,7 @@ def test_bytes_are_scaled_and_grey_images_get_a_channel():
         (lambda x, y: (x.astype(str), y), "must be numbers"),
         (lambda x, y: (x, y[:-1]), "10 images and 9 labels"),
         (lambda x, y: (x[:0], y[:0]), "at least one"),
+        (lambda x, y: (x, np.array(1)), "the single label 1"),
         (lambda x, y: (x, np.ones((10, 3))), "must have a single 1"),
         (lambda x, y: (x, np.ones((10, 4))), r"one-hot \[N, 3\]"),
         (lambda x, y: (x, None), "must have labels"),
@@ -146,14 +147,63 @@ def test_bad_pipelines_are_refused(change, message):
         ({"validation_split": 1.5}, "between 0 and 1"),
         ({"validation_split": 0.99}, "at least one"),
         ({"validation_split": 0.2, "batch_size": 0}, "at least 1"),
+        *(
+            ({"validation_split": 0.2, "batch_size": size}, "an integer")
+            for size in ("32", 1.5, True)
+        ),
         ({"validation_split": 0.2, "class_weight": {0: 1}}, "each of 0 to 2"),
+        *(
+            (
+                {"validation_split": 0.2, "class_weight": {0: w, 1: 1, 2: 1}},
+                "finite numbers of 0 or more",
+            )
+            for w in (-1, np.nan, np.inf, "1", None)
+        ),
+        ({"validation_split": 0.2, "y": np.array(1)}, r"y of shape \(\)"),
+        ({"validation_split": 0.2, "y": None}, r"y of shape \(\)"),
         ({"validation_data": np.zeros(3)}, "must be a pair"),
     ],
 )
 def test_contradictions_with_arrays(arguments, message):
     x, y = _arrays(20)
     with pytest.raises(ValueError, match=message):
-        _prepare(x, y, **arguments)
+        _prepare(x, **{"y": y, **arguments})
+
+
+def test_numbers_of_numpy_are_numbers():
+    data = _prepare(
+        *_arrays(),
+        validation_split=0.2,
+        batch_size=np.int64(4),
+        class_weight={i: np.float32(i) for i in range(3)},
+    )
+    assert data.steps == 2
+
+
+@pytest.mark.parametrize("as_pipeline", [False, True])
+@pytest.mark.parametrize(
+    ("change", "messages"),
+    [
+        (lambda x: x, ["float32 from 0 to 9, 4.5 in the mean"]),
+        (lambda x: x.astype(np.int64), ["int64 from 0 to 9"]),
+        (lambda x: x.astype(np.uint8), []),
+        (lambda x: x / 9, []),
+        (lambda x: x - 5, []),
+    ],
+)
+def test_pixels_that_look_unscaled_are_warned_of(
+    change, messages, as_pipeline, caplog
+):
+    x, y = _arrays()
+    x = change(x)
+    given = (x, y)
+    if as_pipeline:
+        given = (tf.data.Dataset.from_tensor_slices((x, y)).batch(10),)
+    with caplog.at_level("WARNING", logger="absl"):
+        _prepare(*given, validation_data=(x, y))
+    assert len(caplog.messages) == len(messages)
+    for found, expected in zip(caplog.messages, messages, strict=True):
+        assert expected in found
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,11 @@ def test_default_is_adam_along_a_cosine():
     assert _rate(optimizer, 0) == pytest.approx(0.1)
 
 
+def test_learning_rate_of_0_is_not_the_default():
+    optimizer = optimizers.make(None, steps=5, learning_rate=0)
+    assert _rate(optimizer) == 0
+
+
 def test_no_decay_where_a_callback_sets_the_rate():
     optimizer = optimizers.make(None, steps=100, decay=False)
     optimizer.learning_rate = 0.5

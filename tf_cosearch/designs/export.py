@@ -79,7 +79,13 @@ class Design:
 
         Raises:
             FileNotFoundError: If files of the trial are gone.
+            ValueError: If the test data do not fit the network.
         """
+        if test_data is not None:
+            is_pair = isinstance(test_data, (tuple, list))
+            x, y = test_data if is_pair else (test_data, None)
+            shape, classes = self.network.input_shape, self.network.classes
+            inputs.check(x, y, shape, classes, "test data")
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name in (MODEL, FLOAT_WEIGHTS, QAT_WEIGHTS):
@@ -98,9 +104,6 @@ class Design:
         )
         description = self.describe()
         if test_data is not None:
-            x, y = (
-                test_data if isinstance(test_data, tuple) else (test_data, None)
-            )
             batches = inputs.batches(x, y, classes=self.network.classes)
             description["accuracies"]["accuracy_int8_test"] = evaluate.accuracy(
                 folder / MODEL, batches.as_numpy_iterator()

@@ -162,12 +162,3 @@ class ParetoArchive:
         """
         corner = [-reference[self.accuracy], *(reference[k] for k in COSTS)]
         return hypervolume(self.points(), corner)
-
-    def get_state(self) -> dict[str, Any]:
-        """The archive as plain JSON."""
-        return {"accuracy": self.accuracy, "front": dict(self._front)}
-
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Restores what `get_state` gave."""
-        self.accuracy = state["accuracy"]
-        self._front = {k: dict(v) for k, v in state["front"].items()}

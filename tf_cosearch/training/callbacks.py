@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+import importlib.util
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -48,12 +49,18 @@ class Keras3Callback:
         return self._implements("predict")
 
 
-def adapt(callbacks: Iterable[Any], append: bool = False) -> list[Any]:
+def adapt(callbacks: Any, append: bool = False) -> list[Any]:
     """Copies callbacks for one `fit` of a tf_keras model.
 
+    Paths stay as they are, while KerasTuner's own tuners give each trial
+    its own: `ModelCheckpoint`, `CSVLogger` and `TensorBoard` write what the
+    last trial did over what the earlier ones did. The tuner keeps weights
+    and metrics of every trial itself.
+
     Args:
-        callbacks: Keras 3 or tf_keras callbacks. They stay untouched, so
-            that the next execution starts from the same state.
+        callbacks: A Keras 3 or tf_keras callback, any nesting of lists of
+            them, or None. They stay untouched, so that the next execution
+            starts from the same state.
         append: Whether a `CSVLogger` goes on with the file of an earlier
             phase.
 
@@ -62,11 +69,12 @@ def adapt(callbacks: Iterable[Any], append: bool = False) -> list[Any]:
 
     Raises:
         TypeError: If one is no callback or cannot be copied.
+        ImportError: If `TensorBoard` is used where it is not installed.
     """
     import tf_keras
 
     adapted = []
-    for callback in callbacks:
+    for callback in _flatten(callbacks):
         name = type(callback).__name__
         is_keras3 = isinstance(callback, keras.callbacks.Callback)
         if not is_keras3 and not isinstance(
@@ -77,6 +85,7 @@ def adapt(callbacks: Iterable[Any], append: bool = False) -> list[Any]:
                 f"{callback!r} of type {name}. Subclass "
                 "keras.callbacks.Callback."
             )
+        _check_installed(callback)
         try:
             fresh = copy.deepcopy(callback)
         except Exception as error:
@@ -94,19 +103,40 @@ def adapt(callbacks: Iterable[Any], append: bool = False) -> list[Any]:
     return adapted
 
 
-def control_learning_rate(callbacks: Iterable[Any]) -> bool:
+def control_learning_rate(callbacks: Any) -> bool:
     """Whether a callback sets the learning rate, so no schedule may.
 
     Args:
-        callbacks: Keras 3 or tf_keras callbacks.
+        callbacks: What `adapt` takes.
 
     Returns:
         True if a `LearningRateScheduler` or `ReduceLROnPlateau` is among
         them.
     """
-    names = {"LearningRateScheduler", "ReduceLROnPlateau"}
     return any(
-        kind.__name__ in names
-        for callback in callbacks
-        for kind in type(callback).__mro__
+        _is_a(callback, "LearningRateScheduler", "ReduceLROnPlateau")
+        for callback in _flatten(callbacks)
     )
+
+
+def _flatten(callbacks: Any) -> Iterator[Any]:
+    if isinstance(callbacks, (list, tuple)):
+        for each in callbacks:
+            yield from _flatten(each)
+    elif callbacks is not None:
+        yield callbacks
+
+
+def _is_a(callback: Any, *names: str) -> bool:
+    """Whether it is, in either Keras, of a class of these names."""
+    return any(kind.__name__ in names for kind in type(callback).__mro__)
+
+
+def _check_installed(callback: Any) -> None:
+    if _is_a(callback, "TensorBoard") and not importlib.util.find_spec(
+        "tensorboard"
+    ):
+        raise ImportError(
+            f"{type(callback).__name__} needs the package tensorboard. "
+            "Received: a Python without it. Run: pip install tensorboard"
+        )

@@ -87,6 +87,7 @@ def load(
     Raises:
         ValueError: If the name is unknown or the source cannot be used.
         FileNotFoundError: If the file or folder does not exist.
+        NotADirectoryError: If a file is given for a folder.
         ImportError: If `tfds` needs a package that is not installed.
 
     Example:
@@ -161,14 +162,20 @@ def images(
     each with the same class folders; a missing one is split off `train`.
     """
     _must_exist(argument, "images:FOLDER")
+    folder = pathlib.Path(argument)
+    if not folder.is_dir():
+        raise NotADirectoryError(
+            "images:FOLDER must be a folder with one folder of images a "
+            f"class. Received: the file {argument}."
+        )
     if image_size is None:
         raise ValueError(
             "images:FOLDER must be resized to one size. Received: "
             "image_size=None. Pass image_size=(height, width)."
         )
     import keras
+    import tensorflow as tf
 
-    folder = pathlib.Path(argument)
     names = [n for n in ("train", "val", "test") if (folder / n).is_dir()]
     splits, classes = {}, None
     for name in names if "train" in names else [""]:
@@ -180,7 +187,14 @@ def images(
             class_names=classes,
         )
         classes = found.class_names
-        splits[name or "train"] = _in_memory(found)
+        try:
+            splits[name or "train"] = _in_memory(found)
+        except tf.errors.OpError as error:
+            damaged = next(filter(None, map(_damage, found.file_paths)), error)
+            raise ValueError(
+                f"Every image of {folder / name} must be readable. Received: "
+                f"{damaged}."
+            ) from None
     return _complete(f"images:{argument}", splits, seed, len(classes or ()))
 
 
@@ -231,17 +245,31 @@ def _in_memory(batches: Any) -> Arrays:
     return x.astype(np.uint8), np.concatenate([y for _, y in parts])
 
 
+def _damage(path: str) -> str:
+    """The file and what is wrong with it, empty for a good image."""
+    import tensorflow as tf
+
+    try:
+        tf.io.decode_image(tf.io.read_file(path))
+    except (tf.errors.OpError, ValueError) as error:
+        return f"{path} ({str(error).splitlines()[0]})"
+    return ""
+
+
 def _complete(
     name: str, splits: dict[str, Arrays], seed: int, classes: int = 0
 ) -> Dataset:
     """Splits off what the source does not have: a fifth of it for each."""
     splits = {k: (_channels(x), np.asarray(y)) for k, (x, y) in splits.items()}
+    for x, y in splits.values():
+        _check_shapes(name, x, y)
     x, y = splits["train"]
-    if x.ndim != 4 or len(x) != len(y):
+    classes = classes or max(_count_classes(y) for _, y in splits.values())
+    if len(x) < 5 and len(splits) < 3:
         raise ValueError(
-            f"{name} must hold images [N, H, W] or [N, H, W, C] and a label "
-            f"for each. Received: training images of shape {x.shape} and "
-            f"labels of shape {y.shape}."
+            f"{name} must hold at least one image for each split, so 5 for "
+            "training where one is missing: it takes a fifth of them. "
+            f"Received: {len(x)}."
         )
     rng = np.random.default_rng(seed)
     held_out = len(x) // 5
@@ -257,8 +285,23 @@ def _complete(
         validation=splits["val"],
         test=splits["test"],
         input_shape=(x.shape[1], x.shape[2], x.shape[3]),
-        classes=classes or _count_classes(y),
+        classes=classes,
     )
+
+
+def _check_shapes(name: str, x: np.ndarray, y: np.ndarray) -> None:
+    """What must hold before classes can be counted."""
+    if x.ndim != 4 or not y.ndim or len(x) != len(y):
+        raise ValueError(
+            f"{name} must hold images [N, H, W] or [N, H, W, C] and a label "
+            f"for each. Received: images of shape {x.shape} and labels of "
+            f"shape {y.shape}."
+        )
+    if y.dtype.kind not in "fiub" or not np.isfinite(y).all() or (y % 1).any():
+        raise ValueError(
+            f"Labels of {name} must be integers. Received: {y.dtype} such as "
+            f"{y[:3].tolist()}."
+        )
 
 
 def _channels(x: Any) -> np.ndarray:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import gc
 import math
+import numbers
 import os
 import pathlib
 import time
@@ -16,7 +17,7 @@ import numpy as np
 import tf_keras
 
 from tf_cosearch.training import callbacks as callbacks_lib
-from tf_cosearch.training import evaluate, optimizers, qat
+from tf_cosearch.training import evaluate, losses, optimizers, qat
 from tf_cosearch.training.inputs import Inputs
 
 _CALIBRATION_IMAGES = 256
@@ -90,8 +91,8 @@ def train(
         optimizer: A name, a configuration or an instance to copy, of Keras 3
             or tf_keras. By default Adam with cosine decay in each phase, or
             without if a callback controls the learning rate.
-        loss: A tf_keras loss of integer labels and logits. By default sparse
-            categorical cross-entropy.
+        loss: What `losses.make` takes. By default sparse categorical
+            cross-entropy of integer labels and logits.
         float_weights: A file to start the float phase from.
         qat_weights: A file to start the quantization-aware phase from. Needs
             `qat_epochs=epochs`.
@@ -100,12 +101,15 @@ def train(
         The networks, the file and the accuracies.
 
     Raises:
-        ValueError: If epochs or weights do not fit together.
+        ValueError: If epochs or weights do not fit together, or `check`
+            fails.
         FloatingPointError: If the loss becomes NaN or infinite.
     """
-    check(epochs, qat_epochs, callbacks, optimizer, loss)
+    check(epochs, qat_epochs, callbacks, optimizer, loss, learning_rate)
     if qat_epochs is None:
         qat_epochs = default_qat_epochs(epochs)
+    # Small integers of NumPy overflow in products.
+    epochs, qat_epochs = int(epochs), int(qat_epochs)
     if qat_weights is not None and qat_epochs != epochs:
         raise ValueError(
             "qat_weights would be lost on float epochs. Received: "
@@ -171,6 +175,7 @@ def check(
     callbacks: Sequence[Any] = (),
     optimizer: Any = None,
     loss: Any = None,
+    learning_rate: float | None = None,
     **others: Any,
 ) -> None:
     """Refuses settings that `train` could not use.
@@ -180,12 +185,14 @@ def check(
         qat_epochs: How many of them are quantization-aware.
         callbacks: Keras 3 or tf_keras callbacks.
         optimizer: A name, a configuration, an instance, or None.
-        loss: A function of integer labels and logits, or None.
+        loss: What `losses.make` takes.
+        learning_rate: A positive number, or None.
         **others: Other arguments meant for Keras' `fit`; there are none.
 
     Raises:
         TypeError: If an argument is not supported or no callback.
         ValueError: If a value is out of its range.
+        ImportError: If a callback needs a package that is not installed.
     """
     for name in others:
         hint = _INSTEAD.get(name, "")
@@ -193,10 +200,10 @@ def check(
             f"Arguments must be among {', '.join(_SUPPORTED)}. Received: "
             f"{name}.{hint}"
         )
-    if not isinstance(epochs, int) or epochs < 1:
+    if not _is_integer(epochs) or epochs < 1:
         raise ValueError(f"epochs must be 1 or more. Received: {epochs!r}.")
     if qat_epochs is not None and (
-        not isinstance(qat_epochs, int) or not 0 <= qat_epochs <= epochs
+        not _is_integer(qat_epochs) or not 0 <= qat_epochs <= epochs
     ):
         raise ValueError(
             f"qat_epochs must be between 0 and epochs={epochs}, which counts "
@@ -204,12 +211,20 @@ def check(
         )
     callbacks_lib.adapt(callbacks)
     optimizers.make(optimizer, steps=1)
-    if loss is not None and not callable(loss):
+    losses.make(loss)
+    if learning_rate is not None and (
+        isinstance(learning_rate, bool)
+        or not isinstance(learning_rate, numbers.Real)
+        or not 0 < learning_rate < math.inf
+    ):
         raise ValueError(
-            "loss must be a function of integer labels [N] and logits [N, "
-            f"classes]. Received: {loss!r}. Leave it out for sparse "
-            "categorical cross-entropy."
+            "learning_rate must be a positive, finite number. Received: "
+            f"{learning_rate!r}. Leave it out for the default."
         )
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 _SUPPORTED = (
@@ -277,8 +292,7 @@ class _Run:
                 steps_done=start * self._data.steps,
                 decay=not callbacks_lib.control_learning_rate(self._callbacks),
             ),
-            self._loss
-            or tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            losses.make(self._loss),
             metrics=[tf_keras.metrics.SparseCategoricalAccuracy("accuracy")],
             weighted_metrics=[],
         )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import numbers
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
+
+from tf_cosearch import configuration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +64,7 @@ def prepare(
         validation_data: A pair of arrays or a batched `tf.data.Dataset`.
         validation_split: Fraction at the end of the arrays to validate on.
         batch_size: Images a step, 32 unless told; arrays only.
-        class_weight: Weight of each class in the loss.
+        class_weight: Weight of each class in the loss, 0 or more.
 
     Returns:
         Pipelines for training and validation.
@@ -74,10 +79,9 @@ def prepare(
             f"batch_size={batch_size}. Batch the data set itself: "
             "dataset.batch(size)."
         )
-    if batch_size is not None and not batch_size >= 1:
-        raise ValueError(
-            f"batch_size must be at least 1. Received: {batch_size}."
-        )
+    size = 32
+    if batch_size is not None:
+        size = configuration.at_least("batch_size", batch_size, 1)
     if validation_data is None:
         x, y, validation_data = _split(x, y, validation_split)
     if isinstance(validation_data, tf.data.Dataset):
@@ -93,7 +97,7 @@ def prepare(
     check(x, y, input_shape, classes, "training data")
     check(xv, yv, input_shape, classes, "validation data")
     _check_class_weight(class_weight, classes)
-    size = batch_size or 32
+    _warn_unscaled(x)
     if is_pipeline:
         pipeline = batches(x, None, size, classes)
         return Inputs(
@@ -236,10 +240,11 @@ def _check_batch(
             f"{channels}], the input_shape of the search space. Received: "
             f"shape {x.shape}. Resize the images or change input_shape."
         )
-    if len(x) != len(y) or not len(x):
+    if not y.ndim or len(x) != len(y) or not len(x):
+        labels = f"{len(y)} labels" if y.ndim else f"the single label {y}"
         raise ValueError(
             f"{what} must have one label per image, and at least one. "
-            f"Received: {len(x)} images and {len(y)} labels."
+            f"Received: {len(x)} images and {labels}."
         )
     if x.dtype.kind not in "fiub":
         raise ValueError(
@@ -289,6 +294,28 @@ def _check_class_weight(
             f"class_weight must map each of 0 to {classes - 1} to a weight. "
             f"Received: {class_weight!r}."
         )
+    for weight in (class_weight or {}).values():
+        if not isinstance(weight, numbers.Real) or not 0 <= weight < math.inf:
+            raise ValueError(
+                "Weights of class_weight must be finite numbers of 0 or more. "
+                f"Received: {weight!r}."
+            )
+
+
+def _warn_unscaled(x: Any) -> None:
+    if isinstance(x, tf.data.Dataset):
+        x = next(iter(x.as_numpy_iterator()))[0]
+    x = np.asarray(x)
+    # Standardized pixels exceed 2 as well, but go below 0 too.
+    if x.dtype != np.uint8 and x.max() > 2 and x.min() >= 0:
+        logging.warning(
+            "Pixels look unscaled: %s from %g to %g, %g in the mean. Only "
+            "uint8 is scaled to 0..1; divide the images, for example by 255.",
+            x.dtype,
+            x.min(),
+            x.max(),
+            x.mean(),
+        )
 
 
 def _split(x: Any, y: Any, fraction: float) -> tuple[Any, Any, Any]:
@@ -308,6 +335,12 @@ def _split(x: Any, y: Any, fraction: float) -> tuple[Any, Any, Any]:
             f"validation_split must be between 0 and 1. Received: {fraction}."
         )
     x, y = np.asarray(x), np.asarray(y)
+    if not x.ndim or not y.ndim:
+        raise ValueError(
+            "x and y must hold images and a label for each. Received: x of "
+            f"shape {x.shape} and y of shape {y.shape}. Pass integer labels "
+            "[N]."
+        )
     start = int(len(x) * (1 - fraction))
     return x[:start], y[:start], (x[start:], y[start:])
 

@@ -64,7 +64,8 @@ def make(
         ValueError: If tf_keras has no such optimizer.
     """
     if given is None:
-        rate = (learning_rate or LEARNING_RATE) * (QAT_SCALE if is_qat else 1)
+        rate = LEARNING_RATE if learning_rate is None else float(learning_rate)
+        rate *= QAT_SCALE if is_qat else 1
         if decay:
             rate = tf_keras.optimizers.schedules.CosineDecay(rate, steps)
         return tf_keras.optimizers.Adam(rate)
