@@ -13,7 +13,7 @@ search: $(VENV)/.installed
 		--output_dir=$(OUTPUT)
 
 test: lint
-	$(BIN)/python -m pytest --cov
+	$(BIN)/python -m pytest --cov -n 2
 
 slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow

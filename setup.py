@@ -53,6 +53,7 @@ setuptools.setup(
         "test": [
             "pytest>=8",
             "pytest-cov>=5",
+            "pytest-xdist>=3",
             "hypothesis>=6",
             "import-linter>=2",
             "mypy>=1.10",
