@@ -461,6 +461,18 @@ def test_tighter_budgets_on_resume_are_kept_to(
     assert len(again.best_designs(4)) == 1
 
 
+def test_of_equal_rewards_the_faster_design_is_chosen(
+    space, data, tmp_path, monkeypatch
+):
+    tuner = small_tuner(space, tmp_path, max_trials=6)
+    monkeypatch.setattr(fit, "train", pretend)
+    tuner.search(**few(data), epochs=1)
+    latencies = [d.metrics["latency_ms"] for d in tuner.best_designs(6)]
+    assert len(latencies) == 6
+    assert latencies == sorted(latencies)
+    assert latencies != sorted(latencies, reverse=True)
+
+
 def test_an_unfinished_design_over_new_budgets_is_not_trained(
     space, data, tmp_path, monkeypatch
 ):

@@ -319,7 +319,8 @@ class CoSearchTuner(keras_tuner.Tuner):
             num_designs: How many.
 
         Returns:
-            Designs, the best first; fewer if fewer were finished.
+            Designs, the best first, of equal reward the faster; fewer if
+            fewer were finished.
         """
         completed = trial_module.TrialStatus.COMPLETED
         trials = self.oracle.get_best_trials(len(self.co_oracle.trials))
@@ -331,7 +332,17 @@ class CoSearchTuner(keras_tuner.Tuner):
                 self.co_oracle.trial_costs(trial)
             )
         ]
+        designs.sort(key=self._rank)
         return designs[:num_designs]
+
+    def _rank(self, design: Design) -> tuple[float, ...]:
+        """Reward, best first; of equal ones, the faster and the smaller."""
+        score = self.co_oracle.trials[design.trial_id].score
+        return (
+            -score,
+            design.metrics["latency_ms"],
+            design.metrics["area_mm2"],
+        )
 
     def design(self, trial: Any) -> Design:
         """The design of a finished trial."""

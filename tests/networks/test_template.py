@@ -7,7 +7,7 @@ import yaml
 
 from tf_cosearch import configuration
 from tf_cosearch.networks.layer_ops import LayerRecorder
-from tf_cosearch.networks.stage import round_channels
+from tf_cosearch.networks.stage_values import round_channels
 from tf_cosearch.networks.template import Template
 
 BASE = {

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from tf_cosearch.networks.workload import Layer, LayerTable, Tape, pad, to_array
+from tf_cosearch.networks.tape import Tape
+from tf_cosearch.networks.workload import Layer, LayerTable, pad, to_array
 
 
 def conv(**bounds):

@@ -7,7 +7,7 @@ from typing import Any
 
 from tf_cosearch.networks.layer_ops import LayerRecorder
 from tf_cosearch.networks.network import BlockSpec
-from tf_cosearch.networks.workload import TensorShape
+from tf_cosearch.networks.tape import TensorShape
 
 
 class _Log(LayerRecorder):

@@ -10,6 +10,7 @@ from typing import Any
 from absl import logging
 
 from tf_cosearch.networks import workload
+from tf_cosearch.networks.tape import Tape, TensorShape
 
 Extents = tuple[int, int, int]
 
@@ -50,7 +51,7 @@ def extents(shape: Sequence[int | None]) -> Extents:
     return math.prod(known) // (width * channels), width, channels
 
 
-def view(tensor: workload.TensorShape, layout: Extents) -> workload.TensorShape:
+def view(tensor: TensorShape, layout: Extents) -> TensorShape:
     """The same tensor on the tape, seen with other extents."""
     height, width, channels = layout
     return tensor._replace(height=height, width=width, channels=channels)
@@ -74,26 +75,22 @@ class GraphTape:
 
     def __init__(self, on_unknown: Callable[[str], None] | None = None) -> None:
         self.precision: dict[str, int] = {}
-        self._tape = workload.Tape()
+        self._tape = Tape()
         self._on_unknown = on_unknown or warn_unknown
         self._reported: set[str] = set()
         self._names: collections.Counter[str] = collections.Counter()
         # A tensor that several rows write, by the number of its last part.
-        self._parts: dict[int, list[workload.TensorShape]] = {}
+        self._parts: dict[int, list[TensorShape]] = {}
 
-    def input(self, shape: Sequence[int | None]) -> workload.TensorShape:
+    def input(self, shape: Sequence[int | None]) -> TensorShape:
         """Declares an input of the graph."""
         return self._tape.input(*extents(shape))
 
-    def layers(
-        self, outputs: Sequence[workload.TensorShape]
-    ) -> list[workload.Layer]:
+    def layers(self, outputs: Sequence[TensorShape]) -> list[workload.Layer]:
         """The rows so far; see `Tape.layers`."""
         return self._tape.layers(self._whole(outputs))
 
-    def _whole(
-        self, tensors: Sequence[workload.TensorShape]
-    ) -> list[workload.TensorShape]:
+    def _whole(self, tensors: Sequence[TensorShape]) -> list[TensorShape]:
         parts = [self._parts.get(tensor.number, ()) for tensor in tensors]
         return [*tensors, *(part for group in parts for part in group)]
 
@@ -101,10 +98,10 @@ class GraphTape:
         self,
         name: str,
         op: str,
-        inputs: Sequence[workload.TensorShape],
+        inputs: Sequence[TensorShape],
         output: Extents,
         **bounds: Any,
-    ) -> workload.TensorShape:
+    ) -> TensorShape:
         """Records an operation; see `Tape.add`."""
         self._names[name] += 1
         if self._names[name] > 1:
@@ -118,9 +115,9 @@ class GraphTape:
     def elementwise(
         self,
         name: str,
-        inputs: Sequence[workload.TensorShape],
+        inputs: Sequence[TensorShape],
         output: Extents,
-    ) -> workload.TensorShape:
+    ) -> TensorShape:
         """Records an operation on every element, with the largest input first.
 
         A smaller input is broadcast, like the gate of a squeeze-excite.
@@ -129,8 +126,8 @@ class GraphTape:
         return self.add(name, "elementwise", largest_first, output)
 
     def reduce(
-        self, name: str, tensor: workload.TensorShape, output: Extents
-    ) -> workload.TensorShape:
+        self, name: str, tensor: TensorShape, output: Extents
+    ) -> TensorShape:
         """Records a reduction: a pooling whose window is all it reduces.
 
         What leaves the channels alone is a global pooling; any other one
@@ -153,9 +150,9 @@ class GraphTape:
     def move(
         self,
         name: str,
-        inputs: Sequence[workload.TensorShape],
+        inputs: Sequence[TensorShape],
         outputs: Sequence[Extents],
-    ) -> list[workload.TensorShape]:
+    ) -> list[TensorShape]:
         """Records an operation that copies; all outputs are one row."""
         layout = outputs[0]
         if len(outputs) > 1:
@@ -167,9 +164,9 @@ class GraphTape:
         self,
         op: str,
         name: str,
-        inputs: Sequence[workload.TensorShape],
+        inputs: Sequence[TensorShape],
         outputs: Sequence[Extents],
-    ) -> list[workload.TensorShape]:
+    ) -> list[TensorShape]:
         """Reports an operation and records it as data movement."""
         self.report(op)
         return self.move(name, inputs, outputs)
@@ -183,11 +180,11 @@ class GraphTape:
     def product(
         self,
         name: str,
-        left: workload.TensorShape,
-        right: workload.TensorShape | None,
+        left: TensorShape,
+        right: TensorShape | None,
         sizes: tuple[int, int, int, int],
         use_bias: bool = False,
-    ) -> workload.TensorShape:
+    ) -> TensorShape:
         """Records `batch` products of `[m, k]` by `[k, n]` matrices.
 
         Args:
@@ -214,13 +211,13 @@ class GraphTape:
     def transposed_convolution(
         self,
         name: str,
-        tensor: workload.TensorShape,
+        tensor: TensorShape,
         output: Extents,
         kernel: tuple[int, int],
         strides: tuple[int, int],
         dilation: tuple[int, int] = (1, 1),
         use_bias: bool = True,
-    ) -> workload.TensorShape:
+    ) -> TensorShape:
         """Records a transposed convolution as its sub-pixel phases.
 
         Output positions that are a stride apart meet the same taps of the
@@ -248,7 +245,7 @@ class GraphTape:
         columns = _phases(
             tensor.width, output[1], kernel[1], strides[1], dilation[1]
         )
-        parts: list[workload.TensorShape] = []
+        parts: list[TensorShape] = []
         for i, out_h, k_h in rows:
             for j, out_w, k_w in columns:
                 part = self.add(

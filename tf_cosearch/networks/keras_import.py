@@ -19,8 +19,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tf_cosearch.networks import graph_tape, keras_graph, workload
+from tf_cosearch.networks.tape import TensorShape
 
-Rows = list[workload.TensorShape] | workload.TensorShape | None
+Rows = list[TensorShape] | TensorShape | None
 
 
 def from_keras(
@@ -71,14 +72,14 @@ class _Walker:
 
     def __init__(self, tape: graph_tape.GraphTape) -> None:
         self.tape = tape
-        self._tensors: dict[int, workload.TensorShape] = {}
+        self._tensors: dict[int, TensorShape] = {}
         self._readers: dict[int, list[str]] = {}
         self._folded: set[int] = set()
         self._unpadded: dict[int, graph_tape.Extents] = {}
 
     def walk(
-        self, graph: Any, inputs: Sequence[workload.TensorShape], prefix: str
-    ) -> list[workload.TensorShape]:
+        self, graph: Any, inputs: Sequence[TensorShape], prefix: str
+    ) -> list[TensorShape]:
         """Records a graph whose inputs are on the tape; gives its outputs."""
         for tensor, recorded in zip(graph.inputs, inputs, strict=True):
             self._tensors[id(tensor)] = recorded
@@ -115,14 +116,14 @@ class _Walker:
 
     def read(
         self, call: keras_graph.Call, tensor: Any, image: bool = False
-    ) -> workload.TensorShape:
+    ) -> TensorShape:
         """A tensor that a call reads, laid out as it reads it."""
         layout = self._unpadded.get(id(tensor)) or (
             call.image(tensor) if image else graph_tape.extents(tensor.shape)
         )
         return graph_tape.view(self._tensors[id(tensor)], layout)
 
-    def leave_unpadded(self, call: keras_graph.Call) -> workload.TensorShape:
+    def leave_unpadded(self, call: keras_graph.Call) -> TensorShape:
         """Leaves a padding to who reads it, which sees its input instead."""
         tensor = self.read(call, call.inputs[0], image=True)
         self._unpadded[id(call.outputs[0])] = tensor[1:]
@@ -147,8 +148,8 @@ class _Walker:
         return id(call.inputs[0]) in self._folded
 
     def activate(
-        self, call: keras_graph.Call, tensor: workload.TensorShape
-    ) -> workload.TensorShape:
+        self, call: keras_graph.Call, tensor: TensorShape
+    ) -> TensorShape:
         """Records the activation that a layer brings along, if it costs."""
         name = keras_graph.activation(call.layer.activation)
         if name in keras_graph.FREE:
@@ -288,7 +289,7 @@ def _product(
     right: Any,
     sizes: tuple[int, int, int, int],
     use_bias: bool = False,
-) -> workload.TensorShape:
+) -> TensorShape:
     """Records a product; an operand outside the graph is weights."""
     is_activation = any(right is tensor for tensor in call.inputs)
     return walker.tape.product(
@@ -352,7 +353,7 @@ def _attention(walker: _Walker, call: keras_graph.Call) -> Rows:
     heads, key_dim = config["num_heads"], config["key_dim"]
     value_dim = config["value_dim"] or key_dim
 
-    def project(step: str, tensor: Any, size: int) -> workload.TensorShape:
+    def project(step: str, tensor: Any, size: int) -> TensorShape:
         read = walker.read(call, tensor)
         layout = (read.height, 1, heads * size)
         return tape.add(

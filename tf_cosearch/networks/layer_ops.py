@@ -11,7 +11,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from tf_cosearch.networks.workload import Layer, Tape, TensorShape
+from tf_cosearch.networks.tape import Tape, TensorShape
+from tf_cosearch.networks.workload import Layer
 
 FUSED_ACTIVATIONS = (None, "linear", "relu", "relu6")
 """Activations that int8 convolutions clip to on their way out, at no cost."""
@@ -239,18 +240,9 @@ class LayerRecorder(_Scoped):
         name: str,
     ) -> TensorShape:
         """Convolution, batch normalisation, activation."""
-        y = self._tape.add(
-            self._path(name),
-            "conv2d",
-            [x],
-            (-(-x.height // stride), -(-x.width // stride), filters),
-            k_h=kernel_size,
-            k_w=kernel_size,
-            stride_h=stride,
-            stride_w=stride,
-            groups=groups,
+        return self._convolve(
+            "conv2d", x, filters, kernel_size, stride, groups, activation, name
         )
-        return self._activate(y, activation, name)
 
     def depthwise(
         self,
@@ -262,16 +254,38 @@ class LayerRecorder(_Scoped):
         name: str,
     ) -> TensorShape:
         """Depthwise convolution, batch normalisation, activation."""
+        return self._convolve(
+            "depthwise_conv2d",
+            x,
+            x.channels,
+            kernel_size,
+            stride,
+            x.channels,
+            activation,
+            name,
+        )
+
+    def _convolve(
+        self,
+        op: str,
+        x: TensorShape,
+        filters: int,
+        kernel_size: int,
+        stride: int,
+        groups: int,
+        activation: str | None,
+        name: str,
+    ) -> TensorShape:
         y = self._tape.add(
             self._path(name),
-            "depthwise_conv2d",
+            op,
             [x],
-            (-(-x.height // stride), -(-x.width // stride), x.channels),
+            (-(-x.height // stride), -(-x.width // stride), filters),
             k_h=kernel_size,
             k_w=kernel_size,
             stride_h=stride,
             stride_w=stride,
-            groups=x.channels,
+            groups=groups,
         )
         return self._activate(y, activation, name)
 

@@ -10,28 +10,12 @@ from typing import Any, NamedTuple
 
 from tf_cosearch import configuration
 from tf_cosearch.networks import blocks, effect
-from tf_cosearch.networks.layer_ops import ACTIVATIONS
 from tf_cosearch.networks.network import BlockSpec
-
-WIDTH_DIVISOR = 8
-STAGE_KEYS = ("filters", "width_multiplier", "stride", "repeats")
-_RANGES: dict[str, tuple[float, float, bool]] = {
-    "filters": (1, 8192, True),
-    "width_multiplier": (0.01, 16, False),
-    "stride": (1, 4, True),
-    "repeats": (1, 64, True),
-    "kernel_size": (1, 31, True),
-    "expansion": (1, 32, False),
-    "groups": (1, 1024, True),
-    "se_ratio": (0, 1, False),
-    "dropout": (0, 0.95, False),
-    "classes": (2, 1_000_000, True),
-}
-_WORDS: dict[str, tuple[Any, ...]] = {
-    "activation": ACTIVATIONS,
-    "stride_at": ("expand", "project"),
-    "skip": (True, False),
-}
+from tf_cosearch.networks.stage_values import (
+    STAGE_KEYS,
+    check_value,
+    round_channels,
+)
 
 
 class Parameter(NamedTuple):
@@ -44,48 +28,6 @@ class Parameter(NamedTuple):
 
     name: str
     choices: tuple[Any, ...]
-
-
-def round_channels(channels: float) -> int:
-    """Rounds a scaled width to a multiple of 8, losing at most a tenth.
-
-    Example:
-    >>> round_channels(24 * 0.75), round_channels(32 * 1.0)
-    (24, 32)
-
-    Reference: Howard et al., MobileNet, in TF-Slim's `make_divisible`.
-    """
-    nearest = int(channels + WIDTH_DIVISOR / 2) // WIDTH_DIVISOR
-    rounded = max(WIDTH_DIVISOR, nearest * WIDTH_DIVISOR)
-    return rounded + WIDTH_DIVISOR if rounded < 0.9 * channels else rounded
-
-
-def check_value(key: str, value: object, where: str) -> Any:
-    """Checks one value of a stage and returns it as a plain one."""
-    where = f"{key} in {where}"
-    if key in _WORDS:
-        if value not in _WORDS[key]:
-            raise configuration.unknown(where, value, _WORDS[key])
-        return value
-    if key == "block":
-        blocks.get(value)
-        return value
-    if key not in _RANGES:
-        if not isinstance(value, str | int | float):
-            raise ValueError(
-                f"{where} must be one value or a list of values. Received: "
-                f"{value!r}."
-            )
-        return value
-    low, high, integer = _RANGES[key]
-    number = configuration.number(value, where)
-    if not low <= number <= high or (integer and number != int(number)):
-        kind = "a whole number" if integer else "a number"
-        raise ValueError(
-            f"{where} must be {kind} in {low:g} to {high:g}. "
-            f"Received: {value!r}."
-        )
-    return int(number) if number == int(number) else number
 
 
 class Stage:

@@ -19,7 +19,8 @@ from tf_cosearch import configuration
 from tf_cosearch.networks import blocks
 from tf_cosearch.networks.layer_ops import LayerRecorder
 from tf_cosearch.networks.network import BlockSpec, Network
-from tf_cosearch.networks.stage import STAGE_KEYS, Stage, check_value
+from tf_cosearch.networks.stage import Stage
+from tf_cosearch.networks.stage_values import STAGE_KEYS, check_value
 from tf_cosearch.networks.workload import to_array
 
 MOST_PIXELS = 8192

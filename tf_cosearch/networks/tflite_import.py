@@ -17,12 +17,13 @@ import pathlib
 from collections.abc import Callable
 
 from tf_cosearch.networks import graph_tape, tflite_file, workload
+from tf_cosearch.networks.tape import TensorShape
 from tf_cosearch.networks.tflite_file import Operator
 
 _LARGEST_KERNEL = 4096  # a bit flip may state any extent
 
-Reads = list[workload.TensorShape]
-Rows = list[workload.TensorShape] | workload.TensorShape | None
+Reads = list[TensorShape]
+Rows = list[TensorShape] | TensorShape | None
 
 
 def from_tflite(
@@ -125,7 +126,7 @@ class _Walker:
                     "writes before"
                 )
 
-    def _reads(self, call: Operator) -> list[workload.TensorShape]:
+    def _reads(self, call: Operator) -> list[TensorShape]:
         """The activations that an operator reads."""
         return [
             self._tensors[index]
@@ -147,9 +148,7 @@ class _Walker:
             rows = [self._activate(call, row) for row in rows]
         self._tensors.update(zip(call.outputs, rows, strict=False))
 
-    def _activate(
-        self, call: Operator, row: workload.TensorShape
-    ) -> workload.TensorShape:
+    def _activate(self, call: Operator, row: TensorShape) -> TensorShape:
         name = f"{call.name}/{call.activation}"
         return self.tape.elementwise(name, [row], row[1:])
 
@@ -212,7 +211,7 @@ class _Walker:
         """Whether the input at a position is computed from the image."""
         return call.inputs[position] in self._tensors
 
-    def activation(self, call: Operator, position: int) -> workload.TensorShape:
+    def activation(self, call: Operator, position: int) -> TensorShape:
         """The input at a position, which must not be known before."""
         if not self.is_activation(call, position):
             raise ValueError(f"{call.op} {call.name!r} has a constant input")
