@@ -71,7 +71,7 @@ def load(kind: str, name_or_path: str | pathlib.Path) -> dict[str, Any]:
         path = pathlib.Path(text)
         if not path.is_file():
             raise FileNotFoundError(
-                f"The {kind} file must exist. Received: {text}. "
+                f"The file must exist. Received: {text} for {kind}. "
                 f"Shipped names: {', '.join(names(kind))}."
             )
     elif text in names(kind):

@@ -51,7 +51,8 @@ def check_value(key: str, value: object, where: str) -> Any:
             raise configuration.unknown(where, value, _WORDS[key])
         return value
     if key == "block":
-        blocks.get(value)
+        if value not in blocks.names():
+            raise configuration.unknown(where, value, blocks.names())
         return value
     if key not in _RANGES:
         if not isinstance(value, str | int | float):

@@ -330,10 +330,14 @@ class SearchSpace:
     def summary(self) -> str:
         """The size of the space in words."""
         return (
-            f"{self.template.name}: {self.num_networks:.3g} networks x "
-            f"{self.num_accelerators:,} accelerators = {self.size:.3g} "
-            f"designs, {len(self.parameters)} parameters"
+            f"{self.template.name}: {_count(self.num_networks)} networks x "
+            f"{_count(self.num_accelerators)} accelerators = "
+            f"{_count(self.size)} designs, {len(self.parameters)} parameters"
         )
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number < 1e6 else f"{number:.3g}"
 
 
 def _of_one_type(choices: tuple[Any, ...]) -> list[Any]:
