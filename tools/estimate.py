@@ -7,8 +7,8 @@ r"""Estimates latency, energy and area of a network on an accelerator.
         --format=csv
     python tools/estimate.py --network=mobilenet_edgetpu --roofline=roofline.png
 
-The network is one by name, a YAML file, a TFLite or Keras model, or a table of
-layers with the columns H,W,Cin,Cout,Kh,Kw,stride,groups,OH,OW. The JSON has
+The network is a published one by name, a YAML file, a TFLite or Keras model, or
+a table of layers with H,W,Cin,Cout,Kh,Kw,stride,groups,OH,OW. The JSON has
 the totals and, as `layers`, every layer, what limits it and what to change;
 the CSV has the totals, or with --layers or --per_layer a row a layer.
 """
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", None, "A .tflite, .keras or .h5 file.")
 flags.DEFINE_string("network", None, "Name or YAML file of a network.")
+flags.DEFINE_integer(
+    "input_px",
+    None,
+    "Rows and columns of the image of --network instead of the published ones.",
+    lower_bound=1,
+)
 flags.DEFINE_string(
     "layers", None, "CSV with H,W,Cin,Cout,Kh,Kw,stride,groups,OH,OW."
 )
@@ -81,11 +87,13 @@ def _add_roofline(
         row |= point
     result |= {k: v for k, v in points.items() if k != "layers"}
     if FLAGS.roofline is not None:
-        name = FLAGS.network or FLAGS.model or FLAGS.layers
+        path = pathlib.Path(FLAGS.network or FLAGS.model or FLAGS.layers)
+        # A name may have a dot: squeezenet_v1.1.
+        name = path.stem if path.exists() else path.name
         roofline.plot(
             points,
             FLAGS.roofline,
-            f"{pathlib.Path(name).stem} on "
+            f"{name} on "
             f"{pathlib.Path(FLAGS.accelerator).stem}: "
             f"{result['latency_ms']:.3g} ms",
         )
@@ -93,10 +101,15 @@ def _add_roofline(
 
 def _layers() -> list[cs.Layer]:
     import tf_cosearch as cs
-    from tf_cosearch.networks import keras_files, layers_csv
+    from tf_cosearch.networks import keras_files, layers_csv, published
 
     if FLAGS.network is not None:
-        return cs.load_network(FLAGS.network).layers()
+        return published.load(FLAGS.network, FLAGS.input_px)
+    if FLAGS.input_px is not None:
+        raise ValueError(
+            "--input_px is for --network. Received: --input_px="
+            f"{FLAGS.input_px} with a file of fixed shapes. Leave it out."
+        )
     if FLAGS.layers is not None:
         return layers_csv.read_layers_csv(FLAGS.layers)
     suffix = pathlib.Path(FLAGS.model).suffix

@@ -208,6 +208,23 @@ def test_bad_stages_say_what_is_wrong(keys, message):
         stage(**keys)
 
 
+def test_groups_must_divide_only_the_channels_they_meet():
+    # Of 48 * 8 expanded channels; the 80 it ends in are not grouped.
+    keys = {"block": "fused_inverted_residual", "expansion": 8, "filters": 80}
+    stem = {"filters": 48}
+    single = template(stem=stem, stages=[keys | {"groups": [3, 6]}])
+    assert single.count() == 2
+    rows = single.decode((1,)).layers()
+    assert [row.groups for row in rows if row.op == "conv2d"] == [1, 6, 1]
+    with pytest.raises(ValueError, match=r"in_c=80.*expand"):
+        template(stem=stem, stages=[keys | {"groups": 6, "repeats": 2}])
+
+
+def test_names_may_have_dots():
+    assert Template(BASE, "some_dm1.5").name == "some_dm1.5"
+    assert Template(BASE, "folder/my_net.yaml").name == "my_net"
+
+
 def test_missing_keys_and_size_overrides():
     bare = {k: v for k, v in BASE.items() if k != "classes"}
     with pytest.raises(ValueError, match="classes in test must be a number"):

@@ -94,6 +94,14 @@ def test_csv_of_a_network_has_totals_or_every_layer(call):
     assert len(read(call(*arguments, "--per_layer").out)) == 64
 
 
+def test_published_networks_are_estimated_at_any_size(call):
+    arguments = ("estimate", "--network=squeezenet_v1.1", "--format=csv")
+    [published] = read(call(*arguments).out)
+    [smaller] = read(call(*arguments, "--input_px=112").out)
+    assert smaller["params"] == published["params"] == "1235496"
+    assert int(smaller["macs"]) < int(published["macs"]) / 3.9
+
+
 def test_table_fits_a_terminal_and_names_its_units(call):
     done = call("estimate", "--network=mobilenet_v2", "--per_layer")
     lines = done.out.splitlines()
@@ -150,8 +158,10 @@ def test_a_design_is_estimated_as_the_search_did(call, finished):
     [
         ((), "Exactly one of"),
         (("--network=mobilenet_v2", "--model=a.keras"), "Exactly one of"),
-        (("--network=mobilenet_v3",), "Did you mean 'mobilenet_v2'"),
-        (("--network=",), "Unknown name"),
+        (("--network=mobilenetv2",), "Did you mean 'mobilenet_v2'"),
+        (("--network=",), "Unknown network"),
+        (("--network=mobilenet_v2", "--input_px=0"), "input_px"),
+        (("--model=model.tflite", "--input_px=8"), "is for --network"),
         (("--model=model.pb",), "must end in .tflite, .keras or .h5"),
         (("--model=none.keras",), "must exist"),
         (("--layers=none.csv",), "must exist"),

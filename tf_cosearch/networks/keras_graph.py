@@ -48,7 +48,7 @@ ELEMENTWISE = _words(
     "hardsilu gelu elu selu celu mish softplus softsign softmax logsoftmax "
     "exponential leakyrelu prelu thresholdedrelu rescaling normalization "
     "batchnormalization layernormalization groupnormalization "
-    "rmsnormalization unitnormalization layernorm normalize"
+    "rmsnormalization unitnormalization layernorm normalize customscalelayer"
 )
 """One operation an element."""
 REDUCTIONS = {

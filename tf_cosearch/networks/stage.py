@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from tf_cosearch import configuration
 from tf_cosearch.networks import blocks, effect
+from tf_cosearch.networks.layer_ops import LayerRecorder
 from tf_cosearch.networks.network import BlockSpec
 from tf_cosearch.networks.stage_values import (
     STAGE_KEYS,
@@ -208,16 +209,27 @@ class Stage:
         return found
 
     def _effect(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        chosen = {key: held[0][0] for key, held in self.keys.items()}
-        chosen |= dict(zip(self._own, values, strict=True))
-        accepted = blocks.options(chosen["block"])
-        options = sorted((k, v) for k, v in chosen.items() if k in accepted)
         return effect.effect(
-            chosen["block"],
-            tuple(options),
-            max(self._widths),
+            *self._options(dict(zip(self._own, values, strict=True))),
+            self._effect_width,
             self._most("stride"),
         )
+
+    @functools.cached_property
+    def _effect_width(self) -> int:
+        """A width to see what blocks do at: all groups divide it."""
+        groups, _ = self.keys.get("groups", ((1,), False))
+        return math.lcm(max(self._widths), *groups)
+
+    def _options(
+        self, chosen: Mapping[str, Any]
+    ) -> tuple[str, tuple[tuple[str, Any], ...]]:
+        """A block and its options, the first of each choice not made."""
+        values = {k: choices[0] for k, (choices, _) in self.keys.items()}
+        values |= chosen
+        accepted = blocks.options(values["block"])
+        options = sorted((k, v) for k, v in values.items() if k in accepted)
+        return values["block"], tuple(options)
 
     def _is_skip(self, values: tuple[Any, ...]) -> bool:
         return "block" in self._own and (
@@ -339,16 +351,21 @@ class Stage:
 
     def check_groups(self, inputs: set[int], where: str) -> None:
         """Refuses groups that do not divide the channels they may meet."""
-        expansions = self.keys.get("expansion", ((1,), False))[0]
-        widths = inputs | self.widths()
-        channels = widths | {
-            round(width * e) for width in widths for e in expansions
-        }
-        for groups in self.keys.get("groups", ((1,), False))[0]:
-            uneven = sorted(c for c in channels if c % groups)
-            if uneven:
-                raise ValueError(
-                    f"groups in {where}, {self.name} must divide every number "
-                    f"of channels it may meet. Received: {groups}, but there "
-                    f"can be {uneven[0]} channels."
-                )
+        if self.keys.get("groups", ((1,), False))[0] == (1,):
+            return
+        width = self._effect_width
+        steps = {*itertools.product(inputs, self._widths), (2 * width, width)}
+        steps |= {(w, w) for w in self._widths if self._most("repeats") > 1}
+        keys = [k for k in ("block", "expansion", "groups") if k in self.keys]
+        for values in itertools.product(*(self.keys[key][0] for key in keys)):
+            block, options = self._options(dict(zip(keys, values, strict=True)))
+            for start, filters in sorted(steps) if block != "skip" else ():
+                recorder = LayerRecorder()
+                spec = BlockSpec("", block, filters, 1, options)
+                try:
+                    spec.apply(recorder, recorder.input(8, 8, start))
+                except ValueError as error:
+                    raise ValueError(
+                        f"groups in {where}, {self.name} must divide every "
+                        f"number of channels they may meet. {error}"
+                    ) from None

@@ -10,6 +10,7 @@ import dataclasses
 import itertools
 import math
 import pathlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -63,7 +64,8 @@ class Template:
         classes: int | None = None,
     ) -> None:
         configuration.check_keys(content, where, self.KEYS, ["stem", "stages"])
-        self.name = pathlib.Path(where).stem
+        # A name may have a dot, as in `mobilenet_edgetpu_dm1.5`.
+        self.name = re.sub(r"\.ya?ml$", "", pathlib.Path(where).name)
         self.input_shape = _image_shape(
             input_shape or content.get("input_shape"), where
         )

@@ -197,8 +197,13 @@ class LayerTable(NamedTuple):
 
     def operand_elements(self) -> Any:
         """Elements of the second operand (weights or a matmul's right)."""
-        dot_length = self.in_c / self.groups * self.taps()
-        return self.is_mac * self.out_c * dot_length
+        per_group = self.in_c * (1.0 / self.groups)
+        return self.is_mac * self.out_c * per_group * self.taps()
+
+    def operand_bits(self) -> Any:
+        """Bits of an element of the second operand, `[B, L]`."""
+        is_stored = self.has_weights > 0
+        return tf.where(is_stored, self.weight_bits, self.activation_bits)
 
     def macs(self) -> Any:
         """Multiply-accumulates of one inference, `[B, L]`."""
