@@ -418,7 +418,11 @@ def test_our_oracle_serves_a_plain_tuner(space, data, tmp_path):
     )
     tuner = Plain(oracle, cs.CoSearchHyperModel(space), directory=tmp_path)
     tuner.search(data.train[0][:64], data.train[1][:64], verbose=0)
-    assert len(oracle.finished()) == 2
+    first, second = oracle.finished()
+    assert (first.genome != second.genome).any()
+    for design in (first, second):
+        costs = {k: np.asarray([v]) for k, v in design.metrics.items()}
+        assert BUDGETS.is_feasible(costs).all()
     best = oracle.get_best_trials(1)[0]
     assert best.score == pytest.approx(
         best.metrics.get_best_value("val_accuracy")

@@ -119,8 +119,8 @@ def test_no_layer_is_above_its_roof(placed):
         attainable, achieved = row["attainable_tops"], row["achieved_tops"]
         assert 0 <= achieved <= attainable * (1 + 1e-5), row["name"]
         assert attainable <= points["peak_tops"]
-        if row["bound"] == "dram":
-            assert achieved == pytest.approx(attainable, rel=1e-4)
+        if row["bound"] == "dram":  # but for the fill of the array
+            assert achieved > 0.95 * attainable
         seconds = row["latency_ms"] / 1e3
         # Nothing passes a port of the PE memory less than once.
         moved = complexity.compulsory_bits(layer)

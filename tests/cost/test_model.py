@@ -3,14 +3,12 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import naive_cost
 
 from tf_cosearch import accelerators
 from tf_cosearch.accelerators import Accelerator, presets
-from tf_cosearch.cost import mapping, model
+from tf_cosearch.cost import batches, mapping, model, summary
 from tf_cosearch.cost.model import estimate
-from tf_cosearch.networks.template import load_network
-from tf_cosearch.networks.workload import Layer, pad
+from tf_cosearch.networks.workload import Layer, LayerTable, pad
 from tf_cosearch.search.space import SearchSpace
 
 
@@ -21,9 +19,9 @@ def tiny_chip(**pe_array):
     return accelerators.from_paths({**values, "dram/bandwidth_gbs": 1000})
 
 
-def cycles(layer, chip):
+def compute_cycles(layer, chip):
     cost = estimate(pad([[layer]]), chip, per_layer=True)
-    return float(cost.layers.cycles[0, 0])
+    return float(cost.layers.busy_cycles[0][0, 0])
 
 
 # Hand-worked: positions x taps x ceil(channels / units) x ceil(dot / 4).
@@ -44,8 +42,8 @@ HAND_WORKED = [
     ),
     # 10 classes on 2 units, 64 products in 16 steps.
     (Layer("dense", "dense", 1, 1, 10, 1, 1, 64), 5 * 16),
-    # An odd channel leaves a unit idle; positions on units do better: 9 x 8.
-    (Layer("odd", "conv2d", 3, 3, 1, 3, 3, 32), 5 * 8),
+    # A single channel leaves a unit idle; 3 columns on units take 2 steps.
+    (Layer("odd", "conv2d", 3, 3, 1, 3, 3, 32), 3 * 2 * 8),
     # Pooling: a vector operation a tap and channel.
     (Layer("pool", "pool", 1, 1, 16, 8, 8, 16, 8, 8, groups=16), 64 * 8),
     # An addition: one operation an element on 2 units.
@@ -60,7 +58,7 @@ HAND_WORKED = [
     ("layer", "expected"), HAND_WORKED, ids=lambda v: getattr(v, "name", "")
 )
 def test_compute_cycles_of_hand_worked_layers(layer, expected):
-    assert cycles(layer, tiny_chip()) == expected
+    assert compute_cycles(layer, tiny_chip()) == expected
 
 
 def test_weights_that_fit_stay_and_others_stream():
@@ -90,10 +88,13 @@ def test_activations_beyond_the_memory_spill():
         }
     )
     cost = estimate(pad([[image]]), chip)
+    # Image and answer pass the interface anyway; only weights come beside.
     tensor = 512 * 512 * 4
     weights = 4 * 4 + 4 * 4
+    assert cost.dram_bytes.numpy() == [2 * tensor + weights]
+    inner = estimate(pad([[image] * 3]), chip, per_layer=True)
     spilled = 2 * tensor - 1024**2
-    assert cost.dram_bytes.numpy() == [2 * tensor + spilled + weights]
+    assert inner.layers.dram_bytes.numpy()[0, 1] == spilled + weights
 
 
 def test_dram_bound_latency_follows_bandwidth():
@@ -106,7 +107,9 @@ def test_dram_bound_latency_follows_bandwidth():
     )
     cost = estimate(pad([[dense]]), chip)
     seconds = cost.dram_bytes.numpy()[0] / 5e9
-    assert cost.latency_ms.numpy()[0] == pytest.approx(seconds * 1e3, rel=1e-6)
+    fill = 8 + 2 * 4096 / 64  # the pipeline, one window and its weights
+    expected = seconds * 1e3 + fill / 0.8e6
+    assert cost.latency_ms.numpy()[0] == pytest.approx(expected, rel=1e-6)
 
 
 layers = st.builds(
@@ -169,45 +172,6 @@ chips = st.fixed_dictionaries(
         if held.choices
     }
 ).map(accelerators.from_paths)
-
-
-@settings(max_examples=150, deadline=None)
-@given(networks, chips)
-def test_the_float64_reference_agrees(network, chip):
-    cost = estimate(pad([network], 8), chip, per_layer=True)
-    expected = naive_cost.estimate(network, chip)
-    close = {"rtol": 1e-5, "atol": 0}
-    for name in ("latency_ms", "energy_mj", "area_mm2", "dram_bytes"):
-        np.testing.assert_allclose(
-            getattr(cost, name).numpy()[0],
-            getattr(expected, name),
-            err_msg=name,
-            **close,
-        )
-    count = len(network)
-    np.testing.assert_allclose(
-        cost.layers.cycles.numpy()[0, :count], expected.layer_cycles, **close
-    )
-    assert not cost.layers.cycles.numpy()[0, count:].any()
-    assert float(cost.macs[0]) == pytest.approx(sum(r.macs for r in network))
-    assert float(cost.params[0]) == sum(r.params for r in network)
-    parts = sum(float(part[0]) for part in cost.energy_parts_mj)
-    assert parts == pytest.approx(float(cost.energy_mj[0]), rel=1e-5)
-
-
-def test_published_networks_agree_with_the_reference():
-    for name in ("mobilenet_v2", "efficientnet_edgetpu_s"):
-        network = load_network(name).layers()
-        for preset in ("edge_tpu", "edge_tpu_v2", "edge_tpu_v3"):
-            chip = presets.load_accelerator(preset)
-            cost = estimate(pad([network]), chip)
-            expected = naive_cost.estimate(network, chip)
-            assert float(cost.latency_ms[0]) == pytest.approx(
-                expected.latency_ms, rel=1e-5
-            )
-            assert float(cost.energy_mj[0]) == pytest.approx(
-                expected.energy_mj, rel=1e-5
-            )
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +242,9 @@ def test_never_faster_than_the_peak_and_never_less_than_compulsory(batch):
     first_in = (table.in_h * table.in_w * table.in_c)[:, 0].numpy()
     assert (cost.dram_bytes.numpy() >= first_in).all()
     busy = np.max([b.numpy() for b in cost.layers.busy_cycles], axis=0)
-    np.testing.assert_allclose(cost.layers.cycles.numpy(), busy, rtol=1e-6)
+    assert (cost.layers.cycles.numpy() >= busy * (1 - 1e-6)).all()
+    together = busy + cost.layers.fixed_cycles.numpy()
+    assert (cost.layers.cycles.numpy() <= together * (1 + 1e-6)).all()
 
 
 def test_fewer_bits_never_cost_more(batch):
@@ -297,16 +263,50 @@ def test_fewer_bits_never_cost_more(batch):
         before = cost
 
 
-def test_one_trace_serves_every_batch(batch):
+def test_one_trace_serves_every_batch(batch, monkeypatch):
+    """Of the graph for small batches, and of the compiled code for large."""
     space, genomes, _ = batch
-    estimate(*space.batch(genomes[:3]))
-    traces = model._estimate.experimental_get_tracing_count()
+    traces = []
+
+    def price(layers, accelerator, images):
+        traces.append(layers.out_h.shape)
+        return model.price(layers, accelerator, images, "latency", False)[:-2]
+
     for count in (1, 7, 64):
-        estimate(*space.batch(genomes[:count]))
-        estimate(
-            pad([space.decode(genomes[0]).network.layers()]), Accelerator()
-        )
-    assert model._estimate.experimental_get_tracing_count() == traces == 1
+        table = space.batch(genomes[:count])
+        batches.run_graph(price, *table, 1)
+        batches.run_graph(price, pad([HAND_WORKED[0][:1]]), Accelerator(), 2)
+        batches.run_compiled(price, *table, 1)
+    assert len(traces) == 2
+
+
+def test_compiled_code_and_graph_agree(batch):
+    """Chunks with and without rest, layers padded to whole vectors or not."""
+    space, _, _ = batch
+    genomes = space.sample(np.random.default_rng(5), batches.CHUNK + 300)
+    table, chips = space.batch(genomes)
+    together = flat(estimate(table, chips))
+    for rows in (slice(0, 40), slice(batches.CHUNK - 20, batches.CHUNK + 20)):
+        alone = flat(estimate(*space.batch(genomes[rows])))
+        for one, all_ in zip(alone, together, strict=True):
+            np.testing.assert_allclose(one, all_[rows], rtol=2e-6)
+
+
+def test_small_integers_cost_the_same(batch):
+    _, _, (table, chips) = batch
+    many = [np.repeat(np.asarray(field), 5, 0) for field in table]
+    hardware = {
+        path: np.repeat(np.asarray(value), 5)
+        for path, value in accelerators.to_paths(chips).items()
+        if np.ndim(value)
+    }
+    chips = accelerators.from_paths(hardware)
+    wide = flat(estimate(LayerTable(*many), chips))
+    narrow = LayerTable(
+        *(f.astype(np.uint16 if f.max() < 2**16 else np.int32) for f in many)
+    )
+    for one, other in zip(flat(estimate(narrow, chips)), wide, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_batches_must_match():
@@ -341,5 +341,143 @@ def test_fused_blocks_beat_depthwise_ones_where_arithmetic_is_free():
 
 
 def test_every_mapping_has_words_of_its_own():
-    words = [mapping.describe(m) for m in range(mapping.NUM_MAPPINGS)]
-    assert len(set(words)) == mapping.NUM_MAPPINGS >= 16
+    words = [mapping.describe(m) for m in range(len(mapping.MAPPINGS))]
+    assert len(set(words)) == len(mapping.MAPPINGS) >= 16
+
+
+searched = [p for p, held in accelerators.parameters().items() if held.choices]
+more_is_faster = [
+    path
+    for path in searched
+    if path not in ("pe_array/lanes", "pe_array/simd_units")
+] + ["pe_memory/width_bytes", "interconnect/width_bytes"]
+
+
+@settings(max_examples=120, deadline=None)
+@given(networks, chips, st.sampled_from(more_is_faster), st.data())
+def test_more_pes_bandwidth_or_memory_never_hurt(network, chip, path, data):
+    held = accelerators.parameters()[path]
+    choices = held.choices or (1, 7, 64, 256, 1000)
+    values = accelerators.to_paths(chip)
+    less, more = sorted(
+        data.draw(st.lists(st.sampled_from(choices), min_size=2, max_size=2))
+    )
+    both = accelerators.from_paths(
+        {**values, path: np.asarray([less, more], np.float32)}
+    )
+    latency = estimate(pad([network] * 2, 8), both).latency_ms.numpy()
+    assert latency[1] <= latency[0] * (1 + 1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(networks, chips, st.sampled_from(model.OBJECTIVES), st.integers(1, 4))
+def test_bounds_hold_for_any_network(network, chip, objective, images):
+    """Peak and compulsory traffic bound it; fewer bits cost no more."""
+    table = pad([network], 8)
+    cost = estimate(table, chip, True, objective, images)
+    rows = cost.layers
+    count = len(network)
+    peak = chip.pe_array.macs_per_cycle()
+    cycles = rows.cycles.numpy()[0, :count]
+    assert (cycles * peak * (1 + 1e-6) >= rows.macs.numpy()[0, :count]).all()
+    busy = np.max([b.numpy()[0, :count] for b in rows.busy_cycles], axis=0)
+    assert (cycles >= busy * (1 - 1e-6)).all()
+    for row, layer in enumerate(network):
+        traffic = [float(field[0, row]) for field in rows.traffic]
+        moved = mapping.Traffic(*traffic)
+        outputs = images * layer.pixels * layer.out_c
+        assert moved.output_bytes >= outputs * layer.activation_bits / 8
+        bits = layer.weight_bits
+        if layer.op == "matmul":
+            bits = layer.activation_bits
+        assert moved.weight_bytes >= layer.operand_elements * bits / 8
+        least = images * layer.touched_elements * layer.activation_bits / 8
+        assert moved.input_bytes >= least * (1 - 1e-6) or layer.op == "pool"
+    if objective == "latency":
+        narrow = table._replace(
+            weight_bits=tf.minimum(table.weight_bits, 4.0),
+            activation_bits=tf.minimum(table.activation_bits, 4.0),
+        )
+        less = estimate(narrow, chip, batch_size=images)
+        assert float(less.latency_ms[0]) <= float(cost.latency_ms[0]) * 1.000001
+        assert float(less.dram_bytes[0]) <= float(cost.dram_bytes[0]) * 1.000001
+
+
+def test_objectives_trade_time_for_energy(batch):
+    _, _, (table, chips) = batch
+    costs = {
+        objective: estimate(table, chips, objective=objective)
+        for objective in model.OBJECTIVES
+    }
+    fast, frugal = costs["latency"], costs["energy"]
+    assert (fast.latency_ms.numpy() <= frugal.latency_ms.numpy()).all()
+    assert fast.energy_mj.numpy().sum() > frugal.energy_mj.numpy().sum()
+    between = costs["energy_delay"].energy_mj.numpy().sum()
+    assert frugal.energy_mj.numpy().sum() <= between
+    assert between <= fast.energy_mj.numpy().sum()
+    with pytest.raises(ValueError, match="objective"):
+        estimate(table, chips, objective="speed")
+
+
+def test_a_batch_of_images_fetches_weights_once():
+    dense = Layer("dense", "dense", 1, 1, 1024, 1, 1, 1024, use_bias=False)
+    chip = accelerators.from_paths({"pe_memory/weight_share": 0.0})
+    one = estimate(pad([[dense]]), chip)
+    four = estimate(pad([[dense]]), chip, batch_size=4)
+    assert one.dram_bytes.numpy() == [1024**2 + 2 * 1024]
+    assert four.dram_bytes.numpy() == [1024**2 + 4 * 2 * 1024]
+    assert four.macs.numpy() == 4 * one.macs.numpy()
+    assert four.params.numpy() == one.params.numpy()
+
+
+def test_fixed_costs_add_up():
+    conv = Layer("conv", "conv2d", 8, 8, 16, 8, 8, 8, 3, 3)
+    values = {"runtime/inference_us": 100.0, "runtime/layer_us": 10.0}
+    ideal = estimate(pad([[conv] * 3]), Accelerator())
+    real = estimate(pad([[conv] * 3]), accelerators.from_paths(values))
+    added = float(real.latency_ms[0]) - float(ideal.latency_ms[0])
+    assert added == pytest.approx(0.1 + 3 * 0.01, rel=1e-4)
+
+
+def test_what_fits_no_mapping_says_so():
+    wide = Layer("wide", "conv2d", 64, 4096, 64, 64, 4096, 64, 3, 3)
+    chip = accelerators.from_paths({"pe_memory/capacity_mib": 0.01})
+    cost = estimate(pad([[wide]]), chip)
+    needed = 2 * (3 * 4096 * 64 + 9 * 64)
+    missing = needed - 0.01 * 16 * 1024**2
+    assert cost.pe_memory_missing_bytes.numpy() == pytest.approx([missing])
+    assert np.isfinite(cost.latency_ms.numpy()).all()
+    told = summary.summarize([wide], chip)["unfit"]
+    assert "layer wide needs" in told
+    assert "KiB more PE memory" in told
+    units = {"pe_array/simd_units": 128, "register_file/capacity_kib": 0.5}
+    lean = accelerators.from_paths(units)
+    cost = estimate(pad([[wide]]), lean)
+    assert cost.register_file_missing_bytes.numpy() == [2 * 4 * 128 - 512]
+    assert "register file" in summary.summarize([wide], lean)["unfit"]
+    assert summary.summarize([wide], Accelerator())["unfit"] is None
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("out_h", 0.0, "column out_h, must be a positive whole number"),
+        ("in_c", -3.0, "column in_c, must be a positive whole number"),
+        ("k_w", float("nan"), "column k_w, must be a positive whole number"),
+        ("stride_h", float("inf"), "column stride_h, must be a positive"),
+        ("side_elements", -1.0, "column side_elements, must be a non-neg"),
+        ("groups", 3.0, "column groups, must be a divisor of in_c=8"),
+        ("out_w", 40.0, "every window of k_w=3 at stride_w=1 touches in_w=8"),
+    ],
+)
+@pytest.mark.parametrize("count", [4, 300])
+def test_a_row_that_is_no_layer_is_named(column, value, message, count):
+    conv = Layer("conv", "conv2d", 8, 8, 16, 8, 8, 8, 3, 3)
+    table = pad([[conv, conv]] * count)
+    changed = getattr(table, column).numpy()
+    changed[3, 1] = value
+    table = table._replace(**{column: tf.constant(changed)})
+    with pytest.raises(ValueError, match="Row 1 of network 3") as error:
+        estimate(table, Accelerator())
+    assert message in str(error.value)
+    assert "Received" in str(error.value)

@@ -44,7 +44,7 @@ def test_a_network_becomes_all_int8(call, tmp_path):
     ("arguments", "message"),
     [
         ((), "Exactly one of"),
-        (("--network=mobilenet_v1",), "Did you mean 'mobilenet_v2'"),
+        (("--network=mobilnet_v2",), "Did you mean 'mobilenet_v2'"),
         (("--design=nowhere",), "must have a design.json"),
         (
             ("--network=mobilenet_v2", "--output=a.onnx"),

@@ -11,6 +11,7 @@ from tf_cosearch.accelerators.parameter import Fixed, Searched
 from tf_cosearch.accelerators.pe_array import PEArray
 from tf_cosearch.accelerators.pe_memory import PEMemory
 from tf_cosearch.accelerators.register_file import RegisterFile
+from tf_cosearch.accelerators.runtime import Runtime
 
 
 class Process(NamedTuple):
@@ -42,6 +43,7 @@ class Accelerator(NamedTuple):
     interconnect: Interconnect = Interconnect()
     dram: Dram = Dram()
     process: Process = Process()
+    runtime: Runtime = Runtime()
 
     def peak_tops(self) -> Any:
         """Peak of the array in 10^12 operations a second; a MAC is two."""

@@ -5,22 +5,26 @@ from __future__ import annotations
 from typing import Annotated, Any, NamedTuple
 
 from tf_cosearch.accelerators import technology
-from tf_cosearch.accelerators.parameter import Searched
+from tf_cosearch.accelerators.parameter import Fixed, Searched
 
 
 class Dram(NamedTuple):
     """DRAM behind an interface of limited bandwidth.
 
-    Fields are numbers or `[B]` tensors.
+    `onload_share` is the part of a layer's off-chip input that has to be on
+    the chip before the array starts: 0 where computing starts with the first
+    rows, 1 where the whole input is loaded first. Fields are numbers or `[B]`
+    tensors.
     """
 
     bandwidth_gbs: Annotated[
         Any, Searched((5, 10, 15, 20, 25), "GB/s", 0.01, 4096)
     ] = 20
+    onload_share: Annotated[Any, Fixed("share of the input", 0, 1)] = 0
 
     def cycles(self, traffic_bytes: Any, clock_ghz: Any) -> Any:
         """Cycles the interface is busy."""
-        return traffic_bytes * clock_ghz / self.bandwidth_gbs
+        return traffic_bytes * (clock_ghz / self.bandwidth_gbs)
 
     def access_pj(self) -> Any:
         """Energy of moving one byte."""

@@ -19,7 +19,7 @@ class Interconnect(NamedTuple):
 
     def cycles(self, bytes_per_pe: Any) -> Any:
         """Cycles it takes to bring every PE its operands."""
-        return bytes_per_pe / self.width_bytes
+        return bytes_per_pe * (1.0 / self.width_bytes)
 
     def transfer_pj(self, node_nm: Any) -> Any:
         """Energy of bringing one byte to one PE."""

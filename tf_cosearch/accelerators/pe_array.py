@@ -13,7 +13,10 @@ class PEArray(NamedTuple):
 
     A PE holds several compute lanes that share its memory; a lane is a row of
     SIMD units; a unit adds up a few int8 products a cycle that belong to one
-    output. Fields are numbers or `[B]` tensors.
+    output. The units of a lane see the same input vector unless the lane has
+    several `input_streams`: so many units can work on groups, or positions, of
+    their own. `pipeline_cycles` is what fills and drains the pipeline of
+    a layer. Fields are numbers or `[B]` tensors.
 
     Reference: NAHAS (arXiv 2102.08619) for the values of the search space.
     """
@@ -25,6 +28,8 @@ class PEArray(NamedTuple):
         Any, Searched((16, 32, 64, 128), "SIMD units", 1, 4096, True)
     ] = 64
     dot_width: Annotated[Any, Fixed("products", 1, 64, True)] = 4
+    input_streams: Annotated[Any, Fixed("inputs", 1, 4096, True)] = 4
+    pipeline_cycles: Annotated[Any, Fixed("cycles", 0, 1e4)] = 8
 
     def pes(self) -> Any:
         """Number of PEs."""
@@ -37,18 +42,6 @@ class PEArray(NamedTuple):
     def unrolling(self) -> tuple[Any, Any, Any, Any]:
         """Sizes of the levels that a mapping can unroll a loop over."""
         return self.columns, self.rows, self.lanes, self.simd_units
-
-    def dot_steps(self, length: Any) -> Any:
-        """Cycles a SIMD unit takes for a dot product over channels.
-
-        Args:
-            length: Input channels of a group, `[B, L]`. Depthwise has one,
-                which leaves the rest of the unit idle.
-
-        Returns:
-            Cycles, in the shape of the arguments.
-        """
-        return -(-length // self.dot_width)
 
     def area_mm2(self, node_nm: Any) -> Any:
         """Area of the multiply-accumulate units."""

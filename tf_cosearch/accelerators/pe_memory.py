@@ -12,13 +12,16 @@ class PEMemory(NamedTuple):
     """SRAM shared by the lanes of a PE: activations, weights, partial sums.
 
     Fields are numbers or `[B]` tensors. The port of 256 bytes is that of the
-    2 MB SRAM in ZigZag's public `edge_tpu_like` template (2048 bits).
+    2 MB SRAM in ZigZag's public `edge_tpu_like` template (2048 bits). At most
+    `weight_share` of the memory keeps weights from inference to inference; 0
+    is a machine that streams all of them every time.
     """
 
     capacity_mib: Annotated[
         Any, Searched((0.5, 1, 2, 3, 4), "MiB", 0.001, 1024)
     ] = 2
     width_bytes: Annotated[Any, Fixed("bytes/cycle", 1, 4096)] = 256
+    weight_share: Annotated[Any, Fixed("share of the capacity", 0, 1)] = 1
 
     def sram(self, node_nm: Any) -> Sram:
         """The macro that the memory of one PE is."""
@@ -28,6 +31,10 @@ class PEMemory(NamedTuple):
         """Capacity of all PEs together."""
         return self.capacity_mib * (1024 * 1024) * pes
 
-    def cycles(self, traffic_bytes: Any, pes: Any) -> Any:
-        """Cycles the ports are busy with traffic spread over all PEs."""
-        return traffic_bytes / (self.width_bytes * pes)
+    def weight_bytes(self, pes: Any) -> Any:
+        """The most that may be taken by weights that stay."""
+        return self.weight_share * self.capacity_bytes(pes)
+
+    def cycles(self, bytes_per_pe: Any) -> Any:
+        """Cycles the port of a PE's memory is busy."""
+        return bytes_per_pe * (1.0 / self.width_bytes)

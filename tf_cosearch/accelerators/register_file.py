@@ -27,27 +27,23 @@ class RegisterFile(NamedTuple):
         """The macro that one register file is."""
         return Sram(self.capacity_kib, self.width_bytes, node_nm)
 
-    def accumulators(self, outputs: Any) -> Any:
+    def buffer_bytes(self) -> Any:
+        """What is worked on: the other half is being filled meanwhile."""
+        return self.capacity_kib * 512
+
+    def accumulators(self, units: Any) -> Any:
         """Positions a lane can accumulate before it needs other weights.
 
         Args:
-            outputs: Outputs of a position that the lane works on in parallel.
+            units: SIMD units that accumulate at the same time.
 
         Returns:
             Positions, at least the one in the SIMD units' own registers.
         """
-        room = self.capacity_kib * 1024
-        return tf.maximum(room // (ACCUMULATOR_BYTES * outputs), 1.0)
+        room = self.buffer_bytes() / (ACCUMULATOR_BYTES * units)
+        return tf.maximum(tf.floor(room), 1.0)
 
-    def chunks(self, weight_bytes: Any) -> Any:
-        """Parts that a lane's weights fall into when they do not fit.
-
-        Args:
-            weight_bytes: Weights of the outputs that the lane works on.
-
-        Returns:
-            Parts, at least one.
-        """
-        return tf.maximum(
-            tf.math.ceil(weight_bytes / self.capacity_kib / 1024), 1.0
-        )
+    def missing_bytes(self, units: Any) -> Any:
+        """What a register file lacks to hold one accumulator a SIMD unit."""
+        needed = 2 * ACCUMULATOR_BYTES * units
+        return tf.maximum(needed - 1024.0 * self.capacity_kib, 0.0)

@@ -147,7 +147,8 @@ def compulsory_bits(layer: Layer) -> int:
         layer: A layer.
 
     Returns:
-        Bits of all inputs, the outputs, weights and 32-bit biases.
+        Bits of the inputs that are needed, the outputs, weights and 32-bit
+        biases.
 
     Example:
     A 1x1 convolution, 4 positions, 8 to 16 channels: 32 + 64 activations,
@@ -156,8 +157,7 @@ def compulsory_bits(layer: Layer) -> int:
     >>> compulsory_bits(Layer("c", "conv2d", 2, 2, 16, 2, 2, 8))
     2304
     """
-    inputs = layer.in_h * layer.in_w * layer.in_c + layer.side_elements
-    activations = inputs + layer.pixels * layer.out_c
+    activations = layer.touched_elements + layer.pixels * layer.out_c
     biases = layer.use_bias * layer.out_c * layer.kind.has_weights
     return (
         activations * layer.activation_bits

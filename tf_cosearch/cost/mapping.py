@@ -1,22 +1,29 @@
-"""The mapping space of one layer and the traffic each mapping causes.
+"""The mapping space of one layer on the array, and the traffic it causes.
 
-A mapping says two things. The spatial unrolling: each level of the array (PE
-columns, PE rows, lanes of a PE, SIMD units of a lane) works either on
-different output channels or on different output positions. And the dataflow:
-what stays put in the register files while the loops run,
+A mapping says two things. The spatial unrolling: over which loop each level of
+the array (PE columns, PE rows, lanes of a PE, SIMD units of a lane) is spread.
+And the dataflow: what stays in the register files while the other loops run,
 
-- `weight-stationary`: the weights of the channels at work. They are fetched
-  once; weights beyond the register file are worked on in parts, whose partial
+- `weight-stationary`: the weights of the output channels at work. They are
+  fetched once; those that do not fit are worked on in parts, whose partial
   sums go through the PE memory.
 - `output-stationary`: accumulators. Weights stream past and are fetched
   again for as many output positions as there is room to accumulate.
+- `input-stationary`: the inputs of a run of positions in a row, with their
+  accumulators. Inputs are fetched once for all output channels, weights again
+  for every run.
 
-A SIMD unit adds up `dot_width` products of input channels of one output a
-cycle; kernel taps follow one another.
+Half of a register file is worked on while the other half is filled. A SIMD
+unit adds up `dot_width` products of input channels of one output a cycle;
+kernel taps follow one another. The units of a lane see the same input, or as
+many different ones as it has `input_streams`: depthwise and grouped layers,
+which share no inputs between groups, use no more units than that. Rows and
+columns of the output are dealt to PEs and lanes in blocks that differ by one at
+most; each block reads the rows and columns of its windows, zero padding
+included, whether or not its neighbour reads them too. The images of a batch
+are stacked: their rows are one loop.
 
-In the shapes below `B` is the number of candidates, `L` of layers, `M` of
-mappings. Not modelled here: overlap of the input windows of neighbouring PEs,
-contention on the buses, and what it takes to change from layer to layer.
+In the shapes below `B` is the number of candidates and `L` of layers.
 """
 
 from __future__ import annotations
@@ -24,7 +31,6 @@ from __future__ import annotations
 import itertools
 from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from tf_cosearch.accelerators import Accelerator
@@ -32,158 +38,395 @@ from tf_cosearch.accelerators.register_file import ACCUMULATOR_BYTES
 from tf_cosearch.networks.workload import LayerTable
 
 LEVELS = ("PE columns", "PE rows", "lanes", "SIMD units")
-DATAFLOWS = ("weight-stationary", "output-stationary")
-
-# [M, 4]: 1 where the level works on output channels, 0 on output positions.
-_ON_CHANNELS = np.asarray(
-    list(itertools.product((1.0, 0.0), repeat=len(LEVELS))) * len(DATAFLOWS),
-    np.float32,
+DATAFLOWS = ("weight-stationary", "output-stationary", "input-stationary")
+UNROLLINGS = (
+    ("out_c", "out_c", "out_c", "out_c"),
+    ("out_c", "rows", "out_c", "out_c"),
+    ("columns", "rows", "out_c", "out_c"),
+    ("columns", "rows", "rows", "out_c"),
+    ("out_c", "in_c", "out_c", "out_c"),
+    ("columns", "rows", "out_c", "columns"),
 )
-# [M]: 1 where weights are stationary.
-_WEIGHT_STATIONARY = np.repeat([1.0, 0.0], len(_ON_CHANNELS) // 2).astype(
-    np.float32
+"""The loop that each of `LEVELS` is spread over; groups go with `out_c`."""
+
+
+class Mapping(NamedTuple):
+    """One way to run a layer: a spatial unrolling and a dataflow."""
+
+    unrolling: tuple[str, str, str, str]
+    dataflow: str
+
+    def __str__(self) -> str:
+        loops = dict.fromkeys(self.unrolling)
+        spread = (
+            f"{loop} over "
+            + ", ".join(
+                level
+                for level, on in zip(LEVELS, self.unrolling, strict=True)
+                if on == loop
+            )
+            for loop in loops
+        )
+        return f"{self.dataflow}, {'; '.join(spread)}"
+
+
+MAPPINGS = tuple(
+    itertools.starmap(Mapping, itertools.product(UNROLLINGS, DATAFLOWS))
 )
-NUM_MAPPINGS = len(_ON_CHANNELS)
+"""All mappings that a layer is tried with."""
 
 
-def describe(mapping: int) -> str:
+def describe(mapping: int, tile: tuple[int, int, int] | None = None) -> str:
     """A mapping in words.
 
     Args:
-        mapping: Its number, below `NUM_MAPPINGS`.
+        mapping: Its number, an index of `MAPPINGS`.
+        tile: Rows, columns and channels of the output that the PE memories
+            work on at a time.
 
     Returns:
-        Dataflow and spatial unrolling.
+        Dataflow, spatial unrolling and tile.
 
     Example:
-    >>> describe(3)
-    'weight-stationary, out_c over PE columns, PE rows; pixels over lanes,
-    SIMD units'
+    >>> describe(3, (28, 28, 64))
+    'weight-stationary, out_c over PE columns, lanes, SIMD units; rows over PE
+    rows, tile 28x28x64'
     """
-    parts = []
-    for loop, value in (("out_c", 1.0), ("pixels", 0.0)):
-        levels = [
-            level
-            for level, on in zip(LEVELS, _ON_CHANNELS[mapping], strict=True)
-            if on == value
-        ]
-        if levels:
-            parts.append(f"{loop} over {', '.join(levels)}")
-    dataflow = DATAFLOWS[int(1 - _WEIGHT_STATIONARY[mapping])]
-    return f"{dataflow}, {'; '.join(parts)}"
+    words = str(MAPPINGS[mapping])
+    if tile is not None:
+        words += f", tile {'x'.join(map(str, tile))}"
+    return words
 
 
-class Traffic(NamedTuple):
-    """What a layer does to each level of the machine, by mapping.
+class Loops(NamedTuple):
+    """Loop bounds and operands of layers, each `[B, L]`.
 
-    All fields are `[B, L, M]` and count one inference.
+    A vector operation is taken as one group a channel, without reduction.
     """
 
-    compute_cycles: Any
-    pe_memory_read_bytes: Any
-    pe_memory_write_bytes: Any
-    interconnect_bytes_per_pe: Any
-    register_file_read_bytes: Any
-    register_file_write_bytes: Any
+    rows: Any
+    columns: Any
+    groups: Any
+    out_c: Any
+    in_c: Any
+    taps: Any
+    weight_bytes: Any
+    operand_bytes: Any
+    activation_bytes: Any
+    outputs: Any
+    is_mac: Any
+    steps: Any
 
 
-class _Unrolling(NamedTuple):
-    """Parallelism of each mapping, `[B, 1, M]`."""
+def loops_of(layers: LayerTable) -> Loops:
+    """Reads the loop nest off the rows of a table.
 
-    channels: Any
-    pixels: Any
-    pe_channels: Any
-    pe_pixels: Any
-    lane_channels: Any
-    lane_pixels: Any
-
-
-def _unrolling(accelerator: Accelerator) -> _Unrolling:
-    sizes = tf.stack(accelerator.pe_array.unrolling(), -1)[:, None, None, :]
-    on_channels = tf.where(_ON_CHANNELS > 0, sizes, 1.0)
-    on_pixels = tf.where(_ON_CHANNELS > 0, 1.0, sizes)
-    return _Unrolling(
-        channels=tf.reduce_prod(on_channels, -1),
-        pixels=tf.reduce_prod(on_pixels, -1),
-        pe_channels=tf.reduce_prod(on_channels[..., :2], -1),
-        pe_pixels=tf.reduce_prod(on_pixels[..., :2], -1),
-        lane_channels=on_channels[..., 3],
-        lane_pixels=on_pixels[..., 3],
-    )
-
-
-def map_layers(layers: LayerTable, accelerator: Accelerator) -> Traffic:
-    """Counts what every mapping of every layer makes the machine do.
-
-    With `K` output channels and `C` input channels a group, `T` kernel taps,
-    `X` output positions, `p_c` channels and `p_x` positions in parallel:
-
-        compute cycles   = ceil(out_c / p_c) ceil(X / p_x) T ceil(C / dot_width)
-        input fetches    = inputs * ceil(K / p_c)
-        weight fetches   = weights                         (weight-stationary)
-                         = weights * ceil(ceil(X / p_x) / accumulators)
-                                                           (output-stationary)
-        partial sums out = outputs * (ceil(weights of a lane / register file)
-                           - 1), and in again              (weight-stationary)
+    Products of more than 8 bits take an 8-bit multiplier several steps.
 
     Args:
         layers: `LayerTable` of `[B, L]` float32 tensors.
-        accelerator: `Accelerator` of `[B]` float32 tensors.
 
     Returns:
-        The `Traffic` of all mappings, `[B, L, M]`.
+        `Loops`; `out_c` and `in_c` are those of a group, `steps` are the
+        cycles of one dot product of up to `dot_width` channels at all taps.
     """
-    rows = tf.nest.map_structure(lambda field: field[:, :, None], layers)
-    machine = tf.nest.map_structure(
-        lambda field: field[:, None, None], accelerator
+    is_mac = layers.is_mac > 0
+    activation_bytes = layers.activation_bits / 8
+    taps = layers.taps()
+    operand_bytes = layers.is_mac * layers.operand_bits() / 8
+    passes = tf.math.ceil(operand_bytes) * tf.math.ceil(activation_bytes)
+    return Loops(
+        rows=layers.out_h,
+        columns=layers.out_w,
+        groups=tf.where(is_mac, layers.groups, layers.out_c),
+        out_c=tf.where(is_mac, layers.out_c / layers.groups, 1.0),
+        in_c=tf.where(is_mac, layers.in_c / layers.groups, 1.0),
+        taps=taps,
+        weight_bytes=layers.operand_elements() * operand_bytes,
+        operand_bytes=operand_bytes,
+        activation_bytes=activation_bytes,
+        outputs=layers.out_elements(),
+        is_mac=layers.is_mac,
+        steps=taps
+        * tf.where(is_mac, passes, 1.0)
+        * (layers.is_mac + layers.is_vector),
     )
-    array, registers = machine.pe_array, machine.register_file
-    spread = _unrolling(accelerator)
 
-    channels = rows.in_c / rows.groups
-    is_mac, is_busy = rows.is_mac, rows.is_mac + rows.is_vector
-    steps = rows.taps() * tf.where(is_mac > 0, array.dot_steps(channels), 1.0)
-    channel_tiles = tf.math.ceil(rows.out_c / spread.channels)
-    pixel_tiles = tf.math.ceil(rows.pixels() / spread.pixels)
 
-    weight_bytes = rows.operand_elements() * rows.weight_bits / 8
-    activation_bytes = rows.activation_bits / 8
-    in_bytes = rows.in_elements() * activation_bytes
-    out_bytes = rows.out_elements() * activation_bytes
-    group_tiles = tf.math.ceil(rows.out_c / rows.groups / spread.channels)
-    # A vector operation needs each channel of the input for its own only.
-    passes = tf.where(is_mac > 0, group_tiles, 1.0)
-    dot_bytes = channels * rows.taps() * rows.weight_bits / 8
-    chunks = registers.chunks(spread.lane_channels * dot_bytes)
-    refetches = tf.math.ceil(
-        pixel_tiles / registers.accumulators(array.simd_units)
+class Spread(NamedTuple):
+    """What an unrolling does to layers, each `[B, L]` or `[B, 1]`.
+
+    Attributes:
+        compute_cycles: Cycles the array is busy.
+        passes: Times that an input is needed, one after the other.
+        row_steps: Rows that a lane works on.
+        column_steps: Steps in which a lane works on a row.
+        row_blocks: Blocks the rows fall into.
+        column_blocks: Blocks the columns fall into.
+        in_c_steps: Dot products one after the other at a tap.
+        lane_out_c: Output channels that a lane works on at a time.
+        pe_share: Share of the work of each PE that has something to do.
+        weight_pes: PEs that need the same weight.
+        input_pes: PEs that need the same input.
+        input_lanes: Lanes that need the same input.
+        reduced_pes: PEs whose partial sums belong to the same output.
+        lane_columns: Columns that a lane works on at a time.
+        operand_read_bytes: Inputs read from register files.
+        pass_bytes: Inputs read from the PE memories in one pass.
+    """
+
+    compute_cycles: Any
+    passes: Any
+    row_steps: Any
+    column_steps: Any
+    row_blocks: Any
+    column_blocks: Any
+    in_c_steps: Any
+    lane_out_c: Any
+    pe_share: Any
+    weight_pes: Any
+    input_pes: Any
+    input_lanes: Any
+    reduced_pes: Any
+    lane_columns: Any
+    operand_read_bytes: Any
+    pass_bytes: Any
+
+
+def spread(
+    layers: LayerTable,
+    loops: Loops,
+    machine: Accelerator,
+    unrolling: tuple[str, str, str, str],
+) -> Spread:
+    """Spreads the loops of layers over the levels of the array.
+
+    With `K` output and `C` input channels in each of `G` groups, `u` SIMD
+    units of a lane and `p` lanes on channels, `S` input streams:
+
+        groups of a lane  g = min(S, floor(u / K)), at least 1
+        jobs of a group   j = ceil(K / u)
+        compute cycles    = ceil(ceil(G / g) / max(1, floor(p / j)))
+                            ceil(j / p) ceil(rows / p_rows)
+                            ceil(columns / p_columns)
+                            ceil(ceil(C / dot_width) / p_in_c) taps
+
+    `n` rows in `b` blocks read `b k_h + (n - b) min(stride_h, k_h)` rows of
+    the input, columns alike; one pass reads rows x columns x `in_c`.
+
+    Args:
+        layers: `LayerTable` of `[B, L]`.
+        loops: `Loops` of `[B, L]`.
+        machine: `Accelerator` of `[B, 1]`.
+        unrolling: One of `UNROLLINGS`.
+
+    Returns:
+        The `Spread`.
+    """
+    array = machine.pe_array
+    sizes = dict(zip(LEVELS, array.unrolling(), strict=True))
+
+    def product(loop: str, levels: int) -> Any:
+        """How many a loop is spread over, of the first so many levels."""
+        result: Any = 1.0
+        for level, on in zip(LEVELS[:levels], unrolling, strict=False):
+            result = result * sizes[level] if on == loop else result
+        return result
+
+    streams = tf.where(loops.is_mac > 0, array.input_streams, array.simd_units)
+    if unrolling[3] == "out_c":
+        units, lane_columns = array.simd_units, 1.0
+        jobs = _divide_up(loops.out_c, units)
+        at_once = tf.floor(units / loops.out_c)
+        lane_groups = tf.maximum(tf.minimum(streams, at_once), 1.0)
+        group_jobs = tf.math.ceil(loops.groups / lane_groups)
+        lane_out_c = tf.minimum(units, lane_groups * loops.out_c)
+    else:
+        lane_columns = tf.minimum(array.simd_units, streams)
+        jobs, lane_groups = loops.out_c, 1.0
+        group_jobs, lane_out_c = loops.groups, 1.0
+    lanes = product("out_c", 3)
+    together = tf.maximum(tf.floor(lanes / jobs), 1.0)
+    passes = _divide_up(jobs, lanes)
+    in_flight = tf.minimum(group_jobs, together)
+    row_steps = _divide_up(loops.rows, product("rows", 3))
+    columns = product("columns", 3)
+    column_steps = _divide_up(loops.columns, columns * lane_columns)
+    dots = _divide_up(loops.in_c, array.dot_width)
+    in_c_steps = _divide_up(dots, product("in_c", 3))
+    column_blocks = tf.minimum(loops.columns, columns)
+    channel_pes = tf.minimum(product("out_c", 2), in_flight * jobs)
+    pixel_pes = tf.minimum(loops.rows, product("rows", 2)) * column_blocks
+    reduced_pes = tf.minimum(dots, product("in_c", 2))
+    row_blocks = tf.minimum(loops.rows, product("rows", 3))
+    rows_read = _read(layers.k_h, layers.stride_h, loops.rows, row_blocks)
+    columns_read = _read(
+        layers.k_w, layers.stride_w, loops.columns, column_blocks
     )
-    stays = _WEIGHT_STATIONARY
-    weight_fetches = weight_bytes * (stays + (1 - stays) * refetches)
-    input_fetches = in_bytes * passes
-    spilled = rows.out_elements() * ACCUMULATOR_BYTES * stays * (chunks - 1)
-    spilled *= is_mac
-
-    macs = rows.macs()
-    # SIMD units on channels of one group share activations, those on
-    # positions share weights.
-    sharing = tf.minimum(spread.lane_channels, rows.out_c / rows.groups)
-    operand_reads = macs * activation_bytes / sharing
-    stationary_reads = macs * tf.where(
-        stays > 0,
-        rows.weight_bits / 8 / spread.lane_pixels,
-        2 * ACCUMULATOR_BYTES / array.dot_width,
+    return Spread(
+        compute_cycles=tf.math.ceil(group_jobs / together)
+        * passes
+        * row_steps
+        * column_steps
+        * in_c_steps
+        * loops.steps,
+        passes=passes,
+        row_steps=row_steps,
+        column_steps=column_steps,
+        row_blocks=row_blocks,
+        column_blocks=column_blocks,
+        in_c_steps=in_c_steps,
+        lane_out_c=lane_out_c,
+        pe_share=1.0 / (channel_pes * pixel_pes * reduced_pes),
+        weight_pes=pixel_pes,
+        input_pes=channel_pes
+        / tf.minimum(channel_pes, in_flight * lane_groups),
+        input_lanes=tf.minimum(lanes, jobs),
+        reduced_pes=reduced_pes,
+        lane_columns=lane_columns,
+        operand_read_bytes=loops.is_mac
+        * (loops.rows * loops.columns * loops.taps * loops.in_c)
+        * (loops.groups * loops.activation_bytes)
+        * jobs,
+        pass_bytes=_input_bytes(layers, rows_read * columns_read),
     )
+
+
+# Slightly less than one, see `_divide_up`.
+_BELOW_ONE = 1 - 2.0**-22
+
+
+def _divide_up(count: Any, parts: Any) -> Any:
+    """`ceil(count / parts)` by a product, as `parts` differs by candidate only.
+
+    Exact for whole numbers up to 2^21: the reciprocal is too small by more
+    than all rounding, yet by less than one part.
+    """
+    return tf.math.ceil(count * (_BELOW_ONE / parts))
+
+
+class Traffic(NamedTuple):
+    """Bytes that a mapping moves in one layer; each field is `[B, L]`.
+
+    Attributes:
+        weight_bytes: Weights read from the PE memories.
+        input_bytes: Inputs read from the PE memories.
+        spilled_bytes: Partial sums written to the PE memories, and read again.
+        output_bytes: Outputs written to the PE memories.
+        interconnect_bytes: Bytes brought to PEs, counted at each PE.
+        register_file_read_bytes: Operands, and what is stationary.
+        register_file_write_bytes: What is brought to the register files.
+    """
+
+    weight_bytes: Any
+    input_bytes: Any
+    spilled_bytes: Any
+    output_bytes: Any
+    interconnect_bytes: Any
+    register_file_read_bytes: Any
+    register_file_write_bytes: Any
+
+    def read_bytes(self) -> Any:
+        """All that is read from the PE memories."""
+        return self.weight_bytes + self.input_bytes + self.spilled_bytes
+
+    def write_bytes(self) -> Any:
+        """All that is written to the PE memories by the array."""
+        return self.output_bytes + self.spilled_bytes
+
+
+def count_traffic(
+    layers: LayerTable,
+    loops: Loops,
+    machine: Accelerator,
+    space: Spread,
+    dataflow: str,
+) -> Traffic:
+    """Counts what a mapping moves between the levels of the machine.
+
+    Of weights `W`, inputs of a pass `I`, outputs `O`:
+
+        weight-stationary  weights W, inputs I passes, partial sums
+                           4 O (ceil(weights of a lane / half a register
+                           file) - 1), out and in again
+        output-stationary  weights W ceil(steps / accumulators), inputs I
+                           passes
+        input-stationary   weights W runs of a lane, inputs: every row of
+                           outputs reads k_h rows, every run its columns, once
+                           for all passes; as output-stationary where the
+                           window does not fit
+
+    Args:
+        layers: `LayerTable` of `[B, L]`.
+        loops: `Loops` of `[B, L]`.
+        machine: `Accelerator` of `[B, 1]`.
+        space: The unrolling of the mapping.
+        dataflow: One of `DATAFLOWS`.
+
+    Returns:
+        The `Traffic`.
+    """
+    registers = machine.register_file
+    weights = loops.weight_bytes
+    steps = space.row_steps * space.column_steps
+    accumulators = registers.accumulators(machine.pe_array.simd_units)
+    inputs = space.pass_bytes * space.passes
+    spilled: Any = 0.0
+    # Every dot product of a tap is added to an accumulator.
+    dots = loops.taps * _divide_up(loops.in_c, machine.pe_array.dot_width)
+    stationary = loops.is_mac * (2 * ACCUMULATOR_BYTES * loops.outputs * dots)
+    written: Any = 0.0
+    if dataflow == "weight-stationary":
+        resident = (
+            space.lane_out_c
+            * space.in_c_steps
+            * (loops.taps * machine.pe_array.dot_width * loops.operand_bytes)
+        )
+        parts = _divide_up(resident, registers.buffer_bytes())
+        sums = ACCUMULATOR_BYTES * loops.outputs
+        spilled = (tf.maximum(parts, 1.0) - 1) * sums
+        lanes = space.row_blocks * space.column_blocks
+        written = weights * lanes
+        stationary = written * steps
+    elif dataflow == "output-stationary":
+        weights = weights * _divide_up(steps, accumulators)
+    else:
+        line = loops.in_c * loops.activation_bytes * layers.k_h
+        step = tf.minimum(layers.stride_w, layers.k_w)
+        fitting = (registers.buffer_bytes() / line - layers.k_w) / step + 1
+        fitting = tf.floor(tf.floor(fitting) / space.lane_columns)
+        fits = (fitting >= 1) & (layers.is_mac + layers.is_vector > 0)
+        run = tf.maximum(tf.minimum(fitting, accumulators), 1.0)
+        runs = tf.math.ceil(space.column_steps / run)
+        weights = weights * space.row_steps * runs
+        pieces = tf.minimum(runs * space.column_blocks, loops.columns)
+        columns = _read(layers.k_w, layers.stride_w, loops.columns, pieces)
+        kept = _input_bytes(layers, loops.rows * layers.k_h * columns)
+        inputs = tf.where(fits, kept, inputs)
     return Traffic(
-        compute_cycles=is_busy * channel_tiles * pixel_tiles * steps,
-        pe_memory_read_bytes=weight_fetches + input_fetches + spilled,
-        pe_memory_write_bytes=out_bytes + spilled,
-        interconnect_bytes_per_pe=(
-            weight_fetches / spread.pe_channels
-            + input_fetches
-            / spread.pe_pixels
-            / tf.minimum(spread.pe_channels, rows.groups)
-        ),
-        register_file_read_bytes=operand_reads + stationary_reads,
-        register_file_write_bytes=weight_fetches + input_fetches,
+        weight_bytes=weights,
+        input_bytes=inputs,
+        spilled_bytes=spilled,
+        output_bytes=loops.outputs * loops.activation_bytes,
+        interconnect_bytes=weights * space.weight_pes
+        + inputs * space.input_pes,
+        register_file_read_bytes=space.operand_read_bytes + stationary,
+        register_file_write_bytes=inputs * space.input_lanes + written,
     )
+
+
+def _read(kernel: Any, stride: Any, outputs: Any, blocks: Any) -> Any:
+    """Rows, or columns, that blocks of output rows read in all."""
+    step = tf.minimum(stride, kernel)
+    return blocks * kernel + (outputs - blocks) * step
+
+
+def _input_bytes(layers: LayerTable, positions: Any) -> Any:
+    """Bytes of the inputs at some positions, with those of further inputs.
+
+    What only moves data reads each element once.
+    """
+    is_busy = layers.is_mac + layers.is_vector > 0
+    whole = layers.in_h * layers.in_w
+    elements = tf.where(is_busy, positions, whole) * layers.in_c
+    return (elements + layers.side_elements) * (layers.activation_bits / 8)

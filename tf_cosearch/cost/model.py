@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
-from tf_cosearch import accelerators
+from tf_cosearch import configuration
 from tf_cosearch.accelerators import Accelerator, technology
-from tf_cosearch.cost import mapping
+from tf_cosearch.accelerators.register_file import ACCUMULATOR_BYTES
+from tf_cosearch.cost import batches, mapping
+from tf_cosearch.cost.mapping import Loops, Spread, Traffic
+from tf_cosearch.cost.off_chip import OffChip, off_chip
+from tf_cosearch.networks import workload
 from tf_cosearch.networks.workload import LayerTable
 
 BOUNDS = ("compute", "pe_memory", "interconnect", "dram")
@@ -20,6 +26,8 @@ ENERGY_PARTS = (
     "dram",
     "leakage",
 )
+OBJECTIVES = ("latency", "energy", "energy_delay")
+"""What the mapping of a layer may be chosen by."""
 
 
 class LayerCost(NamedTuple):
@@ -29,38 +37,59 @@ class LayerCost(NamedTuple):
         cycles: Cycles at the clock of the accelerator.
         latency_ms: The same in milliseconds.
         energy_mj: Energy in millijoules.
+        energy_parts_mj: `energy_mj` by `ENERGY_PARTS`, a tuple of `[B, L]`.
         utilization: Share of the peak multiply-accumulates achieved.
         macs: Multiply-accumulates.
         params: Parameters stored with the model.
         dram_bytes: Bytes to and from DRAM.
         busy_cycles: Cycles each of `BOUNDS` is busy, a tuple of `[B, L]`.
+        fixed_cycles: Cycles in which none of them is: fill, drain, start.
         mapping: Number of the chosen mapping, see `mapping.describe`.
+        traffic: What it moves, a `Traffic`.
+        row_tiles: Tiles of rows that the PE memories hold one after another.
+        out_c_tiles: Tiles of output channels, likewise.
+        missing_bytes: What the PE memories lack to hold a tile of one row.
     """
 
     cycles: Any
     latency_ms: Any
     energy_mj: Any
+    energy_parts_mj: tuple[Any, ...]
     utilization: Any
     macs: Any
     params: Any
     dram_bytes: Any
     busy_cycles: tuple[Any, ...]
+    fixed_cycles: Any
     mapping: Any
+    traffic: Traffic
+    row_tiles: Any
+    out_c_tiles: Any
+    missing_bytes: Any
 
 
 class Cost(NamedTuple):
     """What each candidate costs; every field is `[B]` but `layers`.
 
+    A candidate with missing bytes cannot run: some layer fits no mapping. Its
+    other costs are those of a machine that had them.
+
     Attributes:
-        latency_ms: Time of one inference in milliseconds.
-        energy_mj: Energy of one inference in millijoules.
+        latency_ms: Time of one batch, by default one inference, in
+            milliseconds.
+        energy_mj: Energy of one batch in millijoules.
         area_mm2: Area of the accelerator in square millimetres.
         utilization: Share of the peak multiply-accumulates achieved.
-        macs: Multiply-accumulates of one inference.
+        macs: Multiply-accumulates of one batch.
         params: Parameters stored with the model.
-        dram_bytes: Bytes to and from DRAM an inference.
+        dram_bytes: Bytes to and from DRAM for a batch.
         weight_residency: Share of the weights that stay on the chip.
-        energy_parts_mj: `energy_mj` by `ENERGY_PARTS`, a tuple of `[B]`.
+        pe_memory_missing_bytes: What the PE memories lack for two tiles of
+            one row of the layer that needs most.
+        register_file_missing_bytes: What a register file lacks for two
+            accumulators a SIMD unit.
+        energy_parts_mj: `energy_mj` by `ENERGY_PARTS`, a tuple of `[B]`, or
+            `None` if layers were not asked for.
         layers: `LayerCost` of `[B, L]`, or `None` if not asked for.
     """
 
@@ -72,242 +101,383 @@ class Cost(NamedTuple):
     params: Any
     dram_bytes: Any
     weight_residency: Any
-    energy_parts_mj: tuple[Any, ...]
+    pe_memory_missing_bytes: Any
+    register_file_missing_bytes: Any
+    energy_parts_mj: Any = None
     layers: Any = None
 
 
 def estimate(
-    layers: LayerTable, accelerator: Accelerator, per_layer: bool = False
+    layers: LayerTable,
+    accelerator: Accelerator,
+    per_layer: bool = False,
+    objective: str = "latency",
+    batch_size: int = 1,
 ) -> Cost:
     """Estimates what each network costs on the accelerator beside it.
 
     Layers run one after another. Within a layer the components of the
     accelerator work at the same time, so the layer lasts as long as its
-    busiest component (a roofline with one roof per component), whereas the
-    energy of all components adds up. Of all mappings a layer is given the
-    fastest and, among equally fast ones, the one that needs least energy.
+    busiest component, plus what cannot overlap: its start, the transfers
+    before the first operation and those after the last.
+
+        cycles = start + fill + max(compute, PE memory, interconnect,
+                                    DRAM - its part of fill and drain) + drain
+
+    The energy of all components adds up. Of all mappings a layer is given the
+    one that is fastest on the chip and, among equally fast ones, needs least
+    energy; or the one of least energy, or energy times cycles, if asked.
 
     In the shapes below `B` is the number of candidates and `L` the number of
-    rows that every network is padded to.
+    rows that every network is padded to. Large batches are priced by compiled
+    code, `batches.CHUNK` candidates at a time; results differ from those of a
+    small batch by rounding only (1e-6).
 
     Args:
-        layers: `LayerTable` of `[B, L]` float32 tensors.
-        accelerator: `Accelerator` of `[B]` float32 tensors, entry `b` is the
+        layers: `LayerTable` of `[B, L]` tensors or arrays.
+        accelerator: `Accelerator` of `[B]` tensors, entry `b` is the
             hardware that network `b` runs on; or of numbers, one hardware for
             all of them.
-        per_layer: Whether to fill in `Cost.layers`.
+        per_layer: Whether to fill in `Cost.layers` and the parts of energy.
+        objective: What mappings are chosen by, one of `OBJECTIVES`.
+        batch_size: Images that are worked on together. Weights are fetched
+            once for all of them, activations of all are kept.
 
     Returns:
         A `Cost` of `[B]` float32 tensors.
 
     Raises:
-        ValueError: If `layers` and `accelerator` differ in batch size, or an
-            accelerator has a parameter that is not positive and finite.
+        ValueError: If `layers` and `accelerator` differ in batch size, a row
+            of the table describes no layer, or an accelerator has a
+            parameter that is not finite or out of range.
 
     Example:
     A 3x3 convolution on 64 positions, 8 to 16 channels: each of 2 SIMD units
-    does a channel at a time, so 64 x 9 x 16/2 x 8/4 cycles.
+    does a channel at a time, so 64 x 9 x 16/2 x 8/4 cycles. The image of 512
+    bytes and the answer of 1024 pass a DRAM of 25 bytes a cycle meanwhile.
+    Before the array starts, 3 rows (192 bytes) have to come, the first window
+    and its weights (72 bytes each) are brought by 64 bytes a cycle, and the
+    pipeline of 8 cycles fills; the last row (128 bytes) leaves at the end.
 
     >>> from tf_cosearch.networks.workload import Layer, pad
     >>> conv = Layer("conv", "conv2d", 8, 8, 16, 8, 8, 8, k_h=3, k_w=3)
     >>> array = Accelerator().pe_array._replace(
     ...     columns=1, rows=1, lanes=1, simd_units=2)
     >>> chip = Accelerator(pe_array=array)
-    >>> cost = estimate(pad([[conv], [conv, conv]]), chip, per_layer=True)
-    >>> cost.layers.cycles.numpy()
-    array([[9216.,    0.],
-           [9216., 9216.]], dtype=float32)
+    >>> cost = estimate(pad([[conv]]), chip, per_layer=True)
+    >>> cost.layers.busy_cycles[0].numpy()[:, 0]
+    array([9216.], dtype=float32)
+    >>> round(float(cost.layers.fixed_cycles[0, 0]), 2)  # (192 + 128) / 25...
+    23.05
 
     Reference:
         Williams et al., "Roofline: An Insightful Visual Performance Model for
         Multicore Architectures", 2009.
     """
-    batch = layers.out_h.shape[0]
-    hardware = tf.nest.map_structure(
-        lambda value: tf.convert_to_tensor(value, tf.float32), accelerator
-    )
-    for path, value in accelerators.to_paths(hardware).items():
-        if value.shape.rank > 1 or value.shape not in ((), (1,), (batch,)):
-            raise ValueError(
-                "`layers` and `accelerator` must describe the same number of "
-                f"candidates. Received: {batch} networks and {path} of shape "
-                f"{tuple(value.shape)}."
-            )
-        if not bool(tf.reduce_all(tf.math.is_finite(value) & (value > 0))):
-            raise ValueError(
-                f"{path} must be positive and finite. Received: "
-                f"{value.numpy()}."
-            )
-    hardware = tf.nest.map_structure(
-        lambda value: tf.broadcast_to(value, (batch,)), hardware
-    )
-    cost = _estimate(layers, hardware)
-    return cost if per_layer else cost._replace(layers=None)
+    if objective not in OBJECTIVES:
+        raise configuration.unknown("objective", objective, OBJECTIVES)
+    table = (layers, accelerator, batch_size)
+    if per_layer or len(layers.out_h) <= batches.SMALL:
+        cost = batches.run_graph(_pricer(objective, per_layer), *table)
+    else:
+        totals = batches.run_compiled(_totals_pricer(objective), *table)
+        cost = Cost(*map(tf.constant, totals))
+    is_wrong = np.isnan(cost.macs)
+    if is_wrong.any():
+        raise ValueError(workload.explain(layers, int(is_wrong.argmax())))
+    return cost
 
 
-_SIGNATURE = (
-    LayerTable(*(tf.TensorSpec((None, None)) for _ in LayerTable._fields)),
-    tf.nest.map_structure(lambda _: tf.TensorSpec((None,)), Accelerator()),
-)
+@functools.cache
+def _pricer(objective: str, per_layer: bool) -> batches.Price:
+    return functools.partial(price, objective=objective, per_layer=per_layer)
 
 
-@tf.function(input_signature=_SIGNATURE, autograph=False)
-def _estimate(layers: LayerTable, accelerator: Accelerator) -> Cost:
-    """`estimate` in the graph: one trace for any batch and depth."""
-    machine = tf.nest.map_structure(
-        lambda field: field[:, None, None], accelerator
-    )
-    pes = machine.pe_array.pes()
-    traffic = mapping.map_layers(layers, accelerator)
-    residency, dram_bytes = _off_chip(layers, accelerator)
-    moved = traffic.pe_memory_read_bytes + traffic.pe_memory_write_bytes
-    busy = (
-        traffic.compute_cycles,
-        machine.pe_memory.cycles(moved, pes),
-        machine.interconnect.cycles(traffic.interconnect_bytes_per_pe),
-        machine.dram.cycles(dram_bytes[:, :, None], machine.process.clock_ghz),
-    )
-    cycles = tf.maximum(
-        tf.maximum(busy[0], busy[1]), tf.maximum(busy[2], busy[3])
-    )
-    parts_pj = _energy_pj(layers, machine, traffic, dram_bytes, cycles)
-    energy_pj = tf.add_n(parts_pj)
-    fastest = tf.reduce_min(cycles, -1, keepdims=True)
-    chosen = tf.argmin(tf.where(cycles <= fastest, energy_pj, float("inf")), -1)
-
-    def choose(values: Any) -> Any:
-        values = tf.broadcast_to(values, tf.shape(cycles))
-        picked = tf.gather(values, chosen, axis=2, batch_dims=2)
-        return picked * layers.is_layer
-
-    return _summarise(
-        layers,
-        accelerator,
-        residency,
-        LayerCost(
-            cycles=choose(cycles),
-            latency_ms=choose(cycles)
-            / (accelerator.process.clock_ghz[:, None] * 1e6),
-            energy_mj=choose(energy_pj) / 1e9,
-            utilization=tf.math.divide_no_nan(
-                layers.macs(),
-                choose(cycles) * accelerator.pe_array.macs_per_cycle()[:, None],
-            ),
-            macs=layers.macs() * layers.is_layer,
-            params=layers.params() * layers.is_layer,
-            dram_bytes=dram_bytes * layers.is_layer,
-            busy_cycles=tuple(choose(cycles) for cycles in busy),
-            mapping=tf.cast(chosen, tf.int32),
-        ),
-        tuple(tf.reduce_sum(choose(part), -1) / 1e9 for part in parts_pj),
-    )
+@functools.cache
+def _totals_pricer(objective: str) -> batches.Price:
+    return lambda layers, accelerator, images: price(
+        layers, accelerator, images, objective, per_layer=False
+    )[:-2]
 
 
-def _off_chip(layers: LayerTable, accelerator: Accelerator) -> tuple[Any, Any]:
-    """What does not stay on the chip.
-
-    The largest set of activations that a layer needs at once comes first;
-    weights stay on the chip from inference to inference in what that leaves,
-    and the share that finds no room is streamed. Activations of a layer
-    beyond the memory go out or come in once. The image and the answer pass
-    the interface in any case.
-
-    Returns:
-        Share of the weights that is resident `[B]`, bytes to and from DRAM by
-        layer `[B, L]`.
-    """
-    is_layer = layers.is_layer
-    bytes_each = layers.activation_bits / 8
-    in_bytes = layers.in_elements() * bytes_each
-    out_bytes = layers.out_elements() * bytes_each
-    is_matmul = layers.is_mac * (1 - layers.has_weights)
-    right_bytes = is_matmul * layers.operand_elements() * bytes_each
-    live = in_bytes + out_bytes + right_bytes
-    live = (live + layers.held_elements * bytes_each) * is_layer
-    # A bias is a 32-bit number whatever the weights are.
-    weight_bytes = (
-        is_layer
-        * layers.has_weights
-        * (
-            layers.operand_elements() * layers.weight_bits / 8
-            + 4 * layers.use_bias * layers.out_c
-        )
-    )
-    pes = accelerator.pe_array.pes()
-    capacity = accelerator.pe_memory.capacity_bytes(pes)[:, None]
-    room = tf.maximum(capacity[:, 0] - tf.reduce_max(live, -1), 0.0)
-    all_weights = tf.reduce_sum(weight_bytes, -1)
-    residency = tf.minimum(
-        tf.math.divide_no_nan(room, all_weights)
-        + tf.cast(all_weights <= 0, tf.float32),
-        1.0,
-    )
-    count = tf.cast(tf.reduce_sum(is_layer, -1, keepdims=True), tf.int32)
-    index = tf.range(tf.shape(is_layer)[1])[None, :]
-    edge_bytes = tf.where(index == 0, in_bytes, 0.0)
-    edge_bytes += tf.where(index == count - 1, out_bytes, 0.0)
-    streamed = weight_bytes * (1 - residency[:, None])
-    spilled = tf.maximum(live - capacity, 0.0)
-    return residency, (streamed + spilled + edge_bytes) * is_layer
-
-
-def _energy_pj(
-    layers: LayerTable,
-    machine: Accelerator,
-    traffic: mapping.Traffic,
-    dram_bytes: Any,
-    cycles: Any,
-) -> tuple[Any, ...]:
-    """Energy of every mapping by `ENERGY_PARTS`, each `[B, L, M]` or less."""
-    node_nm = machine.process.node_nm
-    rows = tf.nest.map_structure(lambda field: field[:, :, None], layers)
-    registers = machine.register_file.sram(node_nm)
-    memory = machine.pe_memory.sram(node_nm)
-    pes = machine.pe_array.pes()
-    mac_pj = technology.mac_energy_pj(
-        rows.weight_bits, rows.activation_bits, node_nm
-    )
-    vector_ops = rows.is_vector * rows.out_elements() * rows.taps()
-    dram_bytes = dram_bytes[:, :, None]
-    # What comes from DRAM is written to PE memory; mW for ns are pJ.
-    nanoseconds = cycles / machine.process.clock_ghz
-    return (
-        tf.zeros_like(cycles)
-        + rows.macs() * mac_pj
-        + vector_ops * technology.vector_energy_pj(node_nm),
-        traffic.register_file_read_bytes * registers.read_pj()
-        + traffic.register_file_write_bytes * registers.write_pj(),
-        traffic.pe_memory_read_bytes * memory.read_pj()
-        + (traffic.pe_memory_write_bytes + dram_bytes) * memory.write_pj(),
-        traffic.interconnect_bytes_per_pe
-        * pes
-        * machine.interconnect.transfer_pj(node_nm),
-        tf.zeros_like(cycles) + dram_bytes * machine.dram.access_pj(),
-        machine.leakage_mw() * nanoseconds,
-    )
-
-
-def _summarise(
+def price(
     layers: LayerTable,
     accelerator: Accelerator,
-    residency: Any,
-    by_layer: LayerCost,
-    energy_parts_mj: tuple[Any, ...],
+    batch_size: Any,
+    objective: str,
+    per_layer: bool,
 ) -> Cost:
-    """Adds up the layers of each candidate."""
-    cycles = tf.reduce_sum(by_layer.cycles, -1)
-    macs = tf.reduce_sum(by_layer.macs, -1)
-    return Cost(
-        latency_ms=tf.reduce_sum(by_layer.latency_ms, -1),
-        energy_mj=tf.reduce_sum(by_layer.energy_mj, -1),
-        area_mm2=accelerator.area_mm2(),
-        utilization=tf.math.divide_no_nan(
-            macs, cycles * accelerator.pe_array.macs_per_cycle()
-        ),
-        macs=macs,
-        params=tf.reduce_sum(by_layer.params, -1),
-        dram_bytes=tf.reduce_sum(by_layer.dram_bytes, -1),
-        weight_residency=residency,
-        energy_parts_mj=energy_parts_mj,
-        layers=by_layer,
+    """`estimate` in the graph.
+
+    Args:
+        layers: `LayerTable` of `[B, L]` tensors.
+        accelerator: `Accelerator` of `[B]` float32 tensors.
+        batch_size: Images that are worked on together, a float32 scalar.
+        objective: One of `OBJECTIVES`.
+        per_layer: Whether to fill in `Cost.layers` and the parts of energy.
+
+    Returns:
+        A `Cost` of `[B]` float32 tensors.
+    """
+    is_wrong = layers.is_wrong()
+    layers = layers.stack_images(batch_size)
+    machine = tf.nest.map_structure(lambda field: field[:, None], accelerator)
+    loops = mapping.loops_of(layers)
+    outside = off_chip(layers, loops, machine)
+    chosen = _choose(layers, loops, machine, objective, per_layer)
+    fixed_cycles, dram_left = _fixed_cycles(layers, loops, machine, outside)
+    cycles = tf.maximum(chosen.cycles, dram_left) + fixed_cycles
+    mac_pj, dram_pj, write_pj = _common_pj(layers, machine, outside)
+    energy_pj = chosen.energy_pj + mac_pj + dram_pj + write_pj
+    total_cycles, total_pj = _sum_two(
+        cycles * layers.is_layer, energy_pj * layers.is_layer
     )
+    runtime, process = accelerator.runtime, accelerator.process
+    start_cycles = runtime.inference_cycles(process.clock_ghz)
+    total_cycles += start_cycles
+    leakage_pj = accelerator.leakage_mw() / process.clock_ghz
+    macs, params = _sum_two(
+        tf.where(is_wrong, float("nan"), layers.macs() * layers.is_layer),
+        layers.params() * layers.is_layer,
+    )
+    array, registers = accelerator.pe_array, accelerator.register_file
+    cost = Cost(
+        latency_ms=total_cycles / (process.clock_ghz * 1e6),
+        energy_mj=(total_pj + leakage_pj * total_cycles) / 1e9,
+        area_mm2=accelerator.area_mm2(),
+        utilization=macs / (total_cycles * array.macs_per_cycle()),
+        macs=macs,
+        params=params,
+        dram_bytes=tf.reduce_sum(outside.dram_bytes, -1),
+        weight_residency=outside.residency[:, 0],
+        pe_memory_missing_bytes=tf.reduce_max(outside.missing_bytes, -1),
+        register_file_missing_bytes=registers.missing_bytes(array.simd_units),
+    )
+    if not per_layer:
+        return cost
+    parts_pj = (
+        mac_pj,
+        chosen.parts_pj[0],
+        chosen.parts_pj[1] + write_pj,
+        chosen.parts_pj[2],
+        dram_pj,
+        machine.leakage_mw() / machine.process.clock_ghz * cycles,
+    )
+    by_layer = _layer_cost(
+        layers, machine, outside, chosen, cycles, fixed_cycles, parts_pj
+    )
+    totals = [tf.reduce_sum(part, -1) for part in by_layer.energy_parts_mj]
+    totals[-1] += leakage_pj * start_cycles / 1e9
+    return cost._replace(energy_parts_mj=tuple(totals), layers=by_layer)
+
+
+def _layer_cost(
+    layers: LayerTable,
+    machine: Accelerator,
+    outside: OffChip,
+    chosen: _Choice,
+    cycles: Any,
+    fixed_cycles: Any,
+    parts_pj: tuple[Any, ...],
+) -> LayerCost:
+    """Puts together what is told of every layer; padding is zero."""
+    clock_ghz = machine.process.clock_ghz
+    macs = layers.macs()
+    dram_cycles = machine.dram.cycles(outside.dram_bytes, clock_ghz)
+    by_layer = LayerCost(
+        cycles=cycles,
+        latency_ms=cycles / (clock_ghz * 1e6),
+        energy_mj=tf.add_n(parts_pj) / 1e9,
+        energy_parts_mj=tuple(part / 1e9 for part in parts_pj),
+        utilization=macs / (cycles * machine.pe_array.macs_per_cycle()),
+        macs=macs,
+        params=layers.params(),
+        dram_bytes=outside.dram_bytes,
+        busy_cycles=(*chosen.busy, dram_cycles),
+        fixed_cycles=fixed_cycles,
+        mapping=chosen.index,
+        traffic=chosen.traffic,
+        row_tiles=outside.row_tiles,
+        out_c_tiles=outside.out_c_tiles,
+        missing_bytes=outside.missing_bytes,
+    )
+    by_layer = tf.nest.map_structure(
+        lambda field: field * layers.is_layer, by_layer
+    )
+    return by_layer._replace(mapping=tf.cast(by_layer.mapping, tf.int32))
+
+
+def _sum_two(one: Any, other: Any) -> tuple[Any, Any]:
+    """Sums two `[B, L]` over layers, which XLA can evaluate side by side."""
+    sums = tf.reduce_sum(tf.complex(one, other), -1)
+    return tf.math.real(sums), tf.math.imag(sums)
+
+
+class _Choice(NamedTuple):
+    """The mapping of every layer; each field is `[B, L]`, or a tuple of them.
+
+    The rest is `None` unless asked for: the number of the mapping, cycles of
+    array, PE memory and interconnect, energy of register files, PE memory and
+    interconnect, and the traffic.
+    """
+
+    cycles: Any
+    energy_pj: Any
+    index: Any = None
+    busy: Any = None
+    parts_pj: Any = None
+    traffic: Any = None
+
+
+def _choose(
+    layers: LayerTable,
+    loops: Loops,
+    machine: Accelerator,
+    objective: str,
+    per_layer: bool,
+) -> _Choice:
+    """Tries every mapping on every layer and keeps the best.
+
+    Only what happens on the chip counts, with the leakage of that time.
+    """
+    leakage_pj = machine.leakage_mw() / machine.process.clock_ghz
+    unit_pj = _unit_pj(machine)
+    spaces = {
+        unrolling: mapping.spread(layers, loops, machine, unrolling)
+        for unrolling in mapping.UNROLLINGS
+    }
+    best: Any = None
+    for index, (unrolling, dataflow) in enumerate(mapping.MAPPINGS):
+        space = spaces[unrolling]
+        traffic = mapping.count_traffic(layers, loops, machine, space, dataflow)
+        busy = _busy_cycles(machine, space, traffic)
+        cycles = tf.maximum(tf.maximum(busy[0], busy[1]), busy[2])
+        parts_pj = _mapped_pj(unit_pj, space, traffic, loops)
+        energy_pj = parts_pj[0] + parts_pj[1] + parts_pj[2]
+        needed_pj = energy_pj + leakage_pj * cycles
+        keys = {
+            "latency": (cycles, needed_pj),
+            "energy": (needed_pj, cycles),
+            "energy_delay": (needed_pj * cycles, cycles),
+        }[objective]
+        here = _Choice(cycles, energy_pj)
+        if per_layer:
+            number = tf.fill(tf.shape(cycles), float(index))
+            here = _Choice(*here[:2], number, busy, parts_pj, traffic)
+        best = _better(best, (keys, here))
+    return best[1]
+
+
+def _better(best: Any, here: Any) -> Any:
+    """The better one of two mappings by their keys, layer by layer."""
+    if best is None:
+        return here
+    (key, tie), (least, least_tie) = here[0], best[0]
+    wins = (key < least) | ((key == least) & (tie < least_tie))
+    return tf.nest.map_structure(
+        lambda new, old: None if new is None else tf.where(wins, new, old),
+        here,
+        best,
+    )
+
+
+def _busy_cycles(
+    machine: Accelerator, space: Spread, traffic: Traffic
+) -> tuple[Any, Any, Any]:
+    """Cycles in which array, PE memories and interconnect are busy."""
+    share, runtime = space.pe_share, machine.runtime
+    moved = traffic.read_bytes() + traffic.write_bytes()
+    per_byte = runtime.memory_cycles(machine.pe_memory.cycles(share))
+    return (
+        runtime.compute_cycles(space.compute_cycles),
+        moved * per_byte,
+        traffic.interconnect_bytes * machine.interconnect.cycles(share),
+    )
+
+
+class _UnitEnergy(NamedTuple):
+    """Energy of one byte by where it goes, each `[B, 1]`."""
+
+    register_read_pj: Any
+    register_write_pj: Any
+    memory_read_pj: Any
+    memory_write_pj: Any
+    transfer_pj: Any
+
+
+def _unit_pj(machine: Accelerator) -> _UnitEnergy:
+    node_nm = machine.process.node_nm
+    registers = machine.register_file.sram(node_nm)
+    memory = machine.pe_memory.sram(node_nm)
+    return _UnitEnergy(
+        registers.read_pj(),
+        registers.write_pj(),
+        memory.read_pj(),
+        memory.write_pj(),
+        machine.interconnect.transfer_pj(node_nm),
+    )
+
+
+def _mapped_pj(
+    unit: _UnitEnergy, space: Spread, traffic: Traffic, loops: Loops
+) -> tuple[Any, Any, Any]:
+    """Energy of register files, PE memories and interconnect by a mapping.
+
+    Partial sums of PEs that share an output travel on links of their own.
+    """
+    sums = (space.reduced_pes - 1) * loops.outputs * ACCUMULATOR_BYTES
+    return (
+        traffic.register_file_read_bytes * unit.register_read_pj
+        + traffic.register_file_write_bytes * unit.register_write_pj,
+        traffic.read_bytes() * unit.memory_read_pj
+        + traffic.write_bytes() * unit.memory_write_pj,
+        (traffic.interconnect_bytes + sums) * unit.transfer_pj,
+    )
+
+
+def _common_pj(
+    layers: LayerTable, machine: Accelerator, outside: OffChip
+) -> tuple[Any, Any, Any]:
+    """Energy of arithmetic, DRAM, and of PE memories for what DRAM brings."""
+    node_nm = machine.process.node_nm
+    mac_pj = technology.mac_energy_pj(
+        layers.operand_bits(), layers.activation_bits, node_nm
+    )
+    vector_ops = layers.is_vector * layers.out_elements() * layers.taps()
+    write_pj = machine.pe_memory.sram(node_nm).write_pj()
+    return (
+        layers.macs() * mac_pj
+        + vector_ops * technology.vector_energy_pj(node_nm),
+        outside.dram_bytes * machine.dram.access_pj(),
+        outside.dram_bytes * write_pj,
+    )
+
+
+def _fixed_cycles(
+    layers: LayerTable, loops: Loops, machine: Accelerator, outside: OffChip
+) -> tuple[Any, Any]:
+    """What cannot overlap, and the DRAM cycles that are left to overlap.
+
+    Returns:
+        Cycles of starting a layer, of the transfers before its first and after
+        its last operation and of the pipeline, `[B, L]`; cycles of its other
+        transfers to and from DRAM, `[B, L]`.
+    """
+    clock_ghz = machine.process.clock_ghz
+    edges = outside.first_bytes + outside.last_bytes
+    inside = outside.dram_bytes - edges
+    operands = (
+        loops.in_c
+        * loops.taps
+        * (
+            loops.activation_bytes
+            + layers.has_weights * (layers.operand_bits() / 8)
+        )
+    )
+    fixed = (
+        machine.runtime.layer_cycles(clock_ghz)
+        + machine.pe_array.pipeline_cycles
+        + machine.interconnect.cycles(operands)
+        + machine.dram.cycles(edges, clock_ghz)
+    )
+    return fixed, machine.dram.cycles(inside, clock_ghz)

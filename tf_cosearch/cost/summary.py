@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost import mapping
-from tf_cosearch.cost.model import BOUNDS, ENERGY_PARTS, estimate
+from tf_cosearch.cost.model import BOUNDS, ENERGY_PARTS, Cost, estimate
 from tf_cosearch.networks.workload import Layer, pad
 
 
@@ -24,9 +25,11 @@ def summarize(
 
     Returns:
         `latency_ms`, `energy_mj`, `area_mm2`, `macs`, `params`, `peak_tops`,
-        `utilization`, `dram_bytes`, `weight_residency`, `energy_parts_mj` and
-        `layers`, a list with the same for each layer beside its name,
-        operation, `cycles`, what it is `bound` by and its `mapping`.
+        `utilization`, `dram_bytes`, `weight_residency`, `energy_parts_mj`,
+        `unfit` (why it cannot run, or `None`) and `layers`, a list with the
+        same for each layer beside its name, operation, `cycles`, what it is
+        `bound` by, its `mapping`, `busy_cycles` by component, `fixed_cycles`
+        and `traffic_bytes`.
 
     Raises:
         ValueError: If there are no layers.
@@ -54,7 +57,25 @@ def summarize(
             "utilization": float(by_layer.utilization[0, row]),
             "bound": BOUNDS[int(busy[:, row].argmax())],
             "dram_bytes": float(by_layer.dram_bytes[0, row]),
-            "mapping": mapping.describe(int(by_layer.mapping[0, row])),
+            "mapping": mapping.describe(
+                int(by_layer.mapping[0, row]),
+                (
+                    math.ceil(layer.out_h / float(by_layer.row_tiles[0, row])),
+                    layer.out_w,
+                    math.ceil(
+                        layer.out_c / float(by_layer.out_c_tiles[0, row])
+                    ),
+                ),
+            ),
+            "energy_parts_mj": _by_name(
+                ENERGY_PARTS, by_layer.energy_parts_mj, (0, row)
+            ),
+            "busy_cycles": _by_name(BOUNDS, by_layer.busy_cycles, (0, row)),
+            "fixed_cycles": float(by_layer.fixed_cycles[0, row]),
+            "traffic_bytes": {
+                name.removesuffix("_bytes"): float(moved[0, row])
+                for name, moved in by_layer.traffic._asdict().items()
+            },
         }
         for row, layer in enumerate(layers)
     ]
@@ -68,11 +89,34 @@ def summarize(
         "utilization": float(cost.utilization[0]),
         "dram_bytes": float(cost.dram_bytes[0]),
         "weight_residency": float(cost.weight_residency[0]),
-        "energy_parts_mj": {
-            name: float(part[0])
-            for name, part in zip(
-                ENERGY_PARTS, cost.energy_parts_mj, strict=True
-            )
-        },
+        "energy_parts_mj": _by_name(ENERGY_PARTS, cost.energy_parts_mj, 0),
+        "unfit": _unfit(layers, cost),
         "layers": rows,
     }
+
+
+def _by_name(
+    names: Sequence[str], tensors: Sequence[Any], index: Any
+) -> dict[str, float]:
+    return {
+        name: float(tensor[index])
+        for name, tensor in zip(names, tensors, strict=True)
+    }
+
+
+def _unfit(layers: Sequence[Layer], cost: Cost) -> str | None:
+    """Why the network cannot run, or `None` if it can."""
+    missing = cost.layers.missing_bytes.numpy()[0, : len(layers)]
+    if missing.any():
+        row = int(missing.argmax())
+        return (
+            f"layer {layers[row].name} needs {missing[row] / 1024:.4g} KiB "
+            "more PE memory for two tiles of one row"
+        )
+    lacking = float(cost.register_file_missing_bytes[0])
+    if lacking and any(layer.macs for layer in layers):
+        return (
+            f"a register file needs {lacking / 1024:.4g} KiB more for two "
+            "accumulators a SIMD unit"
+        )
+    return None

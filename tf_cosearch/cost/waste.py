@@ -48,7 +48,7 @@ def find_waste(
     >>> layer = Layer("d", "depthwise_conv2d", 64, 64, 256, 64, 64, 256,
     ...     3, 3, groups=256)
     >>> find_waste([layer], Accelerator(), np.asarray([0.25]), [0])
-    {0: 'depthwise feeds 1 of 4 products a unit'}
+    {0: 'depthwise feeds 4 of 64 SIMD units a lane, each 1 of 4 products'}
     """
     rows = [r for r in rows if layers[r].macs and utilization[r] < WELL_USED]
     if not rows:
@@ -64,8 +64,9 @@ def find_waste(
             _grown(layers[row], dimension, int(size))
             for row, size in zip(rows, sizes, strict=True)
         ]
-        cost = estimate(pad([[layer] for layer in grown]), chip)
-        return cost.latency_ms.numpy()
+        table = pad([[layer] for layer in grown])
+        busy = estimate(table, chip, per_layer=True).layers.busy_cycles
+        return np.max([cycles.numpy()[:, 0] for cycles in busy[:-1]], 0)
 
     found: dict[int, list[tuple[float, str]]] = {row: [] for row in rows}
     for dimension in ("channels", "inputs", "out_h", "out_w"):
@@ -124,7 +125,12 @@ def _room_words(
 ) -> str:
     depthwise = layer.groups == layer.in_c > 1
     if dimension == "inputs" and depthwise:
-        return f"depthwise feeds 1 of {chip.pe_array.dot_width} products a unit"
+        array = chip.pe_array
+        fed = min(array.input_streams, array.simd_units)
+        return (
+            f"depthwise feeds {fed} of {array.simd_units} SIMD units a lane, "
+            f"each 1 of {array.dot_width} products"
+        )
     noun = {
         "channels": "groups" if layer.groups > 1 else "output channels",
         "inputs": "input channels" + " a group" * (layer.groups > 1),

@@ -144,6 +144,17 @@ class Layer:
         return self.out_h * self.out_w
 
     @property
+    def touched_elements(self) -> int:
+        """Elements of the inputs, without what a convolution jumps over."""
+        height, width = self.in_h, self.in_w
+        if self.kind.is_mac:
+            step_h = min(self.stride_h, self.k_h)
+            step_w = min(self.stride_w, self.k_w)
+            height = min(height, self.k_h + (self.out_h - 1) * step_h)
+            width = min(width, self.k_w + (self.out_w - 1) * step_w)
+        return height * width * self.in_c + self.side_elements
+
+    @property
     def operand_elements(self) -> int:
         """Elements of the second operand: the weights, or a matmul's right."""
         taps = self.k_h * self.k_w
@@ -187,6 +198,39 @@ class LayerTable(NamedTuple):
     has_weights: Any
     is_layer: Any
 
+    def stack_images(self, count: Any) -> LayerTable:
+        """The table of a batch of images: their rows are one tall image."""
+        return self._replace(
+            out_h=self.out_h * count,
+            in_h=self.in_h * count,
+            side_elements=self.side_elements * count,
+            held_elements=self.held_elements * count,
+        )
+
+    def is_wrong(self) -> Any:
+        """Rows that describe no layer, `[B, L]` booleans; `explain` says why.
+
+        Bounds are positive whole numbers, groups divide the channels, and
+        every window of a convolution touches its input.
+        """
+        least: Any = tf.minimum(self.side_elements, self.held_elements) + 1
+        rest: Any = 0.0
+        for name in POSITIVE:
+            value = getattr(self, name)
+            least, rest = tf.minimum(least, value), rest + value
+        rest *= 0.0  # NaN if one of them is not finite
+        for channels in (self.in_c / self.groups, self.out_c / self.groups):
+            rest += tf.abs(channels - tf.floor(channels))
+        return ~((least >= 1) & (rest == 0) & ~self._misses_its_input())
+
+    def _misses_its_input(self) -> Any:
+        """Whether a window of a convolution lies wholly outside its input."""
+        stored = self.has_weights * self.is_mac > 0
+        return stored & (
+            ((self.out_h - 1) * self.stride_h > self.in_h + self.k_h - 2)
+            | ((self.out_w - 1) * self.stride_w > self.in_w + self.k_w - 2)
+        )
+
     def pixels(self) -> Any:
         """Positions of the output, `[B, L]`."""
         return self.out_h * self.out_w
@@ -197,7 +241,7 @@ class LayerTable(NamedTuple):
 
     def operand_elements(self) -> Any:
         """Elements of the second operand (weights or a matmul's right)."""
-        per_group = self.in_c * (1.0 / self.groups)
+        per_group = self.in_c / self.groups
         return self.is_mac * self.out_c * per_group * self.taps()
 
     def operand_bits(self) -> Any:
@@ -218,12 +262,29 @@ class LayerTable(NamedTuple):
         """Elements of all activation inputs but a matmul's right."""
         return self.in_h * self.in_w * self.in_c + self.side_elements
 
+    def touched_elements(self) -> Any:
+        """`in_elements` without rows and columns that strides jump over."""
+        height = self.k_h + (self.out_h - 1) * tf.minimum(
+            self.stride_h, self.k_h
+        )
+        width = self.k_w + (self.out_w - 1) * tf.minimum(
+            self.stride_w, self.k_w
+        )
+        image = tf.minimum(self.in_h, height) * tf.minimum(self.in_w, width)
+        image = tf.where(self.is_mac > 0, image, self.in_h * self.in_w)
+        return image * self.in_c + self.side_elements
+
     def out_elements(self) -> Any:
         """Elements of the output, `[B, L]`."""
         return self.pixels() * self.out_c
 
 
-_PADDING = dict.fromkeys(LayerTable._fields, 1.0) | dict.fromkeys(
+POSITIVE = (*LayerTable._fields[:11], "weight_bits", "activation_bits")
+"""Fields of a table that are at least one."""
+
+_WHOLE = LayerTable._fields[:16]
+
+PADDING = dict.fromkeys(LayerTable._fields, 1.0) | dict.fromkeys(
     (
         "use_bias",
         "side_elements",
@@ -235,6 +296,50 @@ _PADDING = dict.fromkeys(LayerTable._fields, 1.0) | dict.fromkeys(
     ),
     0.0,
 )
+
+
+def explain(table: LayerTable, candidate: int) -> str:
+    """Says which row of a table describes no layer, and why.
+
+    Args:
+        table: A `LayerTable` of `[B, L]` tensors or arrays.
+        candidate: The network it is in.
+
+    Returns:
+        The text of an error.
+    """
+    rows = LayerTable(*(np.asarray(f, np.float32)[candidate] for f in table))
+    wrong = LayerTable(*(tf.constant(field) for field in rows)).is_wrong()
+    row = int(np.argmax(wrong))
+    values = {name: field[row].item() for name, field in rows._asdict().items()}
+
+    def told(name: str, must: str) -> str:
+        return (
+            f"Row {row} of network {candidate}, column {name}, must be {must}. "
+            f"Received: {values[name]:g}."
+        )
+
+    for name in _WHOLE:
+        least = int(name in POSITIVE)
+        if not (values[name] >= least and values[name].is_integer()):
+            kind = "positive" if least else "non-negative"
+            return told(name, f"a {kind} whole number")
+    for name in ("in_c", "out_c"):
+        if values[name] % values["groups"]:
+            return told("groups", f"a divisor of {name}={values[name]:g}")
+    axis = "h"
+    if (values["out_h"] - 1) * values["stride_h"] <= (
+        values["in_h"] + values["k_h"] - 2
+    ):
+        axis = "w"
+    most = values[f"in_{axis}"] + values[f"k_{axis}"] - 2
+    return told(
+        f"out_{axis}",
+        f"at most {most // values[f'stride_{axis}'] + 1:g}, so that every "
+        f"window of k_{axis}={values[f'k_{axis}']:g} at stride_{axis}="
+        f"{values[f'stride_{axis}']:g} touches in_{axis}="
+        f"{values[f'in_{axis}']:g}",
+    )
 
 
 def to_array(layers: Sequence[Layer]) -> np.ndarray:
@@ -301,7 +406,7 @@ def pad(
         )
     shape = (len(LayerTable._fields), len(arrays), max_layers)
     table = np.empty(shape, np.float32)
-    table[:] = np.reshape([_PADDING[f] for f in LayerTable._fields], (-1, 1, 1))
+    table[:] = np.reshape([PADDING[f] for f in LayerTable._fields], (-1, 1, 1))
     for network, rows in enumerate(arrays):
         table[:, network, : len(rows)] = rows.T
     return LayerTable(*(tf.constant(column) for column in table))

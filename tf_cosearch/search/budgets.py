@@ -11,6 +11,12 @@ import numpy as np
 
 from tf_cosearch import configuration
 
+MISSING = {
+    "pe_memory_missing_bytes": "PE memory",
+    "register_file_missing_bytes": "register file",
+}
+"""Costs that say what a design lacks to be mapped at all."""
+
 
 def _budget(remedy: str) -> Any:
     return dataclasses.field(default=None, metadata={"remedy": remedy})
@@ -79,15 +85,18 @@ class Budgets:
 
         Returns:
             `[N]`, the sum of the relative excesses: 0 is feasible, 0.5 is,
-            for example, one budget exceeded by half. A design without finite
-            costs (it cannot be mapped) violates even no budgets, infinitely.
+            for example, one budget exceeded by half. A design that lacks
+            memory for some layer, or without finite costs, cannot be mapped:
+            it violates even no budgets, infinitely.
         """
         columns = self._columns(costs)
         total: np.ndarray = np.zeros(np.shape(columns["latency_ms"]))
         for name, limit in self.limits().items():
             total = total + np.maximum(columns[name] / limit - 1, 0)
-        finite = np.all(np.isfinite(list(columns.values())), axis=0)
-        return np.where(finite, total, np.inf)
+        mapped = np.all(np.isfinite(list(columns.values())), axis=0)
+        for name in MISSING:
+            mapped &= np.asarray(costs.get(name, 0.0)) == 0
+        return np.where(mapped, total, np.inf)
 
     def is_feasible(self, costs: Mapping[str, Any]) -> np.ndarray:
         """Which designs meet every budget: `[N]` booleans."""
@@ -108,9 +117,16 @@ class Budgets:
         mapped = np.isfinite(violation)
         received = f"Received: {mapped.size:,} designs"
         if not mapped.any():
+            lacks = " and ".join(
+                f"{np.min(costs[name]) / 1024:.3g} KiB more {memory}"
+                for name, memory in MISSING.items()
+                if np.min(costs.get(name, 0.0)) > 0
+            )
+            needs = f", as even the least needs {lacks}" if lacks else ""
             return (
-                f"Some design must have finite costs. {received} that cannot "
-                "be mapped. Add smaller networks or larger accelerators."
+                f"Some design must fit its accelerator. {received} that cannot "
+                f"be mapped{needs}. Add smaller networks or larger "
+                "accelerators."
             )
         columns = {k: v[mapped] for k, v in self._columns(costs).items()}
         over = {  # tightest budget first

@@ -42,7 +42,7 @@ class CoSearchHyperModel(keras_tuner.HyperModel):
 
     def declare_hyperparameters(self, hp: Any) -> None:
         """Adds every parameter of the space to `hp`."""
-        hp.merge(self.space.hyperparameters())
+        hp.merge(self.space.hyperparameters(), overwrite=False)
 
     def build(self, hp: Any) -> keras.Model:
         """The compiled Keras 3 model of chosen hyperparameters.

@@ -1,0 +1,196 @@
+"""Runs the cost model on batches of any size, fast and in little memory.
+
+A small batch goes through the TensorFlow graph, which takes any shape at once.
+A large one goes through XLA, which is several times faster but compiles for
+one shape: it is cut into chunks of `CHUNK` candidates, and layers are padded
+to whole vectors. Every core works on a chunk of its own. Tables are read where
+they lie. One trace serves all batches of a kind.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_cosearch import accelerators
+from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.networks import workload
+from tf_cosearch.networks.workload import LayerTable
+
+CHUNK = 2048
+"""Candidates that compiled code prices at a time."""
+
+SMALL = 256
+"""Up to so many candidates the graph is used, which needs no compiling."""
+
+_VECTOR = 8  # float32 numbers that compiled code works on at a time
+_ALIGNMENT = 64  # bytes; XLA reads arrays in place that start at a multiple
+
+Price = Callable[[LayerTable, Accelerator, Any], Any]
+"""Prices `[B, L]` layers on `[B]` accelerators with images in a batch."""
+
+
+def run_graph(
+    price: Price, layers: LayerTable, accelerator: Accelerator, images: int
+) -> Any:
+    """Prices a batch in the TensorFlow graph.
+
+    Args:
+        price: What to run; a nest of tensors comes out.
+        layers: `LayerTable` of `[B, L]` tensors or arrays.
+        accelerator: `Accelerator` of `[B]` tensors or of numbers.
+        images: Images that are worked on together.
+
+    Returns:
+        What `price` returns.
+
+    Raises:
+        ValueError: If a parameter is not possible or batch sizes differ.
+    """
+    hardware = _check_hardware(accelerator, len(layers.out_h))
+    tables = LayerTable(*(tf.cast(f, tf.float32) for f in layers))
+    return _graph(price)(
+        tables, tf.constant(hardware), tf.constant(images, tf.float32)
+    )
+
+
+def run_compiled(
+    price: Price, layers: LayerTable, accelerator: Accelerator, images: int
+) -> list[np.ndarray]:
+    """Prices a large batch by compiled code, chunk by chunk on all cores.
+
+    Args:
+        price: What to run; a sequence of `[B]` tensors comes out.
+        layers: `LayerTable` of `[B, L]` tensors or arrays; small integers
+            take least memory.
+        accelerator: `Accelerator` of `[B]` tensors or of numbers.
+        images: Images that are worked on together.
+
+    Returns:
+        `[B]` float32 arrays, one for each tensor of `price`.
+
+    Raises:
+        ValueError: As `run_graph`.
+    """
+    fields = [np.asarray(field) for field in layers]
+    batch, depth = fields[0].shape
+    hardware = _check_hardware(accelerator, batch)
+    compiled = _compiled(price, tuple(field.dtype for field in fields))
+    images = tf.constant(images, tf.float32)
+    wide = -depth % _VECTOR
+    padding = [workload.PADDING[name] for name in LayerTable._fields]
+    results: list[np.ndarray] = []
+
+    def run_chunk(start: int) -> np.ndarray:
+        end = start + CHUNK
+        tall = max(end - batch, 0)
+        pieces = [
+            np.pad(
+                field[start:end], ((0, tall), (0, wide)), constant_values=fill
+            )
+            if tall or wide
+            else field[start:end]
+            for field, fill in zip(fields, padding, strict=True)
+        ]
+        machines = np.pad(hardware[:, start:end], ((0, 0), (0, tall)), "edge")
+        results = compiled(*map(_in_place, pieces), _in_place(machines), images)
+        return results.numpy()[:, : CHUNK - tall]
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(run_chunk, range(0, batch, CHUNK)))
+    return list(np.concatenate(results, 1))
+
+
+@functools.cache
+def _graph(price: Price) -> Callable[..., Any]:
+    """The graph for any shape."""
+    fields = [tf.TensorSpec((None, None))] * len(LayerTable._fields)
+
+    def run(layers: Any, hardware: Any, images: Any) -> Any:
+        return price(layers, _unpack(hardware), images)
+
+    return tf.function(
+        run,
+        input_signature=(
+            LayerTable(*fields),
+            tf.TensorSpec((None, None)),
+            tf.TensorSpec(()),
+        ),
+        autograph=False,
+    )
+
+
+@functools.cache
+def _compiled(price: Price, dtypes: tuple[Any, ...]) -> Callable[..., Any]:
+    """The compiled code for tables of some number types.
+
+    Few arguments and one result, as each costs time in every call.
+    """
+
+    def run(*arguments: Any) -> Any:
+        *fields, hardware, images = arguments
+        layers = LayerTable(*(tf.cast(f, tf.float32) for f in fields))
+        return tf.stack(price(layers, _unpack(hardware), images))
+
+    return tf.function(
+        run,
+        input_signature=[
+            *(tf.TensorSpec((CHUNK, None), dtype) for dtype in dtypes),
+            tf.TensorSpec((len(accelerators.parameters()), CHUNK)),
+            tf.TensorSpec(()),
+        ],
+        autograph=False,
+        jit_compile=True,
+    ).get_concrete_function()
+
+
+def _unpack(hardware: Any) -> Accelerator:
+    """The accelerator of `[P, B]` parameters."""
+    return tf.nest.pack_sequence_as(
+        Accelerator(), tf.unstack(hardware, len(accelerators.parameters()))
+    )
+
+
+def _in_place(array: np.ndarray) -> tf.Tensor:
+    """A tensor that shares the memory of an array, if XLA can read it there."""
+    if array.flags.c_contiguous and not array.ctypes.data % _ALIGNMENT:
+        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+    return tf.constant(array)
+
+
+def _check_hardware(accelerator: Accelerator, batch: int) -> np.ndarray:
+    """The parameters of an accelerator as a `[P, B]` array.
+
+    Raises:
+        ValueError: If a parameter has another batch size, is not finite, or
+            not positive where it must be.
+    """
+    held = accelerators.parameters()
+    values = np.empty((len(held), batch), np.float32)
+    for row, (path, value) in enumerate(
+        accelerators.to_paths(accelerator).items()
+    ):
+        array = np.asarray(value, np.float32)
+        if array.shape not in ((), (1,), (batch,)):
+            raise ValueError(
+                "`layers` and `accelerator` must describe the same number of "
+                f"candidates. Received: {batch} networks and {path} of shape "
+                f"{array.shape}."
+            )
+        values[row] = array
+        may_be_zero = held[path].low == 0
+        good = np.isfinite(array) & (array >= 0 if may_be_zero else array > 0)
+        if not good.all():
+            candidate = int(np.argmin(np.atleast_1d(good)))
+            least = "not negative" if may_be_zero else "positive"
+            raise ValueError(
+                f"{path} must be {least} and finite. Received: "
+                f"{values[row, candidate]} for candidate {candidate}."
+            )
+    return values

@@ -1,0 +1,112 @@
+"""What passes the DRAM interface: image, answer, and what finds no room.
+
+The largest set of activations that a layer needs at once comes first; weights
+stay on the chip from inference to inference in what that leaves, and the share
+that finds no room is streamed. Activations of a layer beyond the memory go out
+or come in once.
+
+A layer whose inputs come from off the chip, or whose weights are streamed, is
+worked on in tiles of which the PE memories hold two, one at work and one on
+its way. One of two loop orders is taken, whichever moves less: weights
+outermost (each weight comes once, inputs again for every tile of weights), or
+rows outermost (inputs come once, weights again for every tile of rows).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.cost.mapping import Loops
+from tf_cosearch.networks.workload import LayerTable
+
+BIAS_BYTES = 4
+
+
+class OffChip(NamedTuple):
+    """What does not stay on the chip.
+
+    Attributes:
+        residency: Share of the weights that stays, `[B, 1]`.
+        dram_bytes: Bytes to and from DRAM, `[B, L]`.
+        first_bytes: Those of them before which nothing can start.
+        last_bytes: Those of them after which nothing runs.
+        row_tiles: Tiles the rows of a layer fall into.
+        out_c_tiles: Tiles the output channels fall into.
+        missing_bytes: What the PE memories lack to hold two tiles of one row.
+    """
+
+    residency: Any
+    dram_bytes: Any
+    first_bytes: Any
+    last_bytes: Any
+    row_tiles: Any
+    out_c_tiles: Any
+    missing_bytes: Any
+
+
+def off_chip(layers: LayerTable, loops: Loops, machine: Accelerator) -> OffChip:
+    """Finds what every layer moves to and from DRAM.
+
+    With capacity `M` of all PE memories and `half = M / 2`, streamed weights
+    `w` and off-chip inputs `i` of a layer:
+
+        off-chip activations = max(inputs + outputs + held - M, 0)
+        dram bytes           = i + outputs that leave + held that leave + w
+                               + min(i (ceil(w / half) - 1),
+                                     w (ceil(i / half) - 1))
+
+    Args:
+        layers: `LayerTable` of `[B, L]`.
+        loops: `Loops` of `[B, L]`.
+        machine: `Accelerator` of `[B, 1]`.
+
+    Returns:
+        The `OffChip`.
+    """
+    is_layer, pes = layers.is_layer, machine.pe_array.pes()
+    capacity = machine.pe_memory.capacity_bytes(pes)
+    in_bytes = layers.in_elements() * loops.activation_bytes
+    out_bytes = loops.outputs * loops.activation_bytes
+    held_bytes = layers.held_elements * loops.activation_bytes
+    right_bytes = loops.weight_bytes * (1 - layers.has_weights)
+    live = (in_bytes + out_bytes + held_bytes + right_bytes) * is_layer
+    # A bias is a 32-bit number whatever the weights are.
+    biases = BIAS_BYTES * layers.use_bias * layers.out_c
+    stored = (loops.weight_bytes + biases) * layers.has_weights * is_layer
+    room = tf.maximum(capacity - tf.reduce_max(live, -1, keepdims=True), 0.0)
+    room = tf.minimum(room, machine.pe_memory.weight_bytes(pes))
+    total = tf.reduce_sum(stored, -1, keepdims=True)
+    residency = tf.minimum(room / tf.maximum(total, 1.0), 1.0)
+    residency = tf.where(total > 0, residency, 1.0)
+
+    beside = tf.pad(is_layer, ((0, 0), (1, 1)))
+    is_first, is_last = 1 - beside[:, :-2], 1 - beside[:, 2:]
+    beyond = tf.maximum(live - capacity, 0.0)
+    touched = layers.touched_elements() * loops.activation_bytes
+    spilled_in = tf.minimum(in_bytes, beyond)
+    spilled_out = tf.minimum(out_bytes, beyond - spilled_in)
+    elsewhere = beyond - spilled_in - spilled_out
+    read = tf.where(is_first > 0, touched, spilled_in)
+    written = tf.where(is_last > 0, out_bytes, spilled_out)
+    streamed = stored * (1 - residency)
+    per_half = 2 / capacity
+    out_c_tiles = tf.maximum(tf.math.ceil(streamed * per_half), 1.0)
+    row_tiles = tf.maximum(tf.math.ceil(read * per_half), 1.0)
+    again = tf.minimum(read * (out_c_tiles - 1), streamed * (row_tiles - 1))
+    line = layers.in_w * layers.in_c * loops.activation_bytes
+    window = tf.minimum(layers.k_h * line, read)
+    row = layers.out_w * layers.out_c * loops.activation_bytes
+    dot = loops.in_c * loops.taps * (layers.operand_bits() / 8)
+    needed = 2 * (window + dot * layers.has_weights) * is_layer
+    return OffChip(
+        residency=residency,
+        dram_bytes=(read + written + elsewhere + streamed + again) * is_layer,
+        first_bytes=tf.maximum(window, machine.dram.onload_share * read),
+        last_bytes=tf.minimum(row, written),
+        row_tiles=row_tiles,
+        out_c_tiles=out_c_tiles,
+        missing_bytes=tf.maximum(needed - capacity, 0.0),
+    )
