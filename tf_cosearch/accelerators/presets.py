@@ -11,6 +11,9 @@ import yaml
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import Accelerator
 
+TEXTS = ("description", "calibration")
+"""What a file may say in words beside the components."""
+
 
 def load_accelerator(name_or_path: str | pathlib.Path) -> Accelerator:
     """Loads an accelerator by the name of a preset or from a YAML file.
@@ -34,6 +37,23 @@ def load_accelerator(name_or_path: str | pathlib.Path) -> Accelerator:
     return from_mapping(content, str(name_or_path))
 
 
+def load_description(name_or_path: str | pathlib.Path) -> str:
+    """Reads what an accelerator is, in words.
+
+    Args:
+        name_or_path: As for `load_accelerator`.
+
+    Returns:
+        The `description` of the file, empty if it has none.
+
+    Raises:
+        ValueError: If the name is not known, or the file is no YAML.
+        FileNotFoundError: If the path does not exist.
+    """
+    content = configuration.load("accelerators", name_or_path)
+    return str(content.get("description", "")).strip()
+
+
 def from_mapping(content: Mapping[str, Any], where: str) -> Accelerator:
     """Builds an accelerator from nested values, checking each.
 
@@ -49,10 +69,10 @@ def from_mapping(content: Mapping[str, Any], where: str) -> Accelerator:
     """
     known = accelerators.parameters()
     components = dict.fromkeys(path.split("/")[0] for path in known)
-    configuration.check_keys(content, where, [*components, "description"])
+    configuration.check_keys(content, where, [*components, *TEXTS])
     values = {}
     for component, fields in content.items():
-        if component == "description":
+        if component in TEXTS:
             continue
         names = [p.split("/")[1] for p in known if p.startswith(component)]
         configuration.check_keys(fields, f"{where}, {component}", names)
@@ -92,16 +112,22 @@ def check_value(path: str, value: object, where: str) -> float:
 
 
 def save_accelerator(
-    accelerator: Accelerator, path: str | pathlib.Path, description: str = ""
+    accelerator: Accelerator,
+    path: str | pathlib.Path,
+    description: str = "",
+    calibration: str = "",
 ) -> None:
     """Writes an accelerator as YAML that `load_accelerator` reads.
 
     Args:
         accelerator: An `Accelerator` of numbers.
         path: File to write.
-        description: A line on what it is.
+        description: What it is.
+        calibration: What its constants were fitted to, if they were.
     """
     content: dict[str, Any] = {"description": description}
+    if calibration:
+        content["calibration"] = calibration
     for parameter, value in accelerators.to_paths(accelerator).items():
         component, name = parameter.split("/")
         number = float(value)

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+import tensorflow as tf
+
 REFERENCE_NM = 22.0
 NODE_RANGE_NM = (22.0, 45.0)
 
@@ -71,12 +74,22 @@ class PowerLaw(NamedTuple):
         Returns:
             The quantity in `unit`, `[B]` or a number.
         """
-        return (
-            self.value
-            * capacity_kib**self.capacity
-            * width_bytes**self.width
-            * (node_nm / REFERENCE_NM) ** self.node
+        # One exponential of a sum of logarithms: compiled code does those
+        # many at a time and powers one by one.
+        exponent = (
+            self.capacity * _log(capacity_kib)
+            + self.width * _log(width_bytes)
+            + self.node * _log(node_nm / REFERENCE_NM)
         )
+        return self.value * _exp(exponent)
+
+
+def _log(value: Any) -> Any:
+    return tf.math.log(value) if tf.is_tensor(value) else np.log(value)
+
+
+def _exp(value: Any) -> Any:
+    return tf.exp(value) if tf.is_tensor(value) else np.exp(value)
 
 
 SRAM_READ = PowerLaw(0.15743, 0.57140, -0.29495, 1.86838, "pJ/byte", _CACTI)
@@ -169,8 +182,8 @@ def mac_energy_pj(weight_bits: Any, activation_bits: Any, node_nm: Any) -> Any:
     0.3
     """
     share = weight_bits * activation_bits / 64.0
-    return (MULTIPLY.value * share + ACCUMULATE.value) * (
-        (node_nm / MULTIPLY.node_nm) ** LOGIC_ENERGY_EXPONENT.value
+    return (MULTIPLY.value * share + ACCUMULATE.value) * _exp(
+        LOGIC_ENERGY_EXPONENT.value * _log(node_nm / MULTIPLY.node_nm)
     )
 
 

@@ -53,7 +53,7 @@ def run_graph(
     Raises:
         ValueError: If a parameter is not possible or batch sizes differ.
     """
-    hardware = _check_hardware(accelerator, len(layers.out_h))
+    hardware = check_hardware(accelerator, len(layers.out_h))
     tables = LayerTable(*(tf.cast(f, tf.float32) for f in layers))
     return _graph(price)(
         tables, tf.constant(hardware), tf.constant(images, tf.float32)
@@ -80,7 +80,7 @@ def run_compiled(
     """
     fields = [np.asarray(field) for field in layers]
     batch, depth = fields[0].shape
-    hardware = _check_hardware(accelerator, batch)
+    hardware = check_hardware(accelerator, batch)
     compiled = _compiled(price, tuple(field.dtype for field in fields))
     images = tf.constant(images, tf.float32)
     wide = -depth % _VECTOR
@@ -99,7 +99,7 @@ def run_compiled(
             for field, fill in zip(fields, padding, strict=True)
         ]
         machines = np.pad(hardware[:, start:end], ((0, 0), (0, tall)), "edge")
-        results = compiled(*map(_in_place, pieces), _in_place(machines), images)
+        results = compiled(*map(in_place, pieces), in_place(machines), images)
         return results.numpy()[:, : CHUNK - tall]
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -113,7 +113,7 @@ def _graph(price: Price) -> Callable[..., Any]:
     fields = [tf.TensorSpec((None, None))] * len(LayerTable._fields)
 
     def run(layers: Any, hardware: Any, images: Any) -> Any:
-        return price(layers, _unpack(hardware), images)
+        return price(layers, unpack(hardware), images)
 
     return tf.function(
         run,
@@ -136,7 +136,7 @@ def _compiled(price: Price, dtypes: tuple[Any, ...]) -> Callable[..., Any]:
     def run(*arguments: Any) -> Any:
         *fields, hardware, images = arguments
         layers = LayerTable(*(tf.cast(f, tf.float32) for f in fields))
-        return tf.stack(price(layers, _unpack(hardware), images))
+        return tf.stack(price(layers, unpack(hardware), images))
 
     return tf.function(
         run,
@@ -150,21 +150,22 @@ def _compiled(price: Price, dtypes: tuple[Any, ...]) -> Callable[..., Any]:
     ).get_concrete_function()
 
 
-def _unpack(hardware: Any) -> Accelerator:
-    """The accelerator of `[P, B]` parameters."""
+def unpack(hardware: Any) -> Accelerator:
+    """The accelerator of `[P, B]` parameters, in the order of their paths."""
     return tf.nest.pack_sequence_as(
-        Accelerator(), tf.unstack(hardware, len(accelerators.parameters()))
+        Accelerator(),
+        [hardware[row] for row in range(len(accelerators.parameters()))],
     )
 
 
-def _in_place(array: np.ndarray) -> tf.Tensor:
+def in_place(array: np.ndarray) -> tf.Tensor:
     """A tensor that shares the memory of an array, if XLA can read it there."""
     if array.flags.c_contiguous and not array.ctypes.data % _ALIGNMENT:
         return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
     return tf.constant(array)
 
 
-def _check_hardware(accelerator: Accelerator, batch: int) -> np.ndarray:
+def check_hardware(accelerator: Accelerator, batch: int) -> np.ndarray:
     """The parameters of an accelerator as a `[P, B]` array.
 
     Raises:

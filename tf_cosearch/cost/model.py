@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from tf_cosearch import configuration
 from tf_cosearch.accelerators import Accelerator, technology
-from tf_cosearch.accelerators.register_file import ACCUMULATOR_BYTES
 from tf_cosearch.cost import batches, mapping
-from tf_cosearch.cost.mapping import Loops, Spread, Traffic
+from tf_cosearch.cost.mapper import OBJECTIVES, Choice, choose
+from tf_cosearch.cost.mapping import Loops, Traffic
 from tf_cosearch.cost.off_chip import OffChip, off_chip
 from tf_cosearch.networks import workload
 from tf_cosearch.networks.workload import LayerTable
@@ -26,8 +26,6 @@ ENERGY_PARTS = (
     "dram",
     "leakage",
 )
-OBJECTIVES = ("latency", "energy", "energy_delay")
-"""What the mapping of a layer may be chosen by."""
 
 
 class LayerCost(NamedTuple):
@@ -182,10 +180,23 @@ def estimate(
     else:
         totals = batches.run_compiled(_totals_pricer(objective), *table)
         cost = Cost(*map(tf.constant, totals))
+    check_rows(cost, layers)
+    return cost
+
+
+def check_rows(cost: Cost, layers: LayerTable) -> None:
+    """Checks that what was priced are layers.
+
+    Args:
+        cost: What came out.
+        layers: `LayerTable` of `[B, L]` that it came from.
+
+    Raises:
+        ValueError: If a row describes no layer; names row and column.
+    """
     is_wrong = np.isnan(cost.macs)
     if is_wrong.any():
         raise ValueError(workload.explain(layers, int(is_wrong.argmax())))
-    return cost
 
 
 @functools.cache
@@ -219,18 +230,53 @@ def price(
     Returns:
         A `Cost` of `[B]` float32 tensors.
     """
+    stacked = layers.stack_images(batch_size)
+    machine = expand(accelerator, -1)
+    loops = mapping.loops_of(stacked)
+    chosen = choose(stacked, loops, machine, objective, per_layer)
     is_wrong = layers.is_wrong()
-    layers = layers.stack_images(batch_size)
-    machine = tf.nest.map_structure(lambda field: field[:, None], accelerator)
+    return add_up(stacked, accelerator, chosen, -1, is_wrong)
+
+
+def expand(accelerator: Accelerator, axis: int) -> Accelerator:
+    """The `[B]` accelerators with an axis for layers."""
+    return tf.nest.map_structure(
+        lambda field: tf.expand_dims(field, axis), accelerator
+    )
+
+
+def add_up(
+    layers: LayerTable,
+    accelerator: Accelerator,
+    chosen: Choice,
+    axis: int,
+    is_wrong: Any = False,
+    all_stays: bool = False,
+) -> Cost:
+    """Puts layers that are mapped together to networks.
+
+    Args:
+        layers: `LayerTable` of `[B, L]` tensors, or `[L, 1]` for one network
+            on all accelerators.
+        accelerator: `Accelerator` of `[B]` float32 tensors.
+        chosen: The mappings, `[B, L]` or `[L, B]`.
+        axis: Where the layers are: -1 or 0.
+        is_wrong: Rows that are no layers; they make `macs` NaN.
+        all_stays: As for `off_chip`.
+
+    Returns:
+        A `Cost` of `[B]` float32 tensors, with layers if `chosen` has what
+        that takes.
+    """
+    machine = expand(accelerator, axis)
     loops = mapping.loops_of(layers)
-    outside = off_chip(layers, loops, machine)
-    chosen = _choose(layers, loops, machine, objective, per_layer)
+    outside = off_chip(layers, loops, machine, axis, all_stays)
     fixed_cycles, dram_left = _fixed_cycles(layers, loops, machine, outside)
     cycles = tf.maximum(chosen.cycles, dram_left) + fixed_cycles
     mac_pj, dram_pj, write_pj = _common_pj(layers, machine, outside)
     energy_pj = chosen.energy_pj + mac_pj + dram_pj + write_pj
     total_cycles, total_pj = _sum_two(
-        cycles * layers.is_layer, energy_pj * layers.is_layer
+        cycles * layers.is_layer, energy_pj * layers.is_layer, axis
     )
     runtime, process = accelerator.runtime, accelerator.process
     start_cycles = runtime.inference_cycles(process.clock_ghz)
@@ -239,8 +285,10 @@ def price(
     macs, params = _sum_two(
         tf.where(is_wrong, float("nan"), layers.macs() * layers.is_layer),
         layers.params() * layers.is_layer,
+        axis,
     )
     array, registers = accelerator.pe_array, accelerator.register_file
+    capacity = accelerator.pe_memory.capacity_bytes(array.pes())
     cost = Cost(
         latency_ms=total_cycles / (process.clock_ghz * 1e6),
         energy_mj=(total_pj + leakage_pj * total_cycles) / 1e9,
@@ -248,12 +296,14 @@ def price(
         utilization=macs / (total_cycles * array.macs_per_cycle()),
         macs=macs,
         params=params,
-        dram_bytes=tf.reduce_sum(outside.dram_bytes, -1),
-        weight_residency=outside.residency[:, 0],
-        pe_memory_missing_bytes=tf.reduce_max(outside.missing_bytes, -1),
+        dram_bytes=tf.reduce_sum(outside.dram_bytes, axis),
+        weight_residency=tf.squeeze(outside.residency, axis),
+        pe_memory_missing_bytes=tf.maximum(
+            tf.reduce_max(outside.needed_bytes, axis) - capacity, 0.0
+        ),
         register_file_missing_bytes=registers.missing_bytes(array.simd_units),
     )
-    if not per_layer:
+    if chosen.index is None:
         return cost
     parts_pj = (
         mac_pj,
@@ -266,16 +316,22 @@ def price(
     by_layer = _layer_cost(
         layers, machine, outside, chosen, cycles, fixed_cycles, parts_pj
     )
-    totals = [tf.reduce_sum(part, -1) for part in by_layer.energy_parts_mj]
+    totals = [tf.reduce_sum(part, axis) for part in by_layer.energy_parts_mj]
     totals[-1] += leakage_pj * start_cycles / 1e9
     return cost._replace(energy_parts_mj=tuple(totals), layers=by_layer)
+
+
+def _sum_two(one: Any, other: Any, axis: int) -> tuple[Any, Any]:
+    """Sums two over layers, which XLA can evaluate side by side."""
+    sums = tf.reduce_sum(tf.complex(one, other), axis)
+    return tf.math.real(sums), tf.math.imag(sums)
 
 
 def _layer_cost(
     layers: LayerTable,
     machine: Accelerator,
     outside: OffChip,
-    chosen: _Choice,
+    chosen: Choice,
     cycles: Any,
     fixed_cycles: Any,
     parts_pj: tuple[Any, ...],
@@ -299,140 +355,16 @@ def _layer_cost(
         traffic=chosen.traffic,
         row_tiles=outside.row_tiles,
         out_c_tiles=outside.out_c_tiles,
-        missing_bytes=outside.missing_bytes,
+        missing_bytes=tf.maximum(
+            outside.needed_bytes
+            - machine.pe_memory.capacity_bytes(machine.pe_array.pes()),
+            0.0,
+        ),
     )
     by_layer = tf.nest.map_structure(
         lambda field: field * layers.is_layer, by_layer
     )
     return by_layer._replace(mapping=tf.cast(by_layer.mapping, tf.int32))
-
-
-def _sum_two(one: Any, other: Any) -> tuple[Any, Any]:
-    """Sums two `[B, L]` over layers, which XLA can evaluate side by side."""
-    sums = tf.reduce_sum(tf.complex(one, other), -1)
-    return tf.math.real(sums), tf.math.imag(sums)
-
-
-class _Choice(NamedTuple):
-    """The mapping of every layer; each field is `[B, L]`, or a tuple of them.
-
-    The rest is `None` unless asked for: the number of the mapping, cycles of
-    array, PE memory and interconnect, energy of register files, PE memory and
-    interconnect, and the traffic.
-    """
-
-    cycles: Any
-    energy_pj: Any
-    index: Any = None
-    busy: Any = None
-    parts_pj: Any = None
-    traffic: Any = None
-
-
-def _choose(
-    layers: LayerTable,
-    loops: Loops,
-    machine: Accelerator,
-    objective: str,
-    per_layer: bool,
-) -> _Choice:
-    """Tries every mapping on every layer and keeps the best.
-
-    Only what happens on the chip counts, with the leakage of that time.
-    """
-    leakage_pj = machine.leakage_mw() / machine.process.clock_ghz
-    unit_pj = _unit_pj(machine)
-    spaces = {
-        unrolling: mapping.spread(layers, loops, machine, unrolling)
-        for unrolling in mapping.UNROLLINGS
-    }
-    best: Any = None
-    for index, (unrolling, dataflow) in enumerate(mapping.MAPPINGS):
-        space = spaces[unrolling]
-        traffic = mapping.count_traffic(layers, loops, machine, space, dataflow)
-        busy = _busy_cycles(machine, space, traffic)
-        cycles = tf.maximum(tf.maximum(busy[0], busy[1]), busy[2])
-        parts_pj = _mapped_pj(unit_pj, space, traffic, loops)
-        energy_pj = parts_pj[0] + parts_pj[1] + parts_pj[2]
-        needed_pj = energy_pj + leakage_pj * cycles
-        keys = {
-            "latency": (cycles, needed_pj),
-            "energy": (needed_pj, cycles),
-            "energy_delay": (needed_pj * cycles, cycles),
-        }[objective]
-        here = _Choice(cycles, energy_pj)
-        if per_layer:
-            number = tf.fill(tf.shape(cycles), float(index))
-            here = _Choice(*here[:2], number, busy, parts_pj, traffic)
-        best = _better(best, (keys, here))
-    return best[1]
-
-
-def _better(best: Any, here: Any) -> Any:
-    """The better one of two mappings by their keys, layer by layer."""
-    if best is None:
-        return here
-    (key, tie), (least, least_tie) = here[0], best[0]
-    wins = (key < least) | ((key == least) & (tie < least_tie))
-    return tf.nest.map_structure(
-        lambda new, old: None if new is None else tf.where(wins, new, old),
-        here,
-        best,
-    )
-
-
-def _busy_cycles(
-    machine: Accelerator, space: Spread, traffic: Traffic
-) -> tuple[Any, Any, Any]:
-    """Cycles in which array, PE memories and interconnect are busy."""
-    share, runtime = space.pe_share, machine.runtime
-    moved = traffic.read_bytes() + traffic.write_bytes()
-    per_byte = runtime.memory_cycles(machine.pe_memory.cycles(share))
-    return (
-        runtime.compute_cycles(space.compute_cycles),
-        moved * per_byte,
-        traffic.interconnect_bytes * machine.interconnect.cycles(share),
-    )
-
-
-class _UnitEnergy(NamedTuple):
-    """Energy of one byte by where it goes, each `[B, 1]`."""
-
-    register_read_pj: Any
-    register_write_pj: Any
-    memory_read_pj: Any
-    memory_write_pj: Any
-    transfer_pj: Any
-
-
-def _unit_pj(machine: Accelerator) -> _UnitEnergy:
-    node_nm = machine.process.node_nm
-    registers = machine.register_file.sram(node_nm)
-    memory = machine.pe_memory.sram(node_nm)
-    return _UnitEnergy(
-        registers.read_pj(),
-        registers.write_pj(),
-        memory.read_pj(),
-        memory.write_pj(),
-        machine.interconnect.transfer_pj(node_nm),
-    )
-
-
-def _mapped_pj(
-    unit: _UnitEnergy, space: Spread, traffic: Traffic, loops: Loops
-) -> tuple[Any, Any, Any]:
-    """Energy of register files, PE memories and interconnect by a mapping.
-
-    Partial sums of PEs that share an output travel on links of their own.
-    """
-    sums = (space.reduced_pes - 1) * loops.outputs * ACCUMULATOR_BYTES
-    return (
-        traffic.register_file_read_bytes * unit.register_read_pj
-        + traffic.register_file_write_bytes * unit.register_write_pj,
-        traffic.read_bytes() * unit.memory_read_pj
-        + traffic.write_bytes() * unit.memory_write_pj,
-        (traffic.interconnect_bytes + sums) * unit.transfer_pj,
-    )
 
 
 def _common_pj(

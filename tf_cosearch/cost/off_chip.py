@@ -35,7 +35,7 @@ class OffChip(NamedTuple):
         last_bytes: Those of them after which nothing runs.
         row_tiles: Tiles the rows of a layer fall into.
         out_c_tiles: Tiles the output channels fall into.
-        missing_bytes: What the PE memories lack to hold two tiles of one row.
+        needed_bytes: What two tiles of one row take of the PE memories.
     """
 
     residency: Any
@@ -44,10 +44,16 @@ class OffChip(NamedTuple):
     last_bytes: Any
     row_tiles: Any
     out_c_tiles: Any
-    missing_bytes: Any
+    needed_bytes: Any
 
 
-def off_chip(layers: LayerTable, loops: Loops, machine: Accelerator) -> OffChip:
+def off_chip(
+    layers: LayerTable,
+    loops: Loops,
+    machine: Accelerator,
+    axis: int = -1,
+    all_stays: bool = False,
+) -> OffChip:
     """Finds what every layer moves to and from DRAM.
 
     With capacity `M` of all PE memories and `half = M / 2`, streamed weights
@@ -62,37 +68,35 @@ def off_chip(layers: LayerTable, loops: Loops, machine: Accelerator) -> OffChip:
         layers: `LayerTable` of `[B, L]`.
         loops: `Loops` of `[B, L]`.
         machine: `Accelerator` of `[B, 1]`.
+        axis: Where the layers are: -1, or 0 if all shapes are the other way
+            round.
+        all_stays: That all weights, and all activations but image and answer,
+            are known to stay on the chip, which spares looking.
 
     Returns:
         The `OffChip`.
     """
-    is_layer, pes = layers.is_layer, machine.pe_array.pes()
-    capacity = machine.pe_memory.capacity_bytes(pes)
+    is_layer = layers.is_layer
+    capacity = machine.pe_memory.capacity_bytes(machine.pe_array.pes())
+    live, stored = _live_and_stored(layers, loops)
     in_bytes = layers.in_elements() * loops.activation_bytes
     out_bytes = loops.outputs * loops.activation_bytes
-    held_bytes = layers.held_elements * loops.activation_bytes
-    right_bytes = loops.weight_bytes * (1 - layers.has_weights)
-    live = (in_bytes + out_bytes + held_bytes + right_bytes) * is_layer
-    # A bias is a 32-bit number whatever the weights are.
-    biases = BIAS_BYTES * layers.use_bias * layers.out_c
-    stored = (loops.weight_bytes + biases) * layers.has_weights * is_layer
-    room = tf.maximum(capacity - tf.reduce_max(live, -1, keepdims=True), 0.0)
-    room = tf.minimum(room, machine.pe_memory.weight_bytes(pes))
-    total = tf.reduce_sum(stored, -1, keepdims=True)
-    residency = tf.minimum(room / tf.maximum(total, 1.0), 1.0)
-    residency = tf.where(total > 0, residency, 1.0)
-
-    beside = tf.pad(is_layer, ((0, 0), (1, 1)))
-    is_first, is_last = 1 - beside[:, :-2], 1 - beside[:, 2:]
+    total = tf.reduce_sum(stored, axis, keepdims=True)
+    residency = _residency(live, total, machine, axis)
     beyond = tf.maximum(live - capacity, 0.0)
+    per_half = 2 / capacity
+    if all_stays:
+        residency = tf.ones_like(total)
+        beyond, per_half = tf.zeros_like(live), tf.zeros_like(total)
+
+    follows, precedes = _neighbours(is_layer, axis)
     touched = layers.touched_elements() * loops.activation_bytes
     spilled_in = tf.minimum(in_bytes, beyond)
     spilled_out = tf.minimum(out_bytes, beyond - spilled_in)
     elsewhere = beyond - spilled_in - spilled_out
-    read = tf.where(is_first > 0, touched, spilled_in)
-    written = tf.where(is_last > 0, out_bytes, spilled_out)
+    read = tf.where(follows > 0, spilled_in, touched)
+    written = tf.where(precedes > 0, spilled_out, out_bytes)
     streamed = stored * (1 - residency)
-    per_half = 2 / capacity
     out_c_tiles = tf.maximum(tf.math.ceil(streamed * per_half), 1.0)
     row_tiles = tf.maximum(tf.math.ceil(read * per_half), 1.0)
     again = tf.minimum(read * (out_c_tiles - 1), streamed * (row_tiles - 1))
@@ -108,5 +112,54 @@ def off_chip(layers: LayerTable, loops: Loops, machine: Accelerator) -> OffChip:
         last_bytes=tf.minimum(row, written),
         row_tiles=row_tiles,
         out_c_tiles=out_c_tiles,
-        missing_bytes=tf.maximum(needed - capacity, 0.0),
+        needed_bytes=needed,
     )
+
+
+def all_stays(layers: LayerTable, loops: Loops, machine: Accelerator) -> Any:
+    """Where all weights and all activations between layers stay on the chip.
+
+    Args:
+        layers: `LayerTable` of `[1, L]`.
+        loops: `Loops` of `[1, L]`.
+        machine: `Accelerator` of `[B, 1]`.
+
+    Returns:
+        `[B, 1]` booleans.
+    """
+    live, stored = _live_and_stored(layers, loops)
+    total = tf.reduce_sum(stored, -1, keepdims=True)
+    capacity = machine.pe_memory.capacity_bytes(machine.pe_array.pes())
+    fits = tf.reduce_max(live, -1, keepdims=True) <= capacity
+    return fits & (_residency(live, total, machine, -1) >= 1)
+
+
+def _live_and_stored(layers: LayerTable, loops: Loops) -> tuple[Any, Any]:
+    """Bytes of all activations while a layer runs, and of its weights."""
+    elements = (
+        layers.in_elements() + loops.outputs + layers.held_elements
+    ) * loops.activation_bytes
+    right_bytes = loops.weight_bytes * (1 - layers.has_weights)
+    # A bias is a 32-bit number whatever the weights are.
+    biases = BIAS_BYTES * layers.use_bias * layers.out_c
+    stored = (loops.weight_bytes + biases) * layers.has_weights
+    return (elements + right_bytes) * layers.is_layer, stored * layers.is_layer
+
+
+def _residency(live: Any, total: Any, machine: Accelerator, axis: int) -> Any:
+    """Share of the weights that stays beside the largest activations."""
+    pes = machine.pe_array.pes()
+    room = machine.pe_memory.capacity_bytes(pes)
+    room -= tf.reduce_max(live, axis, keepdims=True)
+    room = tf.minimum(room, machine.pe_memory.weight_bytes(pes))
+    share = tf.maximum(room, 0.0) / tf.maximum(total, 1.0)
+    return tf.where(total > 0, tf.minimum(share, 1.0), 1.0)
+
+
+def _neighbours(is_layer: Any, axis: int) -> tuple[Any, Any]:
+    """Whether a layer follows another one, and whether it precedes one."""
+    if axis == 0:
+        beside = tf.pad(is_layer, ((1, 1), (0, 0)))
+        return beside[:-2], beside[2:]
+    beside = tf.pad(is_layer, ((0, 0), (1, 1)))
+    return beside[:, :-2], beside[:, 2:]

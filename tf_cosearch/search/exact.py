@@ -1,0 +1,181 @@
+"""The best accelerators for a network: all of them are priced, none guessed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tf_cosearch import accelerators, configuration
+from tf_cosearch.accelerators import Accelerator, presets
+from tf_cosearch.cost.price_list import OFF_CHIP, PriceList
+from tf_cosearch.networks.network import Network
+from tf_cosearch.networks.workload import Layer
+from tf_cosearch.search.budgets import Budgets
+
+GOALS = ("latency_ms", "energy_mj", "area_mm2", "energy_delay")
+"""What the best accelerator may be best in."""
+
+
+class Ranked(NamedTuple):
+    """An accelerator and what the networks cost on it.
+
+    Attributes:
+        accelerator: An `Accelerator` of numbers.
+        goal: What it was ranked by, summed over the networks by their use.
+        costs: Scalars of `Cost` for each network, in their order.
+    """
+
+    accelerator: Accelerator
+    goal: float
+    costs: tuple[dict[str, float], ...]
+
+
+def best_accelerators(
+    networks: Network | Sequence[Layer] | Sequence[Any],
+    budgets: Budgets | None = None,
+    top: int = 1,
+    goal: str = "latency_ms",
+    weights: Sequence[float] | None = None,
+    choices: Mapping[str, Sequence[float]] | None = None,
+) -> list[Ranked]:
+    """Finds the best accelerators under budgets, by pricing all there are.
+
+    Args:
+        networks: A network or its layers; or several, which share the chip.
+        budgets: Limits that every one of the networks has to meet.
+        top: How many accelerators to return at most.
+        goal: One of `GOALS`; least is best. Among equals the smaller chip is
+            first, then the one of least energy.
+        weights: How often each network is used; the goal is the weighted sum.
+        choices: Values by path, for example `{"pe_array/rows": [2, 4]}`,
+            instead of those of the search space. Parameters that are not
+            searched have their defaults.
+
+    Returns:
+        The best, best first; fewer than `top` if fewer meet the budgets.
+
+    Raises:
+        ValueError: If an argument is not possible, or no accelerator meets
+            the budgets; says what the closest one costs.
+
+    Example:
+    >>> conv = Layer("conv", "conv2d", 56, 56, 64, 56, 56, 64, 3, 3)
+    >>> found = best_accelerators([conv], Budgets(area_mm2=12), top=2)
+    >>> [ranked.costs[0]["area_mm2"] < 12 for ranked in found]
+    [True, True]
+    """
+    layers = _layers_of(networks)
+    budgets = budgets or Budgets()
+    uses = _check(layers, top, goal, weights)
+    chips = _all_accelerators(choices or {})
+    prices = PriceList(layers, chips)
+    costs = [
+        {
+            name: np.asarray(value, np.float64)
+            for name, value in prices.cost(index)._asdict().items()
+            if value is not None
+        }
+        for index in range(len(layers))
+    ]
+    violation = np.sum([budgets.violation(cost) for cost in costs], 0)
+    if not (violation == 0).any():
+        worst = int(np.argmax([budgets.violation(c).min() for c in costs]))
+        raise ValueError(budgets.explain(costs[worst]))
+    total = sum(
+        use * _goal(cost, goal) for use, cost in zip(uses, costs, strict=True)
+    )
+    energy = sum(
+        use * c["energy_mj"] for use, c in zip(uses, costs, strict=True)
+    )
+    feasible = np.flatnonzero(violation == 0)
+    keys = (energy, costs[0]["area_mm2"], total)
+    order = feasible[np.lexsort([key[feasible] for key in keys])][:top]
+    values = accelerators.to_paths(chips)
+    return [
+        Ranked(
+            accelerators.from_paths(
+                {
+                    path: _plain(np.broadcast_to(value, violation.shape)[index])
+                    for path, value in values.items()
+                }
+            ),
+            float(total[index]),
+            tuple(
+                {name: float(value[index]) for name, value in cost.items()}
+                for cost in costs
+            ),
+        )
+        for index in order
+    ]
+
+
+def _layers_of(networks: Any) -> list[list[Layer]]:
+    """The layers of one or several networks."""
+    if isinstance(networks, Network):
+        return [networks.layers()]
+    if all(isinstance(item, Layer) for item in networks):
+        return [list(networks)]
+    return [
+        item.layers() if isinstance(item, Network) else list(item)
+        for item in networks
+    ]
+
+
+def _check(
+    layers: Sequence[Sequence[Layer]],
+    top: int,
+    goal: str,
+    weights: Sequence[float] | None,
+) -> list[float]:
+    """Checks the arguments; returns how often each network is used."""
+    if goal not in GOALS:
+        raise configuration.unknown("goal", goal, GOALS)
+    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
+        raise ValueError(
+            f"`top` must be a positive whole number. Received: {top!r}."
+        )
+    if weights is None:
+        return [1.0] * len(layers)
+    uses = [configuration.number(w, "A weight") for w in weights]
+    if len(uses) != len(layers) or min(uses) < 0 or not sum(uses):
+        raise ValueError(
+            "`weights` must be one number a network, none negative and one "
+            f"positive. Received: {uses} for {len(layers)} networks."
+        )
+    return uses
+
+
+def _all_accelerators(choices: Mapping[str, Sequence[float]]) -> Accelerator:
+    """Every combination of the choices, `[H]`; arrays differ fastest."""
+    held = accelerators.parameters()
+    configuration.check_keys(choices, "`choices`", held)
+    values = {path: p.choices for path, p in held.items() if p.choices}
+    values |= {
+        path: [presets.check_value(path, value, "`choices`") for value in given]
+        for path, given in choices.items()
+    }
+    if empty := [path for path, given in values.items() if not len(given)]:
+        raise ValueError(
+            f"`choices` must have a value for {empty[0]}. Received: none."
+        )
+    # What the array does not see changes slowest, so that arrays repeat in
+    # whole runs.
+    paths = sorted(values, key=lambda path: path not in OFF_CHIP)
+    grid = np.asarray(
+        list(itertools.product(*(values[path] for path in paths))), np.float32
+    )
+    return accelerators.from_paths(dict(zip(paths, grid.T, strict=True)))
+
+
+def _goal(cost: Mapping[str, np.ndarray], goal: str) -> np.ndarray:
+    if goal == "energy_delay":
+        return cost["energy_mj"] * cost["latency_ms"]
+    return cost[goal]
+
+
+def _plain(value: Any) -> float:
+    number = float(value)
+    return int(number) if number.is_integer() else number
