@@ -12,6 +12,7 @@ from tf_cosearch.networks.tflite_import import from_tflite
 from tf_cosearch.networks.workload import Layer, LayerTable, pad
 from tf_cosearch.search import oracles
 from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.exact import best_accelerators
 from tf_cosearch.search.hypermodel import CoSearchHyperModel
 from tf_cosearch.search.objectives import WeightedProduct
 from tf_cosearch.search.space import Candidate, SearchSpace
@@ -32,6 +33,7 @@ __all__ = [
     "Network",
     "SearchSpace",
     "WeightedProduct",
+    "best_accelerators",
     "block",
     "estimate",
     "from_keras",

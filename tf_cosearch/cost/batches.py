@@ -23,7 +23,7 @@ from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.networks import workload
 from tf_cosearch.networks.workload import LayerTable
 
-CHUNK = 2048
+CHUNK = 4096
 """Candidates that compiled code prices at a time."""
 
 SMALL = 256
@@ -105,6 +105,12 @@ def run_compiled(
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(run_chunk, range(0, batch, CHUNK)))
     return list(np.concatenate(results, 1))
+
+
+def forget() -> None:
+    """Drops all traced and compiled code, for example of other mappings."""
+    _graph.cache_clear()
+    _compiled.cache_clear()
 
 
 @functools.cache

@@ -70,7 +70,7 @@ def best_accelerators(
     layers = _layers_of(networks)
     budgets = budgets or Budgets()
     uses = _check(layers, top, goal, weights)
-    chips = _all_accelerators(choices or {})
+    chips = all_accelerators(choices or {})
     prices = PriceList(layers, chips)
     costs = [
         {
@@ -148,11 +148,23 @@ def _check(
     return uses
 
 
-def _all_accelerators(choices: Mapping[str, Sequence[float]]) -> Accelerator:
-    """Every combination of the choices, `[H]`; arrays differ fastest."""
+def all_accelerators(choices: Mapping[str, Sequence[float]]) -> Accelerator:
+    """Every combination of choices; arrays differ fastest.
+
+    Args:
+        choices: As for `best_accelerators`.
+
+    Returns:
+        An `Accelerator` of `[H]` float32 arrays where there is a choice.
+
+    Raises:
+        ValueError: If a path or a value is not possible.
+    """
     held = accelerators.parameters()
     configuration.check_keys(choices, "`choices`", held)
-    values = {path: p.choices for path, p in held.items() if p.choices}
+    values: dict[str, Sequence[float]] = {
+        path: p.choices for path, p in held.items() if p.choices
+    }
     values |= {
         path: [presets.check_value(path, value, "`choices`") for value in given]
         for path, given in choices.items()

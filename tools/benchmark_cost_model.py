@@ -1,0 +1,397 @@
+r"""Measures how fast the cost model is, beside baselines of the same run.
+
+    python tools/benchmark_cost_model.py
+    python tools/benchmark_cost_model.py --quick --format=json
+
+`general`: random layers, each network on its own random accelerator, through
+`estimate`; beside it the same model in the TensorFlow graph, uncompiled.
+`in_space`: the networks of a space, each on all of its accelerators, through
+`PriceList`; beside it `estimate`. `exact_hardware`: `best_accelerators` of one
+network; beside it `estimate` of all accelerators. `scaling`: how the rate of
+`estimate` changes with batch, layers, mappings and threads. `machine`: what of
+the machine's arithmetic and memory bandwidth, measured here, that takes.
+
+Times on a busy machine differ from run to run; compare within one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import command_line
+import numpy as np
+from absl import flags
+
+if TYPE_CHECKING:
+    from tf_cosearch.accelerators import Accelerator
+    from tf_cosearch.networks.workload import LayerTable
+
+FLAGS = flags.FLAGS
+flags.DEFINE_bool("quick", False, "Fewer repetitions: at most 45 s.")
+flags.DEFINE_enum("format", "table", ["table", "json"], "What to print.")
+flags.DEFINE_integer(
+    "candidates", 1_000_000, "Candidates of the general batch.", lower_bound=300
+)
+flags.DEFINE_integer(
+    "layers", 48, "Layers of each network of it.", lower_bound=1
+)
+flags.DEFINE_string("space", "mobilenet_v2", "Space of `in_space`.")
+flags.DEFINE_string("network", "mobilenet_v2", "Network of `exact_hardware`.")
+
+_SIZES = (7, 14, 28, 56, 112)
+_CHANNELS = (16, 24, 32, 48, 96, 144, 320)
+
+
+def main() -> None:
+    result: dict[str, Any] = {"general": _general()}
+    result["exact_hardware"] = _exact_hardware()
+    result["in_space"] = _in_space()
+    result["scaling"] = _scaling()
+    result["machine"] = _machine(result["general"])
+    if FLAGS.format == "json":
+        print(json.dumps(result, indent=2))
+    else:
+        _print_table(result)
+
+
+def random_layers(batch: int, depth: int, seed: int = 0) -> LayerTable:
+    """Any layers: `[B, L]` small integers, a third of them depthwise."""
+    from tf_cosearch.networks.workload import LayerTable
+
+    rng = np.random.default_rng(seed)
+    shape = (batch, depth)
+
+    def draw(choices: tuple[int, ...], kind: type) -> np.ndarray:
+        indices = rng.integers(0, len(choices), shape, np.uint8)
+        return np.asarray(choices, kind)[indices]
+
+    ones = np.ones(shape, np.uint8)
+    zeros = np.zeros(shape, np.uint8)
+    out, stride = draw(_SIZES, np.uint16), draw((1, 2), np.uint8)
+    in_c, out_c = draw(_CHANNELS, np.uint16), draw(_CHANNELS, np.uint16)
+    is_depthwise = draw((0, 0, 1), np.uint8).astype(bool)
+    out_c[is_depthwise] = in_c[is_depthwise]
+    groups = np.where(is_depthwise, in_c, np.uint16(1))
+    size_in, kernel = out * stride, draw((1, 3, 5), np.uint8)
+    held = (out * in_c).astype(np.uint32) * draw((0, 0, 1), np.uint8)
+    columns = [out, out, out_c, size_in, size_in, in_c, kernel, kernel]
+    columns += [stride, stride, groups, ones, ones * 8, ones * 8, zeros, held]
+    return LayerTable(*columns, ones, zeros, ones, ones)
+
+
+def random_accelerators(batch: int, seed: int = 0) -> Accelerator:
+    """Accelerators of the search space, `[B]`."""
+    from tf_cosearch import accelerators
+
+    rng = np.random.default_rng(seed)
+    return accelerators.from_paths(
+        {
+            path: rng.choice(held.choices, batch).astype(np.float32)
+            for path, held in accelerators.parameters().items()
+            if held.choices
+        }
+    )
+
+
+def first(table: Any, count: int) -> Any:
+    """The first candidates of a batch."""
+    import tensorflow as tf
+
+    return tf.nest.map_structure(
+        lambda field: field[:count] if np.ndim(field) else field, table
+    )
+
+
+def seconds(run: Callable[[], Any], repeat: int) -> list[float]:
+    """Seconds of some runs, sorted."""
+    times = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return sorted(times)
+
+
+def _rate(run: Callable[[], Any], count: int, repeat: int) -> float:
+    """Candidates a second in the median."""
+    times = seconds(run, repeat)
+    return count / times[len(times) // 2]
+
+
+def _repeat() -> int:
+    return 3 if FLAGS.quick else 7
+
+
+def _general() -> dict[str, float]:
+    from tf_cosearch.cost import batches, mapping, model
+
+    count, depth = int(FLAGS.candidates), int(FLAGS.layers)
+    layers, chips = random_layers(count, depth), random_accelerators(count)
+    start = time.perf_counter()
+    model.estimate(first(layers, 300), first(chips, 300))
+    first_call = time.perf_counter() - start
+    rate = _rate(lambda: model.estimate(layers, chips), count, _repeat())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    few = batches.SMALL * 4
+    some = (first(layers, few), first(chips, few))
+
+    def graph() -> None:
+        for begin in range(0, few, batches.SMALL):
+            part = slice(begin, begin + batches.SMALL)
+            model.estimate(
+                type(layers)(*(field[part] for field in some[0])),
+                _slice(some[1], part),
+            )
+
+    graph()
+    return {
+        "candidates_per_second": rate,
+        "graph_candidates_per_second": _rate(graph, few, _repeat()),
+        "peak_memory_bytes": float(peak),
+        "table_bytes": float(sum(field.nbytes for field in layers)),
+        "first_call_seconds": first_call,
+        "candidates": count,
+        "layers": depth,
+        "mappings": len(mapping.MAPPINGS),
+    }
+
+
+def _slice(table: Any, part: slice) -> Any:
+    import tensorflow as tf
+
+    return tf.nest.map_structure(
+        lambda field: field[part] if np.ndim(field) else field, table
+    )
+
+
+def _in_space() -> dict[str, float]:
+    import tf_cosearch as cs
+    from tf_cosearch.cost.model import estimate
+    from tf_cosearch.cost.price_list import PriceList
+    from tf_cosearch.search.exact import all_accelerators
+
+    space = cs.SearchSpace.load(FLAGS.space)
+    genomes = space.sample(np.random.default_rng(0), 4 if FLAGS.quick else 20)
+    networks = [space.decode(genome).network.layers() for genome in genomes]
+    chips = all_accelerators({})
+    PriceList(networks[:1], chips).cost(0)  # compiles
+    start = time.perf_counter()
+    prices = PriceList(networks, chips)
+    building = time.perf_counter() - start
+    for index in range(len(networks)):  # compiles for other depths
+        prices.cost(index)
+    count = len(networks) * space.num_accelerators
+
+    def run() -> None:
+        for index in range(len(networks)):
+            prices.cost(index)
+
+    table, some = space.batch(space.sample(np.random.default_rng(1), 16384))
+    estimate(table, some)
+    return {
+        "candidates_per_second": _rate(run, count, _repeat()),
+        "estimate_candidates_per_second": _rate(
+            lambda: estimate(table, some), 16384, _repeat()
+        ),
+        "price_list_seconds": building,
+        "candidates": count,
+        "different_layers": prices.num_layers,
+        "different_arrays": prices.num_arrays,
+    }
+
+
+def _exact_hardware() -> dict[str, float]:
+    import tf_cosearch as cs
+    from tf_cosearch.cost.model import estimate
+    from tf_cosearch.networks.workload import LayerTable, pad
+    from tf_cosearch.search.exact import all_accelerators, best_accelerators
+
+    network = cs.load_network(FLAGS.network)
+    budgets = cs.Budgets(latency_ms=1.0, area_mm2=60.0)
+
+    def run() -> None:
+        best_accelerators(network, budgets, top=10)
+
+    start = time.perf_counter()
+    run()
+    cold = time.perf_counter() - start
+    times = seconds(run, 2 * _repeat() + 1)
+    chips = all_accelerators({})
+    count = len(chips.pe_array.rows)
+    one = pad([network.layers()])
+    table = LayerTable(*(np.repeat(field, count, 0) for field in one))
+    estimate(table, chips)
+    general = seconds(lambda: estimate(table, chips), _repeat())
+    return {
+        "seconds": times[len(times) // 2],
+        "first_seconds": cold,
+        "estimate_seconds": general[len(general) // 2],
+        "accelerators": count,
+        "layers": len(network.layers()),
+    }
+
+
+def _scaling() -> list[dict[str, float]]:
+    """Rates of `estimate` as one thing changes."""
+    from tf_cosearch.cost import batches, mapping
+    from tf_cosearch.cost.model import estimate
+
+    rows = []
+    count, depth = 32768, 48
+
+    def add(batch: int = count, layers: int = depth, **settings: Any) -> None:
+        tables = random_layers(batch, layers), random_accelerators(batch)
+        estimate(*tables)
+        rate = _rate(lambda: estimate(*tables), batch, _repeat())
+        rows.append(
+            {
+                "batch": batch,
+                "layers": layers,
+                "mappings": len(mapping.MAPPINGS),
+                "threads": os.cpu_count() or 1,
+                **settings,
+                "candidates_per_second": rate,
+                "layers_per_second": rate * layers,
+            }
+        )
+
+    for batch in (1, 64, 256, 2048, count, 4 * count):
+        add(batch)
+    if FLAGS.quick:
+        return rows
+    for layers in (16, 50, 96):
+        add(count, layers)
+    cores = os.cpu_count
+    os.cpu_count = lambda: 1  # type: ignore[method-assign]
+    add(threads=1)
+    os.cpu_count = cores
+    every = mapping.MAPPINGS
+    for kept in (6, 12):
+        mapping.MAPPINGS = every[:kept]
+        batches.forget()
+        add()
+    mapping.MAPPINGS = every
+    batches.forget()
+    return rows
+
+
+def _machine(general: dict[str, float]) -> dict[str, float]:
+    """What the machine can do, and what of it the general path takes."""
+    import tensorflow as tf
+
+    values = tf.random.uniform((4096, 64), 1.0, 2.0)
+
+    @tf.function(jit_compile=True)
+    def arithmetic(x: Any) -> Any:
+        four = [x * factor for factor in (1.1, 1.2, 1.3, 1.4)]
+        for _ in range(64):
+            four = [tf.minimum(y * 1.0001, four[0]) + x for y in four]
+        return tf.add_n(four)
+
+    arithmetic(values)
+    operations = 4096 * 64 * 64 * 4 * 3
+    rate = _rate(lambda: arithmetic(values).numpy(), operations, 9)
+    source = np.ones(2**26, np.uint8)
+    target = np.empty_like(source)
+    copied = _rate(lambda: np.copyto(target, source), 2 * source.nbytes, 9)
+    cores = os.cpu_count() or 1
+    per_layer = _operations_per_layer()
+    rows = general["candidates_per_second"] * general["layers"]
+    read = general["candidates_per_second"] / general["candidates"]
+    return {
+        "cores": cores,
+        "operations_per_second_and_core": rate,
+        "bytes_per_second": copied,
+        "operations_per_layer": per_layer,
+        "share_of_arithmetic": rows * per_layer / (rate * cores),
+        "share_of_memory_bandwidth": read * general["table_bytes"] / copied,
+    }
+
+
+def _operations_per_layer() -> int:
+    """Element-wise operations on `[B, L]` in the code before fusion."""
+    import tensorflow as tf
+
+    from tf_cosearch.cost import batches, model
+
+    layers = random_layers(batches.CHUNK, 48)
+    compiled = tf.function(
+        lambda *fields: tf.stack(
+            model.price(
+                type(layers)(*(tf.cast(f, tf.float32) for f in fields[:-1])),
+                batches.unpack(fields[-1]),
+                tf.constant(1.0),
+                "latency",
+                per_layer=False,
+            )[:-2]
+        ),
+        jit_compile=True,
+        autograph=False,
+    )
+    hardware = batches.check_hardware(
+        random_accelerators(batches.CHUNK), batches.CHUNK
+    )
+    text = compiled.experimental_get_compiler_ir(*layers, hardware)(
+        "optimized_hlo"
+    )
+    arithmetic = ("multiply", "add", "subtract", "divide", "minimum", "maximum")
+    arithmetic += ("ceil", "floor", "select", "compare", "and", "or")
+    shape = f"[{batches.CHUNK},48]"
+    return sum(
+        shape in line and any(f" {name}(" in line for name in arithmetic)
+        for line in text.splitlines()
+    )
+
+
+def _print_table(result: dict[str, Any]) -> None:
+    general, space = result["general"], result["in_space"]
+    exact, machine = result["exact_hardware"], result["machine"]
+    print(
+        f"general         {general['candidates_per_second']:>12,.0f} "
+        f"candidates/s, {general['layers']} layers x {general['mappings']} "
+        "mappings, any table\n"
+        f"  in the graph  {general['graph_candidates_per_second']:>12,.0f} "
+        "candidates/s: "
+        f"{_times(general, 'candidates_per_second', 'graph_')}\n"
+        f"  first call    {general['first_call_seconds']:>12.2f} s\n"
+        f"  peak memory   {general['peak_memory_bytes'] / 2**30:>12.2f} GiB "
+        f"for {general['candidates']:,} candidates, all in all\n"
+        f"in a space      {space['candidates_per_second']:>12,.0f} "
+        f"candidates/s, {space['different_layers']} layers x "
+        f"{space['different_arrays']:,} arrays priced once in "
+        f"{space['price_list_seconds']:.2f} s\n"
+        f"  by estimate   {space['estimate_candidates_per_second']:>12,.0f} "
+        f"candidates/s: {_times(space, 'candidates_per_second', 'estimate_')}\n"
+        f"exact hardware  {exact['seconds']:>12.3f} s for "
+        f"{exact['accelerators']:,} accelerators, {exact['layers']} layers\n"
+        f"  first time    {exact['first_seconds']:>12.2f} s\n"
+        f"  by estimate   {exact['estimate_seconds']:>12.3f} s"
+    )
+    print("\n   batch  layers  mappings  threads  candidates/s   Mlayers/s")
+    for row in result["scaling"]:
+        print(
+            f"{row['batch']:>8}{row['layers']:>8}{row['mappings']:>10}"
+            f"{row['threads']:>9}{row['candidates_per_second']:>14,.0f}"
+            f"{row['layers_per_second'] / 1e6:>12.1f}"
+        )
+    print(
+        f"\n{machine['operations_per_layer']:,} operations a layer: "
+        f"{machine['share_of_arithmetic']:.0%} of the "
+        f"{machine['operations_per_second_and_core'] / 1e9:.1f} G operations/s "
+        f"measured on each of {machine['cores']} cores; tables take "
+        f"{machine['share_of_memory_bandwidth']:.0%} of the "
+        f"{machine['bytes_per_second'] / 1e9:.1f} GB/s measured"
+    )
+
+
+def _times(values: dict[str, float], name: str, base: str) -> str:
+    return f"{values[name] / values[base + name]:.1f} times slower"
+
+
+if __name__ == "__main__":
+    command_line.run(main)
