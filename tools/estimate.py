@@ -42,6 +42,16 @@ flags.DEFINE_string(
 flags.DEFINE_string("accelerator", "edge_tpu", "Preset or YAML file.")
 flags.DEFINE_enum("format", "table", ["table", "json", "csv"], "What to print.")
 flags.DEFINE_bool("per_layer", False, "Print every layer.")
+flags.DEFINE_bool("mappings", False, "Print how every layer is mapped.")
+flags.DEFINE_enum(
+    "objective",
+    "latency",
+    ["latency", "energy", "energy_delay"],
+    "What mappings are chosen by.",
+)
+flags.DEFINE_integer(
+    "batch_size", 1, "Images worked on together.", lower_bound=1
+)
 flags.DEFINE_string(
     "roofline", None, "Picture to write, with every layer on the roofline."
 )
@@ -64,7 +74,9 @@ def main() -> None:
     layers = _layers()
     result = {
         "accelerator": FLAGS.accelerator,
-        **summary.summarize(layers, accelerator),
+        **summary.summarize(
+            layers, accelerator, FLAGS.objective, FLAGS.batch_size
+        ),
     }
     if FLAGS.roofline is not None or FLAGS.format == "json":
         _add_roofline(result, layers, accelerator)
@@ -100,8 +112,7 @@ def _add_roofline(
 
 
 def _layers() -> list[cs.Layer]:
-    import tf_cosearch as cs
-    from tf_cosearch.networks import keras_files, layers_csv, published
+    from tf_cosearch.networks import layers_csv, model_files, published
 
     if FLAGS.network is not None:
         return published.load(FLAGS.network, FLAGS.input_px)
@@ -112,14 +123,7 @@ def _layers() -> list[cs.Layer]:
         )
     if FLAGS.layers is not None:
         return layers_csv.read_layers_csv(FLAGS.layers)
-    suffix = pathlib.Path(FLAGS.model).suffix
-    if suffix == ".tflite":
-        return cs.from_tflite(FLAGS.model)
-    if suffix in (".keras", ".h5"):
-        return cs.from_keras(keras_files.load_keras(FLAGS.model))
-    raise ValueError(
-        f"--model must end in .tflite, .keras or .h5. Received: {FLAGS.model}."
-    )
+    return model_files.load_layers(FLAGS.model)
 
 
 def _print_csv(result: dict[str, Any]) -> None:
@@ -128,10 +132,21 @@ def _print_csv(result: dict[str, Any]) -> None:
     }
     by_layer = FLAGS.per_layer or FLAGS.layers is not None
     rows = result["layers"] if by_layer else [totals]
-    rows = [{k: v for k, v in row.items() if k != "changes"} for row in rows]
+    rows = [_flat(row) for row in rows]
     writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without nested values: parts become columns of their own."""
+    flat = {}
+    for name, value in row.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}/{part}": number for part, number in value.items()}
+        elif name != "changes":
+            flat[name] = value
+    return flat
 
 
 def _print_table(result: dict[str, Any]) -> None:
@@ -139,6 +154,12 @@ def _print_table(result: dict[str, Any]) -> None:
 
     if FLAGS.per_layer:
         _print_layers(result["layers"])
+    if FLAGS.mappings:
+        for row in result["layers"]:
+            print(f"{row['name']}: {row['mapping']}")
+        print()
+    if result["unfit"]:
+        print(f"Does not fit this accelerator: {result['unfit']}.")
     energy = ", ".join(
         f"{name} {part / result['energy_mj']:.0%}"
         for name, part in result["energy_parts_mj"].items()

@@ -5,6 +5,11 @@ from tf_cosearch.accelerators import Accelerator, presets
 
 # TOPS: NAHAS's baseline and arXiv 2102.10423, table 1.
 PEAKS = {
+    "coral_dev": 4.1,
+    "coral_usb": 4.1,
+    "pixel4_edge_tpu": 4.1,
+    "pixel6_edge_tpu": 32.8,
+    "zigzag_edge_tpu_like": 2.0,
     "edge_tpu": 26.2,
     "edge_tpu_v1": 26.2,
     "edge_tpu_v2": 8.73,

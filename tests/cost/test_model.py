@@ -292,6 +292,22 @@ def test_compiled_code_and_graph_agree(batch):
             np.testing.assert_allclose(one, all_[rows], rtol=2e-6)
 
 
+@pytest.mark.parametrize("depth", [8, 13])
+@pytest.mark.parametrize("kind", ["tensors", "arrays", "slices"])
+def test_compiled_code_reads_any_table(depth, kind):
+    """Whole vectors of layers or not, shared with their owner or copied."""
+    conv = HAND_WORKED[0][0]
+    table = pad([[conv] * 5] * 601, depth)
+    if kind != "tensors":
+        table = LayerTable(*(field.numpy().copy() for field in table))
+    if kind == "slices":
+        table = LayerTable(*(field[1:] for field in table))
+    cost = estimate(table, Accelerator())
+    alone = estimate(pad([[conv] * 5]), Accelerator())
+    expected = float(alone.latency_ms[0])
+    np.testing.assert_allclose(cost.latency_ms, expected, rtol=1e-6)
+
+
 def test_small_integers_cost_the_same(batch):
     _, _, (table, chips) = batch
     many = [np.repeat(np.asarray(field), 5, 0) for field in table]

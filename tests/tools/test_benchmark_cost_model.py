@@ -31,7 +31,7 @@ def test_the_tables_measured_are_layers_of_many_kinds(benchmark):
     assert np.isfinite(cost.latency_ms).all()
     assert 0.2 < np.mean(layers.groups > 1) < 0.5
     rows = np.stack(layers, -1).reshape(40 * 24, -1)
-    assert len(np.unique(rows, axis=0)) > 900
+    assert len(np.unique(rows, axis=0)) > 700
     again = benchmark.random_layers(40, 24)
     np.testing.assert_array_equal(np.stack(layers), np.stack(again))
 

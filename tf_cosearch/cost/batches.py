@@ -165,8 +165,13 @@ def unpack(hardware: Any) -> Accelerator:
 
 
 def in_place(array: np.ndarray) -> tf.Tensor:
-    """A tensor that shares the memory of an array, if XLA can read it there."""
-    if array.flags.c_contiguous and not array.ctypes.data % _ALIGNMENT:
+    """A tensor that shares the memory of an array, if XLA can read it there.
+
+    Arrays of tensors cannot be shared: they are read-only, which DLPack has no
+    word for.
+    """
+    flags, address = array.flags, array.ctypes.data
+    if flags.c_contiguous and flags.writeable and not address % _ALIGNMENT:
         return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
     return tf.constant(array)
 

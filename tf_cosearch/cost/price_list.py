@@ -103,14 +103,14 @@ class PriceList:
             ValueError: If a row of the network describes no layer.
         """
         table, rows = self._networks[network], self._rows_of[network]
-        stays = _stays(table, self._hardware)
         values = self._sum_on_chip(table, rows)
-        if not stays.all():
-            values[:, ~stays] = self._sum(
+        leaves = np.flatnonzero(~_stays(table, self._hardware))
+        if len(leaves):
+            values[:, leaves] = self._sum(
                 table,
                 rows,
-                self._hardware[:, ~stays],
-                self._array_of[~stays],
+                np.take(self._hardware, leaves, axis=1),
+                self._array_of[leaves],
                 False,
             )
         cost = model.Cost(*map(tf.constant, values))
@@ -127,7 +127,8 @@ class PriceList:
         arrays = np.arange(self.num_arrays)
         values = self._sum(table, rows, self._arrays, arrays, True)
         values -= self._sum(table[ends], rows[ends], self._arrays, arrays, True)
-        values = values[:, self._array_of] + self._sum(
+        values = np.take(values, self._array_of, axis=1)
+        values += self._sum(
             table[ends], rows[ends], self._hardware, self._array_of, True
         )
         cost = model.Cost(*values)
@@ -193,7 +194,7 @@ def _pick(priced: np.ndarray, rows: np.ndarray, where: np.ndarray) -> Any:
     first, last = where[0], where[-1]
     if last - first == len(where) - 1 and (np.diff(where) == 1).all():
         return priced[rows, first : last + 1]
-    return priced[rows[:, None], where]
+    return np.take(priced[rows], where, axis=1)
 
 
 def _unique_arrays(hardware: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

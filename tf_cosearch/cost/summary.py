@@ -15,13 +15,18 @@ from tf_cosearch.networks.workload import Layer, pad
 
 
 def summarize(
-    layers: Sequence[Layer], accelerator: Accelerator
+    layers: Sequence[Layer],
+    accelerator: Accelerator,
+    objective: str = "latency",
+    batch_size: int = 1,
 ) -> dict[str, Any]:
     """Estimates one network and explains it layer by layer.
 
     Args:
         layers: The rows of the network.
         accelerator: An `Accelerator` of numbers.
+        objective: What mappings are chosen by, as for `estimate`.
+        batch_size: Images that are worked on together.
 
     Returns:
         `latency_ms`, `energy_mj`, `area_mm2`, `macs`, `params`, `peak_tops`,
@@ -42,14 +47,14 @@ def summarize(
     """
     if not layers:
         raise ValueError("A network must have layers. Received: none.")
-    cost = estimate(pad([layers]), accelerator, per_layer=True)
+    cost = estimate(pad([layers]), accelerator, True, objective, batch_size)
     by_layer = cost.layers
     busy = np.stack([cycles.numpy()[0] for cycles in by_layer.busy_cycles])
     rows = [
         {
             "name": layer.name,
             "op": layer.op,
-            "macs": layer.macs,
+            "macs": batch_size * layer.macs,
             "params": layer.params,
             "cycles": float(by_layer.cycles[0, row]),
             "latency_ms": float(by_layer.latency_ms[0, row]),
@@ -83,7 +88,7 @@ def summarize(
         "latency_ms": float(cost.latency_ms[0]),
         "energy_mj": float(cost.energy_mj[0]),
         "area_mm2": float(cost.area_mm2[0]),
-        "macs": sum(layer.macs for layer in layers),
+        "macs": batch_size * sum(layer.macs for layer in layers),
         "params": sum(layer.params for layer in layers),
         "peak_tops": float(accelerator.peak_tops()),
         "utilization": float(cost.utilization[0]),
