@@ -79,9 +79,11 @@ def random_layers(batch: int, depth: int, seed: int = 0) -> LayerTable:
     groups = np.where(is_depthwise, in_c, np.uint16(1))
     size_in, kernel = out * stride, draw((1, 3, 5), np.uint8)
     held = draw((0, 0, 12544, 50176), np.uint16)
-    columns = [out, out, out_c, size_in, size_in, in_c, kernel, kernel]
+    columns: list[Any] = [out, out, out_c, size_in, size_in, in_c]
+    columns += [kernel, kernel]
     columns += [stride, stride, groups, ones, ones * 8, ones * 8, zeros, held]
-    return LayerTable(*columns, ones, zeros, ones, ones)
+    columns += [ones, zeros, ones, ones]
+    return LayerTable(*columns)
 
 
 def random_accelerators(batch: int, seed: int = 0) -> Accelerator:
@@ -267,7 +269,7 @@ def _scaling() -> list[dict[str, float]]:
     for layers in (16, 50, 96):
         add(count, layers)
     cores = os.cpu_count
-    os.cpu_count = lambda: 1  # type: ignore[method-assign]
+    os.cpu_count = lambda: 1
     add(threads=1)
     os.cpu_count = cores
     every = mapping.MAPPINGS
@@ -339,8 +341,10 @@ def _operations_per_layer() -> int:
     text = compiled.experimental_get_compiler_ir(*layers, hardware)(
         "optimized_hlo"
     )
-    arithmetic = ("multiply", "add", "subtract", "divide", "minimum", "maximum")
-    arithmetic += ("ceil", "floor", "select", "compare", "and", "or")
+    arithmetic = (
+        "multiply add subtract divide minimum maximum "
+        "ceil floor select compare and or"
+    ).split()
     shape = f"[{batches.CHUNK},48]"
     return sum(
         shape in line and any(f" {name}(" in line for name in arithmetic)

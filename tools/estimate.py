@@ -140,7 +140,7 @@ def _print_csv(result: dict[str, Any]) -> None:
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
     """A row without nested values: parts become columns of their own."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, dict):
             flat |= {f"{name}/{part}": number for part, number in value.items()}

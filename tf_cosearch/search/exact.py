@@ -84,11 +84,9 @@ def best_accelerators(
     if not (violation == 0).any():
         worst = int(np.argmax([budgets.violation(c).min() for c in costs]))
         raise ValueError(budgets.explain(costs[worst]))
-    total = sum(
-        use * _goal(cost, goal) for use, cost in zip(uses, costs, strict=True)
-    )
-    energy = sum(
-        use * c["energy_mj"] for use, c in zip(uses, costs, strict=True)
+    total, energy = (
+        np.average([_goal(cost, name) for cost in costs], 0, uses) * sum(uses)
+        for name in (goal, "energy_mj")
     )
     feasible = np.flatnonzero(violation == 0)
     keys = (energy, costs[0]["area_mm2"], total)
