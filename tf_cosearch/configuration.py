@@ -46,9 +46,24 @@ def names(kind: str) -> list[str]:
 
     Example:
     >>> names("accelerators")
-    ['edge_tpu', 'edge_tpu_v1', 'edge_tpu_v2', 'edge_tpu_v3']
+    ['coral_dev', 'coral_usb', 'edge_tpu', 'edge_tpu_v1', 'edge_tpu_v2',
+     'edge_tpu_v3', 'pixel4_edge_tpu', 'pixel6_edge_tpu',
+     'zigzag_edge_tpu_like']
     """
     return sorted(path.stem for path in (_SHIPPED / kind).glob("*.yaml"))
+
+
+def shipped(kind: str, file: str) -> pathlib.Path:
+    """The path of a shipped file.
+
+    Args:
+        kind: A folder of `configs/`, for example `measurements`.
+        file: Its name, with the ending.
+
+    Returns:
+        The path.
+    """
+    return _SHIPPED / kind / file
 
 
 def load(kind: str, name_or_path: str | pathlib.Path) -> dict[str, Any]:

@@ -342,9 +342,9 @@ def _operations_per_layer() -> int:
         "optimized_hlo"
     )
     arithmetic = (
-        "multiply add subtract divide minimum maximum "
-        "ceil floor select compare and or"
-    ).split()
+        *("multiply", "add", "subtract", "divide", "minimum", "maximum"),
+        *("ceil", "floor", "select", "compare", "and", "or"),
+    )
     shape = f"[{batches.CHUNK},48]"
     return sum(
         shape in line and any(f" {name}(" in line for name in arithmetic)

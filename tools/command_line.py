@@ -14,7 +14,7 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from absl import app, flags, logging
@@ -204,6 +204,21 @@ def output_file(
         )
     output_folder(os.fspath(file.parent), flag)
     return file
+
+
+def print_table(rows: Sequence[Sequence[str]], align: str) -> None:
+    """Prints cells in columns.
+
+    Args:
+        rows: Rows of as many cells each; the first one is the header.
+        align: For each column `<` or `>`: to the left or to the right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    columns = "  ".join(
+        f"{{:{side}{width}}}" for side, width in zip(align, widths, strict=True)
+    )
+    for row in rows:
+        print(columns.format(*row).rstrip())
 
 
 def _quiet_logs() -> None:

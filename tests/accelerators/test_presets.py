@@ -3,17 +3,18 @@ import pytest
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import Accelerator, presets
 
-# TOPS: NAHAS's baseline and arXiv 2102.10423, table 1.
+# TOPS: NAHAS's baseline and arXiv 2102.10423, table 1; 4 TOPS of Coral, which
+# Pixels are assumed after; ZigZag's 1024 multiply-accumulates a cycle.
 PEAKS = {
     "coral_dev": 4.1,
     "coral_usb": 4.1,
-    "pixel4_edge_tpu": 4.1,
-    "pixel6_edge_tpu": 32.8,
-    "zigzag_edge_tpu_like": 2.0,
     "edge_tpu": 26.2,
     "edge_tpu_v1": 26.2,
     "edge_tpu_v2": 8.73,
     "edge_tpu_v3": 8.73,
+    "pixel4_edge_tpu": 4.1,
+    "pixel6_edge_tpu": 32.8,
+    "zigzag_edge_tpu_like": 2.05,
 }
 
 
@@ -52,6 +53,16 @@ def test_saved_accelerators_load_again(tmp_path):
     chip = presets.load_accelerator("edge_tpu_v2")
     presets.save_accelerator(chip, tmp_path / "chip.yaml", "a test")
     assert presets.load_accelerator(tmp_path / "chip.yaml") == chip
+
+
+def test_what_an_accelerator_is_in_words(tmp_path):
+    path = tmp_path / "chip.yaml"
+    chip = presets.load_accelerator("edge_tpu_v2")
+    presets.save_accelerator(chip, path, "a test", calibration="a fit")
+    assert presets.load_accelerator(path) == chip
+    assert presets.load_description(path) == "a test"
+    assert "calibration: a fit" in path.read_text()
+    assert "NAHAS" in presets.load_description("edge_tpu")
 
 
 def bad(tmp_path, text):

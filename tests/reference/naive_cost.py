@@ -1,7 +1,9 @@
 """The cost model once more: float64, plain Python, one layer at a time.
 
-Written from the model's description, not from its code, and shares only the
-technology constants with it. Slow and simple on purpose.
+Prices whole networks by closed forms written from the model's description, not
+from its code, and shares only the technology constants with it. Numbers that
+differ by less than float32 resolves make mappings tie: a result is a range.
+`simulator.py` counts the same by walking loops.
 """
 
 import dataclasses
@@ -10,15 +12,91 @@ import math
 
 from tf_cosearch.accelerators import technology
 
+WEIGHTED = ("conv2d", "depthwise_conv2d", "conv2d_transpose", "dense")
+DATAFLOWS = ("weight", "output", "input")
+# What columns, rows, lanes and units are spread over: c(hannels of the output),
+# r(ows), x (columns), i(nput channels).
+UNROLLINGS = ("cccc", "crcc", "xrcc", "xrrc", "cicc", "xrcx")
+TIE = 2e-6
+
 
 @dataclasses.dataclass
 class Result:
-    latency_ms: float
-    energy_mj: float
+    """A network's price; pairs are least and most among tied mappings."""
+
+    latency_ms: tuple
+    energy_mj: tuple
     area_mm2: float
-    layer_cycles: list
-    layer_energy_mj: list
+    utilization: tuple
     dram_bytes: float
+    stored_bytes: float
+
+
+def estimate(layers, chip, objective="latency", batch_size=1):
+    """Prices a list of `Layer` on one accelerator of numbers."""
+    layers = [
+        dataclasses.replace(
+            row,
+            out_h=row.out_h * batch_size,
+            in_h=row.in_h * batch_size,
+            side_elements=row.side_elements * batch_size,
+            held_elements=row.held_elements * batch_size,
+        )
+        for row in layers
+    ]
+    ghz, array = chip.process.clock_ghz, chip.pe_array
+    pes = array.columns * array.rows
+    peak = pes * array.lanes * array.simd_units * array.dot_width
+    area, leakage_mw = silicon(chip, peak)
+    dram, stored = off_chip(layers, chip)
+    start = chip.runtime.inference_us * 1e3 * ghz
+    cycles, energy = [start, start], [leakage_mw / ghz * start] * 2
+    for row, (dram_bytes, edges) in zip(layers, dram, strict=True):
+        options = [
+            mapped(row, chip, on, dataflow)
+            for on, dataflow in itertools.product(UNROLLINGS, DATAFLOWS)
+        ]
+        taken = tied(options, objective, leakage_mw / ghz)
+        prices = [
+            price(row, chip, option, dram_bytes, edges, leakage_mw / ghz)
+            for option in taken
+        ]
+        for index, extreme in enumerate((min, max)):
+            cycles[index] += extreme(p[0] for p in prices)
+            energy[index] += extreme(p[1] for p in prices)
+    macs = sum(row.macs for row in layers)
+    return Result(
+        tuple(c / (ghz * 1e6) for c in cycles),
+        tuple(e / 1e9 for e in energy),
+        area,
+        tuple(macs / max(c, 1e-30) / peak for c in reversed(cycles)),
+        sum(moved for moved, _ in dram),
+        stored,
+    )
+
+
+def silicon(chip, peak):
+    """Square millimetres and milliwatts of leakage."""
+    node = chip.process.node_nm
+    pes = chip.pe_array.columns * chip.pe_array.rows
+    lanes = pes * chip.pe_array.lanes
+    logic = peak * technology.MAC_AREA.value * (node / 28) ** 2
+    area = logic + technology.DRAM_INTERFACE_AREA.value * (
+        chip.dram.bandwidth_gbs * (node / 28) ** 2
+    )
+    leakage = technology.LOGIC_LEAKAGE.value * logic * 1e6 * (40 / node) ** 2
+    for count, memory in ((lanes, registers(chip)), (pes, memories(chip))):
+        area += count * sram(technology.SRAM_AREA, *memory, node)
+        leakage += count * sram(technology.SRAM_LEAKAGE, *memory, node)
+    return area, leakage
+
+
+def registers(chip):
+    return chip.register_file.capacity_kib, chip.register_file.width_bytes
+
+
+def memories(chip):
+    return chip.pe_memory.capacity_mib * 1024, chip.pe_memory.width_bytes
 
 
 def sram(law, kib, width, node):
@@ -26,165 +104,219 @@ def sram(law, kib, width, node):
         law.value
         * kib**law.capacity
         * width**law.width
-        * (node / 22.0) ** law.node
+        * (node / 22) ** law.node
     )
 
 
 def mac_pj(weight_bits, activation_bits, node):
-    at_45 = 0.2 * (weight_bits / 8) * (activation_bits / 8) + 0.1
-    return at_45 * (node / 45.0) ** technology.LOGIC_ENERGY_EXPONENT.value
+    at_45 = 0.2 * weight_bits * activation_bits / 64 + 0.1
+    return at_45 * (node / 45) ** technology.LOGIC_ENERGY_EXPONENT.value
 
 
-def estimate(layers, chip):
-    """Costs one network (a list of `Layer`) on one accelerator of numbers."""
-    array, node = chip.pe_array, float(chip.process.node_nm)
-    pes = array.columns * array.rows
-    lanes = pes * array.lanes
-    peak = lanes * array.simd_units * array.dot_width
-    rf_kib, rf_w = (
-        chip.register_file.capacity_kib,
-        chip.register_file.width_bytes,
-    )
-    pm_kib = chip.pe_memory.capacity_mib * 1024
-    pm_w = chip.pe_memory.width_bytes
-    logic_mm2 = peak * technology.MAC_AREA.value * (node / 28) ** 2
-    area = (
-        logic_mm2
-        + lanes * sram(technology.SRAM_AREA, rf_kib, rf_w, node)
-        + pes * sram(technology.SRAM_AREA, pm_kib, pm_w, node)
-        + technology.DRAM_INTERFACE_AREA.value
-        * chip.dram.bandwidth_gbs
-        * (node / 28) ** 2
-    )
-    leakage_mw = (
-        technology.LOGIC_LEAKAGE.value * logic_mm2 * 1e6 * (40 / node) ** 2
-        + lanes * sram(technology.SRAM_LEAKAGE, rf_kib, rf_w, node)
-        + pes * sram(technology.SRAM_LEAKAGE, pm_kib, pm_w, node)
-    )
-    live, stored = [], []
+def is_mac(row):
+    return row.op in (*WEIGHTED, "matmul")
+
+
+def right_bits(row):
+    return row.weight_bits if row.op in WEIGHTED else row.activation_bits
+
+
+def off_chip(layers, chip):
+    """((bytes, of them before and after all work) of each layer, weights)."""
+    pes = chip.pe_array.columns * chip.pe_array.rows
+    capacity = memories(chip)[0] * 1024 * pes
+    tensors, stored = [], []
     for row in layers:
-        bytes_each = row.activation_bits / 8
-        inputs = row.in_h * row.in_w * row.in_c + row.side_elements
-        outputs = row.out_h * row.out_w * row.out_c
+        each = row.activation_bits / 8
         right = row.operand_elements if row.op == "matmul" else 0
-        live.append((inputs + outputs + right + row.held_elements) * bytes_each)
-        has_weights = row.op in (
-            "conv2d",
-            "depthwise_conv2d",
-            "conv2d_transpose",
-            "dense",
+        tensors.append(
+            (
+                (row.in_h * row.in_w * row.in_c + row.side_elements) * each,
+                row.pixels * row.out_c * each,
+                (row.held_elements + right) * each,
+            )
         )
-        bias = 4 * row.out_c if row.use_bias else 0
         stored.append(
-            row.operand_elements * row.weight_bits / 8 + bias
-            if has_weights
+            row.operand_elements * row.weight_bits / 8
+            + 4 * row.out_c * bool(row.use_bias)
+            if row.op in WEIGHTED
             else 0
         )
-    capacity = pes * pm_kib * 1024
-    room = max(0.0, capacity - max(live))
-    resident = min(1.0, room / sum(stored)) if sum(stored) else 1.0
-    dram = []
-    for i, row in enumerate(layers):
-        total = stored[i] * (1 - resident) + max(0.0, live[i] - capacity)
+    room = max(capacity - max(map(sum, tensors)), 0)
+    room = min(room, capacity * chip.pe_memory.weight_share)
+    kept = min(room / sum(stored), 1) if sum(stored) else 1
+    moved = []
+    for number, row in enumerate(layers):
         each = row.activation_bits / 8
-        if i == 0:
-            total += (row.in_h * row.in_w * row.in_c + row.side_elements) * each
-        if i == len(layers) - 1:
-            total += row.out_h * row.out_w * row.out_c * each
-        dram.append(total)
-    cycles, energies = [], []
-    for row, dram_bytes in zip(layers, dram, strict=True):
-        best = min(
-            mapping_cost(row, chip, dram_bytes, leakage_mw, on, dataflow)
-            for dataflow in ("weight", "output")
-            for on in itertools.product("cx", repeat=4)
+        share = chip.pe_memory.activation_share
+        beyond = max(sum(tensors[number]) - capacity * share, 0)
+        outside = []
+        for tensor in tensors[number]:  # inputs make way first
+            outside.append(min(tensor, beyond))
+            beyond -= outside[-1]
+        if not share:  # what is held is off the chip already
+            outside[2] -= row.held_elements * each
+        if number == 0:
+            outside[0] = row.touched_elements * each
+        if number == len(layers) - 1:
+            outside[1] = tensors[number][1]
+        weights = stored[number] * (1 - kept)
+        again = min(
+            outside[0] * (max(math.ceil(weights * 2 / capacity), 1) - 1),
+            weights * (max(math.ceil(outside[0] * 2 / capacity), 1) - 1),
         )
-        cycles.append(best[0])
-        energies.append(best[1] / 1e9)
-    ghz = chip.process.clock_ghz
-    return Result(
-        sum(cycles) / (ghz * 1e6),
-        sum(energies),
-        area,
-        cycles,
-        energies,
-        sum(dram),
-    )
+        first = min(row.k_h * row.in_w * row.in_c * each, outside[0])
+        first = max(first, chip.dram.onload_share * outside[0])
+        last = min(row.out_w * row.out_c * each, outside[1])
+        moved.append((sum(outside) + weights + again, first + last))
+    return moved, sum(stored)
 
 
-def mapping_cost(row, chip, dram_bytes, leakage_mw, on, dataflow):
-    """(cycles, pJ) of one mapping; `on` says c(hannels) or x (positions)."""
-    array, node = chip.pe_array, float(chip.process.node_nm)
-    sizes = (array.columns, array.rows, array.lanes, array.simd_units)
-    p_c = math.prod(s for s, o in zip(sizes, on, strict=True) if o == "c")
-    p_x = math.prod(s for s, o in zip(sizes, on, strict=True) if o == "x")
-    pe_c = math.prod(s for s, o in zip(sizes[:2], on, strict=False) if o == "c")
-    pe_x = math.prod(s for s, o in zip(sizes[:2], on, strict=False) if o == "x")
-    simd_c = array.simd_units if on[3] == "c" else 1
-    pes = array.columns * array.rows
-    is_mac = row.op in (
-        "conv2d",
-        "depthwise_conv2d",
-        "conv2d_transpose",
-        "dense",
-        "matmul",
-    )
-    is_vector = row.op in ("pool", "elementwise")
-    channels = row.in_c / row.groups
+def mapped(row, chip, on, dataflow):
+    """(cycles on the chip, pJ that depend on the mapping)."""
+    array, node = chip.pe_array, chip.process.node_nm
+    sizes = (array.columns, array.rows, array.lanes)
+    on_pes = {
+        c: math.prod(s for s, o in zip(sizes[:2], on, strict=False) if o == c)
+        for c in "crxi"
+    }
+    on_lanes = {
+        c: n * (sizes[2] if on[2] == c else 1) for c, n in on_pes.items()
+    }
+    macs, busy = is_mac(row), row.op != "data_movement"
+    groups = row.groups if macs else row.out_c
+    out_c, in_c = (row.out_c // groups, row.in_c // groups) if macs else (1, 1)
     taps = row.k_h * row.k_w
-    positions = row.out_h * row.out_w
-    macs = positions * row.out_c * channels * taps if is_mac else 0
-    x_tiles = math.ceil(positions / p_x)
-    compute = math.ceil(row.out_c / p_c) * x_tiles * taps
-    compute *= math.ceil(channels / array.dot_width) if is_mac else 1
-    compute *= 1 if is_mac or is_vector else 0
-    w_bytes = row.weight_bits / 8
-    a_bytes = row.activation_bits / 8
-    weights = row.out_c * channels * taps * w_bytes if is_mac else 0
-    inputs = (row.in_h * row.in_w * row.in_c + row.side_elements) * a_bytes
-    outputs = positions * row.out_c
-    rf_bytes = chip.register_file.capacity_kib * 1024
-    spills = 0.0
-    if dataflow == "weight":
-        fetched = weights
-        parts = math.ceil(simd_c * channels * taps * w_bytes / rf_bytes)
-        if is_mac:
-            spills = outputs * 4 * (max(parts, 1) - 1)
-        per_mac = w_bytes / (array.simd_units if on[3] == "x" else 1)
+    a_bytes, w_bytes = row.activation_bits / 8, right_bits(row) / 8 * macs
+    outputs = row.pixels * row.out_c
+    streams = array.input_streams if macs else array.simd_units
+
+    # Channels: jobs of a group, groups of a lane, groups at work at once.
+    if on[3] == "c":
+        per_unit, wide = array.simd_units, 1
+        bundle = max(min(streams, array.simd_units // out_c, groups), 1)
     else:
-        fits = max(1, math.floor(rf_bytes / (4 * array.simd_units)))
-        fetched = weights * math.ceil(x_tiles / fits)
-        per_mac = 2 * 4 / array.dot_width
-    passes = math.ceil(row.out_c / row.groups / p_c) if is_mac else 1
-    brought = inputs * passes
-    read = fetched + brought + spills
-    written = outputs * a_bytes + spills
-    to_pe = fetched / pe_c + brought / pe_x / min(pe_c, row.groups)
-    ghz = chip.process.clock_ghz
-    cycles = max(
-        compute,
-        (read + written) / (chip.pe_memory.width_bytes * pes),
-        to_pe / chip.interconnect.width_bytes,
-        dram_bytes / (chip.dram.bandwidth_gbs / ghz),
+        per_unit, wide, bundle = 1, min(streams, array.simd_units), 1
+    jobs = -(-out_c // per_unit)
+    bundles = -(-groups // bundle)
+    lanes_of_pe = on_lanes["c"] // on_pes["c"]
+    if jobs <= lanes_of_pe:
+        at_once = on_pes["c"] * (lanes_of_pe // jobs)
+    else:
+        at_once = max(on_pes["c"] // -(-jobs // lanes_of_pe), 1)
+    slots = min(bundles, at_once)
+    passes = -(-jobs // on_lanes["c"])
+    pes_of_input = max(min(jobs, on_pes["c"] // slots), 1)
+    channel_pes = min(on_pes["c"], slots * pes_of_input)
+    # Positions and dot products.
+    row_steps = -(-row.out_h // on_lanes["r"])
+    column_steps = -(-row.out_w // (on_pes["x"] * wide))
+    dots = -(-in_c // array.dot_width)
+    dot_steps = -(-dots // on_pes["i"])
+    pixel_pes = min(row.out_h, on_pes["r"]) * min(row.out_w, on_pes["x"])
+    adding = min(dots, on_pes["i"])
+    pes = channel_pes * pixel_pes * adding
+    cycles_a_dot = math.ceil(w_bytes) * math.ceil(a_bytes) if macs else busy
+    compute = -(-bundles // at_once) * passes
+    compute *= row_steps * column_steps * dot_steps * taps * cycles_a_dot
+
+    def seen(outputs, blocks, kernel, stride):
+        """Rows or columns: overlapping windows share, those apart do not."""
+        shared = (outputs - blocks) * max(kernel - stride, 0)
+        return outputs * kernel - shared
+
+    row_blocks = min(row.out_h, on_lanes["r"])
+    column_blocks = min(row.out_w, on_pes["x"])
+
+    def elements(rows, columns):
+        positions = rows * columns if busy else row.in_h * row.in_w
+        return positions * row.in_c + row.side_elements
+
+    rows = seen(row.out_h, row_blocks, row.k_h, row.stride_h)
+    columns = seen(row.out_w, column_blocks, row.k_w, row.stride_w)
+    inputs = elements(rows, columns) * a_bytes * passes
+    weights = row.operand_elements * w_bytes
+    fetched, spills, written = weights, 0, 0
+    half = registers(chip)[0] * 512
+    room = max(half // (4 * array.simd_units), 1)
+    read = row.pixels * taps * in_c * groups * jobs * a_bytes * macs
+    if dataflow == "weight":
+        lane_c = min(per_unit, bundle * out_c)
+        words = dot_steps * taps * array.dot_width * lane_c
+        spills = max(math.ceil(words * w_bytes / half) - 1, 0) * 4 * outputs
+        written = weights * row_blocks * column_blocks
+        read += written * row_steps * column_steps
+    else:
+        read += 8 * outputs * taps * dots * macs
+    if dataflow == "output":
+        fetched *= -(-row_steps * column_steps // room)
+    if dataflow == "input":
+        step = min(row.stride_w, row.k_w)
+        line = bundle * min(in_c, dot_steps * array.dot_width)
+        line *= a_bytes * row.k_h
+        fit = (half - line * (row.k_w - step)) // (
+            line * step * wide + 4 * array.simd_units
+        )
+        run = max(fit, 1)
+        runs = math.ceil(column_steps / run)
+        fetched *= row_steps * runs
+        if fit >= 1 and busy:
+            pieces = min(runs * column_blocks, row.out_w)
+            columns = seen(row.out_w, pieces, row.k_w, row.stride_w)
+            inputs = elements(row.out_h * row.k_h, columns) * a_bytes
+    brought = fetched * pixel_pes + inputs * pes_of_input
+    from_memory = fetched + inputs + spills
+    to_memory = outputs * a_bytes + spills
+    pj = sram(technology.SRAM_READ, *registers(chip), node) * read
+    pj += sram(technology.SRAM_WRITE, *registers(chip), node) * (
+        written + inputs * min(jobs, on_lanes["c"])
     )
-    rf = chip.register_file
-    pm_kib = chip.pe_memory.capacity_mib * 1024
-    pm_w = chip.pe_memory.width_bytes
-    shared = min(simd_c, row.out_c / row.groups)
-    pj = macs * mac_pj(row.weight_bits, row.activation_bits, node)
-    if is_vector:
-        pj += outputs * taps * mac_pj(0, 0, node)
-    pj += (macs * a_bytes / shared + macs * per_mac) * sram(
-        technology.SRAM_READ, rf.capacity_kib, rf.width_bytes, node
+    pj += sram(technology.SRAM_READ, *memories(chip), node) * from_memory
+    pj += sram(technology.SRAM_WRITE, *memories(chip), node) * to_memory
+    pj += mac_pj(16, 16, node) * (brought + (adding - 1) * outputs * 4)
+    ports = chip.pe_memory.width_bytes * chip.runtime.memory_share * pes
+    return max(
+        compute / chip.runtime.compute_share,
+        (from_memory + to_memory) / ports,
+        brought / (chip.interconnect.width_bytes * pes),
+    ), pj
+
+
+def tied(options, objective, leakage_pj):
+    """The best mappings, with those that are as good but for rounding."""
+
+    def keys(option):
+        cycles, needed = option[0], option[1] + leakage_pj * option[0]
+        return {
+            "latency": (cycles, needed),
+            "energy": (needed, cycles),
+            "energy_delay": (needed * cycles, cycles),
+        }[objective]
+
+    least = min(map(keys, options))[0]
+    return [o for o in options if keys(o)[0] <= least * (1 + TIE)]
+
+
+def price(row, chip, option, dram_bytes, edges, leakage_pj):
+    """(cycles, pJ) of a layer with a mapping."""
+    ghz, node = chip.process.clock_ghz, chip.process.node_nm
+    dram_rate = chip.dram.bandwidth_gbs / ghz
+    in_c = row.in_c / row.groups if is_mac(row) else 1
+    window = in_c * row.k_h * row.k_w * row.activation_bits / 8
+    if row.op in WEIGHTED:
+        window += in_c * row.k_h * row.k_w * row.weight_bits / 8
+    cycles = (
+        chip.runtime.layer_us * 1e3 * ghz
+        + edges / dram_rate
+        + window / chip.interconnect.width_bytes
+        + chip.pe_array.pipeline_cycles
+        + max(option[0], (dram_bytes - edges) / dram_rate)
     )
-    pj += (fetched + brought) * sram(
-        technology.SRAM_WRITE, rf.capacity_kib, rf.width_bytes, node
-    )
-    pj += read * sram(technology.SRAM_READ, pm_kib, pm_w, node)
-    pj += (written + dram_bytes) * sram(
-        technology.SRAM_WRITE, pm_kib, pm_w, node
-    )
-    pj += to_pe * pes * mac_pj(16, 16, node)
-    pj += dram_bytes * 70.0
-    pj += leakage_mw * cycles / ghz
+    pj = option[1] + leakage_pj * cycles
+    pj += row.macs * mac_pj(right_bits(row), row.activation_bits, node)
+    if row.op in ("pool", "elementwise"):
+        taps = row.k_h * row.k_w
+        pj += row.pixels * row.out_c * taps * mac_pj(0, 0, node)
+    pj += dram_bytes * technology.DRAM_ACCESS.value
+    pj += dram_bytes * sram(technology.SRAM_WRITE, *memories(chip), node)
     return cycles, pj

@@ -16,6 +16,9 @@ SCRIPTS = {
     "retrain": "--output_dri=x",
     "export_tflite": "--netwrk=x",
     "plot_pareto": "--trails=x",
+    "benchmark_cost_model": "--qick",
+    "calibrate": "--acelerator=x",
+    "validate_cost_model": "--fromat=x",
 }
 
 

@@ -13,8 +13,9 @@ class PEMemory(NamedTuple):
 
     Fields are numbers or `[B]` tensors. The port of 256 bytes is that of the
     2 MB SRAM in ZigZag's public `edge_tpu_like` template (2048 bits). At most
-    `weight_share` of the memory keeps weights from inference to inference; 0
-    is a machine that streams all of them every time.
+    `weight_share` of the memory keeps weights from inference to inference, at
+    most `activation_share` keeps activations from layer to layer; 0 is a
+    machine that streams all of them every time.
     """
 
     capacity_mib: Annotated[
@@ -22,6 +23,7 @@ class PEMemory(NamedTuple):
     ] = 2
     width_bytes: Annotated[Any, Fixed("bytes/cycle", 1, 4096)] = 256
     weight_share: Annotated[Any, Fixed("share of the capacity", 0, 1)] = 1
+    activation_share: Annotated[Any, Fixed("share of the capacity", 0, 1)] = 1
 
     def sram(self, node_nm: Any) -> Sram:
         """The macro that the memory of one PE is."""
@@ -34,6 +36,10 @@ class PEMemory(NamedTuple):
     def weight_bytes(self, pes: Any) -> Any:
         """The most that may be taken by weights that stay."""
         return self.weight_share * self.capacity_bytes(pes)
+
+    def activation_bytes(self, pes: Any) -> Any:
+        """The most that may be taken by activations between layers."""
+        return self.activation_share * self.capacity_bytes(pes)
 
     def cycles(self, bytes_per_pe: Any) -> Any:
         """Cycles the port of a PE's memory is busy."""

@@ -134,4 +134,6 @@ def save_accelerator(
         content.setdefault(component, {})[name] = (
             int(number) if number == int(number) else number
         )
-    pathlib.Path(path).write_text(yaml.safe_dump(content, sort_keys=False))
+    pathlib.Path(path).write_text(
+        yaml.safe_dump(content, sort_keys=False, width=76)
+    )

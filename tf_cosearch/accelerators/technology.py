@@ -178,7 +178,7 @@ def mac_energy_pj(weight_bits: Any, activation_bits: Any, node_nm: Any) -> Any:
         Picojoules, in the shape the arguments broadcast to.
 
     Example:
-    >>> round(mac_energy_pj(8, 8, 45.0), 6)
+    >>> round(float(mac_energy_pj(8, 8, 45.0)), 6)
     0.3
     """
     share = weight_bits * activation_bits / 64.0

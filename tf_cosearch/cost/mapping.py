@@ -165,6 +165,7 @@ class Spread(NamedTuple):
         column_blocks: Blocks the columns fall into.
         in_c_steps: Dot products one after the other at a tap.
         lane_out_c: Output channels that a lane works on at a time.
+        lane_in_c: Input channels that it needs for them.
         pe_share: Share of the work of each PE that has something to do.
         weight_pes: PEs that need the same weight.
         input_pes: PEs that need the same input.
@@ -183,6 +184,7 @@ class Spread(NamedTuple):
     column_blocks: Any
     in_c_steps: Any
     lane_out_c: Any
+    lane_in_c: Any
     pe_share: Any
     weight_pes: Any
     input_pes: Any
@@ -202,11 +204,14 @@ def spread(
     """Spreads the loops of layers over the levels of the array.
 
     With `K` output and `C` input channels in each of `G` groups, `u` SIMD
-    units of a lane and `p` lanes on channels, `S` input streams:
+    units of a lane and `p` lanes on channels, `l` of them in each of `P` PEs,
+    `S` input streams:
 
-        groups of a lane  g = min(S, floor(u / K)), at least 1
+        groups of a lane  g = min(S, floor(u / K), G), at least 1
         jobs of a group   j = ceil(K / u)
-        compute cycles    = ceil(ceil(G / g) / max(1, floor(p / j)))
+        groups at once    t = P floor(l / j), or floor(P / ceil(j / l)) of
+                          those that take several PEs; at least 1
+        compute cycles    = ceil(ceil(G / g) / t)
                             ceil(j / p) ceil(rows / p_rows)
                             ceil(columns / p_columns)
                             ceil(ceil(C / dot_width) / p_in_c) taps
@@ -237,8 +242,8 @@ def spread(
     if unrolling[3] == "out_c":
         units, lane_columns = array.simd_units, 1.0
         jobs = _divide_up(loops.out_c, units)
-        at_once = tf.floor(units / loops.out_c)
-        lane_groups = tf.maximum(tf.minimum(streams, at_once), 1.0)
+        at_once = tf.minimum(streams, tf.floor(units / loops.out_c))
+        lane_groups = tf.maximum(tf.minimum(at_once, loops.groups), 1.0)
         group_jobs = tf.math.ceil(loops.groups / lane_groups)
         lane_out_c = tf.minimum(units, lane_groups * loops.out_c)
     else:
@@ -246,16 +251,26 @@ def spread(
         jobs, lane_groups = loops.out_c, 1.0
         group_jobs, lane_out_c = loops.groups, 1.0
     lanes = product("out_c", 3)
-    together = tf.maximum(tf.floor(lanes / jobs), 1.0)
+    pes = product("out_c", 2)
+    pe_lanes = sizes[LEVELS[2]] if unrolling[2] == "out_c" else 1.0
+    # Groups share a PE whole, or have whole PEs.
+    together = tf.maximum(
+        tf.maximum(
+            pes * tf.floor(pe_lanes / jobs),
+            tf.floor(pes / _divide_up(jobs, pe_lanes)),
+        ),
+        1.0,
+    )
     passes = _divide_up(jobs, lanes)
     in_flight = tf.minimum(group_jobs, together)
+    input_pes = tf.maximum(tf.minimum(jobs, tf.floor(pes / in_flight)), 1.0)
     row_steps = _divide_up(loops.rows, product("rows", 3))
     columns = product("columns", 3)
     column_steps = _divide_up(loops.columns, columns * lane_columns)
     dots = _divide_up(loops.in_c, array.dot_width)
     in_c_steps = _divide_up(dots, product("in_c", 3))
     column_blocks = tf.minimum(loops.columns, columns)
-    channel_pes = tf.minimum(product("out_c", 2), in_flight * jobs)
+    channel_pes = tf.minimum(pes, in_flight * input_pes)
     pixel_pes = tf.minimum(loops.rows, product("rows", 2)) * column_blocks
     reduced_pes = tf.minimum(dots, product("in_c", 2))
     row_blocks = tf.minimum(loops.rows, product("rows", 3))
@@ -277,10 +292,11 @@ def spread(
         column_blocks=column_blocks,
         in_c_steps=in_c_steps,
         lane_out_c=lane_out_c,
+        lane_in_c=lane_groups
+        * tf.minimum(loops.in_c, in_c_steps * array.dot_width),
         pe_share=1.0 / (channel_pes * pixel_pes * reduced_pes),
         weight_pes=pixel_pes,
-        input_pes=channel_pes
-        / tf.minimum(channel_pes, in_flight * lane_groups),
+        input_pes=input_pes,
         input_lanes=tf.minimum(lanes, jobs),
         reduced_pes=reduced_pes,
         lane_columns=lane_columns,
@@ -353,8 +369,8 @@ def count_traffic(
                            passes
         input-stationary   weights W runs of a lane, inputs: every row of
                            outputs reads k_h rows, every run its columns, once
-                           for all passes; as output-stationary where the
-                           window does not fit
+                           for all passes; where not even the window of one
+                           step fits, inputs I passes and a run a step
 
     Args:
         layers: `LayerTable` of `[B, L]`.
@@ -391,12 +407,15 @@ def count_traffic(
     elif dataflow == "output-stationary":
         weights = weights * _divide_up(steps, accumulators)
     else:
-        line = loops.in_c * loops.activation_bytes * layers.k_h
+        line = space.lane_in_c * loops.activation_bytes * layers.k_h
         step = tf.minimum(layers.stride_w, layers.k_w)
-        fitting = (registers.buffer_bytes() / line - layers.k_w) / step + 1
-        fitting = tf.floor(tf.floor(fitting) / space.lane_columns)
-        fits = (fitting >= 1) & (layers.is_mac + layers.is_vector > 0)
-        run = tf.maximum(tf.minimum(fitting, accumulators), 1.0)
+        # The window of a run and its accumulators share half of the file.
+        each = line * step * space.lane_columns
+        each += ACCUMULATOR_BYTES * machine.pe_array.simd_units
+        room = registers.buffer_bytes() - line * (layers.k_w - step)
+        run = tf.floor(room / each)
+        fits = (run >= 1) & (layers.is_mac + layers.is_vector > 0)
+        run = tf.maximum(run, 1.0)
         runs = tf.math.ceil(space.column_steps / run)
         weights = weights * space.row_steps * runs
         pieces = tf.minimum(runs * space.column_blocks, loops.columns)

@@ -56,10 +56,11 @@ def off_chip(
 ) -> OffChip:
     """Finds what every layer moves to and from DRAM.
 
-    With capacity `M` of all PE memories and `half = M / 2`, streamed weights
-    `w` and off-chip inputs `i` of a layer:
+    With capacity `M` of all PE memories, of which `kept` may hold activations,
+    and `half = M / 2`, streamed weights `w` and off-chip inputs `i` of a
+    layer:
 
-        off-chip activations = max(inputs + outputs + held - M, 0)
+        off-chip activations = max(inputs + outputs + held - kept, 0)
         dram bytes           = i + outputs that leave + held that leave + w
                                + min(i (ceil(w / half) - 1),
                                      w (ceil(i / half) - 1))
@@ -83,7 +84,8 @@ def off_chip(
     out_bytes = loops.outputs * loops.activation_bytes
     total = tf.reduce_sum(stored, axis, keepdims=True)
     residency = _residency(live, total, machine, axis)
-    beyond = tf.maximum(live - capacity, 0.0)
+    kept = machine.pe_memory.activation_bytes(machine.pe_array.pes())
+    beyond = tf.maximum(live - kept, 0.0)
     per_half = 2 / capacity
     if all_stays:
         residency = tf.ones_like(total)
@@ -94,6 +96,10 @@ def off_chip(
     spilled_in = tf.minimum(in_bytes, beyond)
     spilled_out = tf.minimum(out_bytes, beyond - spilled_in)
     elsewhere = beyond - spilled_in - spilled_out
+    # Where nothing is kept, what is held is where it was: off the chip.
+    elsewhere = tf.where(
+        kept > 0, elsewhere, loops.weight_bytes * (1 - layers.has_weights)
+    )
     read = tf.where(follows > 0, spilled_in, touched)
     written = tf.where(precedes > 0, spilled_out, out_bytes)
     streamed = stored * (1 - residency)
@@ -129,8 +135,8 @@ def all_stays(layers: LayerTable, loops: Loops, machine: Accelerator) -> Any:
     """
     live, stored = _live_and_stored(layers, loops)
     total = tf.reduce_sum(stored, -1, keepdims=True)
-    capacity = machine.pe_memory.capacity_bytes(machine.pe_array.pes())
-    fits = tf.reduce_max(live, -1, keepdims=True) <= capacity
+    kept = machine.pe_memory.activation_bytes(machine.pe_array.pes())
+    fits = tf.reduce_max(live, -1, keepdims=True) <= kept
     return fits & (_residency(live, total, machine, -1) >= 1)
 
 

@@ -38,20 +38,7 @@ def read_layers_csv(path: str | pathlib.Path) -> list[workload.Layer]:
             touches the input.
     """
     path = pathlib.Path(path)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"The layers file must exist. Received: {path}."
-        )
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            header = [(name or "").strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = header
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(
-            f"{path} must be a readable CSV file. Received: {error}."
-        ) from error
+    header, rows = read_rows(path)
     missing = [column for column in COLUMNS if column not in header]
     if missing:
         raise ValueError(
@@ -66,8 +53,45 @@ def read_layers_csv(path: str | pathlib.Path) -> list[workload.Layer]:
     return [_layer(path, line, row) for line, row in rows]
 
 
+def read_rows(
+    path: pathlib.Path,
+) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Reads a CSV file.
+
+    Args:
+        path: A file whose first line names the columns.
+
+    Returns:
+        The columns, and each row with the number of its last line. What a row
+        lacks is empty; spaces around a value are dropped.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"The CSV file must exist. Received: {path}.")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            header = [(name or "").strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = header
+            rows = [
+                (
+                    reader.line_num,
+                    {name: (row[name] or "").strip() for name in header},
+                )
+                for row in reader
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(
+            f"{path} must be a readable CSV file. Received: {error}."
+        ) from error
+    return header, rows
+
+
 def _layer(
-    path: pathlib.Path, line: int, row: dict[str, str | None]
+    path: pathlib.Path, line: int, row: dict[str, str]
 ) -> workload.Layer:
     def error(column: str, must: str) -> ValueError:
         return ValueError(
@@ -77,7 +101,7 @@ def _layer(
 
     values = {}
     for column in COLUMNS:
-        text = (row[column] or "").strip()
+        text = row[column]
         if not re.fullmatch("[+-]?[0-9]+", text):
             raise error(column, "must be an integer")
         if len(text) > 12 or not 1 <= int(text) <= _LARGEST:
@@ -102,7 +126,7 @@ def _layer(
     if groups == in_c > 1:
         op = "depthwise_conv2d"
     return workload.Layer(
-        (row.get("name") or "").strip() or f"line{line}",
+        row.get("name") or f"line{line}",
         op,
         out_h,
         out_w,

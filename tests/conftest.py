@@ -1,0 +1,9 @@
+import pytest
+
+
+@pytest.fixture(scope="session")
+def compared():
+    """The comparisons with devices and with ZigZag, which take a while."""
+    from tf_cosearch.cost import validation
+
+    return validation.compare_devices(), validation.compare_zigzag()

@@ -1,0 +1,171 @@
+"""The cost model against a simulator that walks the loops of a layer.
+
+Counts are equal up to the rounding of float32; both sides are given the
+same layer, accelerator and mapping.
+"""
+
+import math
+import random
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from reference import simulator
+from reference.cost_cases import KINDS, random_chip, random_layer
+
+from tf_cosearch.cost import mapping
+from tf_cosearch.cost.model import estimate
+from tf_cosearch.networks.workload import pad
+
+CASES = 400
+ROUNDING = 1e-6
+TRAFFIC = mapping.Traffic._fields
+
+
+def batch_of(chips):
+    """Accelerators of numbers as one of `[N]` tensors."""
+    return tf.nest.map_structure(lambda *v: np.array(v, np.float32), *chips)
+
+
+@pytest.fixture(scope="module")
+def cases():
+    """Layers and accelerators, and all they do with every mapping."""
+    rng = random.Random(0)
+    layers = [random_layer(rng) for _ in range(CASES)]
+    chips = [random_chip(rng) for _ in range(CASES)]
+    walked = [
+        [simulator.walk(layer, chip, way) for way in mapping.MAPPINGS]
+        for layer, chip in zip(layers, chips, strict=True)
+    ]
+    return layers, chips, walked
+
+
+@pytest.fixture(scope="module")
+def modelled(cases):
+    """Traffic, compute cycles and PEs at work by mapping, each `[N]`."""
+    layers, chips, _ = cases
+    table = pad([[layer] for layer in layers])
+    machine = tf.nest.map_structure(
+        lambda value: tf.constant(value)[:, None], batch_of(chips)
+    )
+    loops = mapping.loops_of(table)
+    results = []
+    for way in mapping.MAPPINGS:
+        space = mapping.spread(table, loops, machine, way.unrolling)
+        traffic = mapping.count_traffic(
+            table, loops, machine, space, way.dataflow
+        )
+        counts = traffic._asdict() | {
+            "compute_cycles": space.compute_cycles,
+            "pes_at_work": 1 / space.pe_share,
+        }
+        results.append(
+            {
+                name: np.ravel(value + tf.zeros_like(table.out_h))
+                for name, value in counts.items()
+            }
+        )
+    return results
+
+
+def test_enough_cases_with_edges_of_every_kind(cases):
+    layers, _, walked = cases
+    assert sum(map(len, walked)) >= 1000
+    assert {layer.name for layer in layers} == set(KINDS)
+    counts = [one for ways in walked for one in ways]
+    assert sum(one.spilled_bytes > 0 for one in counts) >= 50
+
+
+@pytest.mark.parametrize("name", [*TRAFFIC, "compute_cycles", "pes_at_work"])
+def test_counts_equal_the_walk(cases, modelled, name):
+    layers, chips, walked = cases
+    for index, counts in enumerate(modelled):
+        for case, (layer, chip) in enumerate(zip(layers, chips, strict=True)):
+            one = walked[case][index]
+            assert counts[name][case] == pytest.approx(
+                getattr(one, name), rel=ROUNDING
+            ), (mapping.describe(index), layer, chip)
+
+
+@pytest.mark.parametrize("objective", ["latency", "energy", "energy_delay"])
+def test_cycles_of_a_layer_are_those_of_a_timeline(cases, objective):
+    layers, chips, walked = cases
+    cost = estimate(
+        pad([[layer] for layer in layers]),
+        batch_of(chips),
+        per_layer=True,
+        objective=objective,
+    )
+    total_ms = cost.latency_ms.numpy()
+    busy = np.stack(cost.layers.busy_cycles)[:, :, 0]
+    for case, (layer, chip) in enumerate(zip(layers, chips, strict=True)):
+        chosen = int(cost.layers.mapping[case, 0])
+        one = walked[case][chosen]
+        what = (objective, layer, chip, mapping.describe(chosen))
+        outside = simulator.off_chip(layer, chip)
+        dram = outside.total * chip.process.clock_ghz
+        assert busy[:, case] == pytest.approx(
+            [
+                simulator.array_cycles(one, chip),
+                simulator.port_cycles(one, chip),
+                simulator.link_cycles(one, chip),
+                dram / chip.dram.bandwidth_gbs,
+            ],
+            rel=1e-4,
+        ), what
+        cycles = simulator.timeline(layer, chip, one)
+        assert total_ms[case] == pytest.approx(
+            cycles / (chip.process.clock_ghz * 1e6), rel=0.01
+        ), what
+
+
+@pytest.mark.parametrize("objective", ["latency", "energy", "energy_delay"])
+def test_chosen_mapping_is_the_best_of_all_walked(cases, objective):
+    layers, chips, walked = cases
+    cost = estimate(
+        pad([[layer] for layer in layers]),
+        batch_of(chips),
+        per_layer=True,
+        objective=objective,
+    )
+    checked = 0
+    for case, chip in enumerate(chips):
+        checked += 1
+        keys = [_keys(one, chip, objective) for one in walked[case]]
+        chosen = keys[int(cost.layers.mapping[case, 0])]
+        least = min(key for key, _ in keys)
+        assert chosen[0] == pytest.approx(least, rel=1e-5)
+        # Whole cycles are exact in float32; of other numbers those that are
+        # equal but for rounding may lose to each other.
+        tied = [tie for key, tie in keys if math.isclose(key, least)]
+        is_exact = objective == "latency" and least.is_integer()
+        most = min(tied) if is_exact else max(tied)
+        assert chosen[1] <= most * (1 + 1e-5)
+    assert checked >= 60
+
+
+def _keys(one, chip, objective):
+    """What a mapping is chosen by, and what decides between equals."""
+    node_nm, clock = chip.process.node_nm, chip.process.clock_ghz
+    cycles = max(
+        simulator.array_cycles(one, chip),
+        simulator.port_cycles(one, chip),
+        simulator.link_cycles(one, chip),
+    )
+    registers = chip.register_file.sram(node_nm)
+    memory = chip.pe_memory.sram(node_nm)
+    read = one.weight_bytes + one.input_bytes + one.spilled_bytes
+    energy_pj = (
+        one.register_file_read_bytes * registers.read_pj()
+        + one.register_file_write_bytes * registers.write_pj()
+        + read * memory.read_pj()
+        + (one.output_bytes + one.spilled_bytes) * memory.write_pj()
+        + (one.interconnect_bytes + one.sums_between_pes_bytes)
+        * chip.interconnect.transfer_pj(node_nm)
+        + chip.leakage_mw() / clock * cycles
+    )
+    return {
+        "latency": (cycles, energy_pj),
+        "energy": (energy_pj, cycles),
+        "energy_delay": (energy_pj * cycles, cycles),
+    }[objective]

@@ -1,0 +1,95 @@
+"""Random layers and accelerators, small enough to be walked."""
+
+from tf_cosearch import accelerators
+from tf_cosearch.networks.workload import Layer
+
+
+def random_layer(rng):
+    """A layer of any kind, small enough to be walked in milliseconds."""
+    while True:
+        layer = _layer(rng, rng.choice(KINDS))
+        per_group = layer.in_c // layer.groups
+        products = layer.pixels * layer.out_c * per_group * layer.k_h
+        if products * layer.k_w <= 150_000:
+            return layer
+
+
+KINDS = (
+    *("conv2d", "conv2d", "depthwise_conv2d", "depthwise_conv2d"),
+    *("grouped", "grouped", "dense", "matmul"),
+    *("pool", "elementwise", "data_movement"),
+)
+
+
+def _layer(rng, kind):
+    height, width = rng.randint(1, 12), rng.randint(1, 12)
+    in_c, out_c, groups, side = rng.randint(1, 40), rng.randint(1, 40), 1, 0
+    k_h, k_w = rng.choice([1, 1, 2, 3, 4, 5, 7]), rng.choice([1, 2, 3, 5, 7])
+    stride_h, stride_w = rng.randint(1, 3), rng.randint(1, 3)
+    if kind == "grouped":
+        groups = rng.randint(2, 7)
+        in_c, out_c = groups * rng.randint(1, 6), groups * rng.randint(1, 12)
+    if kind == "depthwise_conv2d":
+        groups, out_c = in_c, in_c * rng.choice([1, 1, 2])
+    if kind in ("dense", "matmul", "elementwise", "data_movement"):
+        k_h = k_w = stride_h = stride_w = 1
+    if kind == "dense":
+        height = width = 1
+    if kind in ("pool", "elementwise", "data_movement"):
+        out_c = groups = in_c
+    if kind in ("elementwise", "data_movement"):
+        side = rng.choice([0, height * width * in_c])
+    return Layer(
+        kind,
+        "conv2d" if kind == "grouped" else kind,
+        height,
+        width,
+        out_c,
+        # Padding "same", or none at all.
+        *rng.choice(
+            [
+                (height * stride_h, width * stride_w, in_c),
+                (
+                    (height - 1) * stride_h + k_h,
+                    (width - 1) * stride_w + k_w,
+                    in_c,
+                ),
+            ]
+        ),
+        k_h,
+        k_w,
+        stride_h,
+        stride_w,
+        groups,
+        use_bias=rng.random() < 0.5,
+        weight_bits=rng.choice([2, 3, 4, 8, 8, 12, 16]),
+        activation_bits=rng.choice([2, 4, 6, 8, 8, 16]),
+        side_elements=side,
+        held_elements=rng.choice([0, 0, 500]),
+    )
+
+
+def random_chip(rng):
+    return accelerators.from_paths(
+        {
+            "pe_array/columns": rng.randint(1, 4),
+            "pe_array/rows": rng.randint(1, 3),
+            "pe_array/lanes": rng.randint(1, 3),
+            "pe_array/simd_units": rng.randint(1, 8),
+            "pe_array/dot_width": rng.randint(1, 4),
+            "pe_array/input_streams": rng.randint(1, 10),
+            "pe_array/pipeline_cycles": rng.choice([0, 8]),
+            "register_file/capacity_kib": rng.choice([0.0625, 0.25, 0.5, 2]),
+            "pe_memory/capacity_mib": rng.choice([0.001, 0.004, 0.1]),
+            "pe_memory/width_bytes": rng.choice([4, 32, 256]),
+            "pe_memory/weight_share": rng.choice([0, 0.5, 1]),
+            "pe_memory/activation_share": rng.choice([0, 0.5, 1, 1]),
+            "interconnect/width_bytes": rng.choice([2, 16, 64]),
+            "dram/bandwidth_gbs": rng.choice([0.5, 5, 25]),
+            "dram/onload_share": rng.choice([0, 0.5, 1]),
+            "runtime/layer_us": rng.choice([0, 1]),
+            "runtime/inference_us": rng.choice([0, 1]),
+            "runtime/compute_share": rng.choice([1, 0.5]),
+            "runtime/memory_share": rng.choice([1, 0.25]),
+        }
+    )

@@ -1,0 +1,547 @@
+"""Walks the loops of one layer on one accelerator and counts what happens.
+
+Plain Python, written from what the machine does; nothing is taken from the
+cost model. Every count comes from a loop that is walked or a set of rows and
+columns that is filled.
+
+The machine:
+
+- A loop spread over `p` parts is dealt in `min(n, p)` blocks, in order, whose
+  sizes differ by one at most. All lanes run in lockstep: they take as many
+  steps as the largest block needs.
+- A job is what one lane does at a time: as many output channels of one group
+  as it has SIMD units or, if a group has fewer, as many whole groups as there
+  is room for and input streams. With columns on the units a job is one
+  channel, at as many columns as there are streams. A vector operation is a
+  group a channel; its units all have inputs of their own.
+- All jobs of a group are at work at once, on lanes of their own: a slot. There
+  are as many slots as fit the lanes; a group with more jobs than lanes takes
+  several channel passes. PEs are dealt to slots, or slots to PEs.
+- A unit adds up `dot_width` input channels of one tap: a dot product. The PEs
+  that share the input channels of an output take whole dot products.
+- Rows, columns and weights are read from the PE memories once for all who need
+  the same; every row block (of a PE or a lane) and column block (of a PE) reads
+  its own windows, padding included. Side inputs come along with a layer's
+  first group. What is brought to a PE or register file is counted at each.
+- weight-stationary: group, pass, part, row, column, dot product. A part of the
+  weights fills half of a register file; weights are packed tight. Partial sums
+  go to the PE memory after every part but the last and come back.
+- output-stationary: group, pass, chunk of steps, dot product, step in the
+  chunk. A chunk is the steps that half of a register file can accumulate.
+- input-stationary: group, row, run of column steps, pass, dot product, step in
+  the run. The windows of a run fill half of a register file at most, its
+  accumulators another half; every block has as many runs as the largest needs,
+  dealt like all else. A window that does not fit is not kept: every pass reads
+  its inputs as the other dataflows do.
+- Layer by layer, data lies evenly in the memories of the PEs at work, and what
+  they are brought is evenly spread over them too: ports and links are as busy
+  as the average one.
+- DRAM: tiles of weights and of inputs fill half of the PE memories at most.
+  One loop order or the other; a tile that is still there is not fetched again.
+"""
+
+import dataclasses
+import math
+
+ACCUMULATOR_BYTES = 4
+WEIGHTED = ("conv2d", "depthwise_conv2d", "conv2d_transpose", "dense")
+
+
+@dataclasses.dataclass
+class Counts:
+    """What happened: bytes, or cycles. Fields as `mapping.Traffic`."""
+
+    compute_cycles: float = 0
+    pes_at_work: int = 0
+    weight_bytes: float = 0
+    input_bytes: float = 0
+    spilled_bytes: float = 0
+    output_bytes: float = 0
+    interconnect_bytes: float = 0
+    register_file_read_bytes: float = 0
+    register_file_write_bytes: float = 0
+    sums_between_pes_bytes: float = 0
+    row_steps: int = 1
+
+
+def deal(count, parts):
+    """Deals things in order to `min(count, parts)` blocks: their ranges."""
+    blocks, start = min(count, parts), 0
+    dealt = []
+    for block in range(blocks):
+        size = count // blocks + (block < count % blocks)
+        dealt.append(range(start, start + size))
+        start += size
+    return dealt
+
+
+def touched(outputs, kernel, stride):
+    """The rows (or columns) of the input that some outputs look at."""
+    return len({o * stride + tap for o in outputs for tap in range(kernel)})
+
+
+class Nest:
+    """A layer's loops, dealt to the PEs, lanes and units of an accelerator."""
+
+    def __init__(self, layer, chip, unrolling):
+        array = chip.pe_array
+        self.layer, self.chip = layer, chip
+        self.is_mac = layer.op in (*WEIGHTED, "matmul")
+        self.is_busy = self.is_mac or layer.op in ("pool", "elementwise")
+        self.taps = layer.k_h * layer.k_w
+        self.input_bytes_each = layer.activation_bits / 8
+        bits = (
+            layer.weight_bits
+            if layer.op in WEIGHTED
+            else (layer.activation_bits)
+        )
+        self.weight_bytes_each = bits / 8 if self.is_mac else 0
+        self.groups = layer.groups if self.is_mac else layer.out_c
+        self.out_c = layer.out_c // self.groups
+        self.in_c = layer.in_c // self.groups
+        # Factors of more than 8 bits are multiplied byte by byte.
+        self.cycles_a_dot = self.is_busy * (
+            math.ceil(self.weight_bytes_each) * math.ceil(self.input_bytes_each)
+            if self.is_mac
+            else 1
+        )
+
+        sizes = (array.columns, array.rows, array.lanes)
+        pes = {"out_c": 1, "rows": 1, "columns": 1, "in_c": 1}
+        lanes = dict(pes)
+        for size, loop in zip(sizes[:2], unrolling[:2], strict=True):
+            pes[loop] *= size
+        lanes[unrolling[2]] *= sizes[2]
+        self.channel_lanes = pes["out_c"] * lanes["out_c"]
+
+        # Positions.
+        self.row_blocks = deal(layer.out_h, pes["rows"] * lanes["rows"])
+        self.row_pes = deal(len(self.row_blocks), pes["rows"])
+        self.column_blocks = deal(layer.out_w, pes["columns"])
+        streams = array.input_streams if self.is_mac else array.simd_units
+        self.columns_at_once = 1
+        if unrolling[3] == "columns":
+            self.columns_at_once = min(streams, array.simd_units)
+        self.row_steps = max(map(len, self.row_blocks))
+        widest = max(map(len, self.column_blocks))
+        self.column_steps = math.ceil(widest / self.columns_at_once)
+
+        # Dot products, in the blocks of PEs that add to the same output.
+        dots = range(math.ceil(self.in_c / array.dot_width))
+        self.dots = len(dots)
+        self.dot_blocks = deal(self.dots, pes["in_c"])
+        self.dot_steps = max(map(len, self.dot_blocks))
+
+        # Jobs of a group: its channels by lane. Bundles of groups by lane.
+        units = array.simd_units if unrolling[3] == "out_c" else 1
+        channels = list(range(self.out_c))
+        self.jobs = [
+            channels[start : start + units]
+            for start in range(0, self.out_c, units)
+        ]
+        together = 1
+        while (
+            unrolling[3] == "out_c"
+            and together < min(streams, self.groups)
+            and (together + 1) * self.out_c <= units
+        ):
+            together += 1
+        groups = list(range(self.groups))
+        self.bundles = [
+            groups[start : start + together]
+            for start in range(0, self.groups, together)
+        ]
+        self.lane_out_c = min(units, together * self.out_c)
+
+        # Slots: the groups (bundles) that are at work at once.
+        # They share a PE whole, or have whole PEs.
+        if len(self.jobs) <= lanes["out_c"]:
+            slots = pes["out_c"] * (lanes["out_c"] // len(self.jobs))
+        else:
+            pes_of_group = math.ceil(len(self.jobs) / lanes["out_c"])
+            slots = max(pes["out_c"] // pes_of_group, 1)
+        self.group_steps = [
+            self.bundles[start : start + slots]
+            for start in range(0, len(self.bundles), slots)
+        ]
+        slots = len(self.group_steps[0])
+        self.passes = [
+            self.jobs[start : start + self.channel_lanes]
+            for start in range(0, len(self.jobs), self.channel_lanes)
+        ]
+        self.slot_lanes = len(self.passes[0])
+        # Each has as many PEs as all can have, but no more than jobs.
+        each = max(min(pes["out_c"] // slots, self.slot_lanes), 1)
+        self.slot_pes = [each] * slots
+        self.channel_pes = min(pes["out_c"], sum(self.slot_pes))
+        self.pes = (
+            self.channel_pes
+            * len(self.row_pes)
+            * len(self.column_blocks)
+            * len(self.dot_blocks)
+        )
+
+
+def walk(layer, chip, mapping):
+    """Runs a layer with one mapping and returns its `Counts`."""
+    nest = Nest(layer, chip, mapping.unrolling)
+    counts = Counts(pes_at_work=nest.pes, row_steps=nest.row_steps)
+    {
+        "weight-stationary": _weight_stationary,
+        "output-stationary": _output_stationary,
+        "input-stationary": _input_stationary,
+    }[mapping.dataflow](nest, counts)
+    _read_operands(nest, counts)
+    outputs = layer.out_h * layer.out_w * layer.out_c
+    counts.output_bytes = outputs * nest.input_bytes_each
+    for _ in nest.dot_blocks[1:]:  # each hands its sum to the next PE
+        counts.sums_between_pes_bytes += outputs * ACCUMULATOR_BYTES
+    return counts
+
+
+def _weight_stationary(nest, counts):
+    words_of_part = _parts_of_a_register_file(nest)
+    positions = nest.layer.out_h * nest.layer.out_w
+    for step, slots in enumerate(nest.group_steps):
+        for jobs in nest.passes:
+            _bring_block_inputs(nest, counts, slots, is_first=step == 0)
+            fetched = _bring_weights(nest, counts, slots, jobs)
+            for _ in nest.row_blocks:
+                for _ in nest.column_blocks:
+                    counts.register_file_write_bytes += fetched
+                    counts.register_file_read_bytes += (
+                        fetched * nest.row_steps * nest.column_steps
+                    )
+            channels = sum(map(len, slots)) * sum(map(len, jobs))
+            for part, words in enumerate(words_of_part):
+                if part:  # the sums so far: out, and in again
+                    counts.spilled_bytes += (
+                        ACCUMULATOR_BYTES * positions * channels
+                    )
+                for _ in range(nest.row_steps):
+                    for _ in range(nest.column_steps):
+                        counts.compute_cycles += words * nest.cycles_a_dot
+
+
+def _output_stationary(nest, counts):
+    steps = [
+        (row, column)
+        for row in range(nest.row_steps)
+        for column in range(nest.column_steps)
+    ]
+    room = _accumulators(nest)
+    for step, slots in enumerate(nest.group_steps):
+        for jobs in nest.passes:
+            _bring_block_inputs(nest, counts, slots, is_first=step == 0)
+            for start in range(0, len(steps), room):
+                _bring_weights(nest, counts, slots, jobs)
+                for _ in range(nest.dot_steps):
+                    for _ in range(nest.taps):
+                        chunk = steps[start : start + room]
+                        counts.compute_cycles += len(chunk) * nest.cycles_a_dot
+    _accumulate(nest, counts)
+
+
+def _input_stationary(nest, counts):
+    fitting = _steps_that_fit(nest)
+    is_kept = fitting > 0
+    longest = max(fitting, 1)
+    runs = deal(nest.column_steps, math.ceil(nest.column_steps / longest))
+    for step, slots in enumerate(nest.group_steps):
+        if not is_kept:
+            for _ in nest.passes:
+                _bring_block_inputs(nest, counts, slots, is_first=step == 0)
+        for row in range(nest.row_steps):
+            for number, run in enumerate(runs):
+                if is_kept:
+                    positions = _window(nest, row, len(runs), number)
+                    is_first = step == row == number == 0
+                    _bring_inputs(nest, counts, slots, positions, is_first)
+                for jobs in nest.passes:
+                    _bring_weights(nest, counts, slots, jobs)
+                    for _ in range(nest.dot_steps):
+                        for _ in range(nest.taps):
+                            counts.compute_cycles += (
+                                len(run) * nest.cycles_a_dot
+                            )
+    _accumulate(nest, counts)
+
+
+def _parts_of_a_register_file(nest):
+    """Fills half of a register file again and again: words of each part."""
+    half = nest.chip.register_file.capacity_kib * 1024 / 2
+    word = nest.lane_out_c * nest.chip.pe_array.dot_width
+    parts, filled = [0], 0.0
+    for _ in range(nest.dot_steps):
+        for _ in range(nest.taps):
+            filled += word * nest.weight_bytes_each
+            while filled > half:  # the rest of the word opens another part
+                filled -= half
+                parts.append(0)
+            parts[-1] += 1
+    return parts
+
+
+def _accumulators(nest):
+    """Steps of positions whose sums fill half of a register file."""
+    half = nest.chip.register_file.capacity_kib * 1024 / 2
+    steps = 0
+    while (steps + 1) * ACCUMULATOR_BYTES * nest.chip.pe_array.simd_units <= (
+        half
+    ):
+        steps += 1
+    return max(steps, 1)  # one is in the registers of the units
+
+
+def _steps_that_fit(nest):
+    """Steps in a row whose window and sums fit half of a register file.
+
+    The window is that of the groups and of the channels of one lane.
+    """
+    layer, array = nest.layer, nest.chip.pe_array
+    if not nest.is_busy:
+        return 0
+    half = nest.chip.register_file.capacity_kib * 1024 / 2
+    channels = min(nest.in_c, nest.dot_steps * array.dot_width)
+    channels *= len(nest.bundles[0])
+    line = layer.k_h * channels * nest.input_bytes_each
+    steps = 0
+    while steps < layer.out_w:  # more than a row makes no difference
+        columns = range((steps + 1) * nest.columns_at_once)
+        window = touched(columns, layer.k_w, layer.stride_w) * line
+        sums = (steps + 1) * ACCUMULATOR_BYTES * array.simd_units
+        if window + sums > half:
+            break
+        steps += 1
+    return steps
+
+
+def _window(nest, row, runs, run):
+    """Positions of the input that all blocks read for one run of a row."""
+    layer, columns = nest.layer, 0
+    for block in nest.column_blocks:
+        by_step = deal(len(block), nest.column_steps)
+        by_run = deal(len(by_step), runs)
+        if run < len(by_run):
+            outputs = {o for step in by_run[run] for o in by_step[step]}
+            columns += touched(outputs, layer.k_w, layer.stride_w)
+    rows = sum(
+        touched([block[row]], layer.k_h, layer.stride_h)
+        for block in nest.row_blocks
+        if row < len(block)
+    )
+    return rows * columns
+
+
+def _bring_block_inputs(nest, counts, slots, is_first):
+    """One pass over the inputs of all blocks, each row and column once."""
+    layer = nest.layer
+    if nest.is_busy:
+        positions = sum(
+            touched(rows, layer.k_h, layer.stride_h)
+            * touched(columns, layer.k_w, layer.stride_w)
+            for rows in nest.row_blocks
+            for columns in nest.column_blocks
+        )
+    else:
+        positions = layer.in_h * layer.in_w
+    _bring_inputs(nest, counts, slots, positions, is_first)
+
+
+def _bring_inputs(nest, counts, slots, positions, is_first):
+    """Inputs from the PE memories over the links into register files."""
+    for slot, bundle in enumerate(slots):
+        elements = len(bundle) * nest.in_c * positions
+        if is_first and slot == 0:
+            elements += nest.layer.side_elements
+        amount = elements * nest.input_bytes_each
+        counts.input_bytes += amount
+        counts.interconnect_bytes += amount * nest.slot_pes[slot]
+        counts.register_file_write_bytes += amount * nest.slot_lanes
+
+
+def _bring_weights(nest, counts, slots, jobs):
+    """The weights of some jobs: read once, brought to every PE in need."""
+    channels = sum(map(len, slots)) * sum(map(len, jobs))
+    amount = channels * nest.in_c * nest.taps * nest.weight_bytes_each
+    counts.weight_bytes += amount
+    for _ in nest.row_pes:
+        for _ in nest.column_blocks:
+            counts.interconnect_bytes += amount
+    return amount
+
+
+def _accumulate(nest, counts):
+    """Every dot product of a tap is added to an accumulator: read, written."""
+    for _ in range(nest.taps):
+        for dots in nest.dot_blocks:
+            counts.register_file_read_bytes += (
+                2 * ACCUMULATOR_BYTES * len(dots) * nest.is_mac
+            ) * (nest.layer.out_h * nest.layer.out_w * nest.layer.out_c)
+
+
+def _read_operands(nest, counts):
+    """Every job reads the inputs of its products from the register file."""
+    if not nest.is_mac:
+        return
+    for slots in nest.group_steps:
+        groups = sum(map(len, slots))
+        for jobs in nest.passes:
+            for rows in nest.row_blocks:
+                for columns in nest.column_blocks:
+                    positions = len(rows) * len(columns)
+                    elements = positions * nest.taps * nest.in_c
+                    counts.register_file_read_bytes += (
+                        elements * groups * len(jobs) * nest.input_bytes_each
+                    )
+
+
+def port_cycles(counts, chip):
+    """Cycles that the ports of the PE memories are busy."""
+    moved = (
+        counts.weight_bytes
+        + counts.input_bytes
+        + counts.output_bytes
+        + 2 * counts.spilled_bytes
+    )
+    width = chip.pe_memory.width_bytes * chip.runtime.memory_share
+    return moved / counts.pes_at_work / width
+
+
+def link_cycles(counts, chip):
+    """Cycles that the interconnect is busy."""
+    amount = counts.interconnect_bytes / counts.pes_at_work
+    return amount / chip.interconnect.width_bytes
+
+
+def array_cycles(counts, chip):
+    """Cycles that the array is busy."""
+    return counts.compute_cycles / chip.runtime.compute_share
+
+
+@dataclasses.dataclass
+class OffChip:
+    """What one layer alone moves to and from DRAM, in bytes."""
+
+    total: float
+    first: float
+    last: float
+
+
+def off_chip(layer, chip):
+    """Walks the tiles of a layer that is a whole network."""
+    each, has_weights = layer.activation_bits / 8, layer.op in WEIGHTED
+    pes = chip.pe_array.columns * chip.pe_array.rows
+    capacity = chip.pe_memory.capacity_mib * 2**20 * pes
+    inputs = layer.in_h * layer.in_w * layer.in_c + layer.side_elements
+    outputs = layer.out_h * layer.out_w * layer.out_c
+    right = layer.operand_elements if layer.op == "matmul" else 0
+    live = (inputs + outputs + right + layer.held_elements) * each
+    weights = has_weights * (
+        layer.operand_elements * layer.weight_bits / 8
+        + 4 * layer.use_bias * layer.out_c
+    )
+    room = max(capacity - live, 0)
+    room = min(room, capacity * chip.pe_memory.weight_share)
+    streamed = max(weights - room, 0)
+    # The image comes in, but for what strides jump over; the answer leaves.
+    height, width = layer.in_h, layer.in_w
+    if layer.op in (*WEIGHTED, "matmul"):
+        height = touched(range(layer.out_h), layer.k_h, layer.stride_h)
+        width = touched(range(layer.out_w), layer.k_w, layer.stride_w)
+    height, width = min(height, layer.in_h), min(width, layer.in_w)
+    image = (height * width * layer.in_c + layer.side_elements) * each
+    answer = outputs * each
+    # Other tensors that find no room: what lies beyond inputs and outputs.
+    share = chip.pe_memory.activation_share
+    elsewhere = max(live - capacity * share - (inputs + outputs) * each, 0)
+    if not share:  # what is held is off the chip already
+        elsewhere = right * each
+
+    fetched = min(
+        _fetched(streamed, image, capacity / 2),
+        _fetched(image, streamed, capacity / 2),
+    )
+    window = min(layer.k_h * layer.in_w * layer.in_c * each, image)
+    return OffChip(
+        total=fetched + answer + elsewhere,
+        first=max(window, chip.dram.onload_share * image),
+        last=min(layer.out_w * layer.out_c * each, answer),
+    )
+
+
+def _fetched(outer, inner, half):
+    """Bytes that two loops over tiles fetch, a tile of each in reach."""
+    fetched, here = 0.0, None
+    for outer_tile in _tiles(outer, half):
+        fetched += outer_tile
+        for number, inner_tile in enumerate(_tiles(inner, half)):
+            if number != here:
+                fetched += inner_tile
+                here = number
+    return fetched
+
+
+def _tiles(amount, half):
+    tiles = []
+    while amount > half:
+        tiles.append(half)
+        amount -= half
+    return [*tiles, amount]
+
+
+def timeline(layer, chip, counts, is_elastic=True):
+    """Cycles from the start of a one-layer network to its last byte.
+
+    The work of every resource falls into the row steps of a lane. With elastic
+    buffers each resource goes on with its next step as soon as it has done
+    one. With double buffers all wait for each other at the end of a step;
+    DRAM brings the next step's inputs and takes the last step's outputs
+    meanwhile.
+    """
+    outside, clock = off_chip(layer, chip), chip.process.clock_ghz
+    dram_bytes = chip.dram.bandwidth_gbs / clock  # a cycle
+    now = (chip.runtime.inference_us + chip.runtime.layer_us) * 1e3 * clock
+    # The first window comes, it and its weights are brought to the array, and
+    # the pipeline fills.
+    now += outside.first / dram_bytes
+    weights = layer.weight_bits if layer.op in WEIGHTED else 0
+    in_c = layer.in_c // layer.groups
+    if layer.op not in (*WEIGHTED, "matmul"):
+        in_c = 1
+    window = in_c * layer.k_h * layer.k_w
+    now += (
+        window
+        * (layer.activation_bits + weights)
+        / 8
+        / (chip.interconnect.width_bytes)
+    )
+    now += chip.pe_array.pipeline_cycles
+    steps = counts.row_steps
+    on_chip = (
+        array_cycles(counts, chip) / steps,
+        port_cycles(counts, chip) / steps,
+        link_cycles(counts, chip) / steps,
+    )
+    rest = (outside.total - outside.first - outside.last) / dram_bytes
+    if is_elastic:
+        clocks = [now] * 4
+        for _ in range(steps):
+            for resource, busy in enumerate((*on_chip, rest / steps)):
+                clocks[resource] += busy
+        now = max(clocks)
+    else:
+        answer = layer.out_h * layer.out_w * layer.out_c
+        answer = answer * layer.activation_bits / 8 - outside.last
+        leaving = answer / dram_bytes
+        coming = rest - leaving
+        for step in range(steps):
+            dram = 0.0
+            if step < steps - 1:
+                dram += coming / (steps - 1)
+            if step > 0:
+                dram += leaving / (steps - 1)
+            if steps == 1:
+                now += rest
+            now += max(*on_chip, dram)
+    return now + outside.last / dram_bytes

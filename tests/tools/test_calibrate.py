@@ -1,0 +1,122 @@
+import pytest
+import yaml
+
+from tf_cosearch import accelerators, configuration
+from tf_cosearch.accelerators import presets
+
+PUBLISHED = configuration.shipped("measurements", "published_latencies.csv")
+
+
+def read(path):
+    return yaml.safe_load(path.read_text())
+
+
+def test_a_shipped_preset_is_what_the_script_makes(call, tmp_path):
+    shipped = configuration.shipped("accelerators", "coral_usb.yaml")
+    output = tmp_path / "new" / "coral_usb.yaml"
+    done = call(
+        "calibrate",
+        f"--measurements={PUBLISHED}",
+        "--device=coral_usb",
+        f"--accelerator={shipped}",
+        f"--output={output}",
+    )
+    assert (done.code, done.err) == (0, "")
+    made, was = (
+        accelerators.to_paths(presets.load_accelerator(path))
+        for path in (output, shipped)
+    )
+    # A rounding error elsewhere may change the last of three digits.
+    assert made == pytest.approx(was, rel=0.01)
+    assert read(output)["description"] == read(shipped)["description"]
+    assert list(read(output)) == list(read(shipped))
+    lines = done.out.splitlines()
+    assert lines[0].startswith("network  ")
+    assert lines[0].endswith("measured   fitted  error  left out  error")
+    assert lines[1].startswith("mobilenet_v1 224 px  ")
+    assert lines[6].startswith("mean absolute error ")
+    assert lines[7].startswith("memory_share 0.00")
+    assert lines[8].startswith("bandwidth 0.")
+    assert lines[9] == f"Wrote {output}."
+    error = lines[6].split()[-1]
+    assert f"{error} when each is left out" in read(output)["calibration"]
+    assert "device coral_usb" in read(output)["calibration"]
+
+
+@pytest.fixture
+def measured(tmp_path):
+    path = tmp_path / "measured.csv"
+    path.write_text(
+        "network,latency_ms\n"
+        "mobilenet_v1,2.4\n"
+        "mobilenet_v2,2.6\n"
+        "efficientnet_lite0,4.1\n"
+        "mobilenet_edgetpu,3.3\n"
+    )
+    return path
+
+
+def test_constants_of_choice_on_a_chip_of_ones_own(call, tmp_path, measured):
+    (tmp_path / "chip.yaml").write_text("pe_array: {rows: 2}")
+    done = call(
+        "calibrate",
+        f"--measurements={measured}",
+        f"--accelerator={tmp_path / 'chip.yaml'}",
+        "--constants=inference_us",
+        f"--output={tmp_path / 'made.yaml'}",
+    )
+    assert (done.code, done.err) == (0, "")
+    made = presets.load_accelerator(tmp_path / "made.yaml")
+    assert made.pe_array.rows == 2
+    assert made.runtime.inference_us > 1000
+    assert made.runtime.memory_share == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--measurements=none.csv", "must exist"),
+        ("--accelerator=coral", "Did you mean 'coral_"),
+        ("--output=a.json", "with the ending .yaml"),
+        ("--constants=memory", "Did you mean 'memory_share'"),
+        ("--constants=", "must name what to fit"),
+        ("--constants=memory_share,layer_us,bandwidth", "at least 6 different"),
+        ("--device=mine", "must have the column device"),
+        (f"--measurements={PUBLISHED}", "--device=NAME"),
+    ],
+)
+def test_wrong_flags_are_refused(call, tmp_path, measured, flag, message):
+    done = call(
+        "calibrate",
+        f"--measurements={measured}",
+        "--accelerator=edge_tpu",
+        f"--output={tmp_path / 'made.yaml'}",
+        flag,
+    )
+    assert message in done.message
+    assert not (tmp_path / "made.yaml").exists()
+
+
+def test_a_wrong_row_is_named(call, tmp_path, measured):
+    measured.write_text(measured.read_text() + "vgg16,-296\n")
+    done = call(
+        "calibrate",
+        f"--measurements={measured}",
+        "--accelerator=edge_tpu",
+        f"--output={tmp_path / 'made.yaml'}",
+    )
+    assert "row 5 (line 6), column latency_ms" in done.message
+
+
+def test_over_fitting_is_refused(call, tmp_path):
+    done = call(
+        "calibrate",
+        f"--measurements={PUBLISHED}",
+        "--device=pixel6",
+        "--accelerator=pixel6_edge_tpu",
+        "--constants=memory_share,layer_us",
+        f"--output={tmp_path / 'made.yaml'}",
+    )
+    assert "without layer_us" in done.message
+    assert "--constants=memory_share" in done.message
+    assert not (tmp_path / "made.yaml").exists()

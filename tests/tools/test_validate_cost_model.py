@@ -1,0 +1,67 @@
+import csv
+import io
+import json
+
+import pytest
+
+from tf_cosearch.cost import validation
+
+
+@pytest.fixture(autouse=True)
+def quick(compared, monkeypatch):
+    """Spares the script the comparisons, which are the same every time."""
+    devices, zigzag = compared
+    monkeypatch.setattr(validation, "compare_devices", lambda: devices)
+    monkeypatch.setattr(validation, "compare_zigzag", lambda: zigzag)
+
+
+def test_json_has_rows_and_summary(call, compared):
+    done = call("validate_cost_model", "--format=json")
+    assert (done.code, done.err) == (0, "")
+    result = json.loads(done.out)
+    assert result["rows"] == validation.rows(*compared)
+    summary = validation.summarize(*compared)
+    assert {k: v for k, v in result.items() if k != "rows"} == summary
+
+
+def test_the_table_has_every_row_and_the_summary(call, compared):
+    done = call("validate_cost_model")
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert max(map(len, lines[:55])) <= 132
+    for row in validation.rows(*compared):
+        assert any(line.startswith(f"  {row['workload']} ") for line in lines)
+    means = [line for line in lines if "  mean absolute error" in line]
+    assert len(means) == len(validation.DEVICES)
+    assert "efficientnet_lite0 224 px is slower than" in done.out
+    assert "ours yes, left out yes" in done.out
+    assert "Kendall tau 0.9" in done.out
+    for reason in validation.REASONS.values():
+        assert reason in done.out
+
+
+def test_the_csv_is_one_table(call, compared):
+    done = call("validate_cost_model", "--format=csv")
+    rows = list(csv.DictReader(io.StringIO(done.out)))
+    assert len(rows) == 18 + 30
+    assert rows[0]["machine"] == "coral_usb"
+    assert float(rows[0]["reference"]) == 2.4
+    assert rows[-1]["baseline"] == ""
+
+
+def test_a_picture_is_drawn(call, tmp_path):
+    path = tmp_path / "new" / "agreement.png"
+    done = call("validate_cost_model", f"--plot={path}")
+    assert (done.code, done.err) == (0, "")
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--format=xml", "table|json|csv"),
+        ("--plot=a.gif", "with the ending .png, .svg, .pdf"),
+    ],
+)
+def test_wrong_flags_are_refused(call, flag, message):
+    assert message in call("validate_cost_model", flag).message

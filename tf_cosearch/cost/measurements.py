@@ -1,0 +1,159 @@
+"""Latencies that were measured on a device: which network took how long."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+from typing import NamedTuple
+
+from tf_cosearch import configuration
+from tf_cosearch.networks import layers_csv, model_files, published
+from tf_cosearch.networks.workload import Layer
+
+_NETWORKS = ("network", "model")  # columns, either will do
+
+
+class Measurement(NamedTuple):
+    """How long a device takes for one inference of a network.
+
+    Attributes:
+        name: The network, with its input where the file says one.
+        layers: The rows of its layer table.
+        latency_ms: The latency that was measured, in milliseconds.
+    """
+
+    name: str
+    layers: list[Layer]
+    latency_ms: float
+
+
+class _Row(NamedTuple):
+    """A row of the file, which knows where it stands."""
+
+    path: pathlib.Path
+    number: int
+    line: int
+    cells: dict[str, str]
+
+    def error(self, column: str, problem: str) -> ValueError:
+        return ValueError(
+            f"{self.path}, row {self.number} (line {self.line}), column "
+            f"{column}: {problem}"
+        )
+
+
+def read_measurements(
+    path: str | pathlib.Path, device: str | None = None
+) -> list[Measurement]:
+    """Reads measured latencies, one a row.
+
+    Args:
+        path: A CSV file with a column `network` or `model`: a name of
+            `networks.published`, or a `.tflite`, `.keras` or `.h5` file,
+            looked for from here and beside the CSV file. `latency_ms` are
+            milliseconds an inference. `input_px`, if there, are rows and
+            columns of the image of a network by name. Other columns are
+            ignored.
+        device: Which rows to read, by the column `device`; all by default.
+
+    Returns:
+        A `Measurement` for every row, in the order of the file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a column is missing, a row wrong, or the rows measure
+            several devices and `device` does not say which.
+    """
+    path = pathlib.Path(path)
+    header, rows = layers_csv.read_rows(path)
+    columns = ", ".join(filter(None, header)) or "an empty file"
+    if not set(_NETWORKS) & set(header) or "latency_ms" not in header:
+        raise ValueError(
+            f"{path} must have the columns network (or model) and latency_ms. "
+            f"Received: {columns}."
+        )
+    numbered = [_Row(path, n, *row) for n, row in enumerate(rows, 1)]
+    if not numbered:
+        raise ValueError(
+            f"{path} must have a row for every measured network. Received: "
+            "a header only."
+        )
+    if device is not None and "device" not in header:
+        raise ValueError(
+            f"{path} must have the column device to choose {device!r} by. "
+            f"Received: {columns}. Do not choose a device."
+        )
+    chosen = _of_device(numbered, device) if "device" in header else numbered
+    return [_measurement(row) for row in chosen]
+
+
+def _of_device(rows: list[_Row], device: str | None) -> list[_Row]:
+    known = list(dict.fromkeys(row.cells["device"] for row in rows))
+    if device is None:
+        if len(known) == 1:
+            return rows
+        other = next(r for r in rows if r.cells["device"] != known[0])
+        raise other.error(
+            "device",
+            "must be the same device in all rows, unless one is chosen "
+            f"(--device=NAME). Received: {', '.join(known)}.",
+        )
+    if device not in known:
+        raise configuration.unknown(
+            f"device in {rows[0].path}, column device", device, known
+        )
+    return [row for row in rows if row.cells["device"] == device]
+
+
+def _measurement(row: _Row) -> Measurement:
+    column = next((c for c in _NETWORKS if row.cells.get(c)), None)
+    if column is None:
+        column = next(c for c in _NETWORKS if c in row.cells)
+        raise row.error(
+            column, "must name a network or a model file. Received: ''."
+        )
+    name = row.cells[column]
+    pixels = row.cells.get("input_px", "")
+    layers = _layers(row, column, name, pixels)
+    label = f"{name} {pixels} px" if pixels else name
+    return Measurement(label, layers, _latency_ms(row))
+
+
+def _latency_ms(row: _Row) -> float:
+    text = row.cells["latency_ms"]
+    try:
+        latency_ms = float(text)
+    except ValueError:
+        latency_ms = math.nan
+    if not 0 < latency_ms < math.inf:
+        raise row.error(
+            "latency_ms",
+            "must be a positive number of milliseconds. Received: "
+            f"{text!r}. Measure it again, or leave the row out.",
+        )
+    return latency_ms
+
+
+def _layers(row: _Row, column: str, name: str, pixels: str) -> list[Layer]:
+    if pixels and not (pixels.isdecimal() and 0 < int(pixels) < 10**6):
+        raise row.error(
+            "input_px",
+            "must be a positive whole number of pixels, or empty. Received: "
+            f"{pixels!r}.",
+        )
+    file = pathlib.Path(name)
+    if file.suffix in model_files.ENDINGS:
+        if pixels:
+            raise row.error(
+                "input_px",
+                "must be empty for a model file, whose shapes are fixed. "
+                f"Received: {pixels!r} for {name}.",
+            )
+        beside = row.path.parent / file
+        file = beside if not file.exists() and beside.exists() else file
+    try:
+        if file.suffix in model_files.ENDINGS:
+            return model_files.load_layers(file)
+        return published.load(name, int(pixels) if pixels else None)
+    except (OSError, ValueError) as error:
+        raise row.error(column, str(error)) from error
