@@ -16,7 +16,7 @@ SCRIPTS = {
     "retrain": "--output_dri=x",
     "export_tflite": "--netwrk=x",
     "plot_pareto": "--trails=x",
-    "benchmark_cost_model": "--qick",
+    "benchmark_cost_model": "--fromat=x",
     "calibrate": "--acelerator=x",
     "validate_cost_model": "--fromat=x",
 }
