@@ -55,7 +55,10 @@ def chip(**constants):
         {"memory_share": 0.0345, "bandwidth": 0.678},
         {"memory_share": 0.00567, "inference_us": 890.0},
         {"layer_us": 12.3, "compute_share": 0.456},
-        {"memory_share": 0.00789, "bandwidth": 1.23, "inference_us": 456.0},
+        pytest.param(
+            {"memory_share": 0.00789, "bandwidth": 1.23, "inference_us": 456.0},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_known_constants_are_found(constants):
@@ -108,6 +111,7 @@ def test_left_out_means_left_out():
     assert result.fit_error == pytest.approx(np.abs(relative).mean())
 
 
+@pytest.mark.slow
 def test_no_neighbour_of_the_fit_is_better():
     measured = read("pixel6")
     result = calibration.calibrate(measured, chip())

@@ -35,7 +35,10 @@ def chips(count, seed, **fixed):
     return accelerators.from_paths(values)
 
 
-@pytest.mark.parametrize("objective", ["latency", "energy"])
+@pytest.mark.parametrize(
+    "objective",
+    ["latency", pytest.param("energy", marks=pytest.mark.slow)],
+)
 def test_a_network_costs_what_estimate_says(networks, objective):
     """Whether it stays on the chip, spills, or streams its weights."""
     some = chips(60, 1)
@@ -80,6 +83,7 @@ def test_what_repeats_is_priced_once(networks):
     assert (prices.num_layers, prices.num_arrays) == (2, 2)
 
 
+@pytest.mark.slow
 def test_more_accelerators_than_are_worked_on_at_a_time(monkeypatch):
     monkeypatch.setattr(price_list, "WIDTH", 16)
     for cached in (price_list._compiled_map, price_list._compiled_sum):

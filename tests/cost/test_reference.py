@@ -32,7 +32,7 @@ def check(layers, chip, objective="latency", batch_size=1, depth=None):
     )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**32),
     depth=st.integers(1, 5),
