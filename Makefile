@@ -16,7 +16,7 @@ search: $(VENV)/.installed
 		--output_dir=$(OUTPUT)
 
 test: lint
-	$(BIN)/python -m pytest --cov -n 2
+	$(BIN)/python -m pytest --cov -n 2 --dist loadfile
 
 slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow

@@ -51,10 +51,19 @@ def chip(**constants):
     "constants",
     [
         {"memory_share": 0.0123},
-        {"compute_share": 0.321},
-        {"memory_share": 0.0345, "bandwidth": 0.678},
+        pytest.param(
+            {"compute_share": 0.321},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"memory_share": 0.0345, "bandwidth": 0.678},
+            marks=pytest.mark.slow,
+        ),
         {"memory_share": 0.00567, "inference_us": 890.0},
-        {"layer_us": 12.3, "compute_share": 0.456},
+        pytest.param(
+            {"layer_us": 12.3, "compute_share": 0.456},
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             {"memory_share": 0.00789, "bandwidth": 1.23, "inference_us": 456.0},
             marks=pytest.mark.slow,
