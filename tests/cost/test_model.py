@@ -447,6 +447,13 @@ def test_a_batch_of_images_fetches_weights_once():
     assert four.params.numpy() == one.params.numpy()
 
 
+@pytest.mark.parametrize("images", [0, -1, 1.5])
+def test_a_batch_has_whole_images(images):
+    conv = Layer("conv", "conv2d", 8, 8, 16, 8, 8, 8)
+    with pytest.raises(ValueError, match="positive whole number of images"):
+        estimate(pad([[conv]]), Accelerator(), batch_size=images)
+
+
 def test_fixed_costs_add_up():
     conv = Layer("conv", "conv2d", 8, 8, 16, 8, 8, 8, 3, 3)
     values = {"runtime/inference_us": 100.0, "runtime/layer_us": 10.0}

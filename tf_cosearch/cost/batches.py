@@ -3,8 +3,9 @@
 A small batch goes through the TensorFlow graph, which takes any shape at once.
 A large one goes through XLA, which is several times faster but compiles for
 one shape: it is cut into chunks of `CHUNK` candidates, and layers are padded
-to whole vectors. Every core works on a chunk of its own. Tables are read where
-they lie. One trace serves all batches of a kind.
+to whole vectors. Every core works on a chunk of its own. Arrays that are
+aligned and writable are read where they lie, others copied a chunk at a time.
+One trace serves all batches of a kind.
 """
 
 from __future__ import annotations

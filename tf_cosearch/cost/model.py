@@ -129,7 +129,7 @@ def estimate(
     In the shapes below `B` is the number of candidates and `L` the number of
     rows that every network is padded to. Large batches are priced by compiled
     code, `batches.CHUNK` candidates at a time; results differ from those of a
-    small batch by rounding only (1e-6).
+    small batch by rounding only (2e-6).
 
     Args:
         layers: `LayerTable` of `[B, L]` tensors or arrays.
@@ -146,8 +146,8 @@ def estimate(
 
     Raises:
         ValueError: If `layers` and `accelerator` differ in batch size, a row
-            of the table describes no layer, or an accelerator has a
-            parameter that is not finite or out of range.
+            of the table describes no layer, an accelerator has a parameter
+            that is not finite or not positive, or an argument is unknown.
 
     Example:
     A 3x3 convolution on 64 positions, 8 to 16 channels: each of 2 SIMD units
@@ -174,6 +174,11 @@ def estimate(
     """
     if objective not in OBJECTIVES:
         raise configuration.unknown("objective", objective, OBJECTIVES)
+    if batch_size < 1 or batch_size != int(batch_size):
+        raise ValueError(
+            "`batch_size` must be a positive whole number of images. "
+            f"Received: {batch_size}."
+        )
     table = (layers, accelerator, batch_size)
     if per_layer or len(layers.out_h) <= batches.SMALL:
         cost = batches.run_graph(_pricer(objective, per_layer), *table)

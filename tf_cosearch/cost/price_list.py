@@ -97,7 +97,7 @@ class PriceList:
 
         Returns:
             A `Cost` of `[H]` tensors; equal to `estimate` but for the order
-            of sums (1e-6).
+            of sums (3e-6).
 
         Raises:
             ValueError: If a row of the network describes no layer.
