@@ -60,6 +60,37 @@ class Pricer:
             for name in priced[0]
         }
 
+    def grid(
+        self, networks: np.ndarray, accelerators: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Prices every network on every accelerator.
+
+        Args:
+            networks: `[N, S]` canonical genes of networks.
+            accelerators: `[H, A]` genes of accelerators.
+
+        Returns:
+            `[N, H]` numbers for each scalar of `Cost`. With the cost model,
+            float32, and equal to `price` but for the order of sums.
+        """
+        if self._estimate is None:
+            from tf_cosearch.cost import price_list
+
+            prices = price_list.PriceList(
+                self._space.networks(networks),
+                self._space.accelerators(accelerators),
+            )
+            costs = [prices.cost(i)._asdict() for i in range(len(networks))]
+            return {
+                name: np.stack([cost[name] for cost in costs])
+                for name, value in costs[0].items()
+                if value is not None
+            }
+        shape = (len(networks), len(accelerators))
+        rows, columns = np.indices(shape).reshape(2, -1)
+        pairs = np.concatenate([networks[rows], accelerators[columns]], axis=1)
+        return {k: v.reshape(shape) for k, v in self.price(pairs).items()}
+
     def remember(
         self, genomes: np.ndarray, costs: Mapping[str, np.ndarray]
     ) -> None:
@@ -79,8 +110,9 @@ class Pricer:
         if self._estimate is None:  # only pricing needs TensorFlow
             from tf_cosearch.cost import model
 
-            self._estimate = model.estimate
-        cost = self._estimate(*self._space.batch(genomes))
+            cost = model.estimate(*self._space.batch(genomes))
+        else:
+            cost = self._estimate(*self._space.batch(genomes))
         return {
             name: np.asarray(value, np.float64)
             for name, value in cost._asdict().items()

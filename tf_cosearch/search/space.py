@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import math
 import pathlib
@@ -18,7 +19,10 @@ from tf_cosearch.accelerators import Accelerator, presets
 from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.stage import Parameter
 from tf_cosearch.networks.template import Template
-from tf_cosearch.networks.workload import LayerTable, pad
+from tf_cosearch.networks.workload import Layer, LayerTable, pad
+
+MOST_ACCELERATORS = 100_000
+"""Accelerators up to which all of them can be priced."""
 
 
 class Candidate(NamedTuple):
@@ -147,6 +151,11 @@ class SearchSpace:
         return cls(template, settings)
 
     @property
+    def num_network_parameters(self) -> int:
+        """Number of parameters of the network, which come first."""
+        return self._split
+
+    @property
     def num_networks(self) -> int:
         """Number of different networks."""
         return self.template.count()
@@ -201,6 +210,58 @@ class SearchSpace:
         shape = (count, len(self.parameters))
         return self.canonical(rng.integers(0, self.choice_counts, shape))
 
+    def all_accelerators(self) -> np.ndarray:
+        """The genes of every accelerator.
+
+        Returns:
+            `[H, A]` choice indices of the `A` parameters of the accelerator.
+
+        Raises:
+            ValueError: If there are more than `MOST_ACCELERATORS`.
+        """
+        if self.num_accelerators > MOST_ACCELERATORS:
+            raise ValueError(
+                "To price all accelerators there must be at most "
+                f"{MOST_ACCELERATORS:,}. Received: {self.num_accelerators:,} "
+                f"in space {self.template.name}. Leave choices out."
+            )
+        counts = self.choice_counts[self._split :].tolist()
+        genes = list(itertools.product(*map(range, counts)))
+        return np.asarray(genes, np.int64)
+
+    def networks(self, genomes: np.ndarray) -> list[list[Layer]]:
+        """The layers of networks.
+
+        Args:
+            genomes: `[N, S]` canonical genes of the networks.
+
+        Returns:
+            Their layers, in execution order.
+        """
+        return [
+            self.template.decode(tuple(genes)).layers()
+            for genes in np.asarray(genomes).tolist()
+        ]
+
+    def accelerators(self, genomes: np.ndarray) -> Accelerator:
+        """Accelerators as the cost model takes them.
+
+        Args:
+            genomes: `[N, A]` genes of the accelerators.
+
+        Returns:
+            An `Accelerator` of `[N]` float32 arrays.
+        """
+        values: dict[str, Any] = {
+            path: np.full(len(genomes), value, np.float32)
+            for path, value in self.fixed.items()
+        }
+        searched = self.parameters[self._split :]
+        for parameter, genes in zip(searched, genomes.T, strict=True):
+            choices = np.asarray(parameter.choices, np.float32)
+            values[parameter.name] = choices[genes]
+        return accelerators.from_paths(values)
+
     def batch(self, genomes: np.ndarray) -> tuple[LayerTable, Accelerator]:
         """What the cost model needs of many designs.
 
@@ -216,14 +277,8 @@ class SearchSpace:
             self.template.rows(tuple(genes))
             for genes in genomes[:, :split].tolist()
         ]
-        values: dict[str, Any] = {
-            path: np.full(len(genomes), value, np.float32)
-            for path, value in self.fixed.items()
-        }
-        for column, parameter in enumerate(self.parameters[split:], split):
-            choices = np.asarray(parameter.choices, np.float32)
-            values[parameter.name] = choices[genomes[:, column]]
-        return pad(rows, self.max_layers), accelerators.from_paths(values)
+        chips = self.accelerators(genomes[:, split:])
+        return pad(rows, self.max_layers), chips
 
     @functools.cached_property
     def max_layers(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import pathlib
 import random
@@ -15,6 +16,7 @@ from keras_tuner.engine.base_tuner import BaseTuner
 
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracles.base import CoSearchOracle
+from tf_cosearch.search.scope import SEARCHED
 from tf_cosearch.testing.requirement import require
 
 
@@ -44,6 +46,8 @@ class ToySpace:
     Attributes:
         parameters: The `P` parameters.
         choice_counts: `[P]` choices of each.
+        num_network_parameters: How many of them stand for the network: the
+            first half.
         size: Number of different designs.
     """
 
@@ -55,6 +59,7 @@ class ToySpace:
             for i, count in enumerate(counts)
         )
         self.choice_counts = np.asarray(counts, np.int64)
+        self.num_network_parameters = len(counts) // 2
         self.size = math.prod(counts)
         self._has_inactive = has_inactive
         if has_inactive:
@@ -77,6 +82,11 @@ class ToySpace:
         """Draws `[count, P]` genomes."""
         shape = (count, len(self.parameters))
         return self.canonical(rng.integers(0, self.choice_counts, shape))
+
+    def all_accelerators(self) -> np.ndarray:
+        """The genes of every accelerator."""
+        counts = self.choice_counts[self.num_network_parameters :].tolist()
+        return np.asarray(list(itertools.product(*map(range, counts))))
 
     def batch(self, genomes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The genomes as shares of their largest value, and the weights."""
@@ -254,6 +264,62 @@ class OracleSuite:
         )
         trial = oracle.create_trial("tuner0")
         require(trial.status == "STOPPED", "The search must stop then.")
+
+    @pytest.mark.parametrize("searched", list(SEARCHED))
+    def test_chooses_only_what_is_searched(
+        self, tmp_path: pathlib.Path, searched: str
+    ) -> None:
+        """A side that is held has the genes of the best design so far."""
+        budgets = Budgets(latency_ms=1.7)
+        oracle = self.start(
+            tmp_path,
+            ToySpace((7, 5, 4, 6)),
+            searched=searched,
+            budgets=budgets,
+            max_trials=12,
+        )
+        genomes = np.asarray(run_trials(oracle, 12))
+        require(len(genomes) == 12, "All 12 trials must run.")
+        feasible = budgets.is_feasible(oracle.costs(genomes))
+        require(bool(feasible.all()), "Every design must meet the budgets.")
+        networks, accelerators = genomes[:, :2], genomes[:, 2:]
+        held = {
+            "network": [accelerators],
+            "accelerator": [networks],
+            "phased": [networks[:6], accelerators[6:]],
+            "phased_reverse": [accelerators[:6], networks[6:]],
+        }.get(searched, [])
+        for genes in held:
+            require(bool((genes == genes[0]).all()), "A side must be held.")
+        if searched == "nested":
+            different = {tuple(network) for network in networks.tolist()}
+            require(len(different) == 12, "Networks must differ.")
+
+    @pytest.mark.parametrize("workers", [2, 4])
+    def test_parallel_workers(
+        self, tmp_path: pathlib.Path, workers: int
+    ) -> None:
+        """Equal finishing order, equal designs; none is handed out twice."""
+
+        def run(folder: str) -> list[list[int]]:
+            oracle = self.start(tmp_path / folder)
+            running: list[Any] = []
+            for number in range(24):
+                running.append(oracle.create_trial(f"tuner{number}"))
+                if len(running) == workers or number == 23:
+                    trial = running.pop(number % len(running))
+                    value = float(oracle.trial_genome(trial).mean())
+                    metrics = {oracle.objective.name: value}
+                    oracle.update_trial(trial.trial_id, metrics)
+                    trial.status = "COMPLETED"
+                    oracle.end_trial(trial)
+            trials = oracle.trials.values()
+            return [oracle.trial_genome(t).tolist() for t in trials]
+
+        first = run("1")
+        different = {tuple(genome) for genome in first}
+        require(len(different) == 24, "Designs must differ.")
+        require(first == run("2"), "Workers in the same order, same designs.")
 
     def test_searches_a_huge_space(self, tmp_path: pathlib.Path) -> None:
         """Nothing may depend on the size of the space."""

@@ -14,17 +14,19 @@ from absl import logging
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tf_cosearch import configuration
-from tf_cosearch.search import objectives
+from tf_cosearch.search import objectives, scope
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.genomes import (
     all_designs,
     check,
     complete,
     fixed_genes,
+    unseen,
 )
 from tf_cosearch.search.oracles import durable
 from tf_cosearch.search.pareto import ParetoArchive
 from tf_cosearch.search.pricing import Pricer
+from tf_cosearch.search.scope import Scope
 from tf_cosearch.search.screening import Screen
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ SUGGESTIONS = 3
 """Times that an algorithm is asked before the screen looks elsewhere."""
 
 _CHECK = 2**32 - 1  # a trial number nobody reaches, for `check_feasible`
+_START = 2**32 - 2  # and for the start of a search of one side
 
 
 class Finished(NamedTuple):
@@ -73,6 +76,11 @@ class CoSearchOracle(durable.DurableOracle):
         max_trials: Most trials to run; `None` is no limit.
         proposals: Most candidates to price at once.
         seed: Non-negative integer. `None` draws one, kept with the run.
+        searched: One of `scope.SEARCHED`: both sides together, one of them,
+            one after the other, or networks with their best accelerators.
+        fixed: The side that is not searched, or where a phased search
+            starts: a genome, or values by name. What it leaves open is drawn
+            until the design meets the budgets.
         initial_designs: Designs to try first: genomes, or mappings of
             parameter names to values. What a mapping leaves open, for example
             the accelerator of a published network, is drawn until the design
@@ -99,6 +107,8 @@ class CoSearchOracle(durable.DurableOracle):
         max_trials: int | None = 100,
         proposals: int = 2048,
         seed: int | None = None,
+        searched: str = "joint",
+        fixed: Mapping[str, Any] | np.ndarray | None = None,
         initial_designs: Sequence[Mapping[str, Any] | np.ndarray] = (),
         allow_new_entries: bool = True,
         tune_new_entries: bool = True,
@@ -135,10 +145,12 @@ class CoSearchOracle(durable.DurableOracle):
         drawn = int(np.random.default_rng().integers(2**31))
         self.seed = drawn if seed is None else int(seed)
         self._initial_genes = [fixed_genes(space, d) for d in initial_designs]
+        self.scope = Scope(space, searched, fixed, max_trials)
         self.archive = ParetoArchive(self.objective.name)
         self.stop_reason: str | None = None
         self._pricer = Pricer(space, self.proposals, estimate)
         self._finished: dict[str, Finished] = {}
+        self._failed: list[np.ndarray] = []
         self._genomes: dict[str, np.ndarray] = {}
 
     # What an algorithm defines.
@@ -151,8 +163,9 @@ class CoSearchOracle(durable.DurableOracle):
             n: How many can be priced at once.
 
         Returns:
-            `[n, P]` integer genomes. They need not be canonical, new or
-            feasible: the oracle takes care of that.
+            `[N, P]` integer genomes. They need not be canonical, new,
+            feasible or within what is searched: the oracle takes care of
+            that.
         """
         raise NotImplementedError
 
@@ -191,6 +204,19 @@ class CoSearchOracle(durable.DurableOracle):
     def finished(self) -> list[Finished]:
         """The completed trials in the order they ended."""
         return list(self._finished.values())
+
+    def failed(self) -> list[np.ndarray]:
+        """Genomes `[P]` of the trials that failed for good."""
+        return list(self._failed)
+
+    def pending(self) -> list[np.ndarray]:
+        """Genomes `[P]` of the trials that others are running just now."""
+        return [
+            self.trial_genome(trial)
+            for trial in self.trials.values()
+            if trial.trial_id not in self.end_order
+            and trial.hyperparameters.values
+        ]
 
     def costs(self, genomes: Any) -> dict[str, np.ndarray]:
         """Prices designs with the cost model.
@@ -241,7 +267,8 @@ class CoSearchOracle(durable.DurableOracle):
         ]
         wider = screen.wider(rng, self.proposals, self._designs)
         for proposals in itertools.chain(first, wider):
-            if len(screen.admit(proposals)[0]):
+            held = self._hold(proposals, len(self.trials))
+            if len(screen.admit(held)[0]):
                 return
         raise ValueError(screen.explain())
 
@@ -291,6 +318,7 @@ class CoSearchOracle(durable.DurableOracle):
         """Enters a trial into the history and tells the algorithm."""
         if trial.status != TrialStatus.COMPLETED:
             genome = self.trial_genome(trial)
+            self._failed.append(genome)
             self.observe_failure(genome, durable.reason(trial))
             return
         result = Finished(
@@ -333,6 +361,7 @@ class CoSearchOracle(durable.DurableOracle):
         super().reload()
         self._genomes.clear()
         self._finished.clear()
+        self._failed.clear()
         self._drop_infeasible()
         self.archive = ParetoArchive(self.objective.name)
         ended = [self.trials[i] for i in self.end_order]
@@ -378,7 +407,8 @@ class CoSearchOracle(durable.DurableOracle):
         ]
         screen = Screen(self.space, self._pricer, self.budgets, tried)
         for proposals in self._rounds(rng, screen):
-            genomes, costs = screen.admit(proposals)
+            within = self._within_scope(rng, proposals, tried)
+            genomes, costs = screen.admit(within)
             if len(genomes):
                 index = self.choose(rng, genomes, costs)
                 chosen = {
@@ -387,6 +417,40 @@ class CoSearchOracle(durable.DurableOracle):
                 self._pricer.remember(genomes[[index]], chosen)
                 return genomes[index]
         return None
+
+    def _within_scope(
+        self, rng: np.random.Generator, proposals: Any, tried: list[np.ndarray]
+    ) -> np.ndarray:
+        """Holds what is not searched, or pairs networks with accelerators."""
+        if self.scope.searched != "nested":
+            return self._hold(proposals, len(self.trials))
+        split = self.space.num_network_parameters
+        genomes = check(self.space, proposals)
+        known = {genome[:split].tobytes() for genome in tried}
+        networks = unseen(np.ascontiguousarray(genomes[:, :split]), known)
+        if not len(networks):
+            return genomes[:0]
+        asked = (self.space, self._pricer, self.budgets)
+        networks = scope.promising(*asked, rng, networks)[: scope.PAIRED]
+        return scope.pair(*asked, self.reward, networks)
+
+    def _hold(self, proposals: Any, number: int) -> np.ndarray:
+        if not self.scope.held(number):
+            return np.asarray(proposals)
+        design = self._start
+        if self.scope.in_second_phase(number) and self._finished:
+            design = max(self.finished(), key=lambda f: f.reward).genome
+        return self.scope.hold(proposals, number, design)
+
+    @functools.cached_property
+    def _start(self) -> np.ndarray:
+        """The design that the fixed side is taken from."""
+        rng = np.random.default_rng([self.seed, _START])
+        genes = self.scope.fixed
+        draws = complete(self.space, rng, genes, self.proposals)
+        screen = Screen(self.space, self._pricer, self.budgets)
+        feasible = screen.admit(draws)[0]
+        return feasible[0] if len(feasible) else draws[0]
 
     def _rounds(
         self, rng: np.random.Generator, screen: Screen
