@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.objectives import WeightedProduct
 from tf_cosearch.search.pareto import COSTS
 from tf_cosearch.search.pricing import Pricer
+from tf_cosearch.search.screening import Screen
 
 if TYPE_CHECKING:
     from tf_cosearch.search.space import SearchSpace
@@ -31,21 +33,25 @@ PAIRED = 4
 """Networks that are priced on all accelerators at a time."""
 
 ROUGH = 256
-"""Networks, and accelerators, that a look ahead of that is taken at."""
+"""Networks, and accelerators for each, that a rough look is taken at."""
+
+_START = 2**32 - 2  # a trial number nobody reaches
 
 
 class Scope:
     """Brings what an algorithm suggests into what is searched.
 
-    A held side of a design keeps its genes whatever is suggested for them.
-
     Args:
         space: The joint space.
+        pricer: Says what designs cost.
+        budgets: What they may cost.
+        reward: Says which accelerator is best for a network.
         searched: One of `SEARCHED`.
         fixed: The side that is not searched, or where a phased search starts:
-            a genome, or values by name. What it leaves open is drawn by
-            `CoSearchOracle`.
+            a genome, or values by name. What it leaves open is drawn until
+            the design meets the budgets.
         max_trials: Length of the search; a phase is half of it.
+        seed: What the draw follows from.
 
     Raises:
         ValueError: If an argument is not known or possible.
@@ -54,9 +60,14 @@ class Scope:
     def __init__(
         self,
         space: SearchSpace,
+        pricer: Pricer,
+        budgets: Budgets,
+        reward: WeightedProduct,
+        *,
         searched: str,
         fixed: Mapping[str, Any] | np.ndarray | None,
         max_trials: int | None,
+        seed: int,
     ) -> None:
         if searched not in SEARCHED:
             raise configuration.unknown("scope of a search", searched, SEARCHED)
@@ -71,101 +82,94 @@ class Scope:
                 "`fixed`. Search 'network', 'accelerator' or 'phased' with "
                 "it, or start from it with `initial_designs`."
             )
+        if searched == "nested":
+            space.all_accelerators()  # there must not be too many
+        fixed = {} if fixed is None else fixed
         self.searched = searched
-        self.fixed = genome_arrays.fixed_genes(
-            space, {} if fixed is None else fixed
-        )
-        self._space = space
+        self._fixed = genome_arrays.fixed_genes(space, fixed)
+        self._space, self._pricer = space, pricer
+        self._budgets, self._reward = budgets, reward
+        self._seed = seed
+        self._half = (max_trials or 0) // 2
         split = space.num_network_parameters
-        self._network = range(split)
-        self._accelerator = range(split, len(space.parameters))
-        self._first_phase = (max_trials or 0) // 2
+        self._network = list(range(split))
+        self._accelerator = list(range(split, len(space.parameters)))
 
-    def held(self, number: int) -> range:
-        """Positions of the genes that a trial does not choose.
-
-        Args:
-            number: Of the trial.
-        """
-        first = number < self._first_phase
-        sides = {
-            "network": self._accelerator,
-            "accelerator": self._network,
-            "phased": self._network if first else self._accelerator,
-            "phased_reverse": self._accelerator if first else self._network,
-        }
-        return sides.get(self.searched, range(0))
-
-    def in_second_phase(self, number: int) -> bool:
-        """Whether a trial goes on from the best of the first phase."""
-        phased = self.searched.startswith("phased")
-        return phased and number >= self._first_phase
+    def held(self, number: int) -> list[int]:
+        """Positions of the genes that trial `number` does not choose."""
+        first, second = self._network, self._accelerator
+        if self.searched == "phased_reverse":
+            first, second = second, first
+        sides = {"network": self._accelerator, "accelerator": self._network}
+        if self.searched.startswith("phased"):
+            return first if number < self._half else second
+        return sides.get(self.searched, [])
 
     def hold(
-        self, genomes: np.ndarray, number: int, design: np.ndarray
+        self, genomes: Any, number: int, best: np.ndarray | None
     ) -> np.ndarray:
-        """Gives `[N, P]` genomes the held genes of a design `[P]`."""
-        held = list(self.held(number))
-        genomes = np.array(genomes, np.int64)
+        """Gives designs the genes that a trial does not choose.
+
+        Args:
+            genomes: `[N, P]`.
+            number: Of the trial.
+            best: `[P]` best design so far, which a second phase goes on from.
+
+        Returns:
+            `[N, P]`.
+        """
+        held = self.held(number)
+        if not held:
+            return np.asarray(genomes)
+        is_second = self.searched.startswith("phased") and number >= self._half
+        design = best if is_second and best is not None else self._start
+        genomes = np.array(genomes)
         genomes[:, held] = design[held]
         return genomes
 
+    @functools.cached_property
+    def _start(self) -> np.ndarray:
+        """The design that the fixed side is taken from."""
+        rng = np.random.default_rng([self._seed, _START])
+        draws = genome_arrays.complete(self._space, rng, self._fixed, 4 * ROUGH)
+        screen = Screen(self._space, self._pricer, self._budgets)
+        feasible = screen.admit(draws)[0]
+        return feasible[0] if len(feasible) else draws[0]
 
-def pair(
-    space: SearchSpace,
-    pricer: Pricer,
-    budgets: Budgets,
-    reward: WeightedProduct,
-    networks: np.ndarray,
-) -> np.ndarray:
-    """Gives networks their best accelerators, by pricing all there are.
+    def pair(
+        self,
+        rng: np.random.Generator,
+        genomes: Any,
+        tried: Sequence[np.ndarray],
+    ) -> np.ndarray:
+        """Gives new networks their best accelerators, by pricing all.
 
-    Args:
-        space: What the networks belong to.
-        pricer: Says what designs cost.
-        budgets: What the pairs should meet.
-        reward: Ranks accelerators within the budgets, with the network's
-            accuracy left out; among equals, the least product of latency,
-            energy and area is best.
-        networks: `[N, S]` genes of the networks.
+        Args:
+            rng: Where chance comes from.
+            genomes: `[N, P]`; their accelerators are ignored.
+            tried: Designs whose networks are not new.
 
-    Returns:
-        `[N, P]` genomes. Where no accelerator meets the budgets, the network
-        has the one that comes closest.
-    """
-    accelerators = space.all_accelerators()
-    costs = pricer.grid(networks, accelerators)
-    violation = budgets.violation(costs)
-    product = sum(np.log(costs[name]) for name in COSTS)
-    order = np.lexsort((product, -reward(1.0, costs), violation))
-    best = accelerators[order[:, 0]]
-    return np.concatenate([networks, best], axis=1)
-
-
-def promising(
-    space: SearchSpace,
-    pricer: Pricer,
-    budgets: Budgets,
-    rng: np.random.Generator,
-    networks: np.ndarray,
-) -> np.ndarray:
-    """Sorts networks by how close a sample of accelerators gets them.
-
-    Args:
-        space: What the networks belong to.
-        pricer: Says what designs cost.
-        budgets: What a network should meet.
-        rng: Where chance comes from.
-        networks: `[N, S]` genes, the best first; those beyond `ROUGH` are
-            left out.
-
-    Returns:
-        `[K, S]` genes; those that meet the budgets come first, in their
-        order.
-    """
-    networks = networks[:ROUGH]
-    accelerators = space.all_accelerators()
-    some = rng.integers(len(accelerators), size=min(ROUGH, len(accelerators)))
-    costs = pricer.grid(networks, accelerators[some])
-    violation = budgets.violation(costs).min(axis=1)
-    return networks[np.argsort(violation, kind="stable")]
+        Returns:
+            `[K, P]`, at most `PAIRED`: the first networks that a sample of
+            accelerators gets within the budgets, or else closest to them.
+        """
+        split = len(self._network)
+        known = {genome[:split].tobytes() for genome in tried}
+        genomes = genome_arrays.check(self._space, genomes)
+        networks = np.ascontiguousarray(genomes[:, :split])
+        networks = genome_arrays.unseen(networks, known)[:ROUGH]
+        if not len(networks):
+            return genomes[:0]
+        chips = self._space.all_accelerators()
+        some = rng.permutation(len(chips))[:ROUGH]
+        costs = self._pricer.grid(networks, chips[some])
+        violation = self._budgets.violation(costs).min(axis=1)
+        order = np.argsort(violation, kind="stable")[:PAIRED]
+        networks = networks[order]
+        costs = self._pricer.grid(networks, chips)
+        product = sum(np.log(costs[name]) for name in COSTS)
+        # Within the budgets first, then by reward, then by product of costs.
+        violation = self._budgets.violation(costs)
+        keys = (product, -self._reward(1.0, costs), violation)
+        best = np.lexsort(keys, axis=-1)[:, 0]
+        return np.concatenate([networks, chips[best]], axis=1)

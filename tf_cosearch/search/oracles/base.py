@@ -14,14 +14,13 @@ from absl import logging
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tf_cosearch import configuration
-from tf_cosearch.search import objectives, scope
+from tf_cosearch.search import objectives
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.genomes import (
     all_designs,
     check,
     complete,
     fixed_genes,
-    unseen,
 )
 from tf_cosearch.search.oracles import durable
 from tf_cosearch.search.pareto import ParetoArchive
@@ -36,7 +35,6 @@ SUGGESTIONS = 3
 """Times that an algorithm is asked before the screen looks elsewhere."""
 
 _CHECK = 2**32 - 1  # a trial number nobody reaches, for `check_feasible`
-_START = 2**32 - 2  # and for the start of a search of one side
 
 
 class Finished(NamedTuple):
@@ -145,10 +143,19 @@ class CoSearchOracle(durable.DurableOracle):
         drawn = int(np.random.default_rng().integers(2**31))
         self.seed = drawn if seed is None else int(seed)
         self._initial_genes = [fixed_genes(space, d) for d in initial_designs]
-        self.scope = Scope(space, searched, fixed, max_trials)
         self.archive = ParetoArchive(self.objective.name)
         self.stop_reason: str | None = None
         self._pricer = Pricer(space, self.proposals, estimate)
+        self._scope = Scope(
+            space,
+            self._pricer,
+            self.budgets,
+            self.reward,
+            searched=searched,
+            fixed=fixed,
+            max_trials=max_trials,
+            seed=self.seed,
+        )
         self._finished: dict[str, Finished] = {}
         self._failed: list[np.ndarray] = []
         self._genomes: dict[str, np.ndarray] = {}
@@ -218,6 +225,19 @@ class CoSearchOracle(durable.DurableOracle):
             and trial.hyperparameters.values
         ]
 
+    def hold(self, genomes: Any) -> np.ndarray:
+        """Gives designs the genes that the next trial does not choose.
+
+        Args:
+            genomes: `[N, P]` choice indices.
+
+        Returns:
+            `[N, P]`; with a side that is held fixed, all have the same.
+        """
+        finished = self.finished()
+        best = max(finished, key=lambda trial: trial.reward, default=None)
+        return self._scope.hold(genomes, len(self.trials), best and best.genome)
+
     def costs(self, genomes: Any) -> dict[str, np.ndarray]:
         """Prices designs with the cost model.
 
@@ -267,8 +287,7 @@ class CoSearchOracle(durable.DurableOracle):
         ]
         wider = screen.wider(rng, self.proposals, self._designs)
         for proposals in itertools.chain(first, wider):
-            held = self._hold(proposals, len(self.trials))
-            if len(screen.admit(held)[0]):
+            if len(screen.admit(self.hold(proposals))[0]):
                 return
         raise ValueError(screen.explain())
 
@@ -407,7 +426,11 @@ class CoSearchOracle(durable.DurableOracle):
         ]
         screen = Screen(self.space, self._pricer, self.budgets, tried)
         for proposals in self._rounds(rng, screen):
-            within = self._within_scope(rng, proposals, tried)
+            within = (
+                self._scope.pair(rng, proposals, tried)
+                if self._scope.searched == "nested"
+                else self.hold(proposals)
+            )
             genomes, costs = screen.admit(within)
             if len(genomes):
                 index = self.choose(rng, genomes, costs)
@@ -417,40 +440,6 @@ class CoSearchOracle(durable.DurableOracle):
                 self._pricer.remember(genomes[[index]], chosen)
                 return genomes[index]
         return None
-
-    def _within_scope(
-        self, rng: np.random.Generator, proposals: Any, tried: list[np.ndarray]
-    ) -> np.ndarray:
-        """Holds what is not searched, or pairs networks with accelerators."""
-        if self.scope.searched != "nested":
-            return self._hold(proposals, len(self.trials))
-        split = self.space.num_network_parameters
-        genomes = check(self.space, proposals)
-        known = {genome[:split].tobytes() for genome in tried}
-        networks = unseen(np.ascontiguousarray(genomes[:, :split]), known)
-        if not len(networks):
-            return genomes[:0]
-        asked = (self.space, self._pricer, self.budgets)
-        networks = scope.promising(*asked, rng, networks)[: scope.PAIRED]
-        return scope.pair(*asked, self.reward, networks)
-
-    def _hold(self, proposals: Any, number: int) -> np.ndarray:
-        if not self.scope.held(number):
-            return np.asarray(proposals)
-        design = self._start
-        if self.scope.in_second_phase(number) and self._finished:
-            design = max(self.finished(), key=lambda f: f.reward).genome
-        return self.scope.hold(proposals, number, design)
-
-    @functools.cached_property
-    def _start(self) -> np.ndarray:
-        """The design that the fixed side is taken from."""
-        rng = np.random.default_rng([self.seed, _START])
-        genes = self.scope.fixed
-        draws = complete(self.space, rng, genes, self.proposals)
-        screen = Screen(self.space, self._pricer, self.budgets)
-        feasible = screen.admit(draws)[0]
-        return feasible[0] if len(feasible) else draws[0]
 
     def _rounds(
         self, rng: np.random.Generator, screen: Screen
