@@ -1,0 +1,1 @@
+"""Compares search algorithms, ours and others', without training anything."""

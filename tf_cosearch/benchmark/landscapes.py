@@ -1,0 +1,212 @@
+"""Searches to compare algorithms by: real spaces and costs, made-up accuracy.
+
+The cost model and the spaces are those of a search. Only the accuracy is
+`synthetic`, so a trial takes milliseconds instead of a training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tf_cosearch import configuration
+from tf_cosearch.benchmark import synthetic
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.objectives import WeightedProduct
+from tf_cosearch.search.pareto import hypervolume
+from tf_cosearch.search.pricing import Pricer
+from tf_cosearch.search.space import SearchSpace
+
+
+class Evaluation(NamedTuple):
+    """What a trial of a landscape finds out.
+
+    Attributes:
+        accuracy: The synthetic accuracy.
+        costs: What the cost model says, by name.
+        reward: What a search maximises. Above a budget it shrinks with the
+            excess; 0 for a design that cannot be mapped.
+        excess: How far each budget is exceeded, relative to it; negative
+            within. Infinite for a design that cannot be mapped.
+    """
+
+    accuracy: float
+    costs: dict[str, float]
+    reward: float
+    excess: dict[str, float]
+
+    @property
+    def is_feasible(self) -> bool:
+        """Whether the design meets every budget."""
+        return all(value <= 0 for value in self.excess.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class Landscape:
+    """One search to run algorithms on.
+
+    Attributes:
+        space_name: A space of `configs/spaces`.
+        budgets: What a design may cost; at the same time the targets of the
+            reward and the reference of the hypervolume.
+        objectives: The costs that count for the hypervolume, beside the
+            accuracy. Each has a budget.
+        floor: The accuracy that counts nothing for the hypervolume.
+        form: `hard` or `soft`: the reward within the budgets.
+        seed: Of the noise.
+    """
+
+    space_name: str
+    budgets: Budgets
+    objectives: tuple[str, ...]
+    floor: float
+    form: str = "hard"
+    seed: int = 0
+
+    @functools.cached_property
+    def space(self) -> SearchSpace:
+        """What is searched."""
+        return SearchSpace.load(self.space_name)
+
+    @functools.cached_property
+    def reward(self) -> WeightedProduct:
+        """What is maximised: hard above the budgets, whatever within."""
+        return WeightedProduct(self.budgets, form=self.form, q=-1.0)
+
+    @functools.cached_property
+    def _pricer(self) -> Pricer:
+        return Pricer(self.space, 1)
+
+    def synthetic_accuracy(self, genome: np.ndarray) -> float:
+        """The made-up accuracy of a design: of its network alone.
+
+        Args:
+            genome: `[P]` choice indices.
+
+        Returns:
+            A number from 0 to 1, the same for the same network.
+        """
+        template = self.space.template
+        genes = template.canonical(
+            tuple(genome[: len(template.parameters)].tolist())
+        )
+        rows = template.rows(genes)
+        found = synthetic.fit().accuracy(
+            *synthetic.capacity(rows),
+            synthetic.structure(template.decode(genes).blocks),
+        )
+        key = np.asarray(genes, np.int16).tobytes()
+        return min(max(found + synthetic.noise(key, self.seed), 0.0), 1.0)
+
+    def evaluate(self, values: Mapping[str, Any]) -> Evaluation:
+        """Runs one trial.
+
+        Args:
+            values: The value of every parameter of the space.
+
+        Returns:
+            The `Evaluation`.
+        """
+        genome = self.space.genome(values)
+        accuracy = self.synthetic_accuracy(genome)
+        costs = self._pricer.of(genome)
+        is_mapped = np.isfinite(Budgets().violation(costs))
+        excess = {
+            name: costs[name] / limit - 1 if is_mapped else np.inf
+            for name, limit in self.budgets.limits().items()
+        }
+        reward = float(self.reward(accuracy, costs)) if is_mapped else 0.0
+        return Evaluation(accuracy, costs, reward, excess)
+
+    def point(self, evaluation: Evaluation) -> list[float]:
+        """A feasible design as shares of the box of the hypervolume.
+
+        Args:
+            evaluation: Of the design.
+
+        Returns:
+            Numbers to minimise, from 0 (perfect) to 1 (the reference): the
+            error of the accuracy, then each cost.
+        """
+        error = (1 - evaluation.accuracy) / (1 - self.floor)
+        limits = self.budgets.limits()
+        costs = [evaluation.costs[n] / limits[n] for n in self.objectives]
+        return [error, *costs]
+
+    def hypervolume(self, points: Any) -> float:
+        """The share of the box that designs dominate.
+
+        Args:
+            points: `[N, 1 + objectives]`, as `point` gives them.
+
+        Returns:
+            A number from 0 to 1.
+        """
+        return hypervolume(points, np.ones(1 + len(self.objectives)))
+
+
+LANDSCAPES = {
+    "tight_latency": Landscape(
+        "evolved",
+        Budgets(latency_ms=0.5, area_mm2=100),
+        ("latency_ms",),
+        0.65,
+    ),
+    "loose_latency": Landscape(
+        "evolved",
+        Budgets(latency_ms=3, area_mm2=120),
+        ("latency_ms",),
+        0.65,
+    ),
+    "energy": Landscape(
+        "mobilenet_v2",
+        Budgets(energy_mj=0.3, latency_ms=1),
+        ("energy_mj",),
+        0.65,
+    ),
+    "area_bound": Landscape(
+        "efficientnet_b0",
+        Budgets(area_mm2=25, latency_ms=3),
+        ("area_mm2",),
+        0.65,
+    ),
+    "three_objectives": Landscape(
+        "evolved",
+        Budgets(latency_ms=1, energy_mj=1.5, area_mm2=100),
+        ("latency_ms", "energy_mj"),
+        0.65,
+        form="soft",
+    ),
+    "mostly_infeasible": Landscape(
+        "evolved",
+        Budgets(latency_ms=0.7, energy_mj=0.8, area_mm2=50),
+        ("energy_mj",),
+        0.65,
+    ),
+}
+"""The landscapes by name; in `mostly_infeasible`, 90 % of designs are."""
+
+
+def get(name: str) -> Landscape:
+    """Finds a landscape by its name.
+
+    Args:
+        name: One of `LANDSCAPES`.
+
+    Returns:
+        The landscape, the same one every time.
+
+    Raises:
+        ValueError: If there is none of that name.
+
+    Example:
+    >>> get("tight_latency").budgets.latency_ms
+    0.5
+    """
+    if name not in LANDSCAPES:
+        raise configuration.unknown("landscape", name, LANDSCAPES)
+    return LANDSCAPES[name]
