@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -71,6 +72,12 @@ class Landscape:
     def space(self) -> SearchSpace:
         """What is searched."""
         return SearchSpace.load(self.space_name)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Changes when anything about the landscape does."""
+        text = f"{self} {self.space.fingerprint} {synthetic.fit()}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @functools.cached_property
     def reward(self) -> WeightedProduct:

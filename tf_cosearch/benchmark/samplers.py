@@ -4,27 +4,30 @@ Ours are all of `oracles.names()`, with their defaults and the budgets as
 budgets. The rivals run through their own public interfaces, with the same
 constraints as far as they take them, set up as their documentation advises:
 
-| rival                   | set up                                              |
-|-------------------------|-----------------------------------------------------|
-| `keras_tuner_random`    | as it is; it knows no constraints                   |
-| `keras_tuner_bayesian`  | as it is; above a budget the reward shrinks with    |
-|                         | the excess, so that there is a slope to follow      |
-| `optuna_tpe`            | multivariate; constraints; maximises the reward     |
-| `optuna_tpe_pareto`     | constraints; maximises the front                    |
-| `optuna_nsga2`          | populations of 20, so that some generations fit     |
-|                         | into the trials; constraints; maximises the front   |
+| rival                  | set up                                            |
+|------------------------|---------------------------------------------------|
+| `keras_tuner_random`   | as it comes; it knows no constraints              |
+| `keras_tuner_bayesian` | as it comes; above a budget the reward shrinks    |
+|                        | with the excess, so that there is a slope         |
+| `optuna_tpe`           | as it comes (multivariate); constraints; for the  |
+|                        | reward                                            |
+| `optuna_tpe_pareto`    | as it comes; constraints; for the front           |
+| `optuna_nsga2`         | 20 a generation instead of 50, so that more of    |
+|                        | them fit into the trials; constraints; for the    |
+|                        | front                                             |
 
 Optuna is told that numbers are ordered (indices of the choices), KerasTuner
 knows from the space. Rivals cannot ask the cost model first: an infeasible
 design of theirs would have been trained, so it takes a trial.
 
-Reference: optuna.readthedocs.io, TPESampler: multivariate TPE is reported to
-outperform the independent one, and is no default for several objectives;
-10 random trials first. NSGAIISampler: 50 a generation by default.
+Reference: optuna.readthedocs.io on TPESampler (version 5: multivariate by
+default for one objective, where it is reported to outperform; `constant_liar`
+is for parallel trials, `group` for conditional parameters) and NSGAIISampler.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 import tempfile
 import time
@@ -40,6 +43,7 @@ from tf_cosearch import configuration
 from tf_cosearch.benchmark.landscapes import Evaluation, Landscape
 from tf_cosearch.search import oracles
 from tf_cosearch.search.oracles.base import CoSearchOracle
+from tf_cosearch.search.pricing import Pricer
 
 OPTIONS: dict[str, dict[str, Any]] = {
     # They train the first feasible design they suggest; to price more of them
@@ -58,16 +62,17 @@ class Run(NamedTuple):
     Attributes:
         evaluations: What the trials found out, in order. Fewer than asked for
             if the algorithm stopped.
-        seconds_per_proposal: What a trial took, without its evaluation.
+        seconds: What each proposal took, with what the algorithm did at the
+            end of the trial before, without the evaluation.
     """
 
     evaluations: list[Evaluation]
-    seconds_per_proposal: float
+    seconds: list[float]
 
 
 def names() -> list[str]:
     """Names of all algorithms, ours first."""
-    return [*oracles.names(), *_RIVALS]
+    return [*oracles.names(), *RIVALS]
 
 
 def searches(algorithm: str) -> bool:
@@ -85,7 +90,7 @@ def searches(algorithm: str) -> bool:
     if algorithm not in names():
         raise configuration.unknown("algorithm", algorithm, names())
     known = inspect.signature(CoSearchOracle).parameters
-    return algorithm not in _RIVALS and "searched" in known
+    return algorithm not in RIVALS and "searched" in known
 
 
 def run(
@@ -93,7 +98,7 @@ def run(
     algorithm: str,
     seed: int,
     trials: int,
-    searched: str = "joint",
+    **options: Any,
 ) -> Run:
     """Runs an algorithm.
 
@@ -102,80 +107,70 @@ def run(
         algorithm: One of `names()`.
         seed: Not negative.
         trials: How many.
-        searched: What is searched, for an oracle that can be told so.
+        **options: Further arguments for an oracle of ours.
 
     Returns:
         The `Run`.
 
     Raises:
         ValueError: If the algorithm is unknown.
-        ImportError: If it needs Optuna, and that is not installed.
     """
-    can_be_told = searches(algorithm)
-    evaluations: list[Evaluation] = []
-    evaluating = 0.0
+    found = Run([], [])
+    if algorithm in RIVALS:
+        search = functools.partial(RIVALS[algorithm], landscape, seed, trials)
+    else:
+        oracle = oracles.get(algorithm)(
+            landscape.space,
+            landscape.budgets,
+            reward=landscape.reward,
+            max_trials=trials,
+            seed=seed,
+            **{**OPTIONS.get(algorithm, {}), **options},
+        )
+        # Compiles the cost model, which is not the algorithm's time.
+        some = landscape.space.sample(np.random.default_rng(0), 1)
+        oracle.costs(np.repeat(some, oracle.proposals, axis=0))
+        search = functools.partial(
+            _drive, oracle, trials, lambda evaluation: evaluation.accuracy
+        )
+    ended = time.perf_counter()
 
     def evaluate(values: Mapping[str, Any]) -> Evaluation:
-        nonlocal evaluating
-        start = time.perf_counter()
-        evaluations.append(landscape.evaluate(values))
-        evaluating += time.perf_counter() - start
-        return evaluations[-1]
+        nonlocal ended
+        found.seconds.append(time.perf_counter() - ended)
+        found.evaluations.append(landscape.evaluate(values))
+        ended = time.perf_counter()
+        return found.evaluations[-1]
 
-    if algorithm in _RIVALS:
-        search = _RIVALS[algorithm]
-        start = time.perf_counter()
-        search(landscape, seed, trials, evaluate)
-    else:
-        told = {"searched": searched} if can_be_told else {}
-        oracle = ours(landscape, algorithm, seed, trials, **told)
-        warm_up(oracle)
-        start = time.perf_counter()
-        _drive(oracle, trials, evaluate, lambda found: found.accuracy)
-    spent = time.perf_counter() - start - evaluating
-    return Run(evaluations, spent / max(1, len(evaluations)))
+    search(evaluate)
+    return found
 
 
-def ours(
-    landscape: Landscape, algorithm: str, seed: int, trials: int, **options: Any
-) -> CoSearchOracle:
-    """Makes one of our oracles for a landscape.
+def feasible_designs(landscape: Landscape, count: int) -> list[np.ndarray]:
+    """Draws designs within the budgets, to start a search from.
 
     Args:
-        landscape: What it is run on.
-        algorithm: One of `oracles.names()`.
-        seed: Not negative.
-        trials: How many.
-        **options: Further arguments of the oracle.
+        landscape: Where.
+        count: How many.
 
     Returns:
-        The oracle, without a project folder.
+        `[P]` genomes.
     """
-    return oracles.get(algorithm)(
-        landscape.space,
-        landscape.budgets,
-        reward=landscape.reward,
-        max_trials=trials,
-        seed=seed,
-        **{**OPTIONS.get(algorithm, {}), **options},
-    )
-
-
-def warm_up(oracle: CoSearchOracle) -> None:
-    """Compiles the cost model for the batches of an oracle.
-
-    Args:
-        oracle: Whose they are.
-    """
-    genomes = oracle.space.sample(np.random.default_rng(0), oracle.proposals)
-    oracle.costs(genomes)
+    rng = np.random.default_rng(0)
+    pricer = Pricer(landscape.space, 256)
+    found: list[np.ndarray] = []
+    while len(found) < count:
+        genomes = landscape.space.sample(rng, 256)
+        feasible = landscape.budgets.is_feasible(pricer.price(genomes))
+        found.extend(genomes[feasible])
+    return found[:count]
 
 
 def _drive(
     oracle: keras_tuner.Oracle,
     trials: int,
-    evaluate: Evaluate,
     report: Callable[[Evaluation], float],
+    evaluate: Evaluate,
 ) -> None:
     """Runs the trials of any KerasTuner oracle, as a tuner would."""
     with tempfile.TemporaryDirectory() as folder:
@@ -203,12 +198,14 @@ def _keras_tuner(oracle_class: Any) -> Callable[..., None]:
         )
         with warnings.catch_warnings():  # of the fit of its Gaussian process
             warnings.simplefilter("ignore")
-            _drive(oracle, trials, evaluate, lambda found: found.reward)
+            _drive(oracle, trials, lambda found: found.reward, evaluate)
 
     return search
 
 
-def _optuna(make: Callable[[Any, int], Any], pareto: bool) -> Any:
+def _optuna(
+    make: Callable[[Any, int], Any], pareto: bool
+) -> Callable[..., None]:
     def search(
         landscape: Landscape, seed: int, trials: int, evaluate: Evaluate
     ) -> None:
@@ -218,8 +215,9 @@ def _optuna(make: Callable[[Any, int], Any], pareto: bool) -> Any:
         names = ["reward"]
         if pareto:
             names = ["accuracy", *landscape.objectives]
+        directions: list[Any] = ["maximize", *["minimize"] * len(names)]
         study = optuna.create_study(
-            directions=["maximize"] + ["minimize"] * (len(names) - 1),
+            directions=directions[: len(names)],
             sampler=make(optuna.samplers, seed),
         )
         for _ in range(trials):
@@ -246,16 +244,13 @@ def _suggest(trial: Any, landscape: Landscape) -> dict[str, Any]:
     return values
 
 
-_RIVALS: dict[str, Callable[..., None]] = {
+RIVALS: dict[str, Callable[..., None]] = {
     "keras_tuner_random": _keras_tuner(keras_tuner.oracles.RandomSearchOracle),
     "keras_tuner_bayesian": _keras_tuner(
         keras_tuner.oracles.BayesianOptimizationOracle
     ),
     "optuna_tpe": _optuna(
-        lambda samplers, seed: samplers.TPESampler(
-            multivariate=True, seed=seed
-        ),
-        pareto=False,
+        lambda samplers, seed: samplers.TPESampler(seed=seed), pareto=False
     ),
     "optuna_tpe_pareto": _optuna(
         lambda samplers, seed: samplers.TPESampler(seed=seed), pareto=True
@@ -267,3 +262,4 @@ _RIVALS: dict[str, Callable[..., None]] = {
         pareto=True,
     ),
 }
+"""Those that are not ours, by name: `(landscape, seed, trials, evaluate)`."""

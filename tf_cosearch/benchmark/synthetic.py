@@ -10,13 +10,13 @@ The ceiling, `a`, `b` and `c` are fitted by least squares to the published pairs
 of network and ImageNet top-1 in `configs/measurements`; so it saturates in
 capacity. `structure` is a sum of terms, made up after what papers report:
 
-| term      | rewards                                                          |
-|-----------|------------------------------------------------------------------|
-| depth     | blocks at a size of maps, each less than the one before, later more |
-| kernel    | 5x5 and, little more, 7x7 late in the network, with expansion    |
-| fused     | fused blocks early, depthwise ones late                          |
-| groups    | few groups, unless the block is wide                             |
-| balance   | widths that grow evenly, without bottlenecks between stages      |
+| term    | rewards                                                          |
+|---------|------------------------------------------------------------------|
+| depth   | blocks, at one size of maps each less than the one before        |
+| kernel  | 5x5 and, little more, 7x7 late in the network, with expansion    |
+| fused   | fused blocks early, depthwise ones late                          |
+| groups  | few groups, unless the block is wide                             |
+| balance | widths that do not fall, and at most double, block to block      |
 
 Noise, as between trainings that differ in their seed, is a function of the
 network and the seed, so that a network trained twice gets the same.
@@ -138,11 +138,11 @@ def fit() -> Fit:
     found = []
     for ceiling in np.arange(0.82, 1.0, 0.01):
         logits = np.log(accuracies / (ceiling - accuracies)) - structures
-        coefficients = np.linalg.lstsq(terms, logits, rcond=None)[0]
-        fitted = terms @ coefficients + structures
+        a, b, c = np.linalg.lstsq(terms, logits, rcond=None)[0].tolist()
+        fitted = terms @ [a, b, c] + structures
         errors = ceiling / (1 + np.exp(-fitted)) - accuracies
         error = float(np.sqrt(np.mean(errors**2)))
-        found.append(Fit(float(ceiling), *coefficients.tolist(), error))
+        found.append(Fit(float(ceiling), a, b, c, error))
     return min(found, key=lambda candidate: candidate.error)
 
 

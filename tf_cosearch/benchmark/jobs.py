@@ -1,0 +1,176 @@
+"""Runs of a benchmark, on several processes, kept as they come."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import pathlib
+import time
+from collections.abc import Iterator, Sequence
+from concurrent import futures
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tf_cosearch.benchmark import landscapes, samplers
+
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+_STEP = 10  # trials from one point of a curve to the next
+_LONG = 5  # proposals timed after many finished trials
+
+
+class Job(NamedTuple):
+    """One run to do.
+
+    Attributes:
+        landscape: One of `landscapes.LANDSCAPES`.
+        algorithm: One of `samplers.names()`.
+        searched: What is searched, for an oracle that can be told so.
+        seed: Not negative.
+        trials: How many.
+        finished: Random trials to begin with; then only some proposals are
+            timed, whatever `trials` says.
+    """
+
+    landscape: str
+    algorithm: str
+    searched: str
+    seed: int
+    trials: int
+    finished: int = 0
+
+    @property
+    def label(self) -> str:
+        """The algorithm, and what it searches if that is not everything."""
+        if self.searched == "joint":
+            return self.algorithm
+        return f"{self.algorithm}/{self.searched}"
+
+
+def execute(job: Job) -> dict[str, Any]:
+    """Does a run.
+
+    Args:
+        job: Which.
+
+    Returns:
+        A record of plain values: the job, the fingerprint of its landscape,
+        the best reward and the hypervolume after every number of `trials`,
+        `violations` and `seconds_per_proposal`.
+    """
+    landscape = landscapes.get(job.landscape)
+    options: dict[str, Any] = {}
+    trials = job.trials
+    if samplers.searches(job.algorithm):
+        options["searched"] = job.searched
+    if job.finished:
+        options["initial_designs"] = samplers.feasible_designs(
+            landscape, job.finished
+        )
+        trials = job.finished + _LONG
+    found = samplers.run(landscape, job.algorithm, job.seed, trials, **options)
+    counts = sorted({*range(_STEP, trials, _STEP), 25, trials})
+    counts = [] if job.finished else [n for n in counts if n <= trials]
+    rewards = [e.reward * e.is_feasible for e in found.evaluations]
+    curve: dict[str, list[float]] = {"best_reward": [], "hypervolume": []}
+    for count in counts:
+        good = [e for e in found.evaluations[:count] if e.is_feasible]
+        points = np.asarray([landscape.point(e) for e in good])
+        curve["best_reward"].append(max(rewards[:count], default=0.0))
+        curve["hypervolume"].append(landscape.hypervolume(points))
+    return {
+        "job": list(job),
+        "fingerprint": landscape.fingerprint,
+        "counts": counts,
+        **curve,
+        "violations": sum(not e.is_feasible for e in found.evaluations),
+        "seconds_per_proposal": float(
+            np.mean(found.seconds[job.finished :] or [np.nan])
+        ),
+    }
+
+
+def run_all(
+    jobs: Sequence[Job],
+    path: pathlib.Path,
+    workers: int,
+    minutes: float | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Does those runs that a file does not hold yet, and appends them to it.
+
+    Args:
+        jobs: What to do, in this order.
+        path: A file of one record a line.
+        workers: Processes, each of one thread; 0 is this process.
+        minutes: After which no further run is begun.
+
+    Yields:
+        A record for each job, those of the file first.
+    """
+    known = read(path)
+    yield from (known[job] for job in jobs if job in known)
+    missing = [job for job in jobs if job not in known]
+    deadline = time.monotonic() + 60 * (minutes or float("inf"))
+    found = (
+        _spread(missing, workers, deadline)
+        if workers
+        else (execute(job) for job in missing if time.monotonic() < deadline)
+    )
+    with path.open("a") as file:
+        for record in found:
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            yield record
+
+
+def read(path: pathlib.Path) -> dict[Job, dict[str, Any]]:
+    """Reads the records of a file, without those of other landscapes.
+
+    Args:
+        path: A file of one record a line, or none. A line that an
+            interruption cut short is left out.
+
+    Returns:
+        The records by their job.
+    """
+    records = {}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        job = Job(*record["job"])
+        held = landscapes.LANDSCAPES.get(job.landscape)
+        if held and record["fingerprint"] == held.fingerprint:
+            records[job] = record
+    return records
+
+
+def _spread(
+    jobs: Sequence[Job], workers: int, deadline: float
+) -> Iterator[dict[str, Any]]:
+    """Runs jobs on processes that last, as TensorFlow takes long to import."""
+    os.environ.update(dict.fromkeys(_THREADS, "1"))  # inherited
+    context = multiprocessing.get_context("spawn")
+    left = iter(jobs)
+    with futures.ProcessPoolExecutor(workers, context) as pool:
+        running: set[futures.Future[dict[str, Any]]] = set()
+        while True:
+            while len(running) < workers and time.monotonic() < deadline:
+                job = next(left, None)
+                if job is None:
+                    break
+                running.add(pool.submit(execute, job))
+            if not running:
+                return
+            done, running = futures.wait(
+                running, return_when=futures.FIRST_COMPLETED
+            )
+            for future in done:
+                yield future.result()
