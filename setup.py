@@ -50,7 +50,9 @@ setuptools.setup(
     ],
     extras_require={
         "tfds": ["tensorflow-datasets>=4.9"],  # --data=tfds:NAME
+        "benchmark": ["optuna>=5,<6"],  # rivals of benchmark_oracles.py
         "test": [
+            "optuna>=5,<6",
             "pytest>=8",
             "pytest-cov>=5",
             "pytest-xdist>=3",

@@ -20,6 +20,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+import math
 import pathlib
 import tempfile
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from tf_cosearch.benchmark.jobs import Job
 
 FLAGS = flags.FLAGS
-flags.DEFINE_bool("quick", False, "A minute: 2 landscapes, 2 seeds, 25 trials.")
+flags.DEFINE_bool("quick", False, "A minute: 2 landscapes, 2 seeds, 30 trials.")
 flags.DEFINE_list("algorithms", [], "Which to run; all by default.")
 flags.DEFINE_list("landscapes", [], "On what to run them; all by default.")
 flags.DEFINE_integer("seeds", 10, "Runs of each.", lower_bound=1)
@@ -61,10 +62,6 @@ flags.DEFINE_string("output", None, "A picture, .png, .svg or .pdf.")
 
 _MEASURES = ("best_reward", "hypervolume")
 _CHECKPOINTS = (25, 50, 100, 200, 300)
-_SEARCHED = (
-    *("joint", "network", "accelerator"),
-    *("phased", "phased_reverse", "nested"),
-)
 
 
 def main() -> None:
@@ -92,28 +89,27 @@ def plan() -> list[Job]:
     from tf_cosearch import configuration
     from tf_cosearch.benchmark import landscapes, samplers
     from tf_cosearch.benchmark.jobs import Job
+    from tf_cosearch.search.scope import SEARCHED
 
     algorithms = FLAGS.algorithms or samplers.names()
     places = FLAGS.landscapes or list(landscapes.LANDSCAPES)
     seeds, trials = FLAGS.seeds, FLAGS.trials
     if FLAGS.quick:
-        seeds, trials = min(seeds, 2), min(trials, 25)
+        seeds, trials = min(seeds, 2), min(trials, 30)
         places = FLAGS.landscapes or places[:2]
-    for name in places:
-        landscapes.get(name)
+    for place in places:
+        landscapes.get(place)
+    if FLAGS.default and FLAGS.default not in algorithms:
+        raise configuration.unknown("--default", FLAGS.default, algorithms)
     for kind in FLAGS.searched:
-        if kind not in _SEARCHED:
-            raise configuration.unknown("--searched", kind, _SEARCHED)
+        if kind not in SEARCHED:
+            raise configuration.unknown("--searched", kind, SEARCHED)
     most = _seeds_of(samplers.names())
     jobs = []
     for name in algorithms:
-        can_be_told = samplers.searches(name)
-        kinds = FLAGS.searched if name not in samplers.RIVALS else ["joint"]
-        if not can_be_told and kinds != ["joint"]:
-            raise ValueError(
-                f"--searched must be joint for {name}, which searches nothing "
-                f"else. Received: {','.join(kinds)}."
-            )
+        if name not in samplers.names():
+            raise configuration.unknown("algorithm", name, samplers.names())
+        kinds = ["joint"] if name in samplers.RIVALS else FLAGS.searched
         few = min(seeds, most.get(name, seeds))
         for place, kind in itertools.product(places, kinds):
             jobs += [Job(place, name, kind, s, trials) for s in range(few)]
@@ -169,7 +165,8 @@ def _run(jobs: list[Job], folder: pathlib.Path) -> dict[str, Any]:
     )
     found = summary.summarize(done)
     trials = jobs[0].trials
-    early = max(c for c in (trials // 3, *_CHECKPOINTS) if 3 * c <= trials)
+    counts = running.checkpoints(trials)
+    early = max((c for c in counts if 3 * c <= trials), default=counts[0])
     default = FLAGS.default or default_algorithm()
     return {
         "trials": trials,
@@ -259,7 +256,13 @@ def _draw(found: dict[str, Any], path: pathlib.Path) -> None:
     from tf_cosearch.benchmark import samplers
 
     labels = list(dict.fromkeys(k for e in found.values() for k in e))
-    palette = matplotlib.colormaps["tab20"]
+    palette = matplotlib.colormaps["tab10"]
+    styles: dict[str, dict[str, Any]] = {}
+    for kind, line in ((False, "-"), (True, "--")):
+        group = [k for k in labels if (k in samplers.RIVALS) == kind]
+        for index, label in enumerate(group):
+            color = palette(index % palette.N)
+            styles[label] = {"color": color, "linestyle": line}
     figure = Figure(
         figsize=(11, 1.2 + 3 * len(found)), dpi=110, layout="constrained"
     )
@@ -267,15 +270,15 @@ def _draw(found: dict[str, Any], path: pathlib.Path) -> None:
     grid = figure.subplots(len(found), 2, squeeze=False, sharex=True)
     for row, (landscape, entries) in zip(grid, found.items(), strict=True):
         for axes, measure in zip(row, _MEASURES, strict=True):
-            for index, label in enumerate(labels):
-                curve = entries.get(label, {}).get(measure, {})
-                _draw_curve(
-                    axes,
-                    curve,
-                    label,
-                    color=palette(index % palette.N),
-                    linestyle="--" if label in samplers.RIVALS else "-",
-                )
+            bottom = math.inf
+            for label, style in styles.items():
+                curve = entries.get(label, {}).get(measure)
+                if curve:
+                    _draw_curve(axes, curve, label, style)
+                    lows = [value["quartiles"][0] for value in curve.values()]
+                    bottom = min(bottom, lows[min(2, len(lows) - 1)])
+            # From 25 trials on; before, some have found nothing.
+            axes.set_ylim(bottom=bottom)
             axes.set_title(f"{landscape}: {measure}", fontsize=10)
             axes.grid(alpha=0.3)
     for axes in grid[-1]:
@@ -285,17 +288,12 @@ def _draw(found: dict[str, Any], path: pathlib.Path) -> None:
     figure.savefig(path)
 
 
-def _draw_curve(axes: Any, curve: Any, label: str, **style: Any) -> None:
+def _draw_curve(axes: Any, curve: Any, label: str, style: Any) -> None:
     """Draws a line of medians in a band of quartiles."""
     counts = [int(count) for count in curve]
-    low, middle, high = (
-        [pick(value) for value in curve.values()]
-        for pick in (
-            lambda value: value["quartiles"][0],
-            lambda value: value["median"],
-            lambda value: value["quartiles"][1],
-        )
-    )
+    middle = [value["median"] for value in curve.values()]
+    low = [value["quartiles"][0] for value in curve.values()]
+    high = [value["quartiles"][1] for value in curve.values()]
     axes.plot(counts, middle, label=label, **style)
     axes.fill_between(counts, low, high, alpha=0.12, color=style["color"])
 

@@ -21,6 +21,7 @@ _THREADS = (
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
 )
+_HOLDING = ("network", "phased", "phased_reverse")
 _STEP = 10  # trials from one point of a curve to the next
 _LONG = 5  # proposals timed after many finished trials
 
@@ -67,16 +68,17 @@ def execute(job: Job) -> dict[str, Any]:
     landscape = landscapes.get(job.landscape)
     options: dict[str, Any] = {}
     trials = job.trials
-    if samplers.searches(job.algorithm):
+    if job.searched != "joint":
         options["searched"] = job.searched
+        if job.searched in _HOLDING:
+            options["fixed"] = landscape.accelerator
     if job.finished:
         options["initial_designs"] = samplers.feasible_designs(
             landscape, job.finished
         )
         trials = job.finished + _LONG
     found = samplers.run(landscape, job.algorithm, job.seed, trials, **options)
-    counts = sorted({*range(_STEP, trials, _STEP), 25, trials})
-    counts = [] if job.finished else [n for n in counts if n <= trials]
+    counts = [] if job.finished else checkpoints(trials)
     rewards = [e.reward * e.is_feasible for e in found.evaluations]
     curve: dict[str, list[float]] = {"best_reward": [], "hypervolume": []}
     for count in counts:
@@ -94,6 +96,20 @@ def execute(job: Job) -> dict[str, Any]:
             np.mean(found.seconds[job.finished :] or [np.nan])
         ),
     }
+
+
+def checkpoints(trials: int) -> list[int]:
+    """Numbers of trials that curves have a point at.
+
+    Args:
+        trials: Of the whole run.
+
+    Example:
+    >>> checkpoints(40)
+    [10, 20, 25, 30, 40]
+    """
+    counts = {*range(_STEP, trials, _STEP), 25, trials}
+    return sorted(count for count in counts if count <= trials)
 
 
 def run_all(

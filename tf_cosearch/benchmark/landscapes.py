@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tf_cosearch import configuration
+from tf_cosearch import accelerators, configuration
+from tf_cosearch.accelerators import presets
 from tf_cosearch.benchmark import synthetic
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.objectives import WeightedProduct
@@ -57,6 +58,9 @@ class Landscape:
         objectives: The costs that count for the hypervolume, beside the
             accuracy. Each has a budget.
         floor: The accuracy that counts nothing for the hypervolume.
+        array: Rows and columns of PEs of the accelerator that a search of
+            networks alone is held to, else the preset `edge_tpu`; as many as
+            the budgets allow.
         form: `hard` or `soft`: the reward within the budgets.
         seed: Of the noise.
     """
@@ -65,6 +69,7 @@ class Landscape:
     budgets: Budgets
     objectives: tuple[str, ...]
     floor: float
+    array: tuple[int, int] = (4, 4)
     form: str = "hard"
     seed: int = 0
 
@@ -78,6 +83,14 @@ class Landscape:
         """Changes when anything about the landscape does."""
         text = f"{self} {self.space.fingerprint} {synthetic.fit()}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @functools.cached_property
+    def accelerator(self) -> dict[str, Any]:
+        """The accelerator to hold, as values of the space."""
+        chip = accelerators.to_paths(presets.load_accelerator("edge_tpu"))
+        chip["pe_array/rows"], chip["pe_array/columns"] = self.array
+        searched = self.space.parameters[self.space.num_network_parameters :]
+        return {parameter.name: chip[parameter.name] for parameter in searched}
 
     @functools.cached_property
     def reward(self) -> WeightedProduct:
@@ -180,6 +193,7 @@ LANDSCAPES = {
         Budgets(area_mm2=25, latency_ms=3),
         ("area_mm2",),
         0.65,
+        array=(2, 2),
     ),
     "three_objectives": Landscape(
         "evolved",
@@ -193,6 +207,7 @@ LANDSCAPES = {
         Budgets(latency_ms=0.7, energy_mj=0.8, area_mm2=50),
         ("energy_mj",),
         0.65,
+        array=(2, 4),
     ),
 }
 """The landscapes by name; in `mostly_infeasible`, 90 % of designs are."""

@@ -28,7 +28,6 @@ is for parallel trials, `group` for conditional parameters) and NSGAIISampler.
 from __future__ import annotations
 
 import functools
-import inspect
 import tempfile
 import time
 import warnings
@@ -42,7 +41,6 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from tf_cosearch import configuration
 from tf_cosearch.benchmark.landscapes import Evaluation, Landscape
 from tf_cosearch.search import oracles
-from tf_cosearch.search.oracles.base import CoSearchOracle
 from tf_cosearch.search.pricing import Pricer
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -75,24 +73,6 @@ def names() -> list[str]:
     return [*oracles.names(), *RIVALS]
 
 
-def searches(algorithm: str) -> bool:
-    """Whether an algorithm can be told what to search.
-
-    Args:
-        algorithm: One of `names()`.
-
-    Returns:
-        Whether its oracle takes `searched`.
-
-    Raises:
-        ValueError: If there is none of that name.
-    """
-    if algorithm not in names():
-        raise configuration.unknown("algorithm", algorithm, names())
-    known = inspect.signature(CoSearchOracle).parameters
-    return algorithm not in RIVALS and "searched" in known
-
-
 def run(
     landscape: Landscape,
     algorithm: str,
@@ -115,6 +95,8 @@ def run(
     Raises:
         ValueError: If the algorithm is unknown.
     """
+    if algorithm not in names():
+        raise configuration.unknown("algorithm", algorithm, names())
     found = Run([], [])
     if algorithm in RIVALS:
         search = functools.partial(RIVALS[algorithm], landscape, seed, trials)

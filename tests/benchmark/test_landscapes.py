@@ -1,0 +1,136 @@
+import time
+
+import numpy as np
+import pytest
+
+from tf_cosearch.benchmark import landscapes, synthetic
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.pricing import Pricer
+
+
+@pytest.fixture(scope="module")
+def feasible():
+    """Which of many random designs of each landscape are, by its name."""
+    priced, found = {}, {}
+    for name, landscape in landscapes.LANDSCAPES.items():
+        if landscape.space_name not in priced:
+            space, rng = landscape.space, np.random.default_rng(0)
+            costs = Pricer(space, 1024).price(space.sample(rng, 1024))
+            priced[landscape.space_name] = costs
+        costs = priced[landscape.space_name]
+        found[name] = landscape.budgets.is_feasible(costs)
+    return found
+
+
+def test_nine_tenths_of_a_landscape_are_infeasible(feasible):
+    assert 0 < feasible["mostly_infeasible"].mean() < 0.1
+    for name, mask in feasible.items():
+        assert mask.mean() > 0.02, name
+    assert feasible["loose_latency"].mean() > 0.4
+
+
+@pytest.mark.parametrize("name", landscapes.LANDSCAPES)
+def test_accuracy_depends_on_the_network_alone(name):
+    landscape = landscapes.get(name)
+    split = landscape.space.num_network_parameters
+    rng = np.random.default_rng(1)
+    first, second = landscape.space.sample(rng, 2)
+    paired = first.copy()
+    paired[split:] = second[split:]
+    accuracy = landscape.synthetic_accuracy
+    assert accuracy(first) == accuracy(paired) != accuracy(second)
+
+
+def test_accuracy_is_the_formula_and_noise():
+    landscape = landscapes.get("tight_latency")
+    genomes = landscape.space.sample(np.random.default_rng(2), 200)
+    errors = []
+    for genome in genomes:
+        network = landscape.space.decode(genome).network
+        structure = synthetic.structure(network.blocks)
+        smooth = synthetic.fit().accuracy(
+            network.macs, network.params, structure
+        )
+        errors.append(landscape.synthetic_accuracy(genome) - smooth)
+    assert np.std(errors) == pytest.approx(synthetic.NOISE, rel=0.2)
+    start = time.perf_counter()
+    for genome in genomes:
+        landscape.synthetic_accuracy(genome)
+    assert (time.perf_counter() - start) / len(genomes) < 1e-3
+
+
+def test_a_design_is_evaluated():
+    landscape = landscapes.get("energy")
+    space = landscape.space
+    found = [
+        landscape.evaluate(space.values(genome))
+        for genome in space.sample(np.random.default_rng(0), 30)
+    ]
+    assert len({evaluation.is_feasible for evaluation in found}) == 2
+    for evaluation in found:
+        violation = landscape.budgets.violation(evaluation.costs)
+        assert evaluation.is_feasible == (violation == 0)
+        if evaluation.is_feasible:
+            assert evaluation.reward == evaluation.accuracy
+        else:
+            assert evaluation.reward < evaluation.accuracy
+
+
+def test_a_soft_reward_is_hard_above_the_budgets():
+    landscape = landscapes.get("three_objectives")
+    limits = landscape.budgets.limits()
+    inside = {name: 0.9 * limit for name, limit in limits.items()}
+    over = {**inside, "latency_ms": 1.1 * limits["latency_ms"]}
+    assert landscape.reward(0.7, inside) > 0.7
+    assert landscape.reward(0.7, over) < 0.7
+
+
+def test_a_design_that_cannot_be_mapped_is_worth_nothing(monkeypatch):
+    landscape = landscapes.Landscape(
+        "energy", Budgets(energy_mj=1), ("energy_mj",), 0.5
+    )
+    known = landscapes.get("energy")
+    costs = {"latency_ms": 1.0, "energy_mj": 0.1, "area_mm2": 1.0}
+    costs["pe_memory_missing_bytes"] = 8.0
+    vars(landscape)["space"] = known.space
+    vars(landscape)["_pricer"] = type("P", (), {"of": lambda *_: costs})()
+    values = known.space.values(
+        known.space.sample(np.random.default_rng(0), 1)[0]
+    )
+    found = landscape.evaluate(values)
+    assert (found.reward, found.is_feasible) == (0.0, False)
+
+
+def test_the_hypervolume_is_a_share_of_the_box():
+    landscape = landscapes.get("three_objectives")
+    limits = landscape.budgets.limits()
+    perfect = landscapes.Evaluation(1.0, dict.fromkeys(limits, 0.0), 1.0, {})
+    worst = landscapes.Evaluation(landscape.floor, limits, 0.1, {})
+    volumes = [
+        landscape.hypervolume([landscape.point(evaluation)])
+        for evaluation in (worst, perfect)
+    ]
+    assert volumes == [0, 1]
+    assert landscape.hypervolume(np.zeros((0,))) == 0
+
+
+@pytest.mark.parametrize("name", landscapes.LANDSCAPES)
+def test_the_accelerator_held_is_within_the_budgets(name):
+    landscape = landscapes.get(name)
+    space, rng = landscape.space, np.random.default_rng(3)
+    networks = space.sample(rng, 40)
+    found = [
+        landscape.evaluate({**space.values(genome), **landscape.accelerator})
+        for genome in networks
+    ]
+    assert any(evaluation.is_feasible for evaluation in found)
+
+
+def test_fingerprints_tell_landscapes_apart():
+    found = {held.fingerprint for held in landscapes.LANDSCAPES.values()}
+    assert len(found) == len(landscapes.LANDSCAPES)
+
+
+def test_an_unknown_landscape_is_refused():
+    with pytest.raises(ValueError, match="energy"):
+        landscapes.get("energie")

@@ -1,0 +1,55 @@
+import pytest
+
+from tf_cosearch.benchmark import landscapes, samplers
+from tf_cosearch.search import oracles
+
+LANDSCAPE = landscapes.get("energy")
+
+
+def run(algorithm, seed=0, trials=4, **options):
+    return samplers.run(LANDSCAPE, algorithm, seed, trials, **options)
+
+
+def test_all_oracles_and_the_rivals_are_there():
+    assert set(oracles.names()) < set(samplers.names())
+    assert {"keras_tuner_bayesian", "optuna_tpe"} < set(samplers.RIVALS)
+    assert not set(oracles.names()) & set(samplers.RIVALS)
+
+
+@pytest.mark.parametrize("algorithm", ["random", *samplers.RIVALS])
+def test_an_algorithm_runs_the_same_again(algorithm):
+    if algorithm.startswith("optuna"):
+        pytest.importorskip("optuna")
+    first, again, other = run(algorithm), run(algorithm), run(algorithm, 1)
+    assert len(first.evaluations) == len(first.seconds) == 4
+    assert first.evaluations == again.evaluations != other.evaluations
+    assert min(first.seconds) > 0
+
+
+def test_ours_train_nothing_infeasible():
+    found = run("random", trials=12).evaluations
+    assert all(evaluation.is_feasible for evaluation in found)
+    rival = run("keras_tuner_random", trials=12).evaluations
+    assert not all(evaluation.is_feasible for evaluation in rival)
+
+
+@pytest.mark.parametrize("algorithm", ["optuna_nsga2", "optuna_tpe_pareto"])
+def test_optuna_learns_the_constraints(algorithm):
+    pytest.importorskip("optuna")
+    found = [e.is_feasible for e in run(algorithm, trials=120).evaluations]
+    assert sum(found[-40:]) > 1.3 * sum(found[:40])
+
+
+def test_an_option_reaches_the_oracle():
+    designs = samplers.feasible_designs(LANDSCAPE, 2)
+    found = run("random", initial_designs=designs).evaluations
+    expected = [
+        LANDSCAPE.evaluate(LANDSCAPE.space.values(genome)) for genome in designs
+    ]
+    assert found[:2] == expected
+    assert all(evaluation.is_feasible for evaluation in expected)
+
+
+def test_an_unknown_algorithm_is_refused():
+    with pytest.raises(ValueError, match="optuna_tpe"):
+        run("optuna_tpa")
