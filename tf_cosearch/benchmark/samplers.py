@@ -28,6 +28,7 @@ is for parallel trials, `group` for conditional parameters) and NSGAIISampler.
 from __future__ import annotations
 
 import functools
+import inspect
 import tempfile
 import time
 import warnings
@@ -101,7 +102,10 @@ def run(
     if algorithm in RIVALS:
         search = functools.partial(RIVALS[algorithm], landscape, seed, trials)
     else:
-        oracle = oracles.get(algorithm)(
+        oracle_class = oracles.get(algorithm)
+        if "objectives" in inspect.signature(oracle_class).parameters:
+            options = {"objectives": landscape.objectives, **options}
+        oracle = oracle_class(
             landscape.space,
             landscape.budgets,
             reward=landscape.reward,

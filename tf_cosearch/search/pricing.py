@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from tf_cosearch.search.space import SearchSpace
 
 
+MANY = 4096
+"""Accelerators from which on layers are priced once, and then summed."""
+
+
 class Pricer:
     """Prices designs in batches and remembers those asked to.
 
@@ -70,13 +74,13 @@ class Pricer:
             accelerators: `[H, A]` genes of accelerators.
 
         Returns:
-            `[N, H]` numbers for each scalar of `Cost`. With the cost model,
-            float32, and equal to `price` but for the order of sums.
+            `[N, H]` numbers for each scalar of `Cost`. For `MANY` accelerators
+            sums have another order than those of `price`.
         """
-        if self._estimate is None:
-            from tf_cosearch.cost import price_list
+        if self._estimate is None and len(accelerators) >= MANY:
+            from tf_cosearch.cost.price_list import PriceList
 
-            prices = price_list.PriceList(
+            prices = PriceList(
                 self._space.networks(networks),
                 self._space.accelerators(accelerators),
             )

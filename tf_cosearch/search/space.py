@@ -273,12 +273,17 @@ class SearchSpace:
         """
         genomes = np.asarray(genomes)
         split = self._split
-        rows = [
-            self.template.rows(tuple(genes))
+        # Pairs of networks and accelerators repeat the networks.
+        row_of: dict[tuple[int, ...], int] = {}
+        index = [
+            row_of.setdefault(tuple(genes), len(row_of))
             for genes in genomes[:, :split].tolist()
         ]
+        table = pad([self.template.rows(n) for n in row_of], self.max_layers)
+        if len(row_of) < len(genomes):
+            table = LayerTable(*(np.asarray(f)[index] for f in table))
         chips = self.accelerators(genomes[:, split:])
-        return pad(rows, self.max_layers), chips
+        return table, chips
 
     @functools.cached_property
     def max_layers(self) -> int:

@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from tf_cosearch.search import oracles
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.oracles import grey_box
+from tf_cosearch.search.oracles.grey_box import GreyBoxOracle
+from tf_cosearch.search.pareto import hypervolume
+from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
+
+SPACE = ToySpace((6, 5, 6, 4, 5, 4))
+BUDGETS = Budgets(latency_ms=1.6, area_mm2=5)
+
+
+def _accuracy(number, genome):
+    """Of the network alone, which is the first three genes."""
+    depth, width, kernel = genome[:3] / (5, 4, 5)
+    return 0.5 + 0.2 * depth + 0.15 * width - 0.3 * (kernel - 0.6) ** 2
+
+
+def _search(folder, name="grey_box", trials=24, seed=0, **options):
+    oracle = oracles.get(name)(
+        SPACE,
+        BUDGETS,
+        estimate=toy_estimate,
+        max_trials=trials,
+        seed=seed,
+        **options,
+    )
+    run_trials(place(oracle, folder), trials, _accuracy)
+    return oracle
+
+
+def _volume(oracle):
+    points = [
+        [-t.metrics["accuracy_int8"], t.metrics["latency_ms"]]
+        for t in oracle.finished()
+    ]
+    return hypervolume(points, [-0.5, 1.6])
+
+
+def test_a_third_of_the_trials_beats_random_search(tmp_path):
+    ours, theirs = [], []
+    for seed in range(3):
+        a = _search(tmp_path / f"a{seed}", trials=24, seed=seed)
+        b = _search(tmp_path / f"b{seed}", "random", trials=72, seed=seed)
+        best = [max(t.reward for t in o.finished()) for o in (a, b)]
+        ours.append([best[0], _volume(a)])
+        theirs.append([best[1], _volume(b)])
+    assert (np.median(ours, axis=0) >= np.median(theirs, axis=0)).all()
+
+
+def test_expected_improvement_is_its_integral():
+    def gain(accuracy):
+        return (accuracy - 0.7) * stats.norm.pdf(accuracy, 0.65, 0.05)
+
+    expected = integrate.quad(gain, 0.7, 2)[0]
+    found = grey_box._improvement(0.65, 0.05, 0.7)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_growth_of_the_front_is_that_of_the_hypervolume(tmp_path):
+    """With an accuracy known for sure, against the exact volume."""
+    oracle = _search(tmp_path, trials=12, objectives=["latency_ms"])
+    oracle._learn()
+    oracle._model.predict = lambda features: (
+        np.full(len(features), 0.86),
+        np.full(len(features), 1e-9),
+    )
+    floor = oracle._accuracies.min()
+    points = np.stack([-oracle._accuracies, oracle._costs["latency_ms"]], 1)
+    networks = SPACE.sample(np.random.default_rng(0), 1)[:, :3]
+    latency = np.asarray([[0.9, 1.1, 1.4, 1.7]])
+    limits = np.linspace(0, 1.6, 8001)[1:, None]
+    found = oracle._front_gain(limits, networks, {"latency_ms": latency}) * 1.6
+    for value, growth in zip(latency[0], found[0], strict=True):
+        more = np.concatenate([points, [[-0.86, value]]])
+        before, after = (hypervolume(p, [-floor, 1.6]) for p in (points, more))
+        assert growth == pytest.approx(after - before, abs=1e-3)
+
+
+def test_running_trials_count_as_information(tmp_path):
+    oracle = _search(tmp_path, trials=12)
+    oracle.max_trials = 20
+    genomes = [
+        oracle.trial_genome(oracle.create_trial(f"worker{i}"))[:3].tolist()
+        for i in range(6)
+    ]
+    assert len({tuple(genome) for genome in genomes}) >= 5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"objectives": ["latency"]}, "Did you mean 'latency_ms'"),
+        ({"front_share": 1.5}, "from 0 to 1. Received: 1.5"),
+        ({"warm_up": 1}, "warm_up"),
+    ],
+)
+def test_wrong_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        GreyBoxOracle(SPACE, **options)

@@ -1,0 +1,357 @@
+"""Grey-box Bayesian optimisation: accuracy is learned, costs are known."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import special
+
+from tf_cosearch import configuration
+from tf_cosearch.search import genomes as genome_arrays
+from tf_cosearch.search.accuracy_model import AccuracyModel, Encoder
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.oracles.base import CoSearchOracle
+from tf_cosearch.search.pareto import COSTS
+
+if TYPE_CHECKING:
+    from tf_cosearch.search.space import SearchSpace
+
+ROUNDS = 3
+"""Times that networks are considered, each time around the best so far."""
+
+TOP = 16
+"""Networks that a round looks around."""
+
+FINALISTS = 4
+"""Networks that are paired with all accelerators."""
+
+_SHORTLIST = 2**32 - 3  # a trial number nobody reaches
+
+Gain = Callable[[np.ndarray, Mapping[str, np.ndarray]], np.ndarray]
+"""Rates `[N, S]` networks, whose costs are `[N, H]`: `[N, H]`."""
+
+
+class GreyBoxOracle(CoSearchOracle):
+    """Learns what must be trained to be known, and prices all the rest.
+
+    The accuracy `A` of a design depends on its network alone, and costs a
+    training; its costs `c` follow from network and accelerator, and cost
+    nothing. So a Gaussian process learns `A` from the finished trials, and
+    each proposal is the best of more than 100,000 pairs of a network and an
+    accelerator whose costs are exact. Trials take turns in what is best:
+
+    - The expected improvement of the reward `r = A f(c)` over the best `r*`:
+
+          f(c) E[max(A - r* / f(c), 0)]
+
+    - The expected growth of the hypervolume. With known costs it is the
+      improvement over the best accuracy `a*(q)` within limits `q`, for all
+      limits at once:
+
+          integral over q >= c of E[max(A - a*(q), 0)] dq
+
+      taken over random limits within the budgets.
+
+    The networks of the finalists are paired with all accelerators there are.
+    What is running counts as finished with the accuracy that is expected of
+    it, what failed with the lowest seen.
+
+    Args:
+        space: What is searched.
+        budgets: What a design may cost.
+        objectives: The costs of the front, beside accuracy. Defaults to those
+            that have a budget, or else to all.
+        front_share: Share of the trials that are for the front.
+        warm_up: Trials that spread over the space before.
+        networks: How many to consider in each of `ROUNDS` rounds.
+        accelerators: How many to consider for each of them.
+        limits: How many to integrate over.
+        **kwargs: Further arguments of `CoSearchOracle`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Reference: Jones et al., Efficient Global Optimization of Expensive
+    Black-Box Functions, J. Global Optimization 1998, equation 15; Emmerich et
+    al., Hypervolume-based expected improvement, CEC 2011; Astudillo and
+    Frazier, Thinking inside the box, WSC 2021.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        budgets: Budgets | None = None,
+        *,
+        objectives: Sequence[str] | None = None,
+        front_share: float = 0.5,
+        warm_up: int = 8,
+        networks: int = 64,
+        accelerators: int = 96,
+        limits: int = 128,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(space, budgets, **kwargs)
+        self.objectives = tuple(objectives or self.budgets.limits() or COSTS)
+        for name in self.objectives:
+            if name not in COSTS:
+                raise configuration.unknown("objective", name, COSTS)
+        self.front_share = configuration.number(front_share, "`front_share`")
+        if not 0 <= self.front_share <= 1:
+            raise ValueError(
+                f"`front_share` must be from 0 to 1. Received: {front_share}."
+            )
+        self.warm_up = configuration.at_least("warm_up", warm_up, 2)
+        self.networks = configuration.at_least("networks", networks, 1)
+        self.accelerators = configuration.at_least(
+            "accelerators", accelerators, 1
+        )
+        self.limits = configuration.at_least("limits", limits, 1)
+        split = space.num_network_parameters
+        self._network, self._accelerator = slice(split), slice(split, None)
+        self._encode = Encoder(space.parameters[:split])
+        self._model = AccuracyModel()
+
+    def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """Suggests `[N, P]` pairs, a network each."""
+        gain = self._gain(rng)
+        accelerators = self._some_accelerators(rng)
+        networks = self._some_networks(rng)
+        found: dict[bytes, tuple[float, np.ndarray]] = {}
+        for _ in range(ROUNDS):
+            self._rate(found, gain, networks, accelerators)
+            networks = self._around(rng, _best_first(found)[:TOP])
+        finalists = _best_first(found)[:FINALISTS, self._network]
+        if self._all_accelerators is not None:
+            self._rate(found, gain, finalists, self._all_accelerators)
+        return _best_first(found)[:n]
+
+    def _rate(
+        self,
+        found: dict[bytes, tuple[float, np.ndarray]],
+        gain: Gain,
+        networks: np.ndarray,
+        accelerators: np.ndarray,
+    ) -> None:
+        """Keeps the best accelerator of each network."""
+        costs = self._pricer.grid(networks, accelerators)
+        violation = self.budgets.violation(costs)
+        gains = np.where(violation > 0, -violation, gain(networks, costs))
+        best = gains.argmax(axis=1)
+        for row, network in enumerate(networks):
+            value = float(gains[row, best[row]])
+            known = found.get(network.tobytes())
+            if known is None or value > known[0]:
+                pair = np.concatenate([network, accelerators[best[row]]])
+                found[network.tobytes()] = (value, pair)
+
+    # What a pair is worth.
+
+    def _gain(self, rng: np.random.Generator) -> Gain:
+        """What this trial is for."""
+        if len(self.finished()) < self.warm_up:
+            return self._distance
+        self._learn()
+        number, share = len(self.trials), self.front_share
+        if int((number + 1) * share) == int(number * share):
+            return self._reward_gain
+        return functools.partial(self._front_gain, self._random_limits(rng))
+
+    def _learn(self) -> None:
+        """Fits the accuracies of networks that are known or expected."""
+        finished, failed = self.finished(), self.failed()
+        genomes = [trial.genome for trial in finished]
+        values = [trial.metrics[self.objective.name] for trial in finished]
+        features = self._features(genomes)
+        self._model.tune(features, values)
+        values += [min(values)] * len(failed)
+        genomes += failed
+        self._model.learn(self._features(genomes), values)
+        if pending := self.pending():
+            expected, _ = self._model.predict(self._features(pending))
+            values += expected.tolist()
+            genomes += pending
+            self._model.learn(self._features(genomes), values)
+        costs = [self._pricer.of(genome) for genome in genomes]
+        self._accuracies = np.asarray(values)
+        self._costs = {k: np.asarray([c[k] for c in costs]) for k in costs[0]}
+
+    def _features(self, genomes: Sequence[np.ndarray]) -> np.ndarray:
+        """What the accuracy of designs is learned from, `[N, F]`."""
+        costs = [self._pricer.of(genome) for genome in genomes]
+        sizes = {
+            name: np.asarray([cost[name] for cost in costs])
+            for name in SIZES
+            if name in costs[0]
+        }
+        return self._encoded(np.asarray(genomes)[:, self._network], sizes)
+
+    def _encoded(
+        self, networks: np.ndarray, sizes: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """Genes of networks beside their sizes, `[N, F]`.
+
+        As logarithms, both sides have about the same weight.
+        """
+        logs = [np.log(sizes[k])[:, None] for k in SIZES if k in sizes]
+        return np.concatenate([self._encode(networks), *logs], axis=1)
+
+    def _features_of_grid(
+        self, networks: np.ndarray, costs: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        first = {k: costs[k][:, 0] for k in SIZES if k in costs}
+        return self._encoded(networks, first)
+
+    def _distance(
+        self, networks: np.ndarray, costs: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """How far networks are from those tried; cheaper pairs first."""
+        cheap = self._cheapness(costs)
+        tried = [t.genome for t in self.finished()] + self.pending()
+        tried += self.failed()
+        if not tried:
+            return cheap
+        here = self._features_of_grid(networks, costs)
+        there = self._features(tried)
+        scale = np.std(np.concatenate([here, there]), axis=0) + 1e-9
+        gaps = (here[:, None] - there) / scale
+        return np.sqrt((gaps**2).sum(axis=2).min(axis=1))[:, None] + cheap
+
+    def _reward_gain(
+        self, networks: np.ndarray, costs: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """Expected improvement of the reward, `[N, H]`."""
+        mean, std = self._model.predict(self._features_of_grid(networks, costs))
+        factor = self.reward(1.0, costs)
+        best = self.reward(self._accuracies, self._costs)
+        ok = self.budgets.is_feasible(self._costs)
+        highest = best[ok].max() if ok.any() else 0.0
+        gain = factor * _improvement(
+            mean[:, None], std[:, None], highest / factor
+        )
+        return gain * (1 + self._cheapness(costs))
+
+    def _cheapness(self, costs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Next to nothing; decides between equals, `[N, H]`."""
+        product = np.prod([costs[name] for name in self.objectives], axis=0)
+        return np.asarray(1e-6 / (1 + product))
+
+    def _random_limits(self, rng: np.random.Generator) -> np.ndarray:
+        """`[Q, K]` limits on the objectives, within the budgets."""
+        most = [
+            self.budgets.limits().get(name, self._costs[name].max())
+            for name in self.objectives
+        ]
+        return rng.random((self.limits, len(most))) * most
+
+    def _front_gain(
+        self,
+        limits: np.ndarray,
+        networks: np.ndarray,
+        costs: Mapping[str, np.ndarray],
+    ) -> np.ndarray:
+        """Expected growth of the hypervolume, `[N, H]`."""
+        known = np.stack([self._costs[name] for name in self.objectives], -1)
+        within = (known[:, None] <= limits).all(axis=-1)
+        floor = self._accuracies.min()
+        values = np.where(within, self._accuracies[:, None], floor)
+        mean, std = self._model.predict(self._features_of_grid(networks, costs))
+        gain = _improvement(mean[:, None], std[:, None], values.max(axis=0))
+        result = np.empty_like(costs[self.objectives[0]], np.float64)
+        for row in range(len(networks)):
+            priced = [costs[name][row, :, None] for name in self.objectives]
+            meets = [p <= q for p, q in zip(priced, limits.T, strict=True)]
+            result[row] = np.logical_and.reduce(meets) @ gain[row]
+        return result / len(limits)
+
+    # What is considered.
+
+    def _some_networks(self, rng: np.random.Generator) -> np.ndarray:
+        """Random ones, and relatives of the best and of the front."""
+        finished = self.finished()
+        fresh = self.space.sample(rng, self.networks)
+        if len(finished) < self.warm_up:
+            return self._part(fresh, self._network)
+        order = sorted(finished, key=lambda trial: -trial.reward)[:TOP]
+        best = [trial.genome for trial in order]
+        parents = np.concatenate([best, self._front()])
+        half = self.networks // 2
+        mothers, fathers = parents[rng.integers(len(parents), size=(2, half))]
+        mixed = np.where(rng.random(mothers.shape) < 0.5, mothers, fathers)
+        count = rng.integers(0, 3, half, endpoint=True)
+        fresh[:half] = genome_arrays.mutate(self.space, rng, mixed, count)
+        return self._part(fresh, self._network)
+
+    def _around(self, rng: np.random.Generator, best: np.ndarray) -> np.ndarray:
+        """Neighbours of networks, `[N, S]`."""
+        parents = best[rng.integers(len(best), size=self.networks)]
+        count = rng.integers(1, 2, len(parents), endpoint=True)
+        children = genome_arrays.mutate(self.space, rng, parents, count)
+        return self._part(children, self._network)
+
+    def _some_accelerators(self, rng: np.random.Generator) -> np.ndarray:
+        """The short list, those of the front, and their neighbours."""
+        pool = self._shortlist
+        front = self._front()
+        if len(front):
+            near = rng.permutation(front)[:TOP]
+            parents = np.repeat(near, 2, axis=0)
+            close = genome_arrays.mutate(self.space, rng, parents)
+            pool = np.concatenate([near, close, pool])
+        return self._part(pool, self._accelerator)[: self.accelerators]
+
+    def _front(self) -> np.ndarray:
+        """`[N, P]` designs that none finished beats, the best first."""
+        ids = [trial_id for trial_id, _ in self.archive.front]
+        genomes = [self.trial_genome(self.trials[i]) for i in ids]
+        return np.asarray(genomes, np.int64)
+
+    @functools.cached_property
+    def _all_accelerators(self) -> np.ndarray | None:
+        try:
+            return self.space.all_accelerators()
+        except ValueError:
+            return None
+
+    @functools.cached_property
+    def _shortlist(self) -> np.ndarray:
+        """`[H, P]` accelerators that suit some networks and some tastes."""
+        rng = np.random.default_rng([self.seed, _SHORTLIST])
+        some = self.space.sample(rng, self.accelerators)
+        if self._all_accelerators is None:
+            return some
+        everything = self._all_accelerators
+        networks = self.space.sample(rng, 16)[:, self._network]
+        costs = self._pricer.grid(networks, everything)
+        logs = np.stack([np.log(costs[name]) for name in COSTS])
+        penalty = 10 * np.minimum(self.budgets.violation(costs), 1e3)
+        picked = [
+            (np.tensordot(taste, logs, 1) + penalty).argmin(axis=1)
+            for taste in rng.dirichlet([0.5] * len(COSTS), 16)
+        ]
+        rows = np.unique(picked)[: len(some)]
+        some[: len(rows), self._accelerator] = everything[rows]
+        return some
+
+    def _part(self, genomes: np.ndarray, side: slice) -> np.ndarray:
+        """One side of designs within what is searched, each once."""
+        genomes = genome_arrays.check(self.space, self.hold(genomes))
+        return genome_arrays.unseen(np.ascontiguousarray(genomes[:, side]))
+
+
+SIZES = ("macs", "params")
+"""Costs that follow from the network alone."""
+
+
+def _improvement(mean: Any, std: Any, best: Any) -> np.ndarray:
+    """`E[max(A - best, 0)]` of a normal `A`, equation 15 of Jones et al."""
+    z = (mean - best) / std
+    density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+    return std * (z * special.ndtr(z) + density)
+
+
+def _best_first(found: Mapping[bytes, tuple[float, np.ndarray]]) -> np.ndarray:
+    ordered = sorted(found.values(), key=lambda item: -item[0])
+    return np.stack([pair for _, pair in ordered])
