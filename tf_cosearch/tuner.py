@@ -70,7 +70,7 @@ class CoSearchTuner(keras_tuner.Tuner):
     def __init__(
         self,
         space: SearchSpace,
-        oracle: str | CoSearchOracle = "regularized_evolution",
+        oracle: str | CoSearchOracle = "grey_box",
         budgets: Budgets | None = None,
         max_trials: int = 20,
         *,
@@ -88,7 +88,13 @@ class CoSearchTuner(keras_tuner.Tuner):
     ) -> None:
         configuration.at_least("executions_per_trial", executions_per_trial, 1)
         if isinstance(oracle, str):
-            oracle = oracles.get(oracle)(
+            algorithm = oracles.get(oracle)
+            for name in oracle_options or ():
+                if name not in (known := oracles.options(algorithm)):
+                    raise configuration.unknown(
+                        f"option of {oracle}", name, known
+                    )
+            oracle = algorithm(
                 space,
                 budgets,
                 max_trials=max_trials,

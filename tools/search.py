@@ -42,7 +42,29 @@ flags.DEFINE_string(
     "Preset or YAML file to fix the hardware to; searched if left out.",
 )
 flags.DEFINE_string(
-    "oracle", "regularized_evolution", "Who proposes: this one or random."
+    "oracle", "grey_box", "Who proposes; README says which one to choose."
+)
+flags.DEFINE_multi_string(
+    "oracle_option",
+    [],
+    "NAME=VALUE for the oracle, for example front_share=0; may be repeated.",
+)
+flags.DEFINE_string(
+    "searched",
+    "joint",
+    "joint, network, accelerator, phased, phased_reverse, nested: one side "
+    "alone, one after the other, or networks with their best accelerators.",
+)
+flags.DEFINE_string(
+    "held_accelerator",
+    None,
+    "Preset or file that the accelerator is held to, or starts from, if "
+    "--searched does not search it; drawn if left out.",
+)
+flags.DEFINE_string(
+    "held_network",
+    None,
+    "The same for the network: a name or file of configs/networks.",
 )
 flags.DEFINE_integer("max_trials", 12, "Designs to train.", lower_bound=1)
 command_line.define_training(epochs=12)
@@ -79,6 +101,7 @@ def main() -> None:
 
     budgets = cs.Budgets(FLAGS.latency_ms, FLAGS.energy_mj, FLAGS.area_mm2)
     cs.oracles.get(FLAGS.oracle)  # before reading data, which may take long
+    options = _oracle_options()
     data = _data()
     space = cs.SearchSpace.load(
         FLAGS.space, data.input_shape, data.classes, FLAGS.accelerator
@@ -91,6 +114,7 @@ def main() -> None:
         FLAGS.max_trials,
         reward=FLAGS.reward,
         seed=FLAGS.seed,
+        oracle_options={**options, **_scope(space)},
         executions_per_trial=FLAGS.executions_per_trial,
         learning_rate=FLAGS.learning_rate,
         qat_epochs=FLAGS.qat_epochs,
@@ -134,6 +158,43 @@ def _export(tuner: cs.CoSearchTuner, test: Any, folder: pathlib.Path) -> None:
         title=f"Joint designs of the {tuner.space.template.name} space",
     )
     _print_chosen(description, folder)
+
+
+def _oracle_options() -> dict[str, Any]:
+    """Reads --oracle_option; values are YAML, as in configs."""
+    import yaml
+
+    options = {}
+    for text in FLAGS.oracle_option:
+        name, separator, value = text.partition("=")
+        if not separator or not name.isidentifier():
+            raise ValueError(
+                f"--oracle_option must be NAME=VALUE. Received: {text!r}."
+            )
+        try:
+            options[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ValueError(
+                f"The value of --oracle_option {name} must be a number, a word "
+                f"or a [list]. Received: {value!r}."
+            ) from None
+    return options
+
+
+def _scope(space: cs.SearchSpace) -> dict[str, Any]:
+    """What is searched, and what the other side is held to."""
+    import tf_cosearch as cs
+    from tf_cosearch import accelerators
+
+    held: dict[str, Any] = {}
+    if FLAGS.held_network:
+        held |= space.encode(cs.load_network(FLAGS.held_network))
+    if FLAGS.held_accelerator:
+        chip = cs.load_accelerator(FLAGS.held_accelerator)
+        names = {parameter.name for parameter in space.parameters}
+        values = accelerators.to_paths(chip).items()
+        held |= {path: value for path, value in values if path in names}
+    return {"searched": FLAGS.searched, "fixed": held or None}
 
 
 def _data() -> datasets.Dataset:

@@ -46,6 +46,29 @@ def get(name: str) -> type[CoSearchOracle]:
     return found[name]
 
 
+def options(algorithm: type[CoSearchOracle]) -> list[str]:
+    """Names of the arguments that an algorithm can be given.
+
+    Args:
+        algorithm: A class of an algorithm.
+
+    Returns:
+        Those of the class and of what it is derived from, `space` and
+        `budgets` left out.
+
+    Example:
+    >>> options(get("regularized_evolution"))[:2]
+    ['population_size', 'sample_size']
+    """
+    return [
+        name
+        for each in algorithm.__mro__
+        if issubclass(each, CoSearchOracle) and "__init__" in vars(each)
+        for name, parameter in inspect.signature(each).parameters.items()
+        if parameter.kind == parameter.KEYWORD_ONLY
+    ]
+
+
 def _find() -> dict[str, type[CoSearchOracle]]:
     found = {}
     for module_info in pkgutil.iter_modules(__path__):
