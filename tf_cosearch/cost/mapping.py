@@ -268,7 +268,9 @@ def spread(
     column_blocks = tf.minimum(loops.columns, columns)
     channel_pes = tf.minimum(pes, in_flight * input_pes)
     pixel_pes = tf.minimum(loops.rows, product("rows", 2)) * column_blocks
-    reduced_pes = tf.minimum(dots, product("in_c", 2))
+    reduced_pes: Any = 1.0  # no tensor where that is known: spares arithmetic
+    if "in_c" in unrolling:
+        reduced_pes = tf.minimum(dots, product("in_c", 2))
     row_blocks = tf.minimum(loops.rows, product("rows", 3))
     apart = tf.minimum(row_blocks * loops.images, loops.rows)
     rows_read = lines_read(layers.k_h, layers.stride_h, loops.rows, apart)

@@ -138,6 +138,9 @@ def count_traffic(
         columns = lines_read(layers.k_w, layers.stride_w, loops.columns, pieces)
         kept = input_bytes(layers, loops.rows * layers.k_h * columns)
         inputs = tf.where(fits, kept, inputs)
+    reduced: Any = 0.0
+    if tf.is_tensor(space.reduced_pes):
+        reduced = (space.reduced_pes - 1) * sums * parts
     return Traffic(
         weight_bytes=weights,
         input_bytes=inputs,
@@ -145,7 +148,7 @@ def count_traffic(
         output_bytes=loops.outputs * loops.activation_bytes,
         interconnect_bytes=weights * space.weight_pes
         + inputs * space.input_pes,
-        reduced_bytes=(space.reduced_pes - 1) * sums * parts,
+        reduced_bytes=reduced,
         register_file_read_bytes=space.operand_read_bytes + stationary,
         register_file_write_bytes=inputs * space.input_lanes + written,
     )

@@ -273,7 +273,7 @@ class LayerTable(NamedTuple):
             images: How many are stacked.
 
         Returns:
-            Elements of all images, `[B, L]`; padding is none.
+            Elements of all images, `[B, L]`.
         """
 
         def touched(
