@@ -80,6 +80,13 @@ def test_enough_cases_with_edges_of_every_kind(cases):
     assert sum(one.spilled_bytes > 0 for one in counts) >= 50
     parts = [one for one in counts if one.spilled_bytes and one.reduced_bytes]
     assert len(parts) >= 20
+    again = [
+        ways[index].input_bytes > ways[index + 1].input_bytes
+        for ways in walked
+        for index, way in enumerate(mapping.MAPPINGS)
+        if way.dataflow == "weight-stationary"
+    ]
+    assert sum(again) >= 50  # the taps of a dot product take several parts
 
 
 @pytest.mark.parametrize("name", [*TRAFFIC, "compute_cycles", "pes_at_work"])

@@ -51,12 +51,15 @@ def test_parts_have_whole_dot_products():
 
 
 def test_parts_have_all_taps_of_a_channel():
-    """256 bytes hold 16 words of 4 x 4; 9 taps leave room for no others."""
-    conv = Layer("conv", "conv2d", 4, 4, 4, 6, 6, 8, 3, 3)
+    """256 bytes hold 16 words of 4 x 4: the 9 of a channel step, of 4 steps.
+
+    Packed tight, 36 words would be 3 parts.
+    """
+    conv = Layer("conv", "conv2d", 4, 4, 4, 6, 6, 16, 3, 3)
     machine = chip(pe_array__simd_units=4, register_file__capacity_kib=0.5)
     moved = traffic(conv, machine, CHANNELS, "weight-stationary")
-    assert moved["spilled"] == (2 - 1) * 64 * 4
-    assert moved["input"] == 36 * 8
+    assert moved["spilled"] == (4 - 1) * 64 * 4
+    assert moved["input"] == 36 * 16
 
 
 def test_inputs_come_again_where_the_taps_of_a_channel_do_not_fit():
