@@ -8,6 +8,7 @@ from tf_cosearch import accelerators
 from tf_cosearch.accelerators import Accelerator, presets
 from tf_cosearch.cost import batches, mapping, model, summary
 from tf_cosearch.cost.model import estimate
+from tf_cosearch.cost.traffic import Traffic
 from tf_cosearch.networks.workload import Layer, LayerTable, pad
 from tf_cosearch.search.space import SearchSpace
 
@@ -400,8 +401,8 @@ def test_bounds_hold_for_any_network(network, chip, objective, images):
     busy = np.max([b.numpy()[0, :count] for b in rows.busy_cycles], axis=0)
     assert (cycles >= busy * (1 - 1e-6)).all()
     for row, layer in enumerate(network):
-        traffic = [float(field[0, row]) for field in rows.traffic]
-        moved = mapping.Traffic(*traffic)
+        fields = [float(field[0, row]) for field in rows.traffic]
+        moved = Traffic(*fields)
         outputs = images * layer.pixels * layer.out_c
         assert moved.output_bytes >= outputs * layer.activation_bits / 8
         bits = layer.weight_bits

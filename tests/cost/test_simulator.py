@@ -15,11 +15,16 @@ from reference.cost_cases import KINDS, random_chip, random_layer
 
 from tf_cosearch.cost import mapping
 from tf_cosearch.cost.model import estimate
+from tf_cosearch.cost.traffic import Traffic, count_traffic
 from tf_cosearch.networks.workload import pad
 
 CASES = 400
 ROUNDING = 1e-6
-TRAFFIC = mapping.Traffic._fields
+TRAFFIC = Traffic._fields
+
+
+IMAGES = [3 if case % 4 == 3 else 1 for case in range(CASES)]
+"""Images of a batch by case."""
 
 
 def batch_of(chips):
@@ -34,8 +39,8 @@ def cases():
     layers = [random_layer(rng) for _ in range(CASES)]
     chips = [random_chip(rng) for _ in range(CASES)]
     walked = [
-        [simulator.walk(layer, chip, way) for way in mapping.MAPPINGS]
-        for layer, chip in zip(layers, chips, strict=True)
+        [simulator.walk(layer, chip, way, images) for way in mapping.MAPPINGS]
+        for layer, chip, images in zip(layers, chips, IMAGES, strict=True)
     ]
     return layers, chips, walked
 
@@ -44,18 +49,17 @@ def cases():
 def modelled(cases):
     """Traffic, compute cycles and PEs at work by mapping, each `[N]`."""
     layers, chips, _ = cases
-    table = pad([[layer] for layer in layers])
+    images = tf.constant(IMAGES, tf.float32)[:, None]
+    table = pad([[layer] for layer in layers]).stack_images(images)
     machine = tf.nest.map_structure(
         lambda value: tf.constant(value)[:, None], batch_of(chips)
     )
-    loops = mapping.loops_of(table)
+    loops = mapping.loops_of(table, images)
     results = []
     for way in mapping.MAPPINGS:
         space = mapping.spread(table, loops, machine, way.unrolling)
-        traffic = mapping.count_traffic(
-            table, loops, machine, space, way.dataflow
-        )
-        counts = traffic._asdict() | {
+        moved = count_traffic(table, loops, machine, space, way.dataflow)
+        counts = moved._asdict() | {
             "compute_cycles": space.compute_cycles,
             "pes_at_work": 1 / space.pe_share,
         }
@@ -74,6 +78,15 @@ def test_enough_cases_with_edges_of_every_kind(cases):
     assert {layer.name for layer in layers} == set(KINDS)
     counts = [one for ways in walked for one in ways]
     assert sum(one.spilled_bytes > 0 for one in counts) >= 50
+    parts = [one for one in counts if one.spilled_bytes and one.reduced_bytes]
+    assert len(parts) >= 20
+    again = [
+        ways[index].input_bytes > ways[index + 1].input_bytes
+        for ways in walked
+        for index, way in enumerate(mapping.MAPPINGS)
+        if way.dataflow == "weight-stationary"
+    ]
+    assert sum(again) >= 50  # the taps of a dot product take several parts
 
 
 @pytest.mark.parametrize("name", [*TRAFFIC, "compute_cycles", "pes_at_work"])
@@ -87,22 +100,35 @@ def test_counts_equal_the_walk(cases, modelled, name):
             ), (mapping.describe(index), layer, chip)
 
 
+def chosen_ways(layers, chips, objective):
+    """Milliseconds, `[4, N]` busy cycles and numbers of the mappings kept."""
+    table, machine = pad([[layer] for layer in layers]), batch_of(chips)
+    costs = {
+        images: estimate(table, machine, True, objective, images)
+        for images in set(IMAGES)
+    }
+    rows = [costs[images].layers for images in IMAGES]
+    return (
+        [costs[i].latency_ms.numpy()[n] for n, i in enumerate(IMAGES)],
+        np.transpose(
+            [
+                [float(busy[n, 0]) for busy in row.busy_cycles]
+                for n, row in enumerate(rows)
+            ]
+        ),
+        [int(row.mapping[n, 0]) for n, row in enumerate(rows)],
+    )
+
+
 @pytest.mark.parametrize("objective", ["latency", "energy", "energy_delay"])
 def test_cycles_of_a_layer_are_those_of_a_timeline(cases, objective):
     layers, chips, walked = cases
-    cost = estimate(
-        pad([[layer] for layer in layers]),
-        batch_of(chips),
-        per_layer=True,
-        objective=objective,
-    )
-    total_ms = cost.latency_ms.numpy()
-    busy = np.stack(cost.layers.busy_cycles)[:, :, 0]
+    total_ms, busy, numbers = chosen_ways(layers, chips, objective)
     for case, (layer, chip) in enumerate(zip(layers, chips, strict=True)):
-        chosen = int(cost.layers.mapping[case, 0])
+        chosen, images = numbers[case], IMAGES[case]
         one = walked[case][chosen]
-        what = (objective, layer, chip, mapping.describe(chosen))
-        outside = simulator.off_chip(layer, chip)
+        what = (objective, layer, chip, images, mapping.describe(chosen))
+        outside = simulator.off_chip(layer, chip, images)
         dram = outside.total * chip.process.clock_ghz
         assert busy[:, case] == pytest.approx(
             [
@@ -113,7 +139,7 @@ def test_cycles_of_a_layer_are_those_of_a_timeline(cases, objective):
             ],
             rel=1e-4,
         ), what
-        cycles = simulator.timeline(layer, chip, one)
+        cycles = simulator.timeline(layer, chip, one, images=images)
         assert total_ms[case] == pytest.approx(
             cycles / (chip.process.clock_ghz * 1e6), rel=0.01
         ), what
@@ -122,17 +148,12 @@ def test_cycles_of_a_layer_are_those_of_a_timeline(cases, objective):
 @pytest.mark.parametrize("objective", ["latency", "energy", "energy_delay"])
 def test_chosen_mapping_is_the_best_of_all_walked(cases, objective):
     layers, chips, walked = cases
-    cost = estimate(
-        pad([[layer] for layer in layers]),
-        batch_of(chips),
-        per_layer=True,
-        objective=objective,
-    )
+    *_, numbers = chosen_ways(layers, chips, objective)
     checked = 0
     for case, chip in enumerate(chips):
         checked += 1
         keys = [_keys(one, chip, objective) for one in walked[case]]
-        chosen = keys[int(cost.layers.mapping[case, 0])]
+        chosen = keys[numbers[case]]
         least = min(key for key, _ in keys)
         assert chosen[0] == pytest.approx(least, rel=1e-5)
         # Whole cycles are exact in float32; of other numbers those that are
@@ -160,7 +181,7 @@ def _keys(one, chip, objective):
         + one.register_file_write_bytes * registers.write_pj()
         + read * memory.read_pj()
         + (one.output_bytes + one.spilled_bytes) * memory.write_pj()
-        + (one.interconnect_bytes + one.sums_between_pes_bytes)
+        + (one.interconnect_bytes + one.reduced_bytes)
         * chip.interconnect.transfer_pj(node_nm)
         + chip.leakage_mw() / clock * cycles
     )

@@ -26,6 +26,33 @@ def test_counts_of_a_layer_and_of_its_row_agree():
     assert rows[2].macs == 0
 
 
+@pytest.mark.parametrize(
+    ("size", "outputs", "kernel", "stride", "touched"),
+    [
+        (8, 8, 3, 1, 8),  # padded on both sides: every row
+        (8, 6, 3, 1, 8),  # no padding
+        (9, 4, 2, 2, 8),  # the last row is left over
+        (7, 3, 2, 3, 5),  # rows 0 1, 3 4 and 6 with one of padding
+        (4, 2, 3, 5, 2),  # rows 0 and 3, each with two of padding
+        (1, 1, 3, 2, 1),
+    ],
+)
+def test_elements_in_windows_are_touched(
+    size, outputs, kernel, stride, touched
+):
+    shape = {"k_h": kernel, "stride_h": stride}
+    tall = Layer("tall", "conv2d", outputs, 2, 1, size, 2, 5, **shape)
+    shape = {"k_w": kernel, "stride_w": stride}
+    wide = Layer("wide", "conv2d", 2, outputs, 1, 2, size, 5, **shape)
+    assert tall.touched_elements == wide.touched_elements == touched * 2 * 5
+    table = pad([[tall, wide]], 3)
+    assert table.touched_elements().numpy().tolist() == [
+        [touched * 10, touched * 10, 1]
+    ]
+    images = table.stack_images(3.0).touched_elements(3.0)
+    assert images.numpy().tolist() == [[touched * 30, touched * 30, 3]]
+
+
 def test_padding_is_marked_and_counts_nothing():
     table = pad([[conv()], [conv(), conv()]], 3)
     assert table.is_layer.numpy().tolist() == [[1, 0, 0], [1, 1, 0]]

@@ -39,23 +39,26 @@ def _layer(rng, kind):
         out_c = groups = in_c
     if kind in ("elementwise", "data_movement"):
         side = rng.choice([0, height * width * in_c])
+    # Padding "same", none at all, or any that leaves no window outside.
+    most, widest = rng.randint(0, 2 * k_h - 2), rng.randint(0, 2 * k_w - 2)
+    sizes = rng.choice(
+        [
+            (height * stride_h, width * stride_w),
+            ((height - 1) * stride_h + k_h, (width - 1) * stride_w + k_w),
+            (
+                max((height - 1) * stride_h + k_h - most, 1),
+                max((width - 1) * stride_w + k_w - widest, 1),
+            ),
+        ]
+    )
     return Layer(
         kind,
         "conv2d" if kind == "grouped" else kind,
         height,
         width,
         out_c,
-        # Padding "same", or none at all.
-        *rng.choice(
-            [
-                (height * stride_h, width * stride_w, in_c),
-                (
-                    (height - 1) * stride_h + k_h,
-                    (width - 1) * stride_w + k_w,
-                    in_c,
-                ),
-            ]
-        ),
+        *sizes,
+        in_c,
         k_h,
         k_w,
         stride_h,

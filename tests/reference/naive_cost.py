@@ -48,12 +48,12 @@ def estimate(layers, chip, objective="latency", batch_size=1):
     pes = array.columns * array.rows
     peak = pes * array.lanes * array.simd_units * array.dot_width
     area, leakage_mw = silicon(chip, peak)
-    dram, stored = off_chip(layers, chip)
+    dram, stored = off_chip(layers, chip, batch_size)
     start = chip.runtime.inference_us * 1e3 * ghz
     cycles, energy = [start, start], [leakage_mw / ghz * start] * 2
     for row, (dram_bytes, edges) in zip(layers, dram, strict=True):
         options = [
-            mapped(row, chip, on, dataflow)
+            mapped(row, chip, on, dataflow, batch_size)
             for on, dataflow in itertools.product(UNROLLINGS, DATAFLOWS)
         ]
         taken = tied(options, objective, leakage_mw / ghz)
@@ -121,7 +121,16 @@ def right_bits(row):
     return row.weight_bits if row.op in WEIGHTED else row.activation_bits
 
 
-def off_chip(layers, chip):
+def in_windows(size, outputs, kernel, stride):
+    """Rows or columns of an image that are read at all."""
+    if stride < kernel:
+        return min(size, kernel + (outputs - 1) * stride)
+    return outputs * (kernel - stride) + min(
+        size + stride - kernel, outputs * stride
+    )
+
+
+def off_chip(layers, chip, images):
     """((bytes, of them before and after all work) of each layer, weights)."""
     pes = chip.pe_array.columns * chip.pe_array.rows
     capacity = memories(chip)[0] * 1024 * pes
@@ -157,7 +166,16 @@ def off_chip(layers, chip):
         if not share:  # what is held is off the chip already
             outside[2] -= row.held_elements * each
         if number == 0:
-            outside[0] = row.touched_elements * each
+            rows, columns = row.in_h, row.in_w
+            if is_mac(row):
+                rows = images * in_windows(
+                    row.in_h // images,
+                    row.out_h // images,
+                    row.k_h,
+                    row.stride_h,
+                )
+                columns = in_windows(row.in_w, row.out_w, row.k_w, row.stride_w)
+            outside[0] = (rows * columns * row.in_c + row.side_elements) * each
         if number == len(layers) - 1:
             outside[1] = tensors[number][1]
         weights = stored[number] * (1 - kept)
@@ -172,7 +190,7 @@ def off_chip(layers, chip):
     return moved, sum(stored)
 
 
-def mapped(row, chip, on, dataflow):
+def mapped(row, chip, on, dataflow, images):
     """(cycles on the chip, pJ that depend on the mapping)."""
     array, node = chip.pe_array, chip.process.node_nm
     sizes = (array.columns, array.rows, array.lanes)
@@ -232,18 +250,28 @@ def mapped(row, chip, on, dataflow):
         positions = rows * columns if busy else row.in_h * row.in_w
         return positions * row.in_c + row.side_elements
 
-    rows = seen(row.out_h, row_blocks, row.k_h, row.stride_h)
+    # An image is cut as if it were alone: rows of all of them take turns.
+    of_image = row.out_h // images
+    rows = images * seen(
+        of_image, min(of_image, on_lanes["r"]), row.k_h, row.stride_h
+    )
     columns = seen(row.out_w, column_blocks, row.k_w, row.stride_w)
     inputs = elements(rows, columns) * a_bytes * passes
     weights = row.operand_elements * w_bytes
-    fetched, spills, written = weights, 0, 0
+    fetched, written, parts = weights, 0, 1
     half = registers(chip)[0] * 512
     room = max(half // (4 * array.simd_units), 1)
     read = row.pixels * taps * in_c * groups * jobs * a_bytes * macs
     if dataflow == "weight":
         lane_c = min(per_unit, bundle * out_c)
-        words = dot_steps * taps * array.dot_width * lane_c
-        spills = max(math.ceil(words * w_bytes / half) - 1, 0) * 4 * outputs
+        held = taps * dot_steps
+        if macs:  # dot products at a tap, of all channels of a lane
+            held = half // (array.dot_width * lane_c * w_bytes)
+        if held >= taps:
+            parts = math.ceil(dot_steps / (held // taps))
+        else:
+            cuts = math.ceil(taps / max(held, 1))
+            inputs, parts = inputs * cuts, dot_steps * cuts
         written = weights * row_blocks * column_blocks
         read += written * row_steps * column_steps
     else:
@@ -264,6 +292,7 @@ def mapped(row, chip, on, dataflow):
             pieces = min(runs * column_blocks, row.out_w)
             columns = seen(row.out_w, pieces, row.k_w, row.stride_w)
             inputs = elements(row.out_h * row.k_h, columns) * a_bytes
+    spills = (parts - 1) * 4 * outputs
     brought = fetched * pixel_pes + inputs * pes_of_input
     from_memory = fetched + inputs + spills
     to_memory = outputs * a_bytes + spills
@@ -273,7 +302,7 @@ def mapped(row, chip, on, dataflow):
     )
     pj += sram(technology.SRAM_READ, *memories(chip), node) * from_memory
     pj += sram(technology.SRAM_WRITE, *memories(chip), node) * to_memory
-    pj += mac_pj(16, 16, node) * (brought + (adding - 1) * outputs * 4)
+    pj += mac_pj(16, 16, node) * (brought + (adding - 1) * parts * outputs * 4)
     ports = chip.pe_memory.width_bytes * chip.runtime.memory_share * pes
     return max(
         compute / chip.runtime.compute_share,

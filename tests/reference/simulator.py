@@ -24,8 +24,10 @@ The machine:
   its own windows, padding included. Side inputs come along with a layer's
   first group. What is brought to a PE or register file is counted at each.
 - weight-stationary: group, pass, part, row, column, dot product. A part of the
-  weights fills half of a register file; weights are packed tight. Partial sums
-  go to the PE memory after every part but the last and come back.
+  weights fits half of a register file. It has whole dot products: those of some
+  input channels at all taps or, where one takes more room, at as many taps as
+  fit. The inputs of a part's channels come for it. Partial sums go to the PE
+  memory after every part but the last and come back.
 - output-stationary: group, pass, chunk of steps, dot product, step in the
   chunk. A chunk is the steps that half of a register file can accumulate.
 - input-stationary: group, row, run of column steps, pass, dot product, step in
@@ -33,6 +35,10 @@ The machine:
   accumulators another half; every block has as many runs as the largest needs,
   dealt like all else. A window that does not fit is not kept: every pass reads
   its inputs as the other dataflows do.
+- PEs that share the input channels of an output are a chain in lockstep: at the
+  end of every part (the only one of the other dataflows) each hands its sum on.
+- The rows of a batch are one loop: the first rows of all images, then the
+  second ones and so on. Images have no rows of inputs in common.
 - Layer by layer, data lies evenly in the memories of the PEs at work, and what
   they are brought is evenly spread over them too: ports and links are as busy
   as the average one.
@@ -49,7 +55,7 @@ WEIGHTED = ("conv2d", "depthwise_conv2d", "conv2d_transpose", "dense")
 
 @dataclasses.dataclass
 class Counts:
-    """What happened: bytes, or cycles. Fields as `mapping.Traffic`."""
+    """What happened: bytes, or cycles. Fields as `traffic.Traffic`."""
 
     compute_cycles: float = 0
     pes_at_work: int = 0
@@ -60,7 +66,7 @@ class Counts:
     interconnect_bytes: float = 0
     register_file_read_bytes: float = 0
     register_file_write_bytes: float = 0
-    sums_between_pes_bytes: float = 0
+    reduced_bytes: float = 0
     row_steps: int = 1
 
 
@@ -80,12 +86,30 @@ def touched(outputs, kernel, stride):
     return len({o * stride + tap for o in outputs for tap in range(kernel)})
 
 
+def touched_rows(block, kernel, stride):
+    """The same of `(row, image)` pairs."""
+    return len(
+        {(row * stride + tap, i) for row, i in block for tap in range(kernel)}
+    )
+
+
+def inside(size, outputs, kernel, stride):
+    """Rows (or columns) of the input in a window, which padding is not."""
+    padding = max((outputs - 1) * stride + kernel - size, 0)
+    windows = {
+        o * stride + tap - padding // 2
+        for o in range(outputs)
+        for tap in range(kernel)
+    }
+    return len(windows & set(range(size)))
+
+
 class Nest:
     """A layer's loops, dealt to the PEs, lanes and units of an accelerator."""
 
-    def __init__(self, layer, chip, unrolling):
+    def __init__(self, layer, chip, unrolling, images):
         array = chip.pe_array
-        self.layer, self.chip = layer, chip
+        self.layer, self.chip, self.images = layer, chip, images
         self.is_mac = layer.op in (*WEIGHTED, "matmul")
         self.is_busy = self.is_mac or layer.op in ("pool", "elementwise")
         self.taps = layer.k_h * layer.k_w
@@ -115,7 +139,12 @@ class Nest:
         self.channel_lanes = pes["out_c"] * lanes["out_c"]
 
         # Positions.
-        self.row_blocks = deal(layer.out_h, pes["rows"] * lanes["rows"])
+        rows = [(y, i) for y in range(layer.out_h) for i in range(images)]
+        self.positions = len(rows) * layer.out_w
+        self.row_blocks = [
+            [rows[number] for number in block]
+            for block in deal(len(rows), pes["rows"] * lanes["rows"])
+        ]
         self.row_pes = deal(len(self.row_blocks), pes["rows"])
         self.column_blocks = deal(layer.out_w, pes["columns"])
         streams = array.input_streams if self.is_mac else array.simd_units
@@ -181,10 +210,19 @@ class Nest:
             * len(self.dot_blocks)
         )
 
+    def channels_at(self, step):
+        """Input channels of the dot products that all PEs do in a step."""
+        width = self.chip.pe_array.dot_width
+        return sum(
+            min(width, self.in_c - block[step] * width)
+            for block in self.dot_blocks
+            if step < len(block)
+        )
 
-def walk(layer, chip, mapping):
+
+def walk(layer, chip, mapping, images=1):
     """Runs a layer with one mapping and returns its `Counts`."""
-    nest = Nest(layer, chip, mapping.unrolling)
+    nest = Nest(layer, chip, mapping.unrolling, images)
     counts = Counts(pes_at_work=nest.pes, row_steps=nest.row_steps)
     {
         "weight-stationary": _weight_stationary,
@@ -192,19 +230,14 @@ def walk(layer, chip, mapping):
         "input-stationary": _input_stationary,
     }[mapping.dataflow](nest, counts)
     _read_operands(nest, counts)
-    outputs = layer.out_h * layer.out_w * layer.out_c
-    counts.output_bytes = outputs * nest.input_bytes_each
-    for _ in nest.dot_blocks[1:]:  # each hands its sum to the next PE
-        counts.sums_between_pes_bytes += outputs * ACCUMULATOR_BYTES
+    counts.output_bytes = nest.positions * layer.out_c * nest.input_bytes_each
     return counts
 
 
 def _weight_stationary(nest, counts):
-    words_of_part = _parts_of_a_register_file(nest)
-    positions = nest.layer.out_h * nest.layer.out_w
+    parts = _parts_of_a_register_file(nest)
     for step, slots in enumerate(nest.group_steps):
         for jobs in nest.passes:
-            _bring_block_inputs(nest, counts, slots, is_first=step == 0)
             fetched = _bring_weights(nest, counts, slots, jobs)
             for _ in nest.row_blocks:
                 for _ in nest.column_blocks:
@@ -212,15 +245,18 @@ def _weight_stationary(nest, counts):
                     counts.register_file_read_bytes += (
                         fetched * nest.row_steps * nest.column_steps
                     )
-            channels = sum(map(len, slots)) * sum(map(len, jobs))
-            for part, words in enumerate(words_of_part):
-                if part:  # the sums so far: out, and in again
-                    counts.spilled_bytes += (
-                        ACCUMULATOR_BYTES * positions * channels
-                    )
+            sums = sum(map(len, slots)) * sum(map(len, jobs)) * nest.positions
+            for number, part in enumerate(parts):
+                is_first = step == number == 0
+                channels = sum(map(nest.channels_at, part))
+                _bring_block_inputs(nest, counts, slots, is_first, channels)
+                if number:  # the sums so far: out, and in again
+                    counts.spilled_bytes += ACCUMULATOR_BYTES * sums
                 for _ in range(nest.row_steps):
                     for _ in range(nest.column_steps):
-                        counts.compute_cycles += words * nest.cycles_a_dot
+                        for taps in part.values():
+                            counts.compute_cycles += taps * nest.cycles_a_dot
+                _hand_on(nest, counts, sums)
 
 
 def _output_stationary(nest, counts):
@@ -240,6 +276,7 @@ def _output_stationary(nest, counts):
                         chunk = steps[start : start + room]
                         counts.compute_cycles += len(chunk) * nest.cycles_a_dot
     _accumulate(nest, counts)
+    _hand_on(nest, counts, nest.positions * nest.layer.out_c)
 
 
 def _input_stationary(nest, counts):
@@ -265,20 +302,38 @@ def _input_stationary(nest, counts):
                                 len(run) * nest.cycles_a_dot
                             )
     _accumulate(nest, counts)
+    _hand_on(nest, counts, nest.positions * nest.layer.out_c)
+
+
+def _hand_on(nest, counts, sums):
+    """Every PE but the last of a chain sends its sums to the next one."""
+    for _ in nest.dot_blocks[1:]:
+        counts.reduced_bytes += sums * ACCUMULATOR_BYTES
 
 
 def _parts_of_a_register_file(nest):
-    """Fills half of a register file again and again: words of each part."""
+    """Fills half of a register file again and again.
+
+    Each part says at how many taps it has a lane's dot products, by number.
+    """
     half = nest.chip.register_file.capacity_kib * 1024 / 2
     word = nest.lane_out_c * nest.chip.pe_array.dot_width
-    parts, filled = [0], 0.0
-    for _ in range(nest.dot_steps):
-        for _ in range(nest.taps):
-            filled += word * nest.weight_bytes_each
-            while filled > half:  # the rest of the word opens another part
-                filled -= half
-                parts.append(0)
-            parts[-1] += 1
+    word *= nest.weight_bytes_each
+
+    def has_room(part, taps):
+        return (sum(part.values()) + taps) * word <= half
+
+    parts = [{}]
+    for step in range(nest.dot_steps):
+        if has_room({}, nest.taps):
+            if not has_room(parts[-1], nest.taps):
+                parts.append({})
+            parts[-1][step] = nest.taps
+            continue
+        for tap in range(nest.taps):
+            if parts[-1] and (tap == 0 or not has_room(parts[-1], 1)):
+                parts.append({})
+            parts[-1][step] = parts[-1].get(step, 0) + 1
     return parts
 
 
@@ -326,34 +381,35 @@ def _window(nest, row, runs, run):
             outputs = {o for step in by_run[run] for o in by_step[step]}
             columns += touched(outputs, layer.k_w, layer.stride_w)
     rows = sum(
-        touched([block[row]], layer.k_h, layer.stride_h)
+        touched_rows([block[row]], layer.k_h, layer.stride_h)
         for block in nest.row_blocks
         if row < len(block)
     )
     return rows * columns
 
 
-def _bring_block_inputs(nest, counts, slots, is_first):
+def _bring_block_inputs(nest, counts, slots, is_first, channels=None):
     """One pass over the inputs of all blocks, each row and column once."""
     layer = nest.layer
     if nest.is_busy:
         positions = sum(
-            touched(rows, layer.k_h, layer.stride_h)
+            touched_rows(rows, layer.k_h, layer.stride_h)
             * touched(columns, layer.k_w, layer.stride_w)
             for rows in nest.row_blocks
             for columns in nest.column_blocks
         )
     else:
-        positions = layer.in_h * layer.in_w
-    _bring_inputs(nest, counts, slots, positions, is_first)
+        positions = layer.in_h * layer.in_w * nest.images
+    _bring_inputs(nest, counts, slots, positions, is_first, channels)
 
 
-def _bring_inputs(nest, counts, slots, positions, is_first):
+def _bring_inputs(nest, counts, slots, positions, is_first, channels=None):
     """Inputs from the PE memories over the links into register files."""
+    channels = nest.in_c if channels is None else channels
     for slot, bundle in enumerate(slots):
-        elements = len(bundle) * nest.in_c * positions
+        elements = len(bundle) * channels * positions
         if is_first and slot == 0:
-            elements += nest.layer.side_elements
+            elements += nest.layer.side_elements * nest.images
         amount = elements * nest.input_bytes_each
         counts.input_bytes += amount
         counts.interconnect_bytes += amount * nest.slot_pes[slot]
@@ -377,7 +433,7 @@ def _accumulate(nest, counts):
         for dots in nest.dot_blocks:
             counts.register_file_read_bytes += (
                 2 * ACCUMULATOR_BYTES * len(dots) * nest.is_mac
-            ) * (nest.layer.out_h * nest.layer.out_w * nest.layer.out_c)
+            ) * (nest.positions * nest.layer.out_c)
 
 
 def _read_operands(nest, counts):
@@ -428,15 +484,17 @@ class OffChip:
     last: float
 
 
-def off_chip(layer, chip):
+def off_chip(layer, chip, images=1):
     """Walks the tiles of a layer that is a whole network."""
     each, has_weights = layer.activation_bits / 8, layer.op in WEIGHTED
     pes = chip.pe_array.columns * chip.pe_array.rows
     capacity = chip.pe_memory.capacity_mib * 2**20 * pes
     inputs = layer.in_h * layer.in_w * layer.in_c + layer.side_elements
-    outputs = layer.out_h * layer.out_w * layer.out_c
+    inputs *= images
+    outputs = layer.out_h * layer.out_w * layer.out_c * images
     right = layer.operand_elements if layer.op == "matmul" else 0
-    live = (inputs + outputs + right + layer.held_elements) * each
+    live = inputs + outputs + right + layer.held_elements * images
+    live *= each
     weights = has_weights * (
         layer.operand_elements * layer.weight_bits / 8
         + 4 * layer.use_bias * layer.out_c
@@ -447,10 +505,10 @@ def off_chip(layer, chip):
     # The image comes in, but for what strides jump over; the answer leaves.
     height, width = layer.in_h, layer.in_w
     if layer.op in (*WEIGHTED, "matmul"):
-        height = touched(range(layer.out_h), layer.k_h, layer.stride_h)
-        width = touched(range(layer.out_w), layer.k_w, layer.stride_w)
-    height, width = min(height, layer.in_h), min(width, layer.in_w)
-    image = (height * width * layer.in_c + layer.side_elements) * each
+        height = inside(height, layer.out_h, layer.k_h, layer.stride_h)
+        width = inside(width, layer.out_w, layer.k_w, layer.stride_w)
+    image = height * width * layer.in_c + layer.side_elements
+    image *= images * each
     answer = outputs * each
     # Other tensors that find no room: what lies beyond inputs and outputs.
     share = chip.pe_memory.activation_share
@@ -490,7 +548,7 @@ def _tiles(amount, half):
     return [*tiles, amount]
 
 
-def timeline(layer, chip, counts, is_elastic=True):
+def timeline(layer, chip, counts, is_elastic=True, images=1):
     """Cycles from the start of a one-layer network to its last byte.
 
     The work of every resource falls into the row steps of a lane. With elastic
@@ -499,7 +557,7 @@ def timeline(layer, chip, counts, is_elastic=True):
     DRAM brings the next step's inputs and takes the last step's outputs
     meanwhile.
     """
-    outside, clock = off_chip(layer, chip), chip.process.clock_ghz
+    outside, clock = off_chip(layer, chip, images), chip.process.clock_ghz
     dram_bytes = chip.dram.bandwidth_gbs / clock  # a cycle
     now = (chip.runtime.inference_us + chip.runtime.layer_us) * 1e3 * clock
     # The first window comes, it and its weights are brought to the array, and
@@ -531,7 +589,7 @@ def timeline(layer, chip, counts, is_elastic=True):
                 clocks[resource] += busy
         now = max(clocks)
     else:
-        answer = layer.out_h * layer.out_w * layer.out_c
+        answer = layer.out_h * layer.out_w * layer.out_c * images
         answer = answer * layer.activation_bits / 8 - outside.last
         leaving = answer / dram_bytes
         coming = rest - leaving

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tf_cosearch.accelerators import Accelerator
-from tf_cosearch.accelerators.register_file import ACCUMULATOR_BYTES
 from tf_cosearch.cost import mapping
-from tf_cosearch.cost.mapping import Loops, Spread, Traffic
+from tf_cosearch.cost.mapping import Loops, Spread
+from tf_cosearch.cost.traffic import Traffic, count_traffic
 from tf_cosearch.networks.workload import LayerTable
 
 OBJECTIVES = ("latency", "energy", "energy_delay")
@@ -63,10 +63,10 @@ def choose(
     best: Any = None
     for index, (unrolling, dataflow) in enumerate(mapping.MAPPINGS):
         space = spaces[unrolling]
-        traffic = mapping.count_traffic(layers, loops, machine, space, dataflow)
+        traffic = count_traffic(layers, loops, machine, space, dataflow)
         busy = _busy_cycles(machine, space, traffic)
         cycles = tf.maximum(tf.maximum(busy[0], busy[1]), busy[2])
-        parts_pj = _mapped_pj(unit_pj, space, traffic, loops)
+        parts_pj = _mapped_pj(unit_pj, traffic)
         energy_pj = parts_pj[0] + parts_pj[1] + parts_pj[2]
         needed_pj = energy_pj + leakage_pj * cycles
         keys = {
@@ -132,18 +132,12 @@ def _unit_pj(machine: Accelerator) -> _UnitEnergy:
     )
 
 
-def _mapped_pj(
-    unit: _UnitEnergy, space: Spread, traffic: Traffic, loops: Loops
-) -> tuple[Any, Any, Any]:
-    """Energy of register files, PE memories and interconnect by a mapping.
-
-    Partial sums of PEs that share an output travel on links of their own.
-    """
-    sums = (space.reduced_pes - 1) * loops.outputs * ACCUMULATOR_BYTES
+def _mapped_pj(unit: _UnitEnergy, traffic: Traffic) -> tuple[Any, Any, Any]:
+    """Energy of register files, PE memories and interconnect by a mapping."""
     return (
         traffic.register_file_read_bytes * unit.register_read_pj
         + traffic.register_file_write_bytes * unit.register_write_pj,
         traffic.read_bytes() * unit.memory_read_pj
         + traffic.write_bytes() * unit.memory_write_pj,
-        (traffic.interconnect_bytes + sums) * unit.transfer_pj,
+        (traffic.interconnect_bytes + traffic.reduced_bytes) * unit.transfer_pj,
     )

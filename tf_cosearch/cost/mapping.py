@@ -1,27 +1,19 @@
-"""The mapping space of one layer on the array, and the traffic it causes.
+"""The mapping space of one layer on the array.
 
 A mapping says two things. The spatial unrolling: over which loop each level of
 the array (PE columns, PE rows, lanes of a PE, SIMD units of a lane) is spread.
 And the dataflow: what stays in the register files while the other loops run,
+see `traffic`.
 
-- `weight-stationary`: the weights of the output channels at work. They are
-  fetched once; those that do not fit are worked on in parts, whose partial
-  sums go through the PE memory.
-- `output-stationary`: accumulators. Weights stream past and are fetched
-  again for as many output positions as there is room to accumulate.
-- `input-stationary`: the inputs of a run of positions in a row, with their
-  accumulators. Inputs are fetched once for all output channels, weights again
-  for every run.
-
-Half of a register file is worked on while the other half is filled. A SIMD
-unit adds up `dot_width` products of input channels of one output a cycle;
-kernel taps follow one another. The units of a lane see the same input, or as
-many different ones as it has `input_streams`: depthwise and grouped layers,
-which share no inputs between groups, use no more units than that. Rows and
-columns of the output are dealt to PEs and lanes in blocks that differ by one at
-most; each block reads the rows and columns of its windows, zero padding
-included, whether or not its neighbour reads them too. The images of a batch
-are stacked: their rows are one loop.
+A SIMD unit adds up `dot_width` products of input channels of one output a
+cycle; kernel taps follow one another. The units of a lane see the same input,
+or as many different ones as it has `input_streams`: depthwise and grouped
+layers, which share no inputs between groups, use no more units than that. Rows
+and columns of the output are dealt to PEs and lanes in blocks that differ by
+one at most; each block reads the rows and columns of its windows, zero padding
+included, whether or not its neighbour reads them too. The rows of a batch are
+one loop: the first rows of all images, then the second ones and so on. Windows
+of different images share nothing.
 
 In the shapes below `B` is the number of candidates and `L` of layers.
 """
@@ -34,7 +26,6 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tf_cosearch.accelerators import Accelerator
-from tf_cosearch.accelerators.register_file import ACCUMULATOR_BYTES
 from tf_cosearch.networks.workload import LayerTable
 
 LEVELS = ("PE columns", "PE rows", "lanes", "SIMD units")
@@ -101,7 +92,8 @@ def describe(mapping: int, tile: tuple[int, int, int] | None = None) -> str:
 class Loops(NamedTuple):
     """Loop bounds and operands of layers, each `[B, L]`.
 
-    A vector operation is taken as one group a channel, without reduction.
+    A vector operation is taken as one group a channel, without reduction. The
+    rows of all `images` of a batch, a scalar, are one loop.
     """
 
     rows: Any
@@ -116,15 +108,17 @@ class Loops(NamedTuple):
     outputs: Any
     is_mac: Any
     steps: Any
+    images: Any
 
 
-def loops_of(layers: LayerTable) -> Loops:
+def loops_of(layers: LayerTable, images: Any = 1.0) -> Loops:
     """Reads the loop nest off the rows of a table.
 
     Products of more than 8 bits take an 8-bit multiplier several steps.
 
     Args:
-        layers: `LayerTable` of `[B, L]` float32 tensors.
+        layers: `LayerTable` of `[B, L]` float32 tensors, of all images.
+        images: How many there are, see `LayerTable.stack_images`.
 
     Returns:
         `Loops`; `out_c` and `in_c` are those of a group, `steps` are the
@@ -150,6 +144,7 @@ def loops_of(layers: LayerTable) -> Loops:
         steps=taps
         * tf.where(is_mac, passes, 1.0)
         * (layers.is_mac + layers.is_vector),
+        images=images,
     )
 
 
@@ -216,8 +211,9 @@ def spread(
                             ceil(columns / p_columns)
                             ceil(ceil(C / dot_width) / p_in_c) taps
 
-    `n` rows in `b` blocks read `b k_h + (n - b) min(stride_h, k_h)` rows of
-    the input, columns alike; one pass reads rows x columns x `in_c`.
+    `n` columns in `b` blocks read `b k_w + (n - b) min(stride_w, k_w)` columns
+    of the input. So do rows, but a block has those of each image apart: of `N`
+    images there are `min(b N, n)`. One pass reads rows x columns x `in_c`.
 
     Args:
         layers: `LayerTable` of `[B, L]`.
@@ -241,7 +237,7 @@ def spread(
     streams = tf.where(loops.is_mac > 0, array.input_streams, array.simd_units)
     if unrolling[3] == "out_c":
         units, lane_columns = array.simd_units, 1.0
-        jobs = _divide_up(loops.out_c, units)
+        jobs = divide_up(loops.out_c, units)
         at_once = tf.minimum(streams, tf.floor(units / loops.out_c))
         lane_groups = tf.maximum(tf.minimum(at_once, loops.groups), 1.0)
         group_jobs = tf.math.ceil(loops.groups / lane_groups)
@@ -257,25 +253,28 @@ def spread(
     together = tf.maximum(
         tf.maximum(
             pes * tf.floor(pe_lanes / jobs),
-            tf.floor(pes / _divide_up(jobs, pe_lanes)),
+            tf.floor(pes / divide_up(jobs, pe_lanes)),
         ),
         1.0,
     )
-    passes = _divide_up(jobs, lanes)
+    passes = divide_up(jobs, lanes)
     in_flight = tf.minimum(group_jobs, together)
     input_pes = tf.maximum(tf.minimum(jobs, tf.floor(pes / in_flight)), 1.0)
-    row_steps = _divide_up(loops.rows, product("rows", 3))
+    row_steps = divide_up(loops.rows, product("rows", 3))
     columns = product("columns", 3)
-    column_steps = _divide_up(loops.columns, columns * lane_columns)
-    dots = _divide_up(loops.in_c, array.dot_width)
-    in_c_steps = _divide_up(dots, product("in_c", 3))
+    column_steps = divide_up(loops.columns, columns * lane_columns)
+    dots = divide_up(loops.in_c, array.dot_width)
+    in_c_steps = divide_up(dots, product("in_c", 3))
     column_blocks = tf.minimum(loops.columns, columns)
     channel_pes = tf.minimum(pes, in_flight * input_pes)
     pixel_pes = tf.minimum(loops.rows, product("rows", 2)) * column_blocks
-    reduced_pes = tf.minimum(dots, product("in_c", 2))
+    reduced_pes: Any = 1.0  # no tensor where that is known: spares arithmetic
+    if "in_c" in unrolling:
+        reduced_pes = tf.minimum(dots, product("in_c", 2))
     row_blocks = tf.minimum(loops.rows, product("rows", 3))
-    rows_read = _read(layers.k_h, layers.stride_h, loops.rows, row_blocks)
-    columns_read = _read(
+    apart = tf.minimum(row_blocks * loops.images, loops.rows)
+    rows_read = lines_read(layers.k_h, layers.stride_h, loops.rows, apart)
+    columns_read = lines_read(
         layers.k_w, layers.stride_w, loops.columns, column_blocks
     )
     return Spread(
@@ -304,146 +303,57 @@ def spread(
         * (loops.rows * loops.columns * loops.taps * loops.in_c)
         * (loops.groups * loops.activation_bytes)
         * jobs,
-        pass_bytes=_input_bytes(layers, rows_read * columns_read),
+        pass_bytes=input_bytes(layers, rows_read * columns_read),
     )
 
 
-# Slightly less than one, see `_divide_up`.
+# Slightly less than one, see `divide_up`.
 _BELOW_ONE = 1 - 2.0**-22
 
 
-def _divide_up(count: Any, parts: Any) -> Any:
+def divide_up(count: Any, parts: Any) -> Any:
     """`ceil(count / parts)` by a product, as `parts` differs by candidate only.
 
     Exact for whole numbers up to 2^21: the reciprocal is too small by more
     than all rounding, yet by less than one part.
+
+    Args:
+        count: What is divided.
+        parts: By how much.
+
+    Returns:
+        Whole numbers.
     """
     return tf.math.ceil(count * (_BELOW_ONE / parts))
 
 
-class Traffic(NamedTuple):
-    """Bytes that a mapping moves in one layer; each field is `[B, L]`.
-
-    Attributes:
-        weight_bytes: Weights read from the PE memories.
-        input_bytes: Inputs read from the PE memories.
-        spilled_bytes: Partial sums written to the PE memories, and read again.
-        output_bytes: Outputs written to the PE memories.
-        interconnect_bytes: Bytes brought to PEs, counted at each PE.
-        register_file_read_bytes: Operands, and what is stationary.
-        register_file_write_bytes: What is brought to the register files.
-    """
-
-    weight_bytes: Any
-    input_bytes: Any
-    spilled_bytes: Any
-    output_bytes: Any
-    interconnect_bytes: Any
-    register_file_read_bytes: Any
-    register_file_write_bytes: Any
-
-    def read_bytes(self) -> Any:
-        """All that is read from the PE memories."""
-        return self.weight_bytes + self.input_bytes + self.spilled_bytes
-
-    def write_bytes(self) -> Any:
-        """All that is written to the PE memories by the array."""
-        return self.output_bytes + self.spilled_bytes
-
-
-def count_traffic(
-    layers: LayerTable,
-    loops: Loops,
-    machine: Accelerator,
-    space: Spread,
-    dataflow: str,
-) -> Traffic:
-    """Counts what a mapping moves between the levels of the machine.
-
-    Of weights `W`, inputs of a pass `I`, outputs `O`:
-
-        weight-stationary  weights W, inputs I passes, partial sums
-                           4 O (ceil(weights of a lane / half a register
-                           file) - 1), out and in again
-        output-stationary  weights W ceil(steps / accumulators), inputs I
-                           passes
-        input-stationary   weights W runs of a lane, inputs: every row of
-                           outputs reads k_h rows, every run its columns, once
-                           for all passes; where not even the window of one
-                           step fits, inputs I passes and a run a step
+def lines_read(kernel: Any, stride: Any, outputs: Any, blocks: Any) -> Any:
+    """Rows, or columns, of the input that blocks of those of the output read.
 
     Args:
-        layers: `LayerTable` of `[B, L]`.
-        loops: `Loops` of `[B, L]`.
-        machine: `Accelerator` of `[B, 1]`.
-        space: The unrolling of the mapping.
-        dataflow: One of `DATAFLOWS`.
+        kernel: Taps of the kernel.
+        stride: Its step.
+        outputs: Rows of the output.
+        blocks: Runs of them that share no window.
 
     Returns:
-        The `Traffic`.
+        Rows, each as often as a block reads it.
     """
-    registers = machine.register_file
-    weights = loops.weight_bytes
-    steps = space.row_steps * space.column_steps
-    accumulators = registers.accumulators(machine.pe_array.simd_units)
-    inputs = space.pass_bytes * space.passes
-    spilled: Any = 0.0
-    # Every dot product of a tap is added to an accumulator.
-    dots = loops.taps * _divide_up(loops.in_c, machine.pe_array.dot_width)
-    stationary = loops.is_mac * (2 * ACCUMULATOR_BYTES * loops.outputs * dots)
-    written: Any = 0.0
-    if dataflow == "weight-stationary":
-        resident = (
-            space.lane_out_c
-            * space.in_c_steps
-            * (loops.taps * machine.pe_array.dot_width * loops.operand_bytes)
-        )
-        parts = _divide_up(resident, registers.buffer_bytes())
-        sums = ACCUMULATOR_BYTES * loops.outputs
-        spilled = (tf.maximum(parts, 1.0) - 1) * sums
-        lanes = space.row_blocks * space.column_blocks
-        written = weights * lanes
-        stationary = written * steps
-    elif dataflow == "output-stationary":
-        weights = weights * _divide_up(steps, accumulators)
-    else:
-        line = space.lane_in_c * loops.activation_bytes * layers.k_h
-        step = tf.minimum(layers.stride_w, layers.k_w)
-        # The window of a run and its accumulators share half of the file.
-        each = line * step * space.lane_columns
-        each += ACCUMULATOR_BYTES * machine.pe_array.simd_units
-        room = registers.buffer_bytes() - line * (layers.k_w - step)
-        run = tf.floor(room / each)
-        fits = (run >= 1) & (layers.is_mac + layers.is_vector > 0)
-        run = tf.maximum(run, 1.0)
-        runs = tf.math.ceil(space.column_steps / run)
-        weights = weights * space.row_steps * runs
-        pieces = tf.minimum(runs * space.column_blocks, loops.columns)
-        columns = _read(layers.k_w, layers.stride_w, loops.columns, pieces)
-        kept = _input_bytes(layers, loops.rows * layers.k_h * columns)
-        inputs = tf.where(fits, kept, inputs)
-    return Traffic(
-        weight_bytes=weights,
-        input_bytes=inputs,
-        spilled_bytes=spilled,
-        output_bytes=loops.outputs * loops.activation_bytes,
-        interconnect_bytes=weights * space.weight_pes
-        + inputs * space.input_pes,
-        register_file_read_bytes=space.operand_read_bytes + stationary,
-        register_file_write_bytes=inputs * space.input_lanes + written,
-    )
-
-
-def _read(kernel: Any, stride: Any, outputs: Any, blocks: Any) -> Any:
-    """Rows, or columns, that blocks of output rows read in all."""
     step = tf.minimum(stride, kernel)
     return blocks * kernel + (outputs - blocks) * step
 
 
-def _input_bytes(layers: LayerTable, positions: Any) -> Any:
+def input_bytes(layers: LayerTable, positions: Any) -> Any:
     """Bytes of the inputs at some positions, with those of further inputs.
 
     What only moves data reads each element once.
+
+    Args:
+        layers: `LayerTable` of `[B, L]`.
+        positions: Positions that a layer with windows reads.
+
+    Returns:
+        Bytes, `[B, L]`.
     """
     is_busy = layers.is_mac + layers.is_vector > 0
     whole = layers.in_h * layers.in_w

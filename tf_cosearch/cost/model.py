@@ -12,9 +12,10 @@ from tf_cosearch import configuration
 from tf_cosearch.accelerators import Accelerator, technology
 from tf_cosearch.cost import batches, mapping
 from tf_cosearch.cost.mapper import OBJECTIVES, Choice, choose
-from tf_cosearch.cost.mapping import Loops, Traffic
+from tf_cosearch.cost.mapping import Loops
 from tf_cosearch.cost.off_chip import OffChip, off_chip
-from tf_cosearch.networks import workload
+from tf_cosearch.cost.traffic import Traffic
+from tf_cosearch.networks import table_errors
 from tf_cosearch.networks.workload import LayerTable
 
 BOUNDS = ("compute", "pe_memory", "interconnect", "dram")
@@ -201,7 +202,7 @@ def check_rows(cost: Cost, layers: LayerTable) -> None:
     """
     is_wrong = np.isnan(cost.macs)
     if is_wrong.any():
-        raise ValueError(workload.explain(layers, int(is_wrong.argmax())))
+        raise ValueError(table_errors.explain(layers, int(is_wrong.argmax())))
 
 
 @functools.cache
@@ -237,10 +238,10 @@ def price(
     """
     stacked = layers.stack_images(batch_size)
     machine = expand(accelerator, -1)
-    loops = mapping.loops_of(stacked)
+    loops = mapping.loops_of(stacked, batch_size)
     chosen = choose(stacked, loops, machine, objective, per_layer)
     is_wrong = layers.is_wrong()
-    return add_up(stacked, accelerator, chosen, -1, is_wrong)
+    return add_up(stacked, accelerator, chosen, -1, is_wrong, images=batch_size)
 
 
 def expand(accelerator: Accelerator, axis: int) -> Accelerator:
@@ -257,6 +258,7 @@ def add_up(
     axis: int,
     is_wrong: Any = False,
     all_stays: bool = False,
+    images: Any = 1.0,
 ) -> Cost:
     """Puts layers that are mapped together to networks.
 
@@ -268,13 +270,14 @@ def add_up(
         axis: Where the layers are: -1 or 0.
         is_wrong: Rows that are no layers; they make `macs` NaN.
         all_stays: As for `off_chip`.
+        images: As for `mapping.loops_of`.
 
     Returns:
         A `Cost` of `[B]` float32 tensors, with layers if `chosen` has what
         that takes.
     """
     machine = expand(accelerator, axis)
-    loops = mapping.loops_of(layers)
+    loops = mapping.loops_of(layers, images)
     outside = off_chip(layers, loops, machine, axis, all_stays)
     fixed_cycles, dram_left = _fixed_cycles(layers, loops, machine, outside)
     cycles = tf.maximum(chosen.cycles, dram_left) + fixed_cycles

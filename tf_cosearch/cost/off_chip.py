@@ -92,7 +92,7 @@ def off_chip(
         beyond, per_half = tf.zeros_like(live), tf.zeros_like(total)
 
     follows, precedes = _neighbours(is_layer, axis)
-    touched = layers.touched_elements() * loops.activation_bytes
+    touched = layers.touched_elements(loops.images) * loops.activation_bytes
     spilled_in = tf.minimum(in_bytes, beyond)
     spilled_out = tf.minimum(out_bytes, beyond - spilled_in)
     elsewhere = beyond - spilled_in - spilled_out

@@ -148,10 +148,8 @@ class Layer:
         """Elements of the inputs, without what a convolution jumps over."""
         height, width = self.in_h, self.in_w
         if self.kind.is_mac:
-            step_h = min(self.stride_h, self.k_h)
-            step_w = min(self.stride_w, self.k_w)
-            height = min(height, self.k_h + (self.out_h - 1) * step_h)
-            width = min(width, self.k_w + (self.out_w - 1) * step_w)
+            height = _touched(height, self.out_h, self.k_h, self.stride_h)
+            width = _touched(width, self.out_w, self.k_w, self.stride_w)
         return height * width * self.in_c + self.side_elements
 
     @property
@@ -167,6 +165,12 @@ class Layer:
         """Parameters stored with the model: weights and biases."""
         stored = self.operand_elements + self.use_bias * self.out_c
         return int(self.kind.has_weights) * stored
+
+
+def _touched(size: int, outputs: int, kernel: int, stride: int) -> int:
+    """Rows, or columns, that lie in some window: theirs less the padding."""
+    padding = max(kernel + (outputs - 1) * stride - size, 0)
+    return kernel + (outputs - 1) * min(stride, kernel) - padding
 
 
 class LayerTable(NamedTuple):
@@ -199,7 +203,7 @@ class LayerTable(NamedTuple):
     is_layer: Any
 
     def stack_images(self, count: Any) -> LayerTable:
-        """The table of a batch of images: their rows are one tall image."""
+        """The table of a batch of images: their rows are one loop."""
         return self._replace(
             out_h=self.out_h * count,
             in_h=self.in_h * count,
@@ -262,15 +266,27 @@ class LayerTable(NamedTuple):
         """Elements of all activation inputs but a matmul's right."""
         return self.in_h * self.in_w * self.in_c + self.side_elements
 
-    def touched_elements(self) -> Any:
-        """`in_elements` without rows and columns that strides jump over."""
-        height = self.k_h + (self.out_h - 1) * tf.minimum(
-            self.stride_h, self.k_h
-        )
-        width = self.k_w + (self.out_w - 1) * tf.minimum(
-            self.stride_w, self.k_w
-        )
-        image = tf.minimum(self.in_h, height) * tf.minimum(self.in_w, width)
+    def touched_elements(self, images: Any = 1.0) -> Any:
+        """`in_elements` without rows and columns that strides jump over.
+
+        Args:
+            images: How many are stacked.
+
+        Returns:
+            Elements of all images, `[B, L]`.
+        """
+
+        def touched(
+            size: Any, outputs: Any, kernel: Any, stride: Any, first: Any
+        ) -> Any:
+            """As of a `Layer`; the `first` windows follow on no other."""
+            windows, later = first * kernel, outputs - first
+            padding = tf.maximum(windows + later * stride - size, 0.0)
+            return windows + later * tf.minimum(stride, kernel) - padding
+
+        image = touched(
+            self.in_h, self.out_h, self.k_h, self.stride_h, images
+        ) * touched(self.in_w, self.out_w, self.k_w, self.stride_w, 1.0)
         image = tf.where(self.is_mac > 0, image, self.in_h * self.in_w)
         return image * self.in_c + self.side_elements
 
@@ -281,8 +297,6 @@ class LayerTable(NamedTuple):
 
 POSITIVE = (*LayerTable._fields[:11], "weight_bits", "activation_bits")
 """Fields of a table that are at least one."""
-
-_WHOLE = LayerTable._fields[:16]
 
 PADDING = dict.fromkeys(LayerTable._fields, 1.0) | dict.fromkeys(
     (
@@ -296,50 +310,6 @@ PADDING = dict.fromkeys(LayerTable._fields, 1.0) | dict.fromkeys(
     ),
     0.0,
 )
-
-
-def explain(table: LayerTable, candidate: int) -> str:
-    """Says which row of a table describes no layer, and why.
-
-    Args:
-        table: A `LayerTable` of `[B, L]` tensors or arrays.
-        candidate: The network it is in.
-
-    Returns:
-        The text of an error.
-    """
-    rows = LayerTable(*(np.asarray(f, np.float32)[candidate] for f in table))
-    wrong = LayerTable(*(tf.constant(field) for field in rows)).is_wrong()
-    row = int(np.argmax(wrong))
-    values = {name: field[row].item() for name, field in rows._asdict().items()}
-
-    def told(name: str, must: str) -> str:
-        return (
-            f"Row {row} of network {candidate}, column {name}, must be {must}. "
-            f"Received: {values[name]:g}."
-        )
-
-    for name in _WHOLE:
-        least = int(name in POSITIVE)
-        if not (values[name] >= least and values[name].is_integer()):
-            kind = "positive" if least else "non-negative"
-            return told(name, f"a {kind} whole number")
-    for name in ("in_c", "out_c"):
-        if values[name] % values["groups"]:
-            return told("groups", f"a divisor of {name}={values[name]:g}")
-    axis = "h"
-    if (values["out_h"] - 1) * values["stride_h"] <= (
-        values["in_h"] + values["k_h"] - 2
-    ):
-        axis = "w"
-    most = values[f"in_{axis}"] + values[f"k_{axis}"] - 2
-    return told(
-        f"out_{axis}",
-        f"at most {most // values[f'stride_{axis}'] + 1:g}, so that every "
-        f"window of k_{axis}={values[f'k_{axis}']:g} at stride_{axis}="
-        f"{values[f'stride_{axis}']:g} touches in_{axis}="
-        f"{values[f'in_{axis}']:g}",
-    )
 
 
 def to_array(layers: Sequence[Layer]) -> np.ndarray:

@@ -1,0 +1,103 @@
+"""Counts worked out by hand; `test_simulator` walks many more."""
+
+import pytest
+import tensorflow as tf
+
+from tf_cosearch import accelerators
+from tf_cosearch.cost import mapping
+from tf_cosearch.cost.model import estimate
+from tf_cosearch.cost.traffic import count_traffic
+from tf_cosearch.networks.workload import Layer, pad
+
+CHANNELS = ("out_c", "out_c", "out_c", "out_c")
+ROWS = ("out_c", "rows", "out_c", "out_c")
+IN_C = ("out_c", "in_c", "out_c", "out_c")
+
+
+def chip(**values):
+    """One PE of one lane that adds up four products."""
+    ones = dict.fromkeys(("columns", "rows", "lanes"), 1)
+    array = {"dot_width": 4, **ones}
+    paths = {f"pe_array/{name}": value for name, value in array.items()}
+    return accelerators.from_paths(
+        paths | {path.replace("__", "/"): v for path, v in values.items()}
+    )
+
+
+def traffic(layer, machine, unrolling, dataflow, images=1.0):
+    """Bytes by what they are."""
+    machine = tf.nest.map_structure(
+        lambda v: tf.constant([[v]], tf.float32), machine
+    )
+    table = pad([[layer]]).stack_images(images)
+    loops = mapping.loops_of(table, images)
+    space = mapping.spread(table, loops, machine, unrolling)
+    moved = count_traffic(table, loops, machine, space, dataflow)
+    return {
+        name.removesuffix("_bytes"): float(tf.reshape(value, ()))
+        for name, value in moved._asdict().items()
+    }
+
+
+DENSE = Layer("dense", "dense", 1, 1, 7, 1, 1, 256)
+SMALL_FILE = {"pe_array__simd_units": 7, "register_file__capacity_kib": 0.5}
+
+
+def test_parts_have_whole_dot_products():
+    """256 bytes hold 9 dot products of 7 x 4: 64 are 8 parts, not 7."""
+    moved = traffic(DENSE, chip(**SMALL_FILE), CHANNELS, "weight-stationary")
+    assert moved["spilled"] == (8 - 1) * 7 * 4 == 196
+    assert moved["input"] == 256
+
+
+def test_parts_have_all_taps_of_a_channel():
+    """256 bytes hold 16 words of 4 x 4: the 9 of a channel step, of 4 steps.
+
+    Packed tight, 36 words would be 3 parts.
+    """
+    conv = Layer("conv", "conv2d", 4, 4, 4, 6, 6, 16, 3, 3)
+    machine = chip(pe_array__simd_units=4, register_file__capacity_kib=0.5)
+    moved = traffic(conv, machine, CHANNELS, "weight-stationary")
+    assert moved["spilled"] == (4 - 1) * 64 * 4
+    assert moved["input"] == 36 * 16
+
+
+def test_inputs_come_again_where_the_taps_of_a_channel_do_not_fit():
+    """64 bytes hold 4 words of 4 x 4: 9 taps are 3 parts, of 2 products."""
+    conv = Layer("conv", "conv2d", 4, 4, 4, 6, 6, 8, 3, 3)
+    machine = chip(pe_array__simd_units=4, register_file__capacity_kib=0.125)
+    moved = traffic(conv, machine, CHANNELS, "weight-stationary")
+    assert moved["spilled"] == (6 - 1) * 64 * 4
+    assert moved["input"] == 3 * 36 * 8
+    assert moved["weight"] == 4 * 8 * 9
+
+
+@pytest.mark.parametrize(
+    ("dataflow", "parts"),
+    [
+        ("weight-stationary", 4),  # of 32 dot products 9 at a time
+        ("output-stationary", 1),
+        ("input-stationary", 1),
+    ],
+)
+def test_sums_are_handed_on_once_a_part(dataflow, parts):
+    two = chip(pe_array__rows=2, **SMALL_FILE)
+    assert traffic(DENSE, two, IN_C, dataflow)["reduced"] == parts * 7 * 4
+    assert traffic(DENSE, two, CHANNELS, dataflow)["reduced"] == 0
+
+
+VALID = Layer("conv", "conv2d", 4, 4, 1, 6, 6, 1, 3, 3, use_bias=False)
+
+
+def test_images_of_a_batch_share_no_windows():
+    """Two PEs have 2 rows of each image and read 4 for them."""
+    alone = traffic(VALID, chip(), ROWS, "weight-stationary", images=2.0)
+    assert alone["input"] == 2 * 36
+    two = chip(pe_array__rows=2)
+    both = traffic(VALID, two, ROWS, "weight-stationary", images=2.0)
+    assert both["input"] == 2 * 2 * 4 * 6
+
+
+def test_all_rows_of_all_images_come_from_off_the_chip():
+    cost = estimate(pad([[VALID]]), chip(), batch_size=2)
+    assert cost.dram_bytes.numpy() == [2 * (36 + 16)]

@@ -1,0 +1,170 @@
+"""What a mapping moves between the levels of the machine, by dataflow.
+
+Half of a register file is worked on while the other half is filled. What stays
+in it while the other loops run is
+
+- `weight-stationary`: the weights of the output channels at work. They are
+  fetched once; those that do not fit are worked on in parts, whose partial
+  sums go through the PE memory. A part has whole dot products: all taps of as
+  many input channels as fit. Where not even the taps of one dot product do, it
+  takes several parts, and its inputs come again for each.
+- `output-stationary`: accumulators. Weights stream past and are fetched
+  again for as many output positions as there is room to accumulate.
+- `input-stationary`: the inputs of a run of positions in a row, with their
+  accumulators. Inputs are fetched once for all output channels, weights again
+  for every run.
+
+PEs that share an output are a chain: after every part each hands its sum on.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.accelerators.register_file import ACCUMULATOR_BYTES
+from tf_cosearch.cost.mapping import (
+    Loops,
+    Spread,
+    divide_up,
+    input_bytes,
+    lines_read,
+)
+from tf_cosearch.networks.workload import LayerTable
+
+
+class Traffic(NamedTuple):
+    """Bytes that a mapping moves in one layer; each field is `[B, L]`.
+
+    Attributes:
+        weight_bytes: Weights read from the PE memories.
+        input_bytes: Inputs read from the PE memories.
+        spilled_bytes: Partial sums written to the PE memories, and read again.
+        output_bytes: Outputs written to the PE memories.
+        interconnect_bytes: Bytes brought to PEs, counted at each PE.
+        reduced_bytes: Partial sums handed from PE to PE, on links of their
+            own.
+        register_file_read_bytes: Operands, and what is stationary.
+        register_file_write_bytes: What is brought to the register files.
+    """
+
+    weight_bytes: Any
+    input_bytes: Any
+    spilled_bytes: Any
+    output_bytes: Any
+    interconnect_bytes: Any
+    reduced_bytes: Any
+    register_file_read_bytes: Any
+    register_file_write_bytes: Any
+
+    def read_bytes(self) -> Any:
+        """All that is read from the PE memories."""
+        return self.weight_bytes + self.input_bytes + self.spilled_bytes
+
+    def write_bytes(self) -> Any:
+        """All that is written to the PE memories by the array."""
+        return self.output_bytes + self.spilled_bytes
+
+
+def count_traffic(
+    layers: LayerTable,
+    loops: Loops,
+    machine: Accelerator,
+    space: Spread,
+    dataflow: str,
+) -> Traffic:
+    """Counts what a mapping moves between the levels of the machine.
+
+    Of weights `W`, inputs of a pass `I`, outputs `O`, dot products `d` of a
+    lane one after the other at a tap, of whose weights (for all channels of
+    the lane at one tap) half a register file holds `r`, at least 1:
+
+        weight-stationary  weights W, inputs I passes tap parts, partial sums
+                           4 O (parts - 1), out and in again, with
+                           tap parts = ceil(taps / r) and
+                           parts = tap parts ceil(d / max(floor(r / taps), 1))
+        output-stationary  weights W ceil(steps / accumulators), inputs I
+                           passes
+        input-stationary   weights W runs of a lane, inputs: every row of
+                           outputs reads k_h rows, every run its columns, once
+                           for all passes; where not even the window of one
+                           step fits, inputs I passes and a run a step
+
+    Args:
+        layers: `LayerTable` of `[B, L]`.
+        loops: `Loops` of `[B, L]`.
+        machine: `Accelerator` of `[B, 1]`.
+        space: The unrolling of the mapping.
+        dataflow: One of `DATAFLOWS`.
+
+    Returns:
+        The `Traffic`.
+    """
+    registers = machine.register_file
+    weights = loops.weight_bytes
+    steps = space.row_steps * space.column_steps
+    accumulators = registers.accumulators(machine.pe_array.simd_units)
+    inputs = space.pass_bytes * space.passes
+    spilled: Any = 0.0
+    # Every dot product of a tap is added to an accumulator.
+    dots = loops.taps * divide_up(loops.in_c, machine.pe_array.dot_width)
+    stationary = loops.is_mac * (2 * ACCUMULATOR_BYTES * loops.outputs * dots)
+    written: Any = 0.0
+    sums, parts = ACCUMULATOR_BYTES * loops.outputs, 1.0
+    if dataflow == "weight-stationary":
+        parts, tap_parts = _weight_parts(loops, machine, space)
+        inputs = inputs * tap_parts
+        spilled = (parts - 1) * sums
+        lanes = space.row_blocks * space.column_blocks
+        written = weights * lanes
+        stationary = written * steps
+    elif dataflow == "output-stationary":
+        weights = weights * divide_up(steps, accumulators)
+    else:
+        line = space.lane_in_c * loops.activation_bytes * layers.k_h
+        step = tf.minimum(layers.stride_w, layers.k_w)
+        # The window of a run and its accumulators share half of the file.
+        each = line * step * space.lane_columns
+        each += ACCUMULATOR_BYTES * machine.pe_array.simd_units
+        room = registers.buffer_bytes() - line * (layers.k_w - step)
+        run = tf.floor(room / each)
+        fits = (run >= 1) & (layers.is_mac + layers.is_vector > 0)
+        run = tf.maximum(run, 1.0)
+        runs = tf.math.ceil(space.column_steps / run)
+        weights = weights * space.row_steps * runs
+        pieces = tf.minimum(runs * space.column_blocks, loops.columns)
+        columns = lines_read(layers.k_w, layers.stride_w, loops.columns, pieces)
+        kept = input_bytes(layers, loops.rows * layers.k_h * columns)
+        inputs = tf.where(fits, kept, inputs)
+    reduced: Any = 0.0
+    if tf.is_tensor(space.reduced_pes):
+        reduced = (space.reduced_pes - 1) * sums * parts
+    return Traffic(
+        weight_bytes=weights,
+        input_bytes=inputs,
+        spilled_bytes=spilled,
+        output_bytes=loops.outputs * loops.activation_bytes,
+        interconnect_bytes=weights * space.weight_pes
+        + inputs * space.input_pes,
+        reduced_bytes=reduced,
+        register_file_read_bytes=space.operand_read_bytes + stationary,
+        register_file_write_bytes=inputs * space.input_lanes + written,
+    )
+
+
+def _weight_parts(
+    loops: Loops, machine: Accelerator, space: Spread
+) -> tuple[Any, Any]:
+    """Parts the weights of a lane fall into, and those of one dot product."""
+    width = machine.pe_array.dot_width
+    # Layers without weights have room for any number of them.
+    dot = tf.maximum(space.lane_out_c * width * loops.operand_bytes, 1e-9)
+    # Sizes are multiples of an eighth of a byte: half of that outweighs what a
+    # quotient is rounded by.
+    room = tf.floor((machine.register_file.buffer_bytes() + 0.0625) / dot)
+    room = tf.maximum(room, 1.0)
+    whole = tf.maximum(tf.floor((room + 0.5) / loops.taps), 1.0)
+    tap_parts = divide_up(loops.taps, room)
+    return divide_up(space.in_c_steps, whole) * tap_parts, tap_parts

@@ -1,0 +1,52 @@
+"""Says what is wrong with a layer table that describes no layers."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from tf_cosearch.networks.workload import POSITIVE, LayerTable
+
+
+def explain(table: LayerTable, candidate: int) -> str:
+    """Says which row of a table describes no layer, and why.
+
+    Args:
+        table: A `LayerTable` of `[B, L]` tensors or arrays.
+        candidate: The network it is in.
+
+    Returns:
+        The text of an error.
+    """
+    rows = LayerTable(*(np.asarray(f, np.float32)[candidate] for f in table))
+    wrong = LayerTable(*(tf.constant(field) for field in rows)).is_wrong()
+    row = int(np.argmax(wrong))
+    values = {name: field[row].item() for name, field in rows._asdict().items()}
+
+    def told(name: str, must: str) -> str:
+        return (
+            f"Row {row} of network {candidate}, column {name}, must be {must}. "
+            f"Received: {values[name]:g}."
+        )
+
+    for name in LayerTable._fields[:16]:
+        least = int(name in POSITIVE)
+        if not (values[name] >= least and values[name].is_integer()):
+            kind = "positive" if least else "non-negative"
+            return told(name, f"a {kind} whole number")
+    for name in ("in_c", "out_c"):
+        if values[name] % values["groups"]:
+            return told("groups", f"a divisor of {name}={values[name]:g}")
+    axis = "h"
+    if (values["out_h"] - 1) * values["stride_h"] <= (
+        values["in_h"] + values["k_h"] - 2
+    ):
+        axis = "w"
+    most = values[f"in_{axis}"] + values[f"k_{axis}"] - 2
+    return told(
+        f"out_{axis}",
+        f"at most {most // values[f'stride_{axis}'] + 1:g}, so that every "
+        f"window of k_{axis}={values[f'k_{axis}']:g} at stride_{axis}="
+        f"{values[f'stride_{axis}']:g} touches in_{axis}="
+        f"{values[f'in_{axis}']:g}",
+    )
