@@ -19,7 +19,7 @@ def names() -> list[str]:
 
     Example:
     >>> names()
-    ['random', 'regularized_evolution']
+    ['ppo', 'random', 'regularized_evolution', 'reinforce', 'two_level']
     """
     return sorted(_find())
 

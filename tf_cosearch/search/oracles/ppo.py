@@ -36,6 +36,7 @@ class PPOOracle(ReinforceOracle):
         budgets: What a design may cost.
         clip: The `epsilon` of the surrogate.
         epochs: Steps per batch.
+        learning_rate: Of Adam, for each of these steps.
         **kwargs: Further arguments of `ReinforceOracle`; `baseline_decay`
             makes no difference.
 
@@ -53,10 +54,11 @@ class PPOOracle(ReinforceOracle):
         budgets: Budgets | None = None,
         *,
         clip: float = 0.2,
-        epochs: int = 10,
+        epochs: int = 4,
+        learning_rate: float = 0.01,
         **kwargs: Any,
     ) -> None:
-        super().__init__(space, budgets, **kwargs)
+        super().__init__(space, budgets, learning_rate=learning_rate, **kwargs)
         self.clip = inside("clip", clip, 1.0)
         self.epochs = configuration.at_least("epochs", epochs, 1)
 
