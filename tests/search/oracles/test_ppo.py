@@ -22,18 +22,22 @@ def test_the_slope_is_that_of_the_clipped_surrogate():
         np.testing.assert_allclose(slope, rise / 2e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("clip", [0.05, 0.5])
-def test_clipping_limits_how_far_a_batch_moves_the_policy(clip):
-    oracle = PPOOracle(SPACE, seed=0, clip=clip, epochs=60, learning_rate=0.003)
-    controller = oracle._controller
-    genomes = controller.sample(np.random.default_rng(0), 2)
-    every = np.ones_like(genomes, bool)
-    before = controller.log_probability(genomes, every)
-    oracle.learn(controller, genomes, np.array([1.0, 0.0]))
-    ratio = np.exp(controller.log_probability(genomes, every) - before)
-    assert ratio[0] > 1 + clip / 2
-    assert ratio[0] < 1 + 2 * clip + 0.2  # Adam's momentum overshoots
-    assert ratio[1] < 1
+def test_clipping_limits_how_far_a_batch_moves_the_policy():
+    def ratios(clip):
+        oracle = PPOOracle(
+            SPACE, seed=0, clip=clip, epochs=60, learning_rate=0.003
+        )
+        controller = oracle._controller
+        genomes = controller.sample(np.random.default_rng(0), 2)
+        every = np.ones_like(genomes, bool)
+        before = controller.log_probability(genomes, every)
+        oracle.learn(controller, genomes, np.array([1.0, 0.0]))
+        return np.exp(controller.log_probability(genomes, every) - before)
+
+    tight, loose, looser = ratios(0.05), ratios(0.5), ratios(1.0)
+    # Adam's momentum carries on beyond the clip, so they are no bounds.
+    assert 1.05 < tight[0] < loose[0] < looser[0]
+    assert tight[1] > loose[1] > looser[1]
 
 
 @pytest.mark.parametrize(("name", "value"), [("clip", 2), ("epochs", 0)])

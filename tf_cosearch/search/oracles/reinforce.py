@@ -56,6 +56,10 @@ class ReinforceOracle(CoSearchOracle):
     Williams, Machine Learning 8, 1992, equation 11.
     """
 
+    _explorer: Controller | None  # has learnt from costs as well
+    _batch: list[tuple[np.ndarray, float]]
+    _baseline: float | None
+
     def __init__(
         self,
         space: SearchSpace,
@@ -130,9 +134,9 @@ class ReinforceOracle(CoSearchOracle):
 
     def _start_over(self) -> None:
         self.__dict__.pop("_controller", None)
-        self._explorer: Controller | None = None
-        self._batch: list[tuple[np.ndarray, float]] = []
-        self._baseline: float | None = None
+        self._explorer = None
+        self._batch = []
+        self._baseline = None
 
     @functools.cached_property
     def _controller(self) -> Controller:
@@ -164,7 +168,7 @@ def decided(space: SearchSpace, genomes: np.ndarray) -> np.ndarray:
         `[N, P]` booleans: whether the design would be another one with
         another choice there. The policy gets no credit for the others.
     """
-    count, positions = genomes.shape
+    positions = genomes.shape[1]
     others = np.repeat(genomes[:, None], positions, axis=1)
     diagonal = np.arange(positions)
     others[:, diagonal, diagonal] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,7 @@ class SlowReward(WeightedProduct):
 
     Example:
     >>> reward = SlowReward(beta=0.75)
-    >>> float(reward(0.8, {"utilization": 0.4}))
+    >>> round(float(reward(0.8, {"utilization": 0.4})), 6)
     0.7
     """
 
@@ -120,7 +121,9 @@ class TwoLevelOracle(CoSearchOracle):
             raise configuration.unknown("inner oracle", inner, known)
         cls = oracles.get(inner)
         configuration.check_keys(options, "inner_options", own_arguments(cls))
-        self._make_inner = lambda: cls(space, budgets, **kwargs, **options)
+        self._make_inner = functools.partial(
+            cls, space, budgets, **kwargs, **options
+        )
         self._inner = self._make_inner()
 
     def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
@@ -198,8 +201,8 @@ class TwoLevelOracle(CoSearchOracle):
         It has no folder and creates no trials; what `CoSearchOracle` keeps is
         shared, but for what it is to learn from.
         """
-        mine = vars(self)
-        vars(self._inner).update({name: mine[name] for name in self._shared})
+        history = {name: vars(self)[name] for name in self._shared}
+        self._inner.__dict__.update(history)
         self._inner.reward = self._slow_reward
         return self._inner
 
