@@ -22,7 +22,12 @@ def test_batches_cost_what_singles_cost():
     genomes = SPACE.sample(np.random.default_rng(0), 37)
     price = Pricer(SPACE, 16, toy_estimate)
     together = price(genomes)
-    assert set(together) == {"latency_ms", "energy_mj", "area_mm2"}
+    assert set(together) == {
+        "latency_ms",
+        "energy_mj",
+        "area_mm2",
+        "utilization",
+    }
     for row, genome in enumerate(genomes):
         single = {name: values[row] for name, values in together.items()}
         assert price.of(genome) == pytest.approx(single)

@@ -33,6 +33,7 @@ class ToyCost(NamedTuple):
     latency_ms: np.ndarray
     energy_mj: np.ndarray
     area_mm2: np.ndarray
+    utilization: np.ndarray
 
 
 class ToySpace:
@@ -112,9 +113,14 @@ class ToySpace:
 
 
 def toy_estimate(shares: np.ndarray, weights: np.ndarray) -> ToyCost:
-    """Larger genes are faster, and take more area."""
+    """Larger genes are faster, and take more area; equal ones use it best."""
     size = shares @ weights / weights.sum()
-    return ToyCost(2 - size, 1 + shares.mean(axis=1), 1 + 9 * size**2)
+    return ToyCost(
+        latency_ms=2 - size,
+        energy_mj=1 + shares.mean(axis=1),
+        area_mm2=1 + 9 * size**2,
+        utilization=1 - 2 * shares.std(axis=1),
+    )
 
 
 def run_trials(

@@ -206,6 +206,18 @@ class CoSearchOracle(durable.DurableOracle):
     def observe_failure(self, genome: np.ndarray, reason: str) -> None:
         """Like `observe`, for a trial that failed for good."""
 
+    def observe_costs(self, genomes: np.ndarray, rewards: np.ndarray) -> None:
+        """Learns from designs that were priced, but not trained; optional.
+
+        `two_level` calls it between calls of `suggest` for one trial. A run
+        that is continued does not call it again, so that what is learnt here
+        must not outlast the next `observe` or `observe_failure`.
+
+        Args:
+            genomes: `[N, P]`, canonical.
+            rewards: `[N]` what they are worth by their costs alone.
+        """
+
     # What it can rely on.
 
     def finished(self) -> list[Finished]:
