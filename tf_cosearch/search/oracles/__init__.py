@@ -19,7 +19,7 @@ def names() -> list[str]:
 
     Example:
     >>> names()
-    ['random', 'regularized_evolution']
+    ['nsga2', 'random', 'regularized_evolution']
     """
     return sorted(_find())
 
