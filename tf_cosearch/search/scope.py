@@ -10,7 +10,7 @@ import numpy as np
 from tf_cosearch import configuration
 from tf_cosearch.search import genomes as genome_arrays
 from tf_cosearch.search.budgets import Budgets
-from tf_cosearch.search.objectives import WeightedProduct
+from tf_cosearch.search.objectives import Reward
 from tf_cosearch.search.pareto import COSTS
 from tf_cosearch.search.pricing import Pricer
 
@@ -115,7 +115,7 @@ def pair(
     space: SearchSpace,
     pricer: Pricer,
     budgets: Budgets,
-    reward: WeightedProduct,
+    reward: Reward,
     networks: np.ndarray,
 ) -> np.ndarray:
     """Gives networks their best accelerators, by pricing all there are.
