@@ -14,13 +14,14 @@ from tf_cosearch.search import oracles
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.exact import best_accelerators
 from tf_cosearch.search.hypermodel import CoSearchHyperModel
-from tf_cosearch.search.objectives import WeightedProduct
+from tf_cosearch.search.objectives import AbsoluteDeviation, WeightedProduct
 from tf_cosearch.search.space import Candidate, SearchSpace
 from tf_cosearch.tuner import CoSearchTuner
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AbsoluteDeviation",
     "Accelerator",
     "Budgets",
     "Candidate",

@@ -205,3 +205,22 @@ def at_least(name: str, value: Any, least: int) -> int:
             f"{value!r}."
         )
     return int(value)
+
+
+def share(name: str, value: Any) -> float:
+    """An argument between 0 and 1, checked.
+
+    Args:
+        name: Name of the argument.
+        value: What was given.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: If it is no number, or outside.
+    """
+    checked = number(value, f"`{name}`")
+    if not 0 <= checked <= 1:
+        raise ValueError(f"`{name}` must be from 0 to 1. Received: {value!r}.")
+    return checked

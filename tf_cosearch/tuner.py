@@ -23,7 +23,7 @@ from tf_cosearch.designs.export import Design
 from tf_cosearch.search import oracles
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.hypermodel import CoSearchHyperModel
-from tf_cosearch.search.objectives import WeightedProduct
+from tf_cosearch.search.objectives import Reward
 from tf_cosearch.search.oracles.base import CoSearchOracle
 from tf_cosearch.search.oracles.durable import reason, write_json
 from tf_cosearch.search.space import SearchSpace
@@ -45,7 +45,8 @@ class CoSearchTuner(keras_tuner.Tuner):
             `reward`, `seed` and `oracle_options` are its affair).
         budgets: Limits that no trained design exceeds.
         max_trials: How many designs to train.
-        reward: What counts as better: `hard`, `soft` or a `WeightedProduct`.
+        reward: What counts as better: `hard`, `soft`, `absolute`, a
+            `WeightedProduct` or an `AbsoluteDeviation`.
         seed: Makes proposals and training repeatable.
         oracle_options: Further arguments of the oracle, for example
             `{"population_size": 20}`.
@@ -74,7 +75,7 @@ class CoSearchTuner(keras_tuner.Tuner):
         budgets: Budgets | None = None,
         max_trials: int = 20,
         *,
-        reward: str | WeightedProduct = "hard",
+        reward: str | Reward = "hard",
         seed: int | None = None,
         oracle_options: Mapping[str, Any] | None = None,
         executions_per_trial: int = 1,

@@ -74,8 +74,9 @@ flags.DEFINE_integer(
 flags.DEFINE_enum(
     "reward",
     "hard",
-    ["hard", "soft"],
-    "Whether only exceeding a budget counts, or distance to it as well.",
+    ["hard", "soft", "absolute"],
+    "Whether only exceeding a budget counts, being below it as well, or any "
+    "distance from the latency budget.",
 )
 command_line.define_positive("latency_ms", "Budget of an inference's time.")
 command_line.define_positive("energy_mj", "Budget of an inference's energy.")

@@ -4,7 +4,7 @@ import pytest
 
 from tf_cosearch.search import objectives
 from tf_cosearch.search.budgets import Budgets
-from tf_cosearch.search.objectives import WeightedProduct
+from tf_cosearch.search.objectives import AbsoluteDeviation, WeightedProduct
 
 COSTS = {
     "latency_ms": np.array([1.0, 2.0, 4.0]),
@@ -36,6 +36,29 @@ def test_energy_can_be_the_target_and_others_contribute_nothing():
     reward = WeightedProduct(Budgets(energy_mj=5))
     np.testing.assert_allclose(reward(0.5, COSTS), [0.5, 0.5, 0.25])
     assert WeightedProduct()(0.5, COSTS) == 0.5
+
+
+def test_absolute_form_pays_for_distance_on_both_sides():
+    reward = AbsoluteDeviation(Budgets(latency_ms=2), beta=-0.2)
+    np.testing.assert_allclose(reward(0.8, COSTS), [0.7, 0.8, 0.6])
+    both = AbsoluteDeviation(Budgets(latency_ms=2, energy_mj=1), beta=-0.1)
+    np.testing.assert_allclose(both(0.8, COSTS), [0.75, 0.8, -0.2])
+
+
+def test_absolute_form_aims_at_the_latency_budget_alone():
+    budgets = Budgets(latency_ms=3, area_mm2=30)
+    reward = objectives.get("absolute", budgets)
+    assert reward == AbsoluteDeviation(Budgets(latency_ms=3))
+    own = AbsoluteDeviation(Budgets(energy_mj=1))
+    assert objectives.get(own, budgets) == own
+    with pytest.raises(ValueError, match="must have a target"):
+        objectives.get("absolute", Budgets(area_mm2=30))
+
+
+@pytest.mark.parametrize("beta", [0.1, float("nan")])
+def test_beta_must_be_a_penalty(beta):
+    with pytest.raises(ValueError, match="beta must be"):
+        AbsoluteDeviation(beta=beta)
 
 
 def test_targets_default_to_the_budgets():

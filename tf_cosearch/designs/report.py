@@ -190,6 +190,8 @@ class Progress:
         """Prints the Pareto front, where the time went and the files are."""
         if oracle.stop_reason:
             self._console.print(f"The search ended: {oracle.stop_reason}.")
+        for remark in oracle.remarks:
+            self._console.print(f"{remark}.")
         self._print_front(oracle, num_trials)
         finished = [result.metrics for result in oracle.finished()]
         timed = [m for m in finished if "seconds_proposal" in m]

@@ -16,7 +16,7 @@ _RANGES: dict[str, tuple[float, float, bool]] = {
     "stride": (1, 4, True),
     "repeats": (1, 64, True),
     "kernel_size": (1, 31, True),
-    "expansion": (1, 32, False),
+    "expansion": (0.1, 32, False),
     "groups": (1, 1024, True),
     "se_ratio": (0, 1, False),
     "dropout": (0, 0.95, False),

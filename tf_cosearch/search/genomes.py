@@ -95,6 +95,29 @@ def mutate(
     return children
 
 
+def crossover(
+    rng: np.random.Generator,
+    first: np.ndarray,
+    second: np.ndarray,
+    probability: float,
+) -> np.ndarray:
+    """Takes every gene from either of two parents (uniform crossover).
+
+    Args:
+        rng: Where chance comes from.
+        first: `[N, P]` parents.
+        second: `[N, P]` other parents.
+        probability: Share of the children with two parents; the others
+            equal their first one.
+
+    Returns:
+        `[N, P]` children, not canonical.
+    """
+    crossed = rng.random((len(first), 1)) < probability
+    other = rng.random(first.shape) < 0.5
+    return np.where(crossed & other, second, first)
+
+
 def all_designs(space: SearchSpace) -> np.ndarray | None:
     """Every design of a small space.
 

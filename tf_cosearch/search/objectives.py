@@ -87,29 +87,115 @@ class WeightedProduct:
             reward = reward * ratio ** np.where(ratio <= 1, p, q)
         return reward
 
+    def aimed_at(self, budgets: Budgets) -> WeightedProduct:
+        """The same with targets: its own, or else the budgets."""
+        if self.targets is not None:
+            return self
+        return dataclasses.replace(self, targets=budgets)
 
-def get(reward: str | WeightedProduct, budgets: Budgets) -> WeightedProduct:
+
+@dataclasses.dataclass(frozen=True)
+class AbsoluteDeviation:
+    """Accuracy less a share of how far a cost is from its target.
+
+    The reward is `accuracy + beta * |latency / target - 1|` with a negative
+    `beta`: a design that is faster than need be pays as well, since it could
+    have used the time for accuracy. With further targets of its own, every
+    one adds such a term.
+
+    Attributes:
+        targets: What costs should be. An oracle puts its latency budget here
+            if there are none; its other budgets only limit.
+        beta: What 100 % off target costs in accuracy, at most 0. The paper
+            asks for a negative number; -0.3 is our choice.
+
+    Raises:
+        ValueError: If `beta` is no number, or positive.
+
+    Example: on target, and a quarter off it on either side.
+
+    >>> reward = AbsoluteDeviation(Budgets(latency_ms=4), beta=-0.4)
+    >>> reward(0.75, {"latency_ms": [4.0, 5.0, 3.0]})
+    array([0.75, 0.65, 0.65])
+
+    Reference: Luo et al., HSCoNAS, DATE 2021, arXiv 2103.08325.
+    """
+
+    targets: Budgets | None = None
+    beta: float = -0.3
+
+    def __post_init__(self) -> None:
+        beta = configuration.number(self.beta, "beta")
+        if beta > 0:
+            raise ValueError(
+                "beta must be at most 0, so that distance from the target "
+                f"costs. Received: {self.beta}."
+            )
+        object.__setattr__(self, "beta", beta)
+
+    def __call__(self, accuracy: Any, costs: Mapping[str, Any]) -> np.ndarray:
+        """Rewards designs.
+
+        Args:
+            accuracy: `[N]`, or one number.
+            costs: `[N]` numbers for each cost that has a target.
+
+        Returns:
+            `[N]` rewards; more is better.
+        """
+        reward = np.asarray(accuracy, np.float64)
+        for name, target in (self.targets or Budgets()).limits().items():
+            ratio = np.asarray(costs[name], np.float64) / target
+            reward = reward + self.beta * np.abs(ratio - 1)
+        return reward
+
+    def aimed_at(self, budgets: Budgets) -> AbsoluteDeviation:
+        """The same with targets: its own, or else the latency budget.
+
+        Raises:
+            ValueError: If there is neither.
+        """
+        targets = self.targets or Budgets(latency_ms=budgets.latency_ms)
+        if not targets.limits():
+            raise ValueError(
+                "The absolute reward must have a target. Received: no latency "
+                "budget. Set latency_ms, or pass AbsoluteDeviation(targets)."
+            )
+        return dataclasses.replace(self, targets=targets)
+
+
+Reward = WeightedProduct | AbsoluteDeviation
+
+
+def get(reward: str | Reward, budgets: Budgets) -> Reward:
     """Finds a reward by the name of its form.
 
     Args:
-        reward: `hard`, `soft`, or a `WeightedProduct`.
+        reward: `hard`, `soft`, `absolute`, or a reward of one's own.
         budgets: The targets, unless the reward has its own.
 
     Returns:
         A reward with targets.
 
     Raises:
-        ValueError: If the name is unknown.
+        ValueError: If the name is unknown, or a target missing.
 
     Example:
     >>> get("soft", Budgets(area_mm2=30)).targets.area_mm2
     30.0
     """
-    if not isinstance(reward, WeightedProduct):
-        reward = WeightedProduct(form=reward)
-    if reward.targets is None:
-        reward = dataclasses.replace(reward, targets=budgets)
-    return reward
+    if isinstance(reward, str):
+        if reward not in REWARDS:
+            raise configuration.unknown("reward", reward, REWARDS)
+        reward = REWARDS[reward]
+    return reward.aimed_at(budgets)
+
+
+REWARDS: dict[str, Reward] = {
+    **{form: WeightedProduct(form=form) for form in FORMS},
+    "absolute": AbsoluteDeviation(),
+}
+"""Rewards by the name of their form."""
 
 
 def accuracy_objective(

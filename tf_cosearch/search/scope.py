@@ -11,7 +11,7 @@ import numpy as np
 from tf_cosearch import configuration
 from tf_cosearch.search import genomes as genome_arrays
 from tf_cosearch.search.budgets import Budgets
-from tf_cosearch.search.objectives import WeightedProduct
+from tf_cosearch.search.objectives import Reward
 from tf_cosearch.search.pareto import COSTS
 from tf_cosearch.search.pricing import Pricer
 from tf_cosearch.search.screening import Screen
@@ -62,7 +62,7 @@ class Scope:
         space: SearchSpace,
         pricer: Pricer,
         budgets: Budgets,
-        reward: WeightedProduct,
+        reward: Reward,
         *,
         searched: str,
         fixed: Mapping[str, Any] | np.ndarray | None,

@@ -121,3 +121,44 @@ def test_beats_random_search_where_budgets_bind(tmp_path, monkeypatch):
             rewards[row, seed] = max(finished.reward for finished in done)
     assert (rewards[0] > rewards[1]).sum() >= 8
     assert rewards[0].mean() > rewards[1].mean() + rewards[1].std()
+
+
+def test_children_of_two_parents_have_the_genes_of_both(tmp_path):
+    oracle = start(
+        tmp_path, population_size=2, sample_size=1, crossover_probability=1
+    )
+    parents = np.asarray(run_trials(oracle, 2))
+    differ = (parents[0] != parents[1]).sum()
+    mixed = 0
+    for seed in range(8):
+        children = oracle.suggest(np.random.default_rng(seed), 64)
+        changed = (children[:, None] != parents).sum(axis=2).min(axis=1)
+        mixed += ((changed > 3) & (changed < differ)).sum()
+    assert mixed > 20
+
+
+def test_the_space_shrinks_where_the_estimate_says(tmp_path):
+    def accuracy(_, genome):
+        return 0.5 + 0.05 * float(genome[3]) + 0.01 * float(genome[2])
+
+    options = {
+        "population_size": 25,
+        "shrink_stages": 2,
+        "shrink_keep": 0.5,
+        "max_trials": 60,
+    }
+    oracle = start(tmp_path, **options)
+    genomes = run_trials(oracle, 60, accuracy)
+    first, second = oracle.remarks
+    assert first == "Space shrunk to 1/2: gene3/units 6 to 3"
+    assert second == "Space shrunk to 1/2: gene2/units 6 to 3"
+    assert all(genome[3] >= 3 for genome in genomes[25:])
+    again = start(tmp_path, **options)
+    again.reload()
+    assert again.remarks == oracle.remarks
+
+
+def test_shrinking_is_off_by_default(tmp_path):
+    oracle = start(tmp_path, population_size=4)
+    run_trials(oracle, 20)
+    assert oracle.remarks == []

@@ -39,7 +39,7 @@ def fused_inverted_residual(
     if expansion != 1:
         y = ops.conv(
             y,
-            round(channels * expansion),
+            max(1, round(channels * expansion)),
             kernel_size,
             stride // projects_stride,
             groups,

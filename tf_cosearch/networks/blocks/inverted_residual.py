@@ -32,7 +32,7 @@ def inverted_residual(
     channels = ops.shape(x)[-1]
     y = x
     if expansion != 1:
-        expanded = round(channels * expansion)
+        expanded = max(1, round(channels * expansion))
         y = ops.conv(
             y, expanded, groups=groups, activation=activation, name="expand"
         )

@@ -69,8 +69,8 @@ class CoSearchOracle(durable.DurableOracle):
         budgets: What a design may cost. No design above is ever trained.
         objective: The metric that is the accuracy, a `keras_tuner.Objective`
             to maximise or its name. Defaults to `accuracy_int8`.
-        reward: `hard`, `soft` or a `WeightedProduct`: what a trial is scored
-            by. Its targets default to the budgets.
+        reward: `hard`, `soft`, `absolute` or a `Reward`: what a trial is
+            scored by. Its targets default to the budgets.
         max_trials: Most trials to run; `None` is no limit.
         proposals: Most candidates to price at once.
         seed: Non-negative integer. `None` draws one, kept with the run.
@@ -101,7 +101,7 @@ class CoSearchOracle(durable.DurableOracle):
         budgets: Budgets | None = None,
         *,
         objective: str | keras_tuner.Objective | None = None,
-        reward: str | objectives.WeightedProduct = "hard",
+        reward: str | objectives.Reward = "hard",
         max_trials: int | None = 100,
         proposals: int = 2048,
         seed: int | None = None,
@@ -219,6 +219,11 @@ class CoSearchOracle(durable.DurableOracle):
         """
 
     # What it can rely on.
+
+    @property
+    def remarks(self) -> list[str]:
+        """Lines that a summary of the search should have."""
+        return []
 
     def finished(self) -> list[Finished]:
         """The completed trials in the order they ended."""
