@@ -46,7 +46,7 @@ setuptools.setup(
         "pyyaml>=6.0",  # presets and search spaces
         "rich>=13",  # progress lines and tables
         "matplotlib>=3.8",  # pareto.png
-        "scikit-learn>=1.4",  # the built-in digits images
+        "scikit-learn>=1.4",  # Gaussian processes, the digits images
     ],
     extras_require={
         "tfds": ["tensorflow-datasets>=4.9"],  # --data=tfds:NAME
