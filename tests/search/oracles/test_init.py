@@ -5,7 +5,11 @@ from tf_cosearch.search.oracles.base import CoSearchOracle
 
 
 def test_every_module_with_an_algorithm_is_found():
-    assert oracles.names() == ["random", "regularized_evolution"]
+    assert oracles.names() == [
+        "constrained_bayesian",
+        "random",
+        "regularized_evolution",
+    ]
     for name in oracles.names():
         cls = oracles.get(name)
         assert issubclass(cls, CoSearchOracle)

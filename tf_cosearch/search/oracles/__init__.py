@@ -19,7 +19,7 @@ def names() -> list[str]:
 
     Example:
     >>> names()
-    ['random', 'regularized_evolution']
+    ['constrained_bayesian', 'random', 'regularized_evolution']
     """
     return sorted(_find())
 
