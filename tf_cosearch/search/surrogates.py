@@ -248,7 +248,8 @@ class AccuracyModel:
         """
         fit = self._fitted()
         scaled = (np.asarray(features, np.float64) - fit.center) / fit.width
-        mean, std = self._process.predict(scaled, return_std=True)
+        with _one_thread():
+            mean, std = self._process.predict(scaled, return_std=True)
         noise = np.exp(fit.theta[-1])  # part of scikit-learn's deviation
         std = np.sqrt(np.maximum(std**2 - noise, 0))
         return fit.mean + fit.std * mean, fit.std * std
@@ -294,14 +295,15 @@ class AccuracyModel:
 
         # Not by scikit-learn's `fit`, which warns of every bound it meets.
         start, bounds = process.kernel_.theta.copy(), process.kernel_.bounds
-        found = optimize.minimize(
-            loss,
-            start,
-            jac=True,
-            bounds=bounds,
-            method="L-BFGS-B",
-            options={"maxiter": self._steps},
-        )
+        with _one_thread():
+            found = optimize.minimize(
+                loss,
+                start,
+                jac=True,
+                bounds=bounds,
+                method="L-BFGS-B",
+                options={"maxiter": self._steps},
+            )
         theta = found.x if np.isfinite(found.x).all() else start
         return _Fit(theta, center, width, mean, std)
 
@@ -330,4 +332,12 @@ def _process(kernel: Any, features: np.ndarray, values: np.ndarray) -> Any:
     from sklearn.gaussian_process import GaussianProcessRegressor
 
     process = GaussianProcessRegressor(kernel, optimizer=None)
-    return process.fit(features, values)
+    with _one_thread():
+        return process.fit(features, values)
+
+
+def _one_thread() -> Any:
+    """Matrices this small are slower on more, far so on a busy machine."""
+    import threadpoolctl
+
+    return threadpoolctl.threadpool_limits(1)
