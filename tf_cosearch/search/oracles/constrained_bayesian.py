@@ -159,11 +159,10 @@ class ConstrainedBayesianOracle(CoSearchOracle):
         bad = self.failed()
         if not bad:
             return np.ones(len(features))
-        # Interleaved, as hyperparameters are fitted to the first of them.
-        order = np.argsort(
-            [*np.linspace(0, 1, len(good)), *np.linspace(0, 1, len(bad))],
-            kind="stable",
-        )
+        # In turns: hyperparameters are fitted to the first, which must be of
+        # both kinds, and stay the same when only the commoner kind grows.
+        turns = [*range(len(good)), *range(len(bad))]
+        order = np.argsort(turns, kind="stable")
         labels = np.repeat([1.0, -1.0], [len(good), len(bad)])
         model = self._feasibility_model.fit(
             self._features(good + bad)[order], labels[order]
