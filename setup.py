@@ -43,6 +43,7 @@ setuptools.setup(
         "ai-edge-litert>=2.0,<3",  # runs the int8 .tflite for its accuracy
         "absl-py>=1.2,<2",  # flags and logging of the tools
         "numpy>=1.26",  # genomes, Pareto fronts
+        "scipy>=1.11",  # sparse sums over the layers of networks
         "pyyaml>=6.0",  # presets and search spaces
         "rich>=13",  # progress lines and tables
         "matplotlib>=3.8",  # pareto.png
