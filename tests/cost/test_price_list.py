@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tf_cosearch import accelerators
-from tf_cosearch.cost import price_list
+from tf_cosearch.cost import price_list, transfers
 from tf_cosearch.cost.model import Cost, estimate
 from tf_cosearch.cost.price_list import PriceList
 from tf_cosearch.networks.workload import Layer, pad, to_array
@@ -133,6 +133,7 @@ def test_parts_are_put_together_in_order(networks, monkeypatch):
     expected = PriceList(some).costs(several)
     monkeypatch.setattr(price_list, "CANDIDATES", 70)
     monkeypatch.setattr(price_list, "_BLOCK", 64)
+    monkeypatch.setattr(transfers, "_BLOCK", 64)
     found = PriceList(some).costs(several)
     for name in Cost._fields[:-2]:
         one, two = getattr(found, name), getattr(expected, name)

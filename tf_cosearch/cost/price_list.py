@@ -37,7 +37,8 @@ import tensorflow as tf
 
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import Accelerator
-from tf_cosearch.cost import batches, mapper, mapping, model, off_chip
+from tf_cosearch.cost import batches, mapper, mapping, model
+from tf_cosearch.cost.transfers import Transfers
 from tf_cosearch.networks import workload
 from tf_cosearch.networks.workload import Layer, LayerTable
 
@@ -65,16 +66,18 @@ class _Run(NamedTuple):
     """Accelerators with the same memories whose arrays are neighbours.
 
     Attributes:
-        chips: Their indices.
+        begin: Where they begin when accelerators are sorted.
+        end: Where they end.
         memory: Their memories.
         tile: Which `TILE` arrays theirs are among.
-        begin: The first of their arrays in it; others follow.
+        array: The first of their arrays in it; others follow.
     """
 
-    chips: np.ndarray
+    begin: int
+    end: int
     memory: int
     tile: int
-    begin: int
+    array: int
 
 
 class PriceList:
@@ -145,6 +148,8 @@ class PriceList:
         paths = accelerators.parameters()
         on_chip = [path not in OFF_CHIP for path in paths]
         first, array_of = _unique(self._hardware[on_chip][:, order])
+        if 2 * len(first) > len(order):  # longer runs are worth more
+            first = array_of = np.arange(len(order))
         self._arrays = self._hardware[:, order[first]]
         self.num_arrays = len(first)
         memory_of = self._memory_of[order]
@@ -154,12 +159,21 @@ class PriceList:
             | (array_of[1:] % TILE == 0)
         )
         starts = np.append(0, np.flatnonzero(breaks) + 1)
-        self._runs = [
-            _Run(chips, int(memory_of[at]), *divmod(int(array_of[at]), TILE))
-            for at, chips in zip(
-                starts, np.split(order, starts[1:]), strict=True
+        ends = np.append(starts[1:], len(order))
+        runs = [
+            _Run(
+                int(begin),
+                int(end),
+                int(memory_of[begin]),
+                *divmod(int(array_of[begin]), TILE),
             )
+            for begin, end in zip(starts, ends, strict=True)
         ]
+        self._runs = sorted(runs, key=lambda run: run.tile)
+        # How to put what is sorted back in order.
+        self._rank = np.argsort(order)
+        cycles = dram.cycles(1.0, self._chips.process.clock_ghz)
+        self._sorted_dram = cycles[order]
 
     def _forget(self) -> None:
         self._row_of: dict[bytes, int] = {}
@@ -199,9 +213,11 @@ class PriceList:
                 "`networks` must be networks of one layer or more. Received: "
                 f"{[len(rows) for rows in tables]} layers."
             )
-        _check(tables)
         shape = len(tables), self._hardware.shape[1]
-        fields = [np.empty(shape, np.float32) for _ in _FIELDS]
+        fields = {
+            name: np.empty(shape[:axes] + (1,) * (2 - axes), np.float32)
+            for name, axes in _AXES.items()
+        }
         cores = os.cpu_count() or 1
         most = min(CANDIDATES // shape[1], -(-shape[0] // cores))
         parts = _pieces(np.arange(shape[0]), max(most, 1))
@@ -212,34 +228,41 @@ class PriceList:
                 (
                     [tables[n] for n in part],
                     rows[end - len(part) : end],
-                    [field[part[0] : part[-1] + 1] for field in fields],
+                    {
+                        name: field[part[0] : part[-1] + 1]
+                        for name, field in fields.items()
+                    },
                 )
                 for part, end in zip(some, ends, strict=True)
             ]
             _on_all_cores(self._put_together, jobs)
-        found = dict(zip(_FIELDS, fields, strict=True))
-        found["area_mm2"] = np.broadcast_to(self._area_mm2, shape)
-        found["register_file_missing_bytes"] = np.broadcast_to(
-            self._missing, shape
+        fields["area_mm2"] = self._area_mm2
+        fields["register_file_missing_bytes"] = self._missing
+        return model.Cost(
+            **{
+                name: np.broadcast_to(field, shape)
+                for name, field in fields.items()
+            }
         )
-        return model.Cost(**found)
 
     def _rows(self, tables: list[np.ndarray]) -> list[np.ndarray]:
         """Where layers of networks are on the list; maps those that are new."""
-        known = len(self._row_of)
-        keys = [_keys(table) for table in tables]
-        new = {key for some in keys for key in some} - self._row_of.keys()
+        known, row_of = len(self._row_of), self._row_of
+        flat = np.concatenate(tables)
+        keys = _keys(flat)
+        new = dict.fromkeys(key for key in keys if key not in row_of)
         if known and (known + len(new)) * self.num_arrays > self._most:
             self._forget()
             return self._rows(tables)
-        new_rows = dict.fromkeys(k for some in keys for k in some if k in new)
-        if new_rows:
-            flat = np.frombuffer(b"".join(new_rows), np.float32)
-            self._map(flat.reshape(len(new_rows), -1), known)
-        for key in new_rows:
-            self._row_of[key] = len(self._row_of)
-        row_of = self._row_of
-        return [np.asarray([row_of[key] for key in some]) for some in keys]
+        if new:
+            layers = np.frombuffer(b"".join(new), np.float32)
+            layers = layers.reshape(len(new), -1)
+            if LayerTable(*tf.constant(layers.T)).is_wrong().numpy().any():
+                _explain(tables)
+            self._map(layers, known)
+        row_of.update(zip(new, range(known, known + len(new)), strict=True))
+        rows = np.asarray([row_of[key] for key in keys])
+        return np.split(rows, np.cumsum([len(t) for t in tables])[:-1])
 
     def _map(self, layers: np.ndarray, known: int) -> None:
         """Puts layers on the list, after those that are known."""
@@ -276,73 +299,82 @@ class PriceList:
 
     def _put_together(
         self,
-        job: tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]],
+        job: tuple[list[np.ndarray], list[np.ndarray], dict[str, np.ndarray]],
     ) -> None:
         """Prices some networks on all accelerators; fills in their costs."""
         tables, rows, fields = job
-        outside = _Outside(tables, self._memories)
+        moved = Transfers(tables, self._memories)
         used, flat = np.unique(np.concatenate(rows), return_inverse=True)
         lengths = [len(some) for some in rows]
         counts = _counts(flat, lengths, len(used))
         padded = np.zeros((len(rows), max(lengths)), np.intp)
         padded[np.arange(padded.shape[1]) < np.asarray(lengths)[:, None]] = flat
-        shape = fields[0].shape
-        cycles, energy_pj = np.empty((2, *shape), np.float32)
-        dram = self._chips.dram.cycles(1.0, self._chips.process.clock_ghz)
+        cycles, energy_pj = np.empty(
+            (2, len(rows), len(self._rank)), np.float32
+        )
         tile = -1
-        for run in sorted(self._runs, key=lambda run: run.tile):
+        for run in self._runs:
             if run.tile != tile:
                 tile = run.tile
                 priced = self._priced[tile][:, used]
                 sums = [counts @ part for part in priced]
-            span = slice(run.begin, run.begin + len(run.chips))
-            more = outside.excess_cycles(
-                run.memory, padded, priced[0][:, span], dram[run.chips]
+            chips = slice(run.begin, run.end)
+            arrays = slice(run.array, run.array + run.end - run.begin)
+            cycles[:, chips] = sums[0][:, arrays]
+            energy_pj[:, chips] = sums[1][:, arrays]
+            moved.add_excess(
+                run.memory,
+                padded,
+                priced[0][:, arrays],
+                self._sorted_dram[chips],
+                cycles[:, chips],
             )
-            more += sums[0][:, span]
-            cycles[:, run.chips] = more
-            energy_pj[:, run.chips] = sums[1][:, span]
-        self._finish(outside, lengths, cycles, energy_pj, fields)
+        self._finish(moved, lengths, cycles, energy_pj, fields)
 
     def _finish(
         self,
-        outside: _Outside,
+        moved: Transfers,
         lengths: list[int],
         cycles: np.ndarray,
         energy_pj: np.ndarray,
-        fields: list[np.ndarray],
+        fields: dict[str, np.ndarray],
     ) -> None:
         """Adds what is proportional to bytes, and fills in costs."""
-        chips, index = self._chips, outside.index
+        chips = self._chips
         starts = np.asarray(lengths, np.float32)[:, None]
-
-        def of_chips(sums: np.ndarray) -> np.ndarray:
-            return sums[index].take(self._memory_of, 1)
-
-        dram_bytes = of_chips(outside.dram_bytes)
-        cycles += model.fixed_cycles(
-            chips, starts, outside.operands, of_chips(outside.edge_bytes)
-        )
         dram_pj, write_pj = model.transfer_pj(chips, 1.0)
-        energy_pj += dram_bytes * (dram_pj + write_pj)
         capacity = chips.pe_memory.capacity_bytes(chips.pe_array.pes())
-        missing = of_chips(outside.needed_bytes)
-        missing -= capacity
-        cost = model.put_together(
-            chips,
-            cycles,
-            energy_pj,
-            area_mm2=self._area_mm2,
-            leakage_mw=self._leakage_mw,
-            macs=outside.macs,
-            params=outside.params,
-            dram_bytes=dram_bytes,
-            weight_residency=of_chips(outside.residency),
-            pe_memory_missing_bytes=np.maximum(missing, 0, out=missing),
-            register_file_missing_bytes=self._missing,
-        )
-        for name, field in zip(_FIELDS, fields, strict=True):
-            field[:] = getattr(cost, name)
+        step = max(_BLOCK // len(self._rank), 1)
+        for at in range(0, len(lengths), step):
+            some = slice(at, at + step)
+
+            def of_chips(sums: np.ndarray, some: slice = some) -> np.ndarray:
+                return sums[moved.index[some]].take(self._memory_of, 1)
+
+            dram_bytes = of_chips(moved.dram_bytes)
+            missing = of_chips(moved.needed_bytes) - capacity
+            fixed = model.fixed_cycles(
+                chips,
+                starts[some],
+                moved.operands[some],
+                of_chips(moved.edge_bytes),
+            )
+            cost = model.put_together(
+                chips,
+                cycles[some].take(self._rank, 1) + fixed,
+                energy_pj[some].take(self._rank, 1)
+                + dram_bytes * (dram_pj + write_pj),
+                area_mm2=self._area_mm2,
+                leakage_mw=self._leakage_mw,
+                macs=moved.macs[some],
+                params=moved.params[some],
+                dram_bytes=dram_bytes,
+                weight_residency=of_chips(moved.residency),
+                pe_memory_missing_bytes=np.maximum(missing, 0, out=missing),
+                register_file_missing_bytes=self._missing,
+            )
+            for name, field in fields.items():
+                field[some] = getattr(cost, name)
 
 
 _PADDING = np.asarray(
@@ -351,108 +383,17 @@ _PADDING = np.asarray(
 _ALONE = np.asarray(
     [name not in IN_NETWORK for name in LayerTable._fields], np.float32
 )
-_FIELDS = [
-    name
-    for name in model.Cost._fields[:-2]
-    if name not in ("area_mm2", "register_file_missing_bytes")
-]
-"""Costs that depend on network and accelerator."""
-
-
-class _Outside:
-    """What networks move to and from DRAM with different memories.
-
-    `Q` are the pairs of network and memories that need to be told apart: all
-    memories that hold all of a network, as far as its inside goes, are one.
-
-    Attributes:
-        index: The pair of each network with each memory, `[N, M]`.
-        steady_bytes: DRAM traffic while the array is at work, `[Q, L]`.
-        edge_bytes: Sum of the other DRAM traffic of layers, `[Q]`.
-        dram_bytes: Sum of all of it, `[Q]`.
-        residency: Share of the weights that stays, `[Q]`.
-        needed_bytes: What two tiles of one row take at most, `[Q]`.
-        operands: Sum of `model.operand_bytes`, `[N, 1]`.
-        macs: Multiply-accumulates, `[N, 1]`.
-        params: Parameters, `[N, 1]`.
-    """
-
-    def __init__(self, tables: list[np.ndarray], memories: np.ndarray) -> None:
-        columns = tf.stack(workload.pad(tables))
-        stays, *sums = (
-            value.numpy() for value in _graph_stays(columns, memories)
-        )
-        self.operands, self.macs, self.params = (x[:, None] for x in sums)
-        shares = batches.unpack(memories).dram.onload_share
-        networks, chosen = np.nonzero(_told_apart(stays, shares))
-        self.index = np.zeros(stays.shape, np.intp)
-        self.index[networks, chosen] = np.arange(len(networks))
-        for share in np.unique(shares):
-            alike = stays & (shares == share)
-            first = self.index[np.arange(len(stays)), alike.argmax(1)]
-            self.index = np.where(alike, first[:, None], self.index)
-        (
-            self.steady_bytes,
-            self.edge_bytes,
-            self.dram_bytes,
-            self.residency,
-            self.needed_bytes,
-        ) = (
-            value.numpy()
-            for value in _graph_outside(
-                columns,
-                memories,
-                tf.constant(networks, tf.int32),
-                tf.constant(chosen, tf.int32),
-            )
-        )
-
-    def excess_cycles(
-        self,
-        memory: int,
-        rows: np.ndarray,
-        priced: np.ndarray,
-        dram: np.ndarray,
-    ) -> np.ndarray:
-        """By how much layers take longer to bring than to work on, summed.
-
-        Args:
-            memory: Which memories the accelerators have.
-            rows: Where the layers are in `priced`, `[N, L]`.
-            priced: Cycles of layers on arrays, `[U, W]`.
-            dram: Cycles it takes to move a byte, `[W]`.
-
-        Returns:
-            Cycles, `[N, W]`.
-        """
-        steady = self.steady_bytes[self.index[:, memory]]
-        least = priced.min(1)[rows]
-        networks, layers = np.nonzero(steady * dram.max() > least)
-        result = np.zeros((len(rows), len(dram)), np.float32)
-        if not len(networks):
-            return result
-        traffic = steady[networks, layers][:, None]
-        which = rows[networks, layers]
-        starts = np.append(0, np.flatnonzero(np.diff(networks)) + 1)
-        into = networks[starts]
-        width = max(_BLOCK // len(which), 16)
-        for begin in range(0, len(dram), width):
-            span = slice(begin, begin + width)
-            excess = traffic * dram[span]
-            excess -= priced[:, span][which]
-            np.maximum(excess, 0, out=excess)
-            result[into, span] = np.add.reduceat(excess, starts, 0)
-        return result
-
-
-def _told_apart(stays: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Of memories that hold all of a network, one for each onload share."""
-    result = ~stays
-    for share in np.unique(shares):
-        alike = stays & (shares == share)
-        some = np.flatnonzero(alike.any(1))
-        result[some, alike[some].argmax(1)] = True
-    return result
+_AXES = {
+    "latency_ms": 2,
+    "energy_mj": 2,
+    "utilization": 2,
+    "macs": 1,
+    "params": 1,
+    "dram_bytes": 2,
+    "weight_residency": 2,
+    "pe_memory_missing_bytes": 2,
+}
+"""Axes of costs: 2 if they depend on the accelerator, 1 on the network only."""
 
 
 def _keys(table: np.ndarray) -> list[bytes]:
@@ -495,14 +436,13 @@ def _unique(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first[order], rank[inverse.reshape(-1)]
 
 
-def _check(tables: list[np.ndarray]) -> None:
+def _explain(tables: list[np.ndarray]) -> None:
     """Raises for the first row that describes no layer."""
     flat = np.concatenate(tables)
     is_wrong = LayerTable(*tf.constant(flat.T)).is_wrong().numpy()
-    if is_wrong.any():
-        ends = np.cumsum([len(rows) for rows in tables])
-        network = int(np.searchsorted(ends, is_wrong.argmax(), "right"))
-        raise ValueError(workload.explain(workload.pad(tables), network))
+    ends = np.cumsum([len(rows) for rows in tables])
+    network = int(np.searchsorted(ends, is_wrong.argmax(), "right"))
+    raise ValueError(workload.explain(workload.pad(tables), network))
 
 
 def _pieces(items: Any, size: int) -> list[Any]:
@@ -537,54 +477,3 @@ def _compiled_map(objective: str) -> Callable[..., Any]:
         autograph=False,
         jit_compile=True,
     ).get_concrete_function()
-
-
-@tf.function(
-    input_signature=[
-        tf.TensorSpec((len(_PADDING), None, None)),
-        tf.TensorSpec((None, None)),
-    ],
-    autograph=False,
-)
-def _graph_stays(columns: Any, memories: Any) -> Any:
-    """Which memories hold all of a network, and sums over its layers."""
-    layers = LayerTable(*tf.unstack(columns))
-    loops = mapping.loops_of(layers)
-    machine = batches.unpack(memories)
-
-    def total(values: Any) -> Any:
-        return tf.reduce_sum(values * layers.is_layer, -1)
-
-    return (
-        off_chip.all_stays(layers, loops, machine),
-        total(model.operand_bytes(layers, loops)),
-        total(layers.macs()),
-        total(layers.params()),
-    )
-
-
-@tf.function(
-    input_signature=[
-        tf.TensorSpec((len(_PADDING), None, None)),
-        tf.TensorSpec((None, None)),
-        tf.TensorSpec((None,), tf.int32),
-        tf.TensorSpec((None,), tf.int32),
-    ],
-    autograph=False,
-)
-def _graph_outside(
-    columns: Any, memories: Any, networks: Any, chosen: Any
-) -> Any:
-    """What passes the DRAM for pairs of a network and memories."""
-    layers = LayerTable(*tf.unstack(tf.gather(columns, networks, axis=1)))
-    machine = model.expand(batches.unpack(tf.gather(memories, chosen, axis=1)))
-    loops = mapping.loops_of(layers)
-    outside = off_chip.off_chip(layers, loops, machine)
-    edge_bytes = outside.edge_bytes() * layers.is_layer
-    return (
-        outside.steady_bytes() * layers.is_layer,
-        tf.reduce_sum(edge_bytes, -1),
-        tf.reduce_sum(outside.dram_bytes, -1),
-        tf.squeeze(outside.residency, -1),
-        tf.reduce_max(outside.needed_bytes, -1),
-    )
