@@ -100,8 +100,8 @@ class PriceList:
     ...     {"dram/bandwidth_gbs": np.asarray([5.0, 25.0])})
     >>> prices = PriceList(chips)
     >>> prices.costs([[conv], [conv, conv]]).macs
-    array([[147456., 147456.],
-           [294912., 294912.]], dtype=float32)
+    array([[ 73728.,  73728.],
+           [147456., 147456.]], dtype=float32)
     >>> prices.num_layers, prices.num_arrays
     (1, 1)
     """
