@@ -43,16 +43,12 @@ setuptools.setup(
         "ai-edge-litert>=2.0,<3",  # runs the int8 .tflite for its accuracy
         "absl-py>=1.2,<2",  # flags and logging of the tools
         "numpy>=1.26",  # genomes, Pareto fronts
+        "scipy>=1.11",  # sparse sums, the normal distribution
         "pyyaml>=6.0",  # presets and search spaces
         "rich>=13",  # progress lines and tables
         "matplotlib>=3.8",  # pareto.png
-<<<<<<< HEAD
         "scikit-learn>=1.4",  # Gaussian processes; the built-in digits images
-        "scipy>=1.11",  # the normal distribution
         "threadpoolctl>=3",  # one core for small matrices
-=======
-        "scikit-learn>=1.4",  # Gaussian processes, the digits images
->>>>>>> bo
     ],
     extras_require={
         "tfds": ["tensorflow-datasets>=4.9"],  # --data=tfds:NAME

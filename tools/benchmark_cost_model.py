@@ -5,11 +5,12 @@ r"""Measures how fast the cost model is, beside baselines of the same run.
 
 `general`: random layers, each network on its own random accelerator, through
 `estimate`; beside it the same model in the TensorFlow graph, uncompiled.
-`in_space`: the networks of a space, each on all of its accelerators, through
-`PriceList`; beside it `estimate`. `exact_hardware`: `best_accelerators` of one
-network; beside it `estimate` of all accelerators. `scaling`: how the rate of
-`estimate` changes with batch, layers, mappings and threads. `machine`: what of
-the machine's arithmetic and memory bandwidth, measured here, that takes.
+`in_space`: networks of a space, each on all of its accelerators, or many on a
+short list, through `PriceList`; beside it `estimate`. `exact_hardware`:
+`best_accelerators` of one network; beside it `estimate` of all accelerators.
+`scaling`: how the rate of `estimate` changes with batch, layers, mappings and
+threads. `machine`: what of the machine's arithmetic and memory bandwidth,
+measured here, that takes.
 
 Times on a busy machine differ from run to run; compare within one.
 """
@@ -178,33 +179,46 @@ def _in_space() -> dict[str, float]:
     from tf_cosearch.search.exact import all_accelerators
 
     space = cs.SearchSpace.load(FLAGS.space)
-    genomes = space.sample(np.random.default_rng(0), 4 if FLAGS.quick else 20)
-    networks = [space.decode(genome).network.layers() for genome in genomes]
-    chips = all_accelerators({})
-    PriceList(networks[:1], chips).cost(0)  # compiles
+    networks, chips = _networks(space, 20), all_accelerators({})
+    PriceList(first(chips, 10)).costs(networks[:1])  # compiles
     start = time.perf_counter()
-    prices = PriceList(networks, chips)
+    prices = PriceList(chips)
+    prices.costs(networks)
     building = time.perf_counter() - start
-    for index in range(len(networks)):  # compiles for other depths
-        prices.cost(index)
     count = len(networks) * space.num_accelerators
-
-    def run() -> None:
-        for index in range(len(networks)):
-            prices.cost(index)
-
     table, some = space.batch(space.sample(np.random.default_rng(1), 16384))
     estimate(table, some)
+    many, few = _networks(space, 512), random_accelerators(2000)
+    shortlist = PriceList(few)
+    start = time.perf_counter()
+    shortlist.costs(many)
+    fresh = time.perf_counter() - start
     return {
-        "candidates_per_second": _rate(run, count, _repeat()),
+        "candidates_per_second": _rate(
+            lambda: prices.costs(networks), count, _repeat()
+        ),
         "estimate_candidates_per_second": _rate(
             lambda: estimate(table, some), 16384, _repeat()
         ),
+        "shortlist_candidates_per_second": _rate(
+            lambda: shortlist.costs(many), 512 * 2000, _repeat()
+        ),
+        "shortlist_first_seconds": fresh,
         "price_list_seconds": building,
         "candidates": count,
         "different_layers": prices.num_layers,
         "different_arrays": prices.num_arrays,
     }
+
+
+def _networks(space: Any, count: int) -> list[np.ndarray]:
+    """Layers of random networks of a space."""
+    networks = len(space.template.parameters)
+    genomes = space.sample(np.random.default_rng(0), count)
+    return [
+        space.template.rows(tuple(genes))
+        for genes in genomes[:, :networks].tolist()
+    ]
 
 
 def _exact_hardware() -> dict[str, float]:
@@ -262,7 +276,8 @@ def _scaling() -> list[dict[str, float]]:
             }
         )
 
-    for batch in (1, 64, 256, 2048, count, 4 * count):
+    largest = count // 4 if FLAGS.quick else 4 * count
+    for batch in sorted((1, 64, 256, 2048, count, largest)):
         add(batch)
     if FLAGS.quick:
         return rows
@@ -371,6 +386,9 @@ def _print_table(result: dict[str, Any]) -> None:
         f"{space['price_list_seconds']:.2f} s\n"
         f"  by estimate   {space['estimate_candidates_per_second']:>12,.0f} "
         f"candidates/s: {_times(space, 'candidates_per_second', 'estimate_')}\n"
+        f"  short list    {space['shortlist_candidates_per_second']:>12,.0f} "
+        "candidates/s, 512 networks x 2,000 accelerators; "
+        f"{space['shortlist_first_seconds']:.2f} s at first\n"
         f"exact hardware  {exact['seconds']:>12.3f} s for "
         f"{exact['accelerators']:,} accelerators, {exact['layers']} layers\n"
         f"  first time    {exact['first_seconds']:>12.2f} s\n"

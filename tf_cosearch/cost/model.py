@@ -237,79 +237,72 @@ def price(
         A `Cost` of `[B]` float32 tensors.
     """
     stacked = layers.stack_images(batch_size)
-    machine = expand(accelerator, -1)
+    machine = expand(accelerator)
     loops = mapping.loops_of(stacked, batch_size)
     chosen = choose(stacked, loops, machine, objective, per_layer)
-    is_wrong = layers.is_wrong()
-    return add_up(stacked, accelerator, chosen, -1, is_wrong, images=batch_size)
+    return _add_up(stacked, loops, accelerator, chosen, layers.is_wrong())
 
 
-def expand(accelerator: Accelerator, axis: int) -> Accelerator:
-    """The `[B]` accelerators with an axis for layers."""
-    return tf.nest.map_structure(
-        lambda field: tf.expand_dims(field, axis), accelerator
-    )
+def expand(accelerator: Accelerator) -> Accelerator:
+    """The `[B]` accelerators with an axis for layers, `[B, 1]`."""
+    return tf.nest.map_structure(lambda field: field[:, None], accelerator)
 
 
-def add_up(
+def _add_up(
     layers: LayerTable,
+    loops: Loops,
     accelerator: Accelerator,
     chosen: Choice,
-    axis: int,
-    is_wrong: Any = False,
-    all_stays: bool = False,
-    images: Any = 1.0,
+    is_wrong: Any,
 ) -> Cost:
     """Puts layers that are mapped together to networks.
 
     Args:
-        layers: `LayerTable` of `[B, L]` tensors, or `[L, 1]` for one network
-            on all accelerators.
+        layers: `LayerTable` of `[B, L]` tensors.
+        loops: Their `Loops`.
         accelerator: `Accelerator` of `[B]` float32 tensors.
-        chosen: The mappings, `[B, L]` or `[L, B]`.
-        axis: Where the layers are: -1 or 0.
+        chosen: The mappings, `[B, L]`.
         is_wrong: Rows that are no layers; they make `macs` NaN.
-        all_stays: As for `off_chip`.
-        images: As for `mapping.loops_of`.
 
     Returns:
         A `Cost` of `[B]` float32 tensors, with layers if `chosen` has what
         that takes.
     """
-    machine = expand(accelerator, axis)
-    loops = mapping.loops_of(layers, images)
-    outside = off_chip(layers, loops, machine, axis, all_stays)
-    fixed_cycles, dram_left = _fixed_cycles(layers, loops, machine, outside)
-    cycles = tf.maximum(chosen.cycles, dram_left) + fixed_cycles
-    mac_pj, dram_pj, write_pj = _common_pj(layers, machine, outside)
+    machine = expand(accelerator)
+    outside = off_chip(layers, loops, machine)
+    steady_cycles = machine.dram.cycles(
+        outside.steady_bytes(), machine.process.clock_ghz
+    )
+    fixed = fixed_cycles(
+        machine, 1.0, operand_bytes(layers, loops), outside.edge_bytes()
+    )
+    cycles = tf.maximum(chosen.cycles, steady_cycles) + fixed
+    mac_pj = arithmetic_pj(layers, machine)
+    dram_pj, write_pj = transfer_pj(machine, outside.dram_bytes)
     energy_pj = chosen.energy_pj + mac_pj + dram_pj + write_pj
-    total_cycles, total_pj = _sum_two(
-        cycles * layers.is_layer, energy_pj * layers.is_layer, axis
-    )
-    runtime, process = accelerator.runtime, accelerator.process
-    start_cycles = runtime.inference_cycles(process.clock_ghz)
-    total_cycles += start_cycles
-    leakage_pj = accelerator.leakage_mw() / process.clock_ghz
+    total_cycles, total_pj = _sum_two(cycles, energy_pj, layers)
     macs, params = _sum_two(
-        tf.where(is_wrong, float("nan"), layers.macs() * layers.is_layer),
-        layers.params() * layers.is_layer,
-        axis,
+        tf.where(is_wrong, float("nan"), layers.macs()),
+        layers.params(),
+        layers,
     )
-    array, registers = accelerator.pe_array, accelerator.register_file
-    capacity = accelerator.pe_memory.capacity_bytes(array.pes())
-    cost = Cost(
-        latency_ms=total_cycles / (process.clock_ghz * 1e6),
-        energy_mj=(total_pj + leakage_pj * total_cycles) / 1e9,
+    capacity = accelerator.pe_memory.capacity_bytes(accelerator.pe_array.pes())
+    cost = put_together(
+        accelerator,
+        total_cycles,
+        total_pj,
         area_mm2=accelerator.area_mm2(),
-        utilization=macs / (total_cycles * array.macs_per_cycle()),
+        leakage_mw=accelerator.leakage_mw(),
         macs=macs,
         params=params,
-        dram_bytes=tf.reduce_sum(outside.dram_bytes, axis),
-        weight_residency=tf.squeeze(outside.residency, axis),
+        dram_bytes=tf.reduce_sum(outside.dram_bytes, -1),
+        weight_residency=tf.squeeze(outside.residency, -1),
         pe_memory_missing_bytes=tf.maximum(
-            tf.reduce_max(outside.needed_bytes, axis) - capacity, 0.0
+            tf.reduce_max(outside.needed_bytes, -1) - capacity, 0.0
         ),
-        register_file_missing_bytes=registers.missing_bytes(array.simd_units),
+        register_file_missing_bytes=accelerator.register_file.missing_bytes(
+            accelerator.pe_array.simd_units
+        ),
     )
     if chosen.index is None:
         return cost
@@ -322,17 +315,108 @@ def add_up(
         machine.leakage_mw() / machine.process.clock_ghz * cycles,
     )
     by_layer = _layer_cost(
-        layers, machine, outside, chosen, cycles, fixed_cycles, parts_pj
+        layers, machine, outside, chosen, cycles, fixed, parts_pj
     )
-    totals = [tf.reduce_sum(part, axis) for part in by_layer.energy_parts_mj]
-    totals[-1] += leakage_pj * start_cycles / 1e9
+    totals = [tf.reduce_sum(part, -1) for part in by_layer.energy_parts_mj]
+    clock_ghz = accelerator.process.clock_ghz
+    start_cycles = accelerator.runtime.inference_cycles(clock_ghz)
+    totals[-1] += accelerator.leakage_mw() / clock_ghz * start_cycles / 1e9
     return cost._replace(energy_parts_mj=tuple(totals), layers=by_layer)
 
 
-def _sum_two(one: Any, other: Any, axis: int) -> tuple[Any, Any]:
+def _sum_two(one: Any, other: Any, layers: LayerTable) -> tuple[Any, Any]:
     """Sums two over layers, which XLA can evaluate side by side."""
-    sums = tf.reduce_sum(tf.complex(one, other), axis)
+    both = tf.complex(one * layers.is_layer, other * layers.is_layer)
+    sums = tf.reduce_sum(both, -1)
     return tf.math.real(sums), tf.math.imag(sums)
+
+
+def put_together(
+    accelerator: Accelerator,
+    cycles: Any,
+    energy_pj: Any,
+    area_mm2: Any,
+    leakage_mw: Any,
+    macs: Any,
+    **rest: Any,
+) -> Cost:
+    """Makes costs of sums over layers.
+
+    All arguments are tensors or arrays that broadcast to the shape of the
+    candidates.
+
+    Args:
+        accelerator: What the networks run on.
+        cycles: Cycles of all layers.
+        energy_pj: Energy of all layers but for leakage.
+        area_mm2: `accelerator.area_mm2()`.
+        leakage_mw: `accelerator.leakage_mw()`.
+        macs: Multiply-accumulates of all layers.
+        **rest: Other fields of `Cost`.
+
+    Returns:
+        The `Cost`.
+    """
+    clock_ghz = accelerator.process.clock_ghz
+    cycles = cycles + accelerator.runtime.inference_cycles(clock_ghz)
+    peak = accelerator.pe_array.macs_per_cycle()
+    return Cost(
+        latency_ms=cycles / (clock_ghz * 1e6),
+        energy_mj=(energy_pj + leakage_mw / clock_ghz * cycles) / 1e9,
+        area_mm2=area_mm2,
+        utilization=macs / (cycles * peak),
+        macs=macs,
+        **rest,
+    )
+
+
+def operand_bytes(layers: LayerTable, loops: Loops) -> Any:
+    """What must come before the first dot product of layers, `[B, L]`."""
+    weight_bytes = layers.has_weights * (layers.operand_bits() / 8)
+    return loops.in_c * loops.taps * (loops.activation_bytes + weight_bytes)
+
+
+def fixed_cycles(
+    machine: Accelerator, starts: Any, operands: Any, edge_bytes: Any
+) -> Any:
+    """Cycles that cannot overlap; proportional, so sums may be passed.
+
+    Args:
+        machine: The accelerators.
+        starts: Layers that are started.
+        operands: `operand_bytes` of them.
+        edge_bytes: DRAM traffic before their first and after their last
+            operations.
+
+    Returns:
+        Cycles of starting layers, of these transfers and of the pipeline, in
+        the shape the arguments broadcast to.
+    """
+    clock_ghz = machine.process.clock_ghz
+    start = machine.runtime.layer_cycles(clock_ghz)
+    return (
+        starts * (start + machine.pe_array.pipeline_cycles)
+        + machine.interconnect.cycles(operands)
+        + machine.dram.cycles(edge_bytes, clock_ghz)
+    )
+
+
+def arithmetic_pj(layers: LayerTable, machine: Accelerator) -> Any:
+    """Energy of multiply-accumulates and vector operations, `[B, L]`."""
+    node_nm = machine.process.node_nm
+    mac_pj = technology.mac_energy_pj(
+        layers.operand_bits(), layers.activation_bits, node_nm
+    )
+    vector_ops = layers.is_vector * layers.out_elements() * layers.taps()
+    return layers.macs() * mac_pj + vector_ops * technology.vector_energy_pj(
+        node_nm
+    )
+
+
+def transfer_pj(machine: Accelerator, dram_bytes: Any) -> tuple[Any, Any]:
+    """Energy of DRAM, and of PE memories, for what passes the interface."""
+    write_pj = machine.pe_memory.sram(machine.process.node_nm).write_pj()
+    return dram_bytes * machine.dram.access_pj(), dram_bytes * write_pj
 
 
 def _layer_cost(
@@ -373,51 +457,3 @@ def _layer_cost(
         lambda field: field * layers.is_layer, by_layer
     )
     return by_layer._replace(mapping=tf.cast(by_layer.mapping, tf.int32))
-
-
-def _common_pj(
-    layers: LayerTable, machine: Accelerator, outside: OffChip
-) -> tuple[Any, Any, Any]:
-    """Energy of arithmetic, DRAM, and of PE memories for what DRAM brings."""
-    node_nm = machine.process.node_nm
-    mac_pj = technology.mac_energy_pj(
-        layers.operand_bits(), layers.activation_bits, node_nm
-    )
-    vector_ops = layers.is_vector * layers.out_elements() * layers.taps()
-    write_pj = machine.pe_memory.sram(node_nm).write_pj()
-    return (
-        layers.macs() * mac_pj
-        + vector_ops * technology.vector_energy_pj(node_nm),
-        outside.dram_bytes * machine.dram.access_pj(),
-        outside.dram_bytes * write_pj,
-    )
-
-
-def _fixed_cycles(
-    layers: LayerTable, loops: Loops, machine: Accelerator, outside: OffChip
-) -> tuple[Any, Any]:
-    """What cannot overlap, and the DRAM cycles that are left to overlap.
-
-    Returns:
-        Cycles of starting a layer, of the transfers before its first and after
-        its last operation and of the pipeline, `[B, L]`; cycles of its other
-        transfers to and from DRAM, `[B, L]`.
-    """
-    clock_ghz = machine.process.clock_ghz
-    edges = outside.first_bytes + outside.last_bytes
-    inside = outside.dram_bytes - edges
-    operands = (
-        loops.in_c
-        * loops.taps
-        * (
-            loops.activation_bytes
-            + layers.has_weights * (layers.operand_bits() / 8)
-        )
-    )
-    fixed = (
-        machine.runtime.layer_cycles(clock_ghz)
-        + machine.pe_array.pipeline_cycles
-        + machine.interconnect.cycles(operands)
-        + machine.dram.cycles(edges, clock_ghz)
-    )
-    return fixed, machine.dram.cycles(inside, clock_ghz)

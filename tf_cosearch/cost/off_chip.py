@@ -46,13 +46,19 @@ class OffChip(NamedTuple):
     out_c_tiles: Any
     needed_bytes: Any
 
+    def edge_bytes(self) -> Any:
+        """DRAM traffic that nothing overlaps with."""
+        return self.first_bytes + self.last_bytes
+
+    def steady_bytes(self) -> Any:
+        """DRAM traffic while the array is at work."""
+        return self.dram_bytes - self.edge_bytes()
+
 
 def off_chip(
     layers: LayerTable,
     loops: Loops,
     machine: Accelerator,
-    axis: int = -1,
-    all_stays: bool = False,
 ) -> OffChip:
     """Finds what every layer moves to and from DRAM.
 
@@ -69,10 +75,6 @@ def off_chip(
         layers: `LayerTable` of `[B, L]`.
         loops: `Loops` of `[B, L]`.
         machine: `Accelerator` of `[B, 1]`.
-        axis: Where the layers are: -1, or 0 if all shapes are the other way
-            round.
-        all_stays: That all weights, and all activations but image and answer,
-            are known to stay on the chip, which spares looking.
 
     Returns:
         The `OffChip`.
@@ -82,16 +84,12 @@ def off_chip(
     live, stored = _live_and_stored(layers, loops)
     in_bytes = layers.in_elements() * loops.activation_bytes
     out_bytes = loops.outputs * loops.activation_bytes
-    total = tf.reduce_sum(stored, axis, keepdims=True)
-    residency = _residency(live, total, machine, axis)
+    total = tf.reduce_sum(stored, -1, keepdims=True)
+    residency = _residency(live, total, machine)
     kept = machine.pe_memory.activation_bytes(machine.pe_array.pes())
     beyond = tf.maximum(live - kept, 0.0)
     per_half = 2 / capacity
-    if all_stays:
-        residency = tf.ones_like(total)
-        beyond, per_half = tf.zeros_like(live), tf.zeros_like(total)
-
-    follows, precedes = _neighbours(is_layer, axis)
+    follows, precedes = _neighbours(is_layer)
     touched = layers.touched_elements(loops.images) * loops.activation_bytes
     spilled_in = tf.minimum(in_bytes, beyond)
     spilled_out = tf.minimum(out_bytes, beyond - spilled_in)
@@ -125,19 +123,22 @@ def off_chip(
 def all_stays(layers: LayerTable, loops: Loops, machine: Accelerator) -> Any:
     """Where all weights and all activations between layers stay on the chip.
 
+    What passes the DRAM is then the same whatever the memories: the image and
+    the answer.
+
     Args:
-        layers: `LayerTable` of `[1, L]`.
-        loops: `Loops` of `[1, L]`.
-        machine: `Accelerator` of `[B, 1]`.
+        layers: `LayerTable` of `[B, L]`.
+        loops: `Loops` of `[B, L]`.
+        machine: `Accelerator` of `[M]`, or of `[B, 1]`.
 
     Returns:
-        `[B, 1]` booleans.
+        Booleans, `[B, M]` or `[B, 1]`.
     """
     live, stored = _live_and_stored(layers, loops)
     total = tf.reduce_sum(stored, -1, keepdims=True)
     kept = machine.pe_memory.activation_bytes(machine.pe_array.pes())
     fits = tf.reduce_max(live, -1, keepdims=True) <= kept
-    return fits & (_residency(live, total, machine, -1) >= 1)
+    return fits & (_residency(live, total, machine) >= 1)
 
 
 def _live_and_stored(layers: LayerTable, loops: Loops) -> tuple[Any, Any]:
@@ -152,20 +153,17 @@ def _live_and_stored(layers: LayerTable, loops: Loops) -> tuple[Any, Any]:
     return (elements + right_bytes) * layers.is_layer, stored * layers.is_layer
 
 
-def _residency(live: Any, total: Any, machine: Accelerator, axis: int) -> Any:
+def _residency(live: Any, total: Any, machine: Accelerator) -> Any:
     """Share of the weights that stays beside the largest activations."""
     pes = machine.pe_array.pes()
     room = machine.pe_memory.capacity_bytes(pes)
-    room -= tf.reduce_max(live, axis, keepdims=True)
+    room -= tf.reduce_max(live, -1, keepdims=True)
     room = tf.minimum(room, machine.pe_memory.weight_bytes(pes))
     share = tf.maximum(room, 0.0) / tf.maximum(total, 1.0)
     return tf.where(total > 0, tf.minimum(share, 1.0), 1.0)
 
 
-def _neighbours(is_layer: Any, axis: int) -> tuple[Any, Any]:
+def _neighbours(is_layer: Any) -> tuple[Any, Any]:
     """Whether a layer follows another one, and whether it precedes one."""
-    if axis == 0:
-        beside = tf.pad(is_layer, ((1, 1), (0, 0)))
-        return beside[:-2], beside[2:]
     beside = tf.pad(is_layer, ((0, 0), (1, 1)))
     return beside[:, :-2], beside[:, 2:]

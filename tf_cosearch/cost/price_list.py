@@ -1,32 +1,45 @@
-"""Prices every layer of some networks on every accelerator of some, once.
+"""Prices networks on accelerators where layers and accelerators repeat.
 
-Inside a search space layers and accelerators repeat. What a layer costs on the
-array depends neither on its place in a network nor on the DRAM, so each
-different layer is mapped once to each different array. A network on all
-accelerators is then a sum over rows of that list, with what depends on the
-network (what stays on the chip, fill and drain) worked out along the way:
-`model.add_up`, the same code that `estimate` ends in.
+Inside a search space few layers, arrays and memories are different, and what
+a candidate costs falls into parts that depend on two of them each:
 
-`U` are different layers, `H` accelerators, `A` those of them that differ in
-more than `OFF_CHIP`.
+    cycles = sum over layers of the cycles of the layer on the array
+             + of max(cycles of its DRAM traffic - those, 0)
+             + of its fixed cycles
+
+- The cycles and the energy of a layer on an array depend neither on its place
+  in a network nor on the DRAM. Each different layer is mapped once to each
+  different array and kept; the first sum is a sparse matrix, how often a
+  network has each layer, times those.
+- DRAM traffic depends on network and memories. Where all of it stays on the
+  chip but image and answer it does not even depend on the memories.
+- Only for layers whose DRAM traffic may take longer than their work on the
+  array both are compared, on every accelerator.
+
+Fixed cycles and energy of transfers are proportional to bytes, so they follow
+from sums over layers. The formulas are those of `model.estimate`.
+
+`N` are networks, `L` layers of one, `U` different layers, `H` accelerators,
+`A` those of them that differ in more than `OFF_CHIP`, `M` different memories.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse
 import tensorflow as tf
 
-from tf_cosearch import accelerators
+from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import Accelerator
-from tf_cosearch.cost import batches, mapper, mapping, model, off_chip
-from tf_cosearch.networks import workload
+from tf_cosearch.cost import batches, mapper, mapping, model
+from tf_cosearch.cost.transfers import Transfers
+from tf_cosearch.networks import table_errors, workload
 from tf_cosearch.networks.workload import Layer, LayerTable
 
 OFF_CHIP = (
@@ -37,265 +50,430 @@ OFF_CHIP = (
 )
 """Parameters that the mapping of a layer does not depend on."""
 
-ROWS = 8
-"""Layers that compiled code maps at a time."""
+IN_NETWORK = ("use_bias", "held_elements")
+"""Columns of a layer that its mapping does not depend on."""
 
-WIDTH = 10_000
-"""Accelerators that compiled code works on at a time."""
+ROWS, TILE = 32, 512
+"""Layers and arrays that compiled code maps at a time."""
+
+CANDIDATES = 2**20
+"""Candidates that a core works on at a time."""
+
+_BLOCK = 2**17  # numbers that stay in the cache of a core
+
+
+class _Run(NamedTuple):
+    """Accelerators with the same memories whose arrays are neighbours.
+
+    Attributes:
+        begin: Where they begin when accelerators are sorted.
+        end: Where they end.
+        memory: Their memories.
+        tile: Which `TILE` arrays theirs are among.
+        array: The first of their arrays in it; others follow.
+    """
+
+    begin: int
+    end: int
+    memory: int
+    tile: int
+    array: int
 
 
 class PriceList:
-    """What the layers of some networks cost on some accelerators.
+    """What layers cost on some accelerators; networks are put together of it.
+
+    Layers are mapped when they are met first, and kept.
 
     Args:
-        networks: `N` networks, each a sequence of `Layer`.
         accelerators: `Accelerator` of `[H]` arrays, or of numbers.
-        objective: What mappings are chosen by, one of `model.OBJECTIVES`.
+        objective: What mappings are chosen by, one of `mapper.OBJECTIVES`.
+        most_bytes: What the list may take of memory. When it is full it is
+            begun anew.
 
     Raises:
-        ValueError: If there is no network, one has no layers, or a parameter
-            is not possible.
+        ValueError: If an argument is not possible.
 
     Example:
     >>> conv = Layer("conv", "conv2d", 8, 8, 16, 8, 8, 8, k_h=3, k_w=3)
     >>> chips = accelerators.from_paths(
     ...     {"dram/bandwidth_gbs": np.asarray([5.0, 25.0])})
-    >>> prices = PriceList([[conv], [conv, conv]], chips)
-    >>> prices.num_layers, prices.num_arrays, prices.cost(1).macs.numpy()
-    (1, 1, array([147456., 147456.], dtype=float32))
+    >>> prices = PriceList(chips)
+    >>> prices.costs([[conv], [conv, conv]]).macs
+    array([[ 73728.,  73728.],
+           [147456., 147456.]], dtype=float32)
+    >>> prices.num_layers, prices.num_arrays
+    (1, 1)
     """
 
     def __init__(
         self,
-        networks: Sequence[Sequence[Layer]],
         accelerators: Accelerator,
         objective: str = "latency",
+        most_bytes: int = 2**30,
     ) -> None:
-        if not networks or not all(networks):
-            raise ValueError(
-                "`networks` must be networks of one layer or more. Received: "
-                f"{[len(layers) for layers in networks]} layers."
+        if objective not in mapper.OBJECTIVES:
+            raise configuration.unknown(
+                "objective", objective, mapper.OBJECTIVES
             )
-        self._networks = [workload.to_array(layers) for layers in networks]
         count = max(np.size(v) for v in tf.nest.flatten(accelerators))
         self._hardware = batches.check_hardware(accelerators, count)
-        self._arrays, self._array_of = _unique_arrays(self._hardware)
-        rows: dict[Layer, int] = {}
-        self._rows_of = [
-            np.asarray([rows.setdefault(_alone(x), len(rows)) for x in layers])
-            for layers in networks
-        ]
-        table = workload.to_array(list(rows))
-        self.num_layers, self.num_arrays = len(table), self._arrays.shape[1]
-        self._cycles, self._energy_pj = _map(table, self._arrays, objective)
+        self._chips = batches.unpack(self._hardware)
+        self._area_mm2 = self._chips.area_mm2()
+        self._leakage_mw = self._chips.leakage_mw()
+        registers, array = self._chips.register_file, self._chips.pe_array
+        self._missing = registers.missing_bytes(array.simd_units).numpy()
+        self._objective = objective
+        self._most = most_bytes // 8
+        self._sort_accelerators()
+        self._forget()
 
-    def cost(self, network: int) -> model.Cost:
-        """What a network costs on every accelerator.
+    def _sort_accelerators(self) -> None:
+        """Finds the different memories and arrays, and runs of neighbours."""
+        memory, pes = self._chips.pe_memory, self._chips.pe_array.pes()
+        dram = self._chips.dram
+        first, self._memory_of = _unique(
+            np.stack(
+                [
+                    memory.capacity_bytes(pes),
+                    memory.weight_bytes(pes),
+                    memory.activation_bytes(pes),
+                    dram.onload_share,
+                ]
+            )
+        )
+        self._memories = self._hardware[:, first]
+        # Arrays are numbered so that those met in this order are neighbours.
+        order = np.lexsort((dram.bandwidth_gbs, self._memory_of))
+        paths = accelerators.parameters()
+        on_chip = [path not in OFF_CHIP for path in paths]
+        first, array_of = _unique(self._hardware[on_chip][:, order])
+        if 2 * len(first) > len(order):  # longer runs are worth more
+            first = array_of = np.arange(len(order))
+        self._arrays = self._hardware[:, order[first]]
+        self.num_arrays = len(first)
+        memory_of = self._memory_of[order]
+        breaks = (
+            (np.diff(array_of) != 1)
+            | (np.diff(memory_of) != 0)
+            | (array_of[1:] % TILE == 0)
+        )
+        starts = np.append(0, np.flatnonzero(breaks) + 1)
+        ends = np.append(starts[1:], len(order))
+        runs = [
+            _Run(
+                int(begin),
+                int(end),
+                int(memory_of[begin]),
+                *divmod(int(array_of[begin]), TILE),
+            )
+            for begin, end in zip(starts, ends, strict=True)
+        ]
+        self._runs = sorted(runs, key=lambda run: run.tile)
+        # How to put what is sorted back in order.
+        self._rank = np.argsort(order)
+        cycles = dram.cycles(1.0, self._chips.process.clock_ghz)
+        self._sorted_dram = cycles[order]
+
+    def _forget(self) -> None:
+        self._row_of: dict[bytes, int] = {}
+        self._priced = [
+            np.empty((2, 0, len(piece)), np.float32)
+            for piece in _pieces(np.arange(self.num_arrays), TILE)
+        ]
+
+    @property
+    def num_layers(self) -> int:
+        """Different layers that are on the list."""
+        return len(self._row_of)
+
+    def costs(
+        self, networks: Sequence[Sequence[Layer] | np.ndarray]
+    ) -> model.Cost:
+        """What networks cost, each on every accelerator.
 
         Args:
-            network: Its index.
+            networks: `N` networks, each a sequence of `Layer` or the `[L, F]`
+                array that `workload.to_array` makes of one.
 
         Returns:
-            A `Cost` of `[H]` tensors; equal to `estimate` but for the order
-            of sums (3e-6).
+            A `Cost` of `[N, H]` float32 arrays, some of them read-only; equal
+            to `estimate` but for the order of sums (2e-6).
 
         Raises:
-            ValueError: If a row of the network describes no layer.
+            ValueError: If there is no network, one has no layers, or a row
+                describes no layer.
         """
-        table, rows = self._networks[network], self._rows_of[network]
-        values = self._sum_on_chip(table, rows)
-        leaves = np.flatnonzero(~_stays(table, self._hardware))
-        if len(leaves):
-            values[:, leaves] = self._sum(
-                table,
-                rows,
-                np.take(self._hardware, leaves, axis=1),
-                self._array_of[leaves],
-                False,
+        tables = [
+            rows if isinstance(rows, np.ndarray) else workload.to_array(rows)
+            for rows in networks
+        ]
+        if not tables or not all(map(len, tables)):
+            raise ValueError(
+                "`networks` must be networks of one layer or more. Received: "
+                f"{[len(rows) for rows in tables]} layers."
             )
-        cost = model.Cost(*map(tf.constant, values))
-        model.check_rows(cost, LayerTable(*table.T[:, None]))
-        return cost
-
-    def _sum_on_chip(self, table: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Sums a network as if it needed DRAM for image and answer only.
-
-        Then only the first and the last layer feel what arrays do not: all
-        others are summed once an array.
-        """
-        ends = [0, -1] if len(rows) > 1 else [0]
-        arrays = np.arange(self.num_arrays)
-        values = self._sum(table, rows, self._arrays, arrays, True)
-        values -= self._sum(table[ends], rows[ends], self._arrays, arrays, True)
-        values = np.take(values, self._array_of, axis=1)
-        values += self._sum(
-            table[ends], rows[ends], self._hardware, self._array_of, True
+        shape = len(tables), self._hardware.shape[1]
+        fields = {
+            name: np.empty(shape[:axes] + (1,) * (2 - axes), np.float32)
+            for name, axes in _AXES.items()
+        }
+        cores = os.cpu_count() or 1
+        most = min(CANDIDATES // shape[1], -(-shape[0] // cores))
+        parts = _pieces(np.arange(shape[0]), max(most, 1))
+        for some in _pieces(parts, cores):
+            rows = self._rows([tables[n] for part in some for n in part])
+            ends = np.cumsum([len(part) for part in some])
+            jobs = [
+                (
+                    [tables[n] for n in part],
+                    rows[end - len(part) : end],
+                    {
+                        name: field[part[0] : part[-1] + 1]
+                        for name, field in fields.items()
+                    },
+                )
+                for part, end in zip(some, ends, strict=True)
+            ]
+            _on_all_cores(self._put_together, jobs)
+        fields["area_mm2"] = self._area_mm2
+        fields["register_file_missing_bytes"] = self._missing
+        return model.Cost(
+            **{
+                name: np.broadcast_to(field, shape)
+                for name, field in fields.items()
+            }
         )
-        cost = model.Cost(*values)
-        chips = batches.unpack(self._hardware)
-        cycles = cost.latency_ms * chips.process.clock_ghz * 1e6
-        peak = cycles * chips.pe_array.macs_per_cycle()
-        values[model.Cost._fields.index("utilization")] = cost.macs / peak
-        return values
 
-    def _sum(
+    def _rows(self, tables: list[np.ndarray]) -> list[np.ndarray]:
+        """Where layers of networks are on the list; maps those that are new."""
+        known, row_of = len(self._row_of), self._row_of
+        flat = np.concatenate(tables)
+        keys = _keys(flat)
+        new = dict.fromkeys(key for key in keys if key not in row_of)
+        if known and (known + len(new)) * self.num_arrays > self._most:
+            self._forget()
+            return self._rows(tables)
+        if new:
+            layers = np.frombuffer(b"".join(new), np.float32)
+            layers = layers.reshape(len(new), -1)
+            if LayerTable(*tf.constant(layers.T)).is_wrong().numpy().any():
+                _explain(tables)
+            self._map(layers, known)
+        row_of.update(zip(new, range(known, known + len(new)), strict=True))
+        rows = np.asarray([row_of[key] for key in keys])
+        return np.split(rows, np.cumsum([len(t) for t in tables])[:-1])
+
+    def _map(self, layers: np.ndarray, known: int) -> None:
+        """Puts layers on the list, after those that are known."""
+        needed = known + len(layers)
+        if needed > self._priced[0].shape[1]:
+            for tile, old in enumerate(self._priced):
+                wide = (2, max(needed, 2 * known), old.shape[2])
+                self._priced[tile] = np.empty(wide, np.float32)
+                self._priced[tile][:, :known] = old[:, :known]
+        compiled = _compiled_map(self._objective)
+
+        def run(job: tuple[int, int]) -> None:
+            row, tile = job
+            columns = np.empty((len(_PADDING), ROWS, 1), np.float32)
+            columns[:] = _PADDING[:, None, None]
+            some = layers[row : row + ROWS]
+            columns[:, : len(some), 0] = some.T
+            arrays = self._arrays[:, tile * TILE : (tile + 1) * TILE]
+            width = arrays.shape[1]
+            arrays = np.pad(arrays, ((0, 0), (0, TILE - width)), "edge")
+            both = compiled(tf.constant(columns), tf.constant(arrays)).numpy()
+            both = both[: len(some), :width]
+            into = self._priced[tile][:, known + row :]
+            into[0, : len(some)], into[1, : len(some)] = both.real, both.imag
+
+        _on_all_cores(
+            run,
+            [
+                (row, tile)
+                for row in range(0, len(layers), ROWS)
+                for tile in range(len(self._priced))
+            ],
+        )
+
+    def _put_together(
         self,
-        table: np.ndarray,
-        rows: np.ndarray,
-        hardware: np.ndarray,
-        array_of: np.ndarray,
-        all_stays: bool,
-    ) -> np.ndarray:
-        """The fields of `Cost` for a network on some accelerators."""
-        missing = -len(rows) % ROWS
-        table = np.concatenate([table, np.tile(_PADDING, (missing, 1))])
-        rows = np.pad(rows, (0, missing))
-        columns = tf.constant(table.T[:, :, None])
-        compiled = _compiled_sum(all_stays)
-        count = hardware.shape[1]
-
-        def run(start: int) -> np.ndarray:
-            tall = max(start + WIDTH - count, 0)
-            chips = np.pad(
-                hardware[:, start : start + WIDTH], ((0, 0), (0, tall)), "edge"
+        job: tuple[list[np.ndarray], list[np.ndarray], dict[str, np.ndarray]],
+    ) -> None:
+        """Prices some networks on all accelerators; fills in their costs."""
+        tables, rows, fields = job
+        moved = Transfers(tables, self._memories)
+        used, flat = np.unique(np.concatenate(rows), return_inverse=True)
+        lengths = [len(some) for some in rows]
+        counts = _counts(flat, lengths, len(used))
+        padded = np.zeros((len(rows), max(lengths)), np.intp)
+        padded[np.arange(padded.shape[1]) < np.asarray(lengths)[:, None]] = flat
+        cycles, energy_pj = np.empty(
+            (2, len(rows), len(self._rank)), np.float32
+        )
+        tile = -1
+        for run in self._runs:
+            if run.tile != tile:
+                tile = run.tile
+                priced = self._priced[tile][:, used]
+                sums = [counts @ part for part in priced]
+            chips = slice(run.begin, run.end)
+            arrays = slice(run.array, run.array + run.end - run.begin)
+            cycles[:, chips] = sums[0][:, arrays]
+            energy_pj[:, chips] = sums[1][:, arrays]
+            moved.add_excess(
+                run.memory,
+                padded,
+                priced[0][:, arrays],
+                self._sorted_dram[chips],
+                cycles[:, chips],
             )
-            arrays = np.pad(array_of[start : start + WIDTH], (0, tall), "edge")
-            result = compiled(
-                columns,
-                batches.in_place(chips),
-                batches.in_place(_pick(self._cycles, rows, arrays)),
-                batches.in_place(_pick(self._energy_pj, rows, arrays)),
-            )
-            return result.numpy()[:, : WIDTH - tall]
+        self._finish(moved, lengths, cycles, energy_pj, fields)
 
-        return np.concatenate(_on_all_cores(run, range(0, count, WIDTH)), 1)
+    def _finish(
+        self,
+        moved: Transfers,
+        lengths: list[int],
+        cycles: np.ndarray,
+        energy_pj: np.ndarray,
+        fields: dict[str, np.ndarray],
+    ) -> None:
+        """Adds what is proportional to bytes, and fills in costs."""
+        chips = self._chips
+        starts = np.asarray(lengths, np.float32)[:, None]
+        dram_pj, write_pj = model.transfer_pj(chips, 1.0)
+        capacity = chips.pe_memory.capacity_bytes(chips.pe_array.pes())
+        step = max(_BLOCK // len(self._rank), 1)
+        for at in range(0, len(lengths), step):
+            some = slice(at, at + step)
+
+            def of_chips(sums: np.ndarray, some: slice = some) -> np.ndarray:
+                return sums[moved.index[some]].take(self._memory_of, 1)
+
+            dram_bytes = of_chips(moved.dram_bytes)
+            missing = of_chips(moved.needed_bytes) - capacity
+            fixed = model.fixed_cycles(
+                chips,
+                starts[some],
+                moved.operands[some],
+                of_chips(moved.edge_bytes),
+            )
+            cost = model.put_together(
+                chips,
+                cycles[some].take(self._rank, 1) + fixed,
+                energy_pj[some].take(self._rank, 1)
+                + dram_bytes * (dram_pj + write_pj),
+                area_mm2=self._area_mm2,
+                leakage_mw=self._leakage_mw,
+                macs=moved.macs[some],
+                params=moved.params[some],
+                dram_bytes=dram_bytes,
+                weight_residency=of_chips(moved.residency),
+                pe_memory_missing_bytes=np.maximum(missing, 0, out=missing),
+                register_file_missing_bytes=self._missing,
+            )
+            for name, field in fields.items():
+                field[some] = getattr(cost, name)
 
 
 _PADDING = np.asarray(
     [workload.PADDING[name] for name in LayerTable._fields], np.float32
 )
+_ALONE = np.asarray(
+    [name not in IN_NETWORK for name in LayerTable._fields], np.float32
+)
+_AXES = {
+    "latency_ms": 2,
+    "energy_mj": 2,
+    "utilization": 2,
+    "macs": 1,
+    "params": 1,
+    "dram_bytes": 2,
+    "weight_residency": 2,
+    "pe_memory_missing_bytes": 2,
+}
+"""Axes of costs: 2 if they depend on the accelerator, 1 on the network only."""
 
 
-def _stays(table: np.ndarray, hardware: np.ndarray) -> np.ndarray:
-    """On which accelerators a network needs no DRAM inside, `[H]`."""
-    layers = LayerTable(*tf.constant(table.T[:, None]))
-    machine = batches.unpack(hardware[:, :, None])
-    stays = off_chip.all_stays(layers, mapping.loops_of(layers), machine)
-    return stays.numpy()[:, 0]
+def _keys(table: np.ndarray) -> list[bytes]:
+    """Layers without what their network makes of them, as bytes."""
+    alone = np.ascontiguousarray(table * _ALONE, np.float32)
+    kind = np.dtype((np.void, alone.itemsize * alone.shape[1]))
+    keys: list[bytes] = alone.view(kind)[:, 0].tolist()
+    return keys
 
 
-def _alone(layer: Layer) -> Layer:
-    """The layer without what its network makes of it."""
-    return dataclasses.replace(layer, name="", held_elements=0, use_bias=False)
-
-
-def _pick(priced: np.ndarray, rows: np.ndarray, where: np.ndarray) -> Any:
-    """`priced[rows][:, where]`; neighbours mostly are neighbours there."""
-    first, last = where[0], where[-1]
-    if last - first == len(where) - 1 and (np.diff(where) == 1).all():
-        return priced[rows, first : last + 1]
-    return np.take(priced[rows], where, axis=1)
-
-
-def _unique_arrays(hardware: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The `[P, A]` different arrays, and `[H]` which one each has."""
-    paths = list(accelerators.parameters())
-    on_chip = np.asarray([path not in OFF_CHIP for path in paths])
-    columns = np.ascontiguousarray(hardware[on_chip].T)
-    keys = columns.view(
-        np.dtype((np.void, columns.itemsize * columns.shape[1]))
+def _counts(flat: np.ndarray, lengths: list[int], width: int) -> Any:
+    """How often networks have each layer, a sparse `[N, U]` matrix."""
+    return scipy.sparse.csr_array(
+        (
+            np.ones(len(flat), np.float32),
+            flat,
+            np.append(0, np.cumsum(lengths)),
+        ),
+        shape=(len(lengths), width),
     )
+
+
+def _unique(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Different columns in order of appearance: first ones, and which each is.
+
+    Args:
+        columns: `[P, H]` float32.
+
+    Returns:
+        Indices of `A` columns, and `[H]` indices below `A`.
+    """
+    rows = np.ascontiguousarray(columns.T)
+    keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))
     _, first, inverse = np.unique(
         keys[:, 0], return_index=True, return_inverse=True
     )
-    # In order of appearance, so that neighbours stay neighbours.
     order = np.argsort(first)
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
-    return hardware[:, first[order]], rank[inverse.reshape(-1)]
+    return first[order], rank[inverse.reshape(-1)]
 
 
-def _map(
-    table: np.ndarray, arrays: np.ndarray, objective: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cycles and picojoules of `U` layers on `A` arrays, `[U, A]` each."""
-    count, width = len(table), arrays.shape[1]
-    shape = (-(-count // ROWS) * ROWS, len(_PADDING))
-    rows = np.full(shape, _PADDING, np.float32)
-    rows[:count] = table
-    both = np.empty((len(rows), width), np.complex64)
-    compiled = _compiled_map(objective)
-
-    def run(at: tuple[int, int]) -> None:
-        row, start = at
-        piece = arrays[:, start : start + WIDTH]
-        tall = WIDTH - piece.shape[1]
-        piece = np.pad(piece, ((0, 0), (0, tall)), "edge")
-        columns = rows[row : row + ROWS].T[:, :, None]
-        result = compiled(tf.constant(columns), tf.constant(piece)).numpy()
-        both[row : row + ROWS, start : start + WIDTH] = result[
-            :, : WIDTH - tall
-        ]
-
-    _on_all_cores(
-        run,
-        [
-            (row, start)
-            for row in range(0, len(rows), ROWS)
-            for start in range(0, width, WIDTH)
-        ],
-    )
-    cycles, energy_pj = both[:count].real, both[:count].imag
-    return np.ascontiguousarray(cycles), np.ascontiguousarray(energy_pj)
+def _explain(tables: list[np.ndarray]) -> None:
+    """Raises for the first row that describes no layer."""
+    flat = np.concatenate(tables)
+    is_wrong = LayerTable(*tf.constant(flat.T)).is_wrong().numpy()
+    ends = np.cumsum([len(rows) for rows in tables])
+    network = int(np.searchsorted(ends, is_wrong.argmax(), "right"))
+    raise ValueError(table_errors.explain(workload.pad(tables), network))
 
 
-def _on_all_cores(run: Callable[[Any], Any], parts: Any) -> list[Any]:
+def _pieces(items: Any, size: int) -> list[Any]:
+    return [items[at : at + size] for at in range(0, len(items), size)]
+
+
+def _on_all_cores(run: Callable[[Any], Any], jobs: Sequence[Any]) -> None:
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(run, parts))
+        list(pool.map(run, jobs))
 
 
 @functools.cache
 def _compiled_map(objective: str) -> Callable[..., Any]:
     def run(columns: Any, hardware: Any) -> Any:
         layers = LayerTable(*tf.unstack(columns))
-        machine = model.expand(batches.unpack(hardware), 0)
+        machine = tf.nest.map_structure(
+            lambda field: field[None], batches.unpack(hardware)
+        )
         loops = mapping.loops_of(layers)
         chosen = mapper.choose(layers, loops, machine, objective, False)
+        mac_pj = model.arithmetic_pj(layers, machine)
         # As one number, so that XLA works it out in one go.
-        return tf.complex(chosen.cycles, chosen.energy_pj)
+        return tf.complex(chosen.cycles, chosen.energy_pj + mac_pj)
 
     parameters = len(accelerators.parameters())
-    signature = [
-        tf.TensorSpec((len(_PADDING), ROWS, 1)),
-        tf.TensorSpec((parameters, WIDTH)),
-    ]
     return tf.function(
-        run, input_signature=signature, autograph=False, jit_compile=True
-    ).get_concrete_function()
-
-
-@functools.cache
-def _compiled_sum(all_stays: bool) -> Callable[..., Any]:
-    def run(columns: Any, hardware: Any, cycles: Any, energy_pj: Any) -> Any:
-        layers = LayerTable(*tf.unstack(columns))
-        chosen = mapper.Choice(cycles, energy_pj)
-        cost = model.add_up(
-            layers,
-            batches.unpack(hardware),
-            chosen,
-            0,
-            layers.is_wrong(),
-            all_stays,
-        )
-        shape = tf.shape(cost.latency_ms)
-        return tf.stack([tf.broadcast_to(f, shape) for f in cost[:-2]])
-
-    parameters = len(accelerators.parameters())
-    signature = [
-        tf.TensorSpec((len(_PADDING), None, 1)),
-        tf.TensorSpec((parameters, WIDTH)),
-        *[tf.TensorSpec((None, WIDTH))] * 2,
-    ]
-    return tf.function(
-        run, input_signature=signature, autograph=False, jit_compile=True
+        run,
+        input_signature=[
+            tf.TensorSpec((len(_PADDING), ROWS, 1)),
+            tf.TensorSpec((parameters, TILE)),
+        ],
+        autograph=False,
+        jit_compile=True,
     ).get_concrete_function()

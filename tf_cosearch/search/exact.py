@@ -71,11 +71,11 @@ def best_accelerators(
     budgets = budgets or Budgets()
     uses = _check(layers, top, goal, weights)
     chips = all_accelerators(choices or {})
-    prices = PriceList(layers, chips)
+    priced = PriceList(chips).costs(layers)._asdict()
     costs = [
         {
-            name: np.asarray(value, np.float64)
-            for name, value in prices.cost(index)._asdict().items()
+            name: np.asarray(value[index], np.float64)
+            for name, value in priced.items()
             if value is not None
         }
         for index in range(len(layers))

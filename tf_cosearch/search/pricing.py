@@ -10,11 +10,15 @@ import numpy as np
 from tf_cosearch.search import genomes as genome_arrays
 
 if TYPE_CHECKING:
+    from tf_cosearch.cost.price_list import PriceList
     from tf_cosearch.search.space import SearchSpace
 
 
-MANY = 4096
-"""Accelerators from which on layers are priced once, and then summed."""
+LONG = 4096
+"""Accelerators from which on the prices of layers are kept."""
+
+MOST_BYTES = 2**28
+"""Memory for them."""
 
 
 class Pricer:
@@ -36,6 +40,7 @@ class Pricer:
         self._space = space
         self._batch = batch
         self._estimate = estimate
+        self._kept: tuple[bytes, Any] = b"", None
         self._known: dict[bytes, dict[str, float]] = {}
 
     def __call__(self, genomes: Any) -> dict[str, np.ndarray]:
@@ -74,26 +79,36 @@ class Pricer:
             accelerators: `[H, A]` genes of accelerators.
 
         Returns:
-            `[N, H]` numbers for each scalar of `Cost`. For `MANY` accelerators
-            sums have another order than those of `price`.
+            `[N, H]` numbers for each scalar of `Cost`. With the cost model,
+            float32, and equal to `price` but for the order of sums.
         """
-        if self._estimate is None and len(accelerators) >= MANY:
-            from tf_cosearch.cost.price_list import PriceList
-
-            prices = PriceList(
-                self._space.networks(networks),
-                self._space.accelerators(accelerators),
+        if self._estimate is None:
+            costs = self._price_list(accelerators).costs(
+                self._space.networks(networks)
             )
-            costs = [prices.cost(i)._asdict() for i in range(len(networks))]
             return {
-                name: np.stack([cost[name] for cost in costs])
-                for name, value in costs[0].items()
+                name: value
+                for name, value in costs._asdict().items()
                 if value is not None
             }
         shape = (len(networks), len(accelerators))
         rows, columns = np.indices(shape).reshape(2, -1)
         pairs = np.concatenate([networks[rows], accelerators[columns]], axis=1)
         return {k: v.reshape(shape) for k, v in self.price(pairs).items()}
+
+    def _price_list(self, genomes: np.ndarray) -> PriceList:
+        """The prices on some accelerators; long lists are kept."""
+        from tf_cosearch.cost.price_list import PriceList
+
+        key = genomes.tobytes()
+        if key != self._kept[0]:
+            prices = PriceList(
+                self._space.accelerators(genomes), most_bytes=MOST_BYTES
+            )
+            if len(genomes) < LONG:
+                return prices
+            self._kept = key, prices
+        return self._kept[1]
 
     def remember(
         self, genomes: np.ndarray, costs: Mapping[str, np.ndarray]

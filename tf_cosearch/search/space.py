@@ -19,7 +19,7 @@ from tf_cosearch.accelerators import Accelerator, presets
 from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.stage import Parameter
 from tf_cosearch.networks.template import Template
-from tf_cosearch.networks.workload import Layer, LayerTable, pad
+from tf_cosearch.networks.workload import LayerTable, pad
 
 MOST_ACCELERATORS = 100_000
 """Accelerators up to which all of them can be priced."""
@@ -229,17 +229,17 @@ class SearchSpace:
         genes = list(itertools.product(*map(range, counts)))
         return np.asarray(genes, np.int64)
 
-    def networks(self, genomes: np.ndarray) -> list[list[Layer]]:
+    def networks(self, genomes: np.ndarray) -> list[np.ndarray]:
         """The layers of networks.
 
         Args:
             genomes: `[N, S]` canonical genes of the networks.
 
         Returns:
-            Their layers, in execution order.
+            Their layers in execution order, see `workload.to_array`.
         """
         return [
-            self.template.decode(tuple(genes)).layers()
+            self.template.rows(tuple(genes))
             for genes in np.asarray(genomes).tolist()
         ]
 

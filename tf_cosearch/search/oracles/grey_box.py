@@ -88,8 +88,8 @@ class GreyBoxOracle(CoSearchOracle):
         objectives: Sequence[str] | None = None,
         front_share: float = 0.5,
         warm_up: int = 8,
-        networks: int = 64,
-        accelerators: int = 96,
+        networks: int = 192,
+        accelerators: int = 192,
         limits: int = 128,
         **kwargs: Any,
     ) -> None:

@@ -1,0 +1,173 @@
+"""What networks move to and from DRAM, where networks and memories repeat.
+
+`N` are networks, `L` layers of one, `M` different memories, `Q` the pairs of
+them that need to be told apart: all memories that hold all of a network are
+one, as only image and answer pass the DRAM whatever they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_cosearch.cost import batches, mapping, model, off_chip
+from tf_cosearch.networks import workload
+from tf_cosearch.networks.workload import LayerTable
+
+_BLOCK = 2**17  # numbers that stay in the cache of a core
+
+
+class Transfers:
+    """What networks move to and from DRAM with different memories.
+
+    Args:
+        tables: `N` networks, `[L, F]` each.
+        memories: Accelerators with different memories, `[P, M]`.
+
+    Attributes:
+        index: The pair of each network with each memory, `[N, M]`.
+        steady_bytes: DRAM traffic while the array is at work, `[Q, L]`.
+        edge_bytes: Sum of the other DRAM traffic of layers, `[Q]`.
+        dram_bytes: Sum of all of it, `[Q]`.
+        residency: Share of the weights that stays, `[Q]`.
+        needed_bytes: What two tiles of one row take at most, `[Q]`.
+        operands: Sum of `model.operand_bytes`, `[N, 1]`.
+        macs: Multiply-accumulates, `[N, 1]`.
+        params: Parameters, `[N, 1]`.
+    """
+
+    def __init__(self, tables: list[np.ndarray], memories: np.ndarray) -> None:
+        self._of_memory: dict[int, tuple[Any, Any, Any]] = {}
+        columns = tf.stack(workload.pad(tables))
+        stays, *sums = (
+            value.numpy() for value in _graph_stays(columns, memories)
+        )
+        self.operands, self.macs, self.params = (x[:, None] for x in sums)
+        shares = batches.unpack(memories).dram.onload_share
+        networks, chosen = np.nonzero(_told_apart(stays, shares))
+        self.index = np.zeros(stays.shape, np.intp)
+        self.index[networks, chosen] = np.arange(len(networks))
+        for share in np.unique(shares):
+            alike = stays & (shares == share)
+            first = self.index[np.arange(len(stays)), alike.argmax(1)]
+            self.index = np.where(alike, first[:, None], self.index)
+        (
+            self.steady_bytes,
+            self.edge_bytes,
+            self.dram_bytes,
+            self.residency,
+            self.needed_bytes,
+        ) = (
+            value.numpy()
+            for value in _graph_outside(
+                columns,
+                memories,
+                tf.constant(networks, tf.int32),
+                tf.constant(chosen, tf.int32),
+            )
+        )
+
+    def add_excess(
+        self,
+        memory: int,
+        rows: np.ndarray,
+        priced: np.ndarray,
+        dram: np.ndarray,
+        cycles: np.ndarray,
+    ) -> None:
+        """Adds by how much layers take longer to bring than to work on.
+
+        Args:
+            memory: Which memories the accelerators have.
+            rows: Where the layers are in `priced`, `[N, L]`.
+            priced: Cycles of layers on arrays, `[U, W]`.
+            dram: Cycles it takes to move a byte, `[W]`.
+            cycles: What to add to, `[N, W]`.
+        """
+        networks, layers, traffic = self._traffic(memory)
+        which = rows[networks, layers]
+        may = np.flatnonzero(traffic * dram.max() > priced.min(1)[which])
+        if not len(may):
+            return
+        networks, which, traffic = networks[may], which[may], traffic[may, None]
+        starts = np.append(0, np.flatnonzero(np.diff(networks)) + 1)
+        into = networks[starts]
+        width = max(_BLOCK // len(which), 16)
+        for begin in range(0, len(dram), width):
+            span = slice(begin, begin + width)
+            excess = traffic * dram[span]
+            excess -= priced[:, span][which]
+            np.maximum(excess, 0, out=excess)
+            cycles[into, span] += np.add.reduceat(excess, starts, 0)
+
+    def _traffic(self, memory: int) -> tuple[Any, Any, Any]:
+        """Layers with DRAM traffic at work: network, place, and bytes."""
+        if memory not in self._of_memory:
+            steady = self.steady_bytes[self.index[:, memory]]
+            networks, layers = np.nonzero(steady > 0)
+            traffic = steady[networks, layers]
+            self._of_memory[memory] = networks, layers, traffic
+        return self._of_memory[memory]
+
+
+def _told_apart(stays: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Of memories that hold all of a network, one for each onload share."""
+    result = ~stays
+    for share in np.unique(shares):
+        alike = stays & (shares == share)
+        some = np.flatnonzero(alike.any(1))
+        result[some, alike[some].argmax(1)] = True
+    return result
+
+
+@tf.function(
+    input_signature=[
+        tf.TensorSpec((len(LayerTable._fields), None, None)),
+        tf.TensorSpec((None, None)),
+    ],
+    autograph=False,
+)
+def _graph_stays(columns: Any, memories: Any) -> Any:
+    """Which memories hold all of a network, and sums over its layers."""
+    layers = LayerTable(*tf.unstack(columns))
+    loops = mapping.loops_of(layers)
+    machine = batches.unpack(memories)
+
+    def total(values: Any) -> Any:
+        return tf.reduce_sum(values * layers.is_layer, -1)
+
+    return (
+        off_chip.all_stays(layers, loops, machine),
+        total(model.operand_bytes(layers, loops)),
+        total(layers.macs()),
+        total(layers.params()),
+    )
+
+
+@tf.function(
+    input_signature=[
+        tf.TensorSpec((len(LayerTable._fields), None, None)),
+        tf.TensorSpec((None, None)),
+        tf.TensorSpec((None,), tf.int32),
+        tf.TensorSpec((None,), tf.int32),
+    ],
+    autograph=False,
+)
+def _graph_outside(
+    columns: Any, memories: Any, networks: Any, chosen: Any
+) -> Any:
+    """What passes the DRAM for pairs of a network and memories."""
+    layers = LayerTable(*tf.unstack(tf.gather(columns, networks, axis=1)))
+    machine = model.expand(batches.unpack(tf.gather(memories, chosen, axis=1)))
+    loops = mapping.loops_of(layers)
+    outside = off_chip.off_chip(layers, loops, machine)
+    edge_bytes = outside.edge_bytes() * layers.is_layer
+    return (
+        outside.steady_bytes() * layers.is_layer,
+        tf.reduce_sum(edge_bytes, -1),
+        tf.reduce_sum(outside.dram_bytes, -1),
+        tf.squeeze(outside.residency, -1),
+        tf.reduce_max(outside.needed_bytes, -1),
+    )
