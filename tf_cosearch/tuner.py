@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import io
 import os
@@ -17,7 +16,7 @@ import keras_tuner
 from absl import logging
 from keras_tuner.engine import trial as trial_module
 
-from tf_cosearch import configuration
+from tf_cosearch import configuration, files
 from tf_cosearch.designs import export, report
 from tf_cosearch.designs.export import Design
 from tf_cosearch.search import oracles
@@ -25,9 +24,12 @@ from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.hypermodel import CoSearchHyperModel
 from tf_cosearch.search.objectives import WeightedProduct
 from tf_cosearch.search.oracles.base import CoSearchOracle
-from tf_cosearch.search.oracles.durable import reason, write_json
+from tf_cosearch.search.oracles.durable import reason
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.training import inputs
+
+_UNTITLED = "untitled_project"
+_TUNER = "tuner0.json"
 
 
 class CoSearchTuner(keras_tuner.Tuner):
@@ -111,7 +113,6 @@ class CoSearchTuner(keras_tuner.Tuner):
             )
         self.space = space
         self.co_oracle = oracle
-        self._attempts: collections.Counter[str] = collections.Counter()
         self._training = {
             "learning_rate": learning_rate,
             "optimizer": optimizer,
@@ -121,12 +122,18 @@ class CoSearchTuner(keras_tuner.Tuner):
         self._data: inputs.Inputs | None = None
         self._proposal_began = time.perf_counter()
         self._progress = report.Progress(verbose=0)
+        project = pathlib.Path(directory or ".", project_name or _UNTITLED)
+        if overwrite and project.is_dir() and not self._is_worker():
+            with files.owned(project):
+                files.empty(project)
+        if _is_begun(project):
+            # KerasTuner continues a search if there is this file.
+            (project / _TUNER).touch()
         with contextlib.redirect_stdout(io.StringIO()):  # it prints reloads
             super().__init__(
                 oracle,
                 directory=None if directory is None else os.fspath(directory),
                 project_name=project_name,
-                overwrite=overwrite,
                 executions_per_trial=executions_per_trial,
             )
         self.hypermodel = CoSearchHyperModel(space)
@@ -181,11 +188,18 @@ class CoSearchTuner(keras_tuner.Tuner):
             batch_size=batch_size,
             class_weight=class_weight,
         )
-        self.co_oracle.check_feasible()
         self._progress = report.Progress(verbose)
-        self.oracle.verbose = 0
-        super().search(epochs=epochs, callbacks=callbacks)
-        if not self._is_worker():  # A chief has ended no trial itself.
+        if self._is_worker():
+            super().search(epochs=epochs, callbacks=callbacks)
+            return
+        self.co_oracle.check_feasible()
+        with files.owned(self.project_dir):
+            # Another process may have gone on with it since this one looked.
+            self.reload()
+            for path in files.sweep(self.project_dir):
+                logging.warning("Removed %s, which a crash left.", path)
+            self.oracle.verbose = 0
+            super().search(epochs=epochs, callbacks=callbacks)
             self.write_trials()
 
     def on_search_begin(self) -> None:
@@ -219,9 +233,7 @@ class CoSearchTuner(keras_tuner.Tuner):
 
         genome = self.space.genome(trial.hyperparameters.values)
         network = self.space.decode(genome).network
-        seed = self.co_oracle.seed + 1000 * int(trial.trial_id)
-        seed += 100 * self._attempts[trial.trial_id]  # A retry tries another.
-        self._attempts[trial.trial_id] += 1
+        seed = self.oracle.training_seed(trial.trial_id)
         if self._data is None:
             raise keras_tuner.errors.FatalRuntimeError(
                 "`search` must be called before a trial can be run."
@@ -241,7 +253,7 @@ class CoSearchTuner(keras_tuner.Tuner):
             if kept is runs[-1]:
                 folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
                 trained.save_weights(folder)
-                export.write_bytes(folder / export.MODEL, trained.tflite)
+                files.write_bytes(folder / export.MODEL, trained.tflite)
         means = {
             name: statistics.fmean(run[name] for run in runs)
             for name in runs[0]
@@ -266,6 +278,8 @@ class CoSearchTuner(keras_tuner.Tuner):
         except keras_tuner.errors.FatalError:
             raise
         except Exception as error:
+            if files.is_storage_error(error):
+                raise  # No trial is to blame: it runs again when there is room.
             is_final = isinstance(error, keras_tuner.errors.FailedTrialError)
             trial.status = (
                 trial_module.TrialStatus.FAILED
@@ -379,7 +393,21 @@ class CoSearchTuner(keras_tuner.Tuner):
         """Saves the state of the search so that no kill can damage it."""
         if not self._is_worker():
             self.oracle.save()
-        write_json(self._get_tuner_fname(), self.get_state())
+            files.write_json(self._get_tuner_fname(), self.get_state())
+
+    def reload(self) -> None:
+        """Reads the state of the search; the oracle has all of it."""
+        if not self._is_worker() and _is_begun(self.project_dir):
+            self.oracle.reload()
+
+    def _get_tuner_fname(self) -> str:
+        # One name, so that a search goes on alone or with workers.
+        return os.path.join(self.project_dir, _TUNER)
+
+
+def _is_begun(project: str | os.PathLike[str]) -> bool:
+    names = os.listdir(project) if os.path.isdir(project) else []
+    return any(name.startswith(("trial_", "oracle.json")) for name in names)
 
 
 def _metrics(trained: Any) -> dict[str, float]:

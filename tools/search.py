@@ -75,7 +75,7 @@ TRIAL_FLAGS = (
 
 def main() -> None:
     import tf_cosearch as cs
-    from tf_cosearch.designs import export
+    from tf_cosearch import files
 
     budgets = cs.Budgets(FLAGS.latency_ms, FLAGS.energy_mj, FLAGS.area_mm2)
     cs.oracles.get(FLAGS.oracle)  # before reading data, which may take long
@@ -100,7 +100,7 @@ def main() -> None:
     )
     run = json.dumps(_description(space), indent=2)
     # `project_dir` makes the folder anew where --overwrite deleted it.
-    export.write_text(pathlib.Path(tuner.project_dir, "run.json"), f"{run}\n")
+    files.write_text(pathlib.Path(tuner.project_dir, "run.json"), f"{run}\n")
     try:
         tuner.search(
             *data.train,
