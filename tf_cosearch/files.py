@@ -82,7 +82,7 @@ def read_json(path: str | os.PathLike[str]) -> tuple[Any, str]:
         try:
             with open(source, encoding="utf-8") as file:
                 return json.load(file), wrong
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # noqa: PERF203
             wrong = wrong or f"{path} cannot be read ({error})"
     return None, wrong
 
