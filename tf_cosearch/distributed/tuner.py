@@ -143,7 +143,8 @@ class DurableTuner(base_tuner.BaseTuner):
         try:
             super().on_trial_end(trial)
         finally:
-            self.on_trial_saved(self.co_oracle.get_trial(trial.trial_id))
+            if trial.trial_id in self.co_oracle.end_order:  # or it is retried
+                self.on_trial_saved(self.co_oracle.get_trial(trial.trial_id))
 
     def save(self) -> None:
         """Saves the state of the search so that no kill can damage it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -77,10 +78,12 @@ class RemoteOracle(oracle_client.OracleClient):
         """Notes metrics, which `end_trial` reports."""
         self.check()
         trial = self._current(trial_id)
-        for name, value in metrics.items():
-            if not trial.metrics.exists(name):
-                trial.metrics.register(name, direction="max")
-            trial.metrics.update(name, value, step=step)
+        with warnings.catch_warnings():  # about metrics that are all NaN
+            warnings.simplefilter("ignore", RuntimeWarning)
+            for name, value in metrics.items():
+                if not trial.metrics.exists(name):
+                    trial.metrics.register(name, direction="max")
+                trial.metrics.update(name, value, step=step)
         return trial
 
     def get_trial(self, trial_id: str) -> Trial:
