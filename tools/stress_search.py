@@ -12,6 +12,7 @@ column from `lost` to `hung` has to be 0.
 from __future__ import annotations
 
 import collections
+import itertools
 import json
 import math
 import os
@@ -118,8 +119,10 @@ def stress(
     slowest = 0.0
     # A string, so that each line is a run of its own; `hash` would vary.
     rng = random.Random(f"{FLAGS.seed} {name} {mode}")
-    while total["kills"] < kills:
-        search = Search(name, folder / str(total["kills"]), rng)
+    for run in itertools.count():
+        if total["kills"] >= kills:
+            break
+        search = Search(name, folder / str(run), rng)
         found = search.run(mode, kills - total["kills"])
         slowest = max(slowest, found.pop("recovery_seconds"))
         total.update({key: int(value) for key, value in found.items()})
