@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import collections
-import contextlib
-import io
 import os
 import pathlib
 import statistics
 import time
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
 import keras_tuner
-from absl import logging
 from keras_tuner.engine import trial as trial_module
 
-from tf_cosearch import configuration
+from tf_cosearch import configuration, files
 from tf_cosearch.designs import export, report
 from tf_cosearch.designs.export import Design
+from tf_cosearch.distributed import chief
+from tf_cosearch.distributed.tuner import DurableTuner
 from tf_cosearch.search import oracles
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.hypermodel import CoSearchHyperModel
 from tf_cosearch.search.objectives import Reward
 from tf_cosearch.search.oracles.base import CoSearchOracle
-from tf_cosearch.search.oracles.durable import reason, write_json
+from tf_cosearch.search.oracles.durable import reason
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.training import inputs
 
 
-class CoSearchTuner(keras_tuner.Tuner):
+class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
     """Searches a network and its accelerator together, as KerasTuner does.
 
     A trial trains the proposed network, first in float, then
@@ -62,6 +59,8 @@ class CoSearchTuner(keras_tuner.Tuner):
         project_name: Folder of this search in it; a search found there is
             continued.
         overwrite: Whether to delete such a search instead.
+        lease_seconds: With workers, how long one may be silent before its
+            trial goes to another.
 
     Raises:
         ValueError: If an argument is not known or possible, or the folder
@@ -86,6 +85,7 @@ class CoSearchTuner(keras_tuner.Tuner):
         directory: str | os.PathLike[str] | None = None,
         project_name: str | None = None,
         overwrite: bool = False,
+        lease_seconds: float = chief.LEASE_SECONDS,
     ) -> None:
         configuration.at_least("executions_per_trial", executions_per_trial, 1)
         if isinstance(oracle, str):
@@ -117,8 +117,6 @@ class CoSearchTuner(keras_tuner.Tuner):
                 "oracle itself. Received: an oracle and one of them."
             )
         self.space = space
-        self.co_oracle = oracle
-        self._attempts: collections.Counter[str] = collections.Counter()
         self._training = {
             "learning_rate": learning_rate,
             "optimizer": optimizer,
@@ -128,14 +126,14 @@ class CoSearchTuner(keras_tuner.Tuner):
         self._data: inputs.Inputs | None = None
         self._proposal_began = time.perf_counter()
         self._progress = report.Progress(verbose=0)
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints reloads
-            super().__init__(
-                oracle,
-                directory=None if directory is None else os.fspath(directory),
-                project_name=project_name,
-                overwrite=overwrite,
-                executions_per_trial=executions_per_trial,
-            )
+        super().__init__(
+            oracle,
+            directory=directory,
+            project_name=project_name,
+            overwrite=overwrite,
+            lease_seconds=lease_seconds,
+            executions_per_trial=executions_per_trial,
+        )
         self.hypermodel = CoSearchHyperModel(space)
 
     def search(
@@ -188,11 +186,11 @@ class CoSearchTuner(keras_tuner.Tuner):
             batch_size=batch_size,
             class_weight=class_weight,
         )
-        self.co_oracle.check_feasible()
         self._progress = report.Progress(verbose)
-        self.oracle.verbose = 0
-        super().search(epochs=epochs, callbacks=callbacks)
-        if not self._is_worker():  # A chief has ended no trial itself.
+        if not self._is_worker():
+            self.co_oracle.check_feasible()
+        self.run(epochs=epochs, callbacks=callbacks)
+        if not self._is_worker():  # Even if there was nothing left to do.
             self.write_trials()
 
     def on_search_begin(self) -> None:
@@ -226,9 +224,7 @@ class CoSearchTuner(keras_tuner.Tuner):
 
         genome = self.space.genome(trial.hyperparameters.values)
         network = self.space.decode(genome).network
-        seed = self.co_oracle.seed + 1000 * int(trial.trial_id)
-        seed += 100 * self._attempts[trial.trial_id]  # A retry tries another.
-        self._attempts[trial.trial_id] += 1
+        seed = self.oracle.training_seed(trial.trial_id)
         if self._data is None:
             raise keras_tuner.errors.FatalRuntimeError(
                 "`search` must be called before a trial can be run."
@@ -248,7 +244,7 @@ class CoSearchTuner(keras_tuner.Tuner):
             if kept is runs[-1]:
                 folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
                 trained.save_weights(folder)
-                export.write_bytes(folder / export.MODEL, trained.tflite)
+                files.write_bytes(folder / export.MODEL, trained.tflite)
         means = {
             name: statistics.fmean(run[name] for run in runs)
             for name in runs[0]
@@ -263,40 +259,11 @@ class CoSearchTuner(keras_tuner.Tuner):
             **{name: costs[name] for name in export.COST_UNITS},
         }
 
-    def _try_run_and_update_trial(
-        self, trial: Any, *args: Any, **kw: Any
-    ) -> None:
-        # KerasTuner's own prints a traceback for every failed trial.
-        try:
-            self._run_and_update_trial(trial, *args, **kw)
-            trial.status = trial_module.TrialStatus.COMPLETED
-        except keras_tuner.errors.FatalError:
-            raise
-        except Exception as error:
-            is_final = isinstance(error, keras_tuner.errors.FailedTrialError)
-            trial.status = (
-                trial_module.TrialStatus.FAILED
-                if is_final
-                else trial_module.TrialStatus.INVALID
-            )
-            # TensorFlow's messages have many lines; the first one tells.
-            told = (str(error).strip().splitlines() or ["no message"])[0]
-            summary = f"{type(error).__name__}: {told}"
-            trial.message = f"{traceback.format_exc()}\n{summary}"
-            logging.debug("Trial %s: %s", trial.trial_id, trial.message)
-
-    def on_trial_end(self, trial: Any) -> None:
-        """Saves the trial before anything else, then reports it."""
-        if self._is_worker():  # Only the chief knows of all trials.
-            super().on_trial_end(trial)
-            return
-        try:
-            super().on_trial_end(trial)
-        finally:
-            self.write_trials()
-            ended = self.co_oracle.get_trial(trial.trial_id)
-            failure = None if ended.score is not None else reason(ended)
-            self._progress.trial(self.co_oracle, ended, failure)
+    def on_trial_saved(self, trial: Any) -> None:
+        """Tells of a trial."""
+        self.write_trials()
+        failure = None if trial.score is not None else reason(trial)
+        self._progress.trial(self.co_oracle, trial, failure)
 
     def on_search_end(self) -> None:
         """Prints the Pareto front and where everything lies."""
@@ -381,12 +348,6 @@ class CoSearchTuner(keras_tuner.Tuner):
         model = qat.quantize(design.network.build(tf_keras))
         qat.load_weights(model, design.folder / export.QAT_WEIGHTS)
         return model
-
-    def save(self) -> None:
-        """Saves the state of the search so that no kill can damage it."""
-        if not self._is_worker():
-            self.oracle.save()
-        write_json(self._get_tuner_fname(), self.get_state())
 
 
 def _metrics(trained: Any) -> dict[str, float]:

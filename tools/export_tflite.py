@@ -22,6 +22,7 @@ def main() -> None:
     import tf_keras
 
     import tf_cosearch as cs
+    from tf_cosearch import files
     from tf_cosearch.designs import export
     from tf_cosearch.training import qat
 
@@ -39,7 +40,7 @@ def main() -> None:
         )
         qat.calibrate(model, noise)
     content = qat.to_tflite(model)
-    export.write_bytes(output, content)
+    files.write_bytes(output, content)
     print(f"Wrote {output}, {len(content):,} bytes.")
 
 

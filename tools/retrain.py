@@ -21,6 +21,7 @@ flags.DEFINE_bool("overwrite", False, "Replace a design in --output_dir.")
 
 def main() -> None:
     import tf_cosearch as cs
+    from tf_cosearch import files
     from tf_cosearch.designs import export
     from tf_cosearch.training import datasets, fit, inputs
 
@@ -54,7 +55,7 @@ def main() -> None:
         float_weights=weights,
     )
     trained.save_weights(folder)
-    export.write_bytes(folder / export.MODEL, trained.tflite)
+    files.write_bytes(folder / export.MODEL, trained.tflite)
     accuracies = {name: getattr(trained, name) for name in export.ACCURACIES}
     costs = {name: design.metrics[name] for name in export.COST_UNITS}
     description = dataclasses.replace(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 import command_line
@@ -82,6 +83,20 @@ command_line.define_positive("latency_ms", "Budget of an inference's time.")
 command_line.define_positive("energy_mj", "Budget of an inference's energy.")
 command_line.define_positive("area_mm2", "Budget of the accelerator's area.")
 flags.DEFINE_bool("overwrite", False, "Delete a search in --output_dir first.")
+flags.DEFINE_integer(
+    "workers",
+    1,
+    "Processes that train; 0 is as many as the machine has cores and memory "
+    "for. With more than 1, the order of trials depends on their speed.",
+    lower_bound=0,
+)
+flags.DEFINE_float(
+    "lease_seconds",
+    60.0,
+    "With workers, how long one may be silent before its trial goes to "
+    "another.",
+    lower_bound=1.0,
+)
 
 TRIAL_FLAGS = (
     "data",
@@ -97,8 +112,25 @@ TRIAL_FLAGS = (
 
 
 def main() -> None:
+    from tf_cosearch import files
+    from tf_cosearch.distributed import launch
+
+    folder = command_line.output_folder(FLAGS.output_dir)
+    workers = FLAGS.workers or launch.default_workers()
+    if workers > 1 and not launch.is_child():
+        command = [sys.executable, *sys.argv]
+        sys.exit(launch.launch(command, workers))
+    if launch.is_worker():
+        _search(folder)
+    else:
+        with files.owned(folder):
+            _search(folder)
+
+
+def _search(folder: pathlib.Path) -> None:
     import tf_cosearch as cs
-    from tf_cosearch.designs import export
+    from tf_cosearch import files
+    from tf_cosearch.distributed import launch
 
     budgets = cs.Budgets(FLAGS.latency_ms, FLAGS.energy_mj, FLAGS.area_mm2)
     cs.oracles.get(FLAGS.oracle)  # before reading data, which may take long
@@ -107,7 +139,9 @@ def main() -> None:
     space = cs.SearchSpace.load(
         FLAGS.space, data.input_shape, data.classes, FLAGS.accelerator
     )
-    folder = _claim(space)
+    is_worker = launch.is_worker()
+    if not is_worker:
+        _claim(folder, space)
     tuner = cs.CoSearchTuner(
         space,
         FLAGS.oracle,
@@ -122,10 +156,13 @@ def main() -> None:
         directory=folder.parent,
         project_name=folder.name,
         overwrite=FLAGS.overwrite,
+        lease_seconds=FLAGS.lease_seconds,
     )
     run = json.dumps(_description(space), indent=2)
-    # `project_dir` makes the folder anew where --overwrite deleted it.
-    export.write_text(pathlib.Path(tuner.project_dir, "run.json"), f"{run}\n")
+    if not is_worker:
+        files.write_text(
+            pathlib.Path(tuner.project_dir, "run.json"), f"{run}\n"
+        )
     try:
         tuner.search(
             *data.train,
@@ -138,6 +175,8 @@ def main() -> None:
             f"Finished trials are in {folder}; the same command goes on from "
             "there."
         ) from None
+    if is_worker:
+        return
     _export(tuner, data.test, folder)
 
 
@@ -221,11 +260,12 @@ def _data() -> datasets.Dataset:
     return data
 
 
-def _claim(space: cs.SearchSpace) -> pathlib.Path:
+def _claim(folder: pathlib.Path, space: cs.SearchSpace) -> None:
     """Refuses a folder that belongs to something else."""
-    folder = command_line.output_folder(FLAGS.output_dir)
-    if not any(folder.iterdir()):
-        return folder
+    from tf_cosearch import files
+
+    if {path.name for path in folder.iterdir()} <= {files.LOCK}:
+        return
     try:
         before = json.loads((folder / "run.json").read_text())
         fingerprint = before["space"]["fingerprint"]
@@ -236,7 +276,7 @@ def _claim(space: cs.SearchSpace) -> pathlib.Path:
             f"{folder}, which holds something else. Choose another folder."
         ) from None
     if FLAGS.overwrite or not any(folder.glob("trial_*")):
-        return folder
+        return
     differences = [
         f"--{name}={value}, not {FLAGS[name].value}"
         for name, value in given.items()
@@ -251,7 +291,6 @@ def _claim(space: cs.SearchSpace) -> pathlib.Path:
             f"{'; '.join(differences)}. Use the same, choose another "
             "--output_dir, or pass --overwrite to delete that search."
         )
-    return folder
 
 
 def _description(space: cs.SearchSpace) -> dict[str, Any]:

@@ -123,16 +123,3 @@ def test_what_is_no_description_is_refused(tmp_path, content):
     (tmp_path / export.DESCRIPTION).write_bytes(content)
     with pytest.raises(ValueError, match=r"design\.json must be a design"):
         export.load_design(tmp_path)
-
-
-def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "a.txt"
-    export.write_text(path, "old")
-
-    def killed(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(export.os, "replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        export.write_text(path, "new")
-    assert path.read_text() == "old"

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tf_cosearch import accelerators, configuration
+from tf_cosearch import accelerators, configuration, files
 from tf_cosearch.accelerators import Accelerator
 
 TEXTS = ("description", "calibration")
@@ -134,6 +134,4 @@ def save_accelerator(
         content.setdefault(component, {})[name] = (
             int(number) if number == int(number) else number
         )
-    pathlib.Path(path).write_text(
-        yaml.safe_dump(content, sort_keys=False, width=76)
-    )
+    files.write_text(path, yaml.safe_dump(content, sort_keys=False, width=76))

@@ -7,11 +7,10 @@ import importlib.metadata
 import json
 import os
 import pathlib
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from tf_cosearch import accelerators
+from tf_cosearch import accelerators, files
 from tf_cosearch.accelerators import Accelerator, presets
 from tf_cosearch.networks.network import Network
 from tf_cosearch.training import evaluate, inputs
@@ -96,7 +95,7 @@ class Design:
                     f"Received: no {source}. Run the trial again."
                 )
             if source.resolve() != (folder / name).resolve():
-                shutil.copyfile(source, folder / name)
+                files.write_bytes(folder / name, source.read_bytes())
         presets.save_accelerator(
             self.accelerator,
             folder / ACCELERATOR,
@@ -108,7 +107,7 @@ class Design:
             description["accuracies"]["accuracy_int8_test"] = evaluate.accuracy(
                 folder / MODEL, batches.as_numpy_iterator()
             )
-        write_text(
+        files.write_text(
             folder / DESCRIPTION, json.dumps(description, indent=2) + "\n"
         )
         return description
@@ -190,15 +189,3 @@ def load_design(folder: str | os.PathLike[str]) -> Design:
 def versions() -> dict[str, str]:
     """Versions of what a result depends on, by package."""
     return {name: importlib.metadata.version(name) for name in _PACKAGES}
-
-
-def write_text(path: pathlib.Path, text: str) -> None:
-    """Writes a text that is never seen half-written."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file that is never seen half-written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

@@ -10,8 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tf_cosearch import configuration
-from tf_cosearch.designs.export import ACCURACIES, COST_UNITS, write_text
+from tf_cosearch import configuration, files
+from tf_cosearch.designs.export import ACCURACIES, COST_UNITS
 from tf_cosearch.search.oracles.base import CoSearchOracle
 
 TRIAL_COLUMNS = (
@@ -71,7 +71,7 @@ def write_trials(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(path, text.getvalue())
+    files.write_text(path, text.getvalue())
 
 
 def read_trials(path: pathlib.Path) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ import tf_keras
 from tensorflow.python.framework import convert_to_constants
 from tensorflow_model_optimization.quantization import keras as tfmot
 
+from tf_cosearch import files
 from tf_cosearch.training import evaluate
 
 # TFMOT moves a range by this share of the way to the range of the batch.
@@ -221,7 +222,7 @@ def save_weights(model: tf_keras.Model, path: str | os.PathLike[str]) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
         temporary = pathlib.Path(folder) / path.name
         model.save_weights(temporary)
-        os.replace(temporary, path)
+        files.replace(temporary, path)
 
 
 def load_weights(model: tf_keras.Model, path: str | os.PathLike[str]) -> None:

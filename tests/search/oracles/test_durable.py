@@ -61,19 +61,6 @@ def test_no_finished_trial_is_lost_whenever_it_is_killed(
     assert genomes == expected
 
 
-def test_files_are_replaced_as_a_whole(tmp_path, monkeypatch):
-    path = tmp_path / "state.json"
-    durable.write_json(str(path), {"a": 1})
-
-    def half_written(text):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(os, "fsync", half_written)
-    with pytest.raises(OSError, match="disk full"):
-        durable.write_json(str(path), {"a": 2})
-    assert json.loads(path.read_text()) == {"a": 1}
-
-
 def test_an_ended_trial_is_not_listed_as_ongoing(tmp_path):
     oracle = start(tmp_path)
     run_trials(oracle, 1)
@@ -89,7 +76,8 @@ def test_an_ended_trial_is_not_listed_as_ongoing(tmp_path):
 def test_a_damaged_file_costs_at_most_its_trial(tmp_path, name, damage):
     expected = run_trials(start(tmp_path), 3)
     path = tmp_path / "project" / name
-    path.unlink() if damage is None else path.write_text(damage)
+    for file in (path, path.with_name(f"{path.name}.bak")):
+        file.unlink() if damage is None else file.write_text(damage)
     if (name, damage) == ("oracle.json", "{}"):
         with pytest.raises(RuntimeError, match="kind of oracle it was begun"):
             start(tmp_path, reload=True)
@@ -102,11 +90,130 @@ def test_a_damaged_file_costs_at_most_its_trial(tmp_path, name, damage):
     assert kept == [expected[0], expected[2]]
     assert len(oracle.finished()) == 6 - lost
     if lost:
-        gone = oracle.trials["0001"]
+        gone = oracle.trials["1"]
         assert (gone.status, gone.message) == (
             "FAILED",
             "The files of this trial are gone.",
         )
+
+
+@pytest.mark.parametrize("name", ["oracle.json", "trial_1/trial.json"])
+def test_a_damaged_file_is_mended_from_its_copy(tmp_path, name, caplog):
+    expected = run_trials(start(tmp_path), 3)
+    path = tmp_path / "project" / name
+    whole = path.read_text()
+    path.write_text(whole[:40])
+    oracle = start(tmp_path, reload=True)
+    assert f"{path} cannot be read" in caplog.text
+    assert "its copy" in caplog.text
+    oracle.save()
+    assert json.loads(path.read_text())
+    genomes = [oracle.trial_genome(t).tolist() for t in oracle.trials.values()]
+    assert genomes == expected
+    assert len(oracle.finished()) == 3
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass when the test says so."""
+    now = [100.0]
+    monkeypatch.setattr(durable.time, "monotonic", lambda: now[0])
+    return now
+
+
+def leased(folder, reload=False, **kwargs):
+    oracle = start(folder, **kwargs)
+    oracle.lease_seconds = 10.0
+    if reload:
+        oracle.reload()
+    return oracle
+
+
+def finish(trial):
+    trial.metrics.register("accuracy_int8", "max")
+    trial.metrics.update("accuracy_int8", 0.5, step=0)
+    trial.status = "COMPLETED"
+    return trial
+
+
+def copy_of(trial):
+    """What a worker elsewhere makes of it."""
+    return durable.Trial.from_proto(trial.to_proto())
+
+
+def test_the_trial_of_a_silent_worker_goes_to_another(tmp_path, clock):
+    oracle = leased(tmp_path)
+    trial = copy_of(oracle.create_trial("dead"))
+    clock[0] += 6
+    assert oracle.renew(trial.trial_id, "dead")
+    clock[0] += 9
+    assert oracle.create_trial("alive").trial_id != trial.trial_id
+    clock[0] += 2
+    taken = copy_of(oracle.create_trial("other"))
+    assert taken.trial_id == trial.trial_id
+    assert not oracle.renew(trial.trial_id, "dead")
+    assert not oracle.report(finish(trial), "dead")
+    assert oracle.end_order == []
+    finish(taken)
+    for _ in range(2):  # the answer to the first report was lost
+        assert oracle.report(taken, "other")
+    assert oracle.end_order == [trial.trial_id]
+
+
+def test_a_late_result_counts_if_nobody_has_begun_again(tmp_path, clock):
+    oracle = leased(tmp_path, max_trials=1)
+    trial = copy_of(oracle.create_trial("slow"))
+    clock[0] += 11
+    oracle.reap()
+    failed = copy_of(trial)
+    failed.status = "INVALID"
+    assert not oracle.report(failed, "slow")
+    assert oracle.report(finish(trial), "slow")
+    assert (oracle.end_order, oracle.is_done()) == (["0"], True)
+
+
+def test_workers_stay_until_the_last_trial_has_ended(tmp_path, clock):
+    oracle = leased(tmp_path, max_trials=1)
+    trial = copy_of(oracle.create_trial("first"))
+    assert oracle.create_trial("second").status == "IDLE"
+    assert not oracle.is_done()
+    clock[0] += 11
+    again = copy_of(oracle.create_trial("second"))
+    assert again.trial_id == trial.trial_id
+    assert oracle.report(finish(again), "second")
+    assert oracle.is_done()
+    assert oracle.create_trial("second").status == "STOPPED"
+
+
+def test_a_chief_started_again_leaves_trials_to_their_workers(tmp_path, clock):
+    oracle = leased(tmp_path)
+    trials = [copy_of(oracle.create_trial(f"w{i}")) for i in range(2)]
+    oracle = leased(tmp_path, reload=True)
+    assert oracle.create_trial("w2").trial_id == "2"
+    assert oracle.report(finish(trials[0]), "w0")
+    assert oracle.create_trial("w1").trial_id == "1"  # it asks again
+    clock[0] += 11
+    assert oracle.create_trial("w3").trial_id in "12"
+
+
+def test_an_exhausted_space_is_not_searched_again(tmp_path, monkeypatch):
+    oracle = start(tmp_path, max_trials=None, proposals=300)
+    assert len(run_trials(oracle, 999)) == 210
+    monkeypatch.setattr(oracle, "populate_space", None)
+    assert oracle.create_trial("tuner0").status == "STOPPED"
+
+
+def test_a_retry_has_a_seed_of_its_own_an_interruption_has_not(tmp_path):
+    seeds = []
+
+    def fail(number, _):
+        seeds.append(oracle.training_seed(str(number)))
+        raise ArithmeticError("once")
+
+    oracle = start(tmp_path, max_trials=1, max_retries_per_trial=1, seed=5)
+    run_trials(oracle, 1, fail)
+    assert start(tmp_path, reload=True, seed=5).training_seed("0") == 105
+    assert seeds == [5]
 
 
 def test_the_same_reason_in_a_row_ends_the_search_after_saving(tmp_path):
@@ -243,4 +350,5 @@ def test_it_does_not_print(tmp_path, capsys):
 def test_no_temporary_file_stays(tmp_path):
     run_trials(start(tmp_path), 6)
     files = {path.name for path in pathlib.Path(tmp_path).rglob("*.*")}
-    assert files == {"oracle.json", "trial.json"}
+    names = {"oracle.json", "trial.json"}
+    assert files == names | {f"{name}.bak" for name in names}

@@ -12,42 +12,45 @@ What KerasTuner 1.4.8 does and this changes:
   before the last one is saved.
 - A retried trial averages its metrics with those of the failed attempt, so a
   NaN never goes away.
+- The trial of a worker that died is never run again, and a chief that was
+  started again runs all trials anew that are running. Here a worker holds its
+  trial by a lease, which it has to renew.
 """
 
 from __future__ import annotations
 
 import contextlib
 import glob
-import json
+import math
 import os
 import re
 import threading
+import time
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras_tuner
 from absl import logging
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.src.engine import oracle as oracle_module
 
+from tf_cosearch import files
+from tf_cosearch.files import write_json
+
 _ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 
 
-def write_json(path: str, content: Any) -> None:
-    """Writes a JSON file that is never seen half-written.
+class Lease(NamedTuple):
+    """A worker's right to a trial.
 
-    Args:
-        path: Where to; what is there is replaced.
-        content: Anything JSON can hold.
+    Attributes:
+        tuner_id: Who runs the trial.
+        until: Reading of `time.monotonic`, in s, that ends it.
     """
-    text = json.dumps(content)
-    temporary = f"{path}.{os.getpid()}.tmp"
-    with open(temporary, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+
+    tuner_id: str
+    until: float
 
 
 def reason(trial: Trial) -> str:
@@ -82,17 +85,128 @@ def _locked(oracle: keras_tuner.Oracle) -> Iterator[None]:
 
 
 class DurableOracle(keras_tuner.Oracle):
-    """Keeps every finished trial; takes the arguments of its base class."""
+    """Keeps every finished trial; takes the arguments of its base class.
+
+    Attributes:
+        lease_seconds: How long a worker may be silent before its trial goes
+            to another one. `None`, with a single process, is for ever.
+    """
 
     trials: dict[str, Trial]
     ongoing_trials: dict[str, Trial]
     start_order: list[str]
     end_order: list[str]
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lease_seconds: float | None = None
+        self._leases: dict[str, Lease] = {}
+        self._damaged: list[Trial] = []
+        self._exhausted_at = -1
+
     def create_trial(self, tuner_id: str) -> Trial:
-        """Creates a trial, or hands out one that has to be run again."""
+        """Creates a trial, or hands out one that has to be run again.
+
+        Its status is `IDLE` while nothing is left to start, but the worker of
+        a running trial may still die.
+        """
         with _locked(self):
-            return super().create_trial(tuner_id)
+            self.reap()
+            if not self._is_exhausted() or tuner_id in self.ongoing_trials:
+                trial = super().create_trial(tuner_id)
+            else:
+                trial = Trial(self.get_space(), status=TrialStatus.STOPPED)
+            if trial.status == TrialStatus.RUNNING:
+                self._lease(trial.trial_id, tuner_id)
+            elif trial.status == TrialStatus.STOPPED:
+                self._exhausted_at = len(self.trials)
+                if self.lease_seconds and self.ongoing_trials:
+                    trial.status = TrialStatus.IDLE
+            return trial
+
+    def _is_exhausted(self) -> bool:
+        # Asking for a design again and again would cost much.
+        return self._exhausted_at == len(self.trials) and not self._retry_queue
+
+    def is_done(self) -> bool:
+        """Whether no trial runs, and none is left to start."""
+        with _locked(self):
+            self.reap()
+            full = self.max_trials and len(self.trials) >= self.max_trials
+            return bool(
+                (full or self._is_exhausted())
+                and not self.ongoing_trials
+                and not self._retry_queue
+            )
+
+    def _lease(self, trial_id: str, tuner_id: str) -> None:
+        until = time.monotonic() + (self.lease_seconds or math.inf)
+        self._leases[trial_id] = Lease(tuner_id, until)
+
+    def renew(self, trial_id: str, tuner_id: str) -> bool:
+        """Renews the lease of a trial; does not wait for anything.
+
+        Returns:
+            Whether the trial still is that worker's.
+        """
+        lease = self._leases.get(trial_id)
+        if lease is None or lease.tuner_id != tuner_id:
+            return False
+        self._lease(trial_id, tuner_id)
+        return True
+
+    def reap(self) -> None:
+        """Queues the trials again whose workers were silent for too long."""
+        now = time.monotonic()
+        with _locked(self):
+            for trial_id, (tuner_id, until) in list(self._leases.items()):
+                if now < until:
+                    continue
+                logging.warning(
+                    "Worker %s was silent for %g s; its trial %s goes to "
+                    "another one.",
+                    tuner_id,
+                    self.lease_seconds,
+                    trial_id,
+                )
+                self._leases.pop(trial_id)
+                self.ongoing_trials.pop(tuner_id, None)
+                self._retry_queue.append(trial_id)
+                self.save()
+
+    def report(self, trial: Trial, tuner_id: str) -> bool:
+        """Ends a trial that a worker elsewhere ran; may be called again.
+
+        Args:
+            trial: With `status`, `message` and all metrics.
+            tuner_id: Who ran it.
+
+        Returns:
+            Whether the report counts. It does not once the trial belongs to
+            another worker.
+        """
+        trial_id = trial.trial_id
+        with _locked(self):
+            lease = self._leases.get(trial_id)
+            if trial_id in self.end_order:
+                return True  # and the worker has not heard so
+            if lease is not None and lease.tuner_id != tuner_id:
+                return False
+            if trial.status != TrialStatus.COMPLETED and lease is None:
+                return False  # it is queued to be run again anyway
+            if trial_id in self._retry_queue:
+                self._retry_queue.remove(trial_id)
+            self.trials[trial_id].metrics = trial.metrics
+            self.end_trial(trial)
+            return True
+
+    def training_seed(self, trial_id: str) -> int:
+        """What makes the training of a trial repeatable.
+
+        A retry has another seed; a trial that was interrupted has not.
+        """
+        failures = self._run_times[trial_id]
+        return (self.seed + 1000 * int(trial_id) + 100 * failures) % 2**31
 
     def update_trial(
         self, trial_id: str, metrics: dict[str, float], step: int = 0
@@ -121,6 +235,7 @@ class DurableOracle(keras_tuner.Oracle):
             if trial.status == TrialStatus.COMPLETED:
                 trial.message = None
             super().end_trial(trial)
+            self._leases.pop(trial.trial_id, None)
             if trial.trial_id not in self.end_order:
                 return  # it will be retried
             self.on_trial_ended(self.trials[trial.trial_id])
@@ -178,7 +293,9 @@ class DurableOracle(keras_tuner.Oracle):
         return state
 
     def save(self) -> None:
-        """Writes `oracle.json`."""
+        """Writes `oracle.json`, and trials whose file was found damaged."""
+        while self._damaged:
+            self._save_trial(self._damaged.pop())
         write_json(self._get_oracle_fname(), self.get_state())
 
     def _save_trial(self, trial: Trial) -> None:
@@ -189,30 +306,49 @@ class DurableOracle(keras_tuner.Oracle):
         """Continues a run from its folder.
 
         Completed and failed trials are kept. Those that were not finished run
-        again, from the start and first.
+        again, and first; if there are leases, their workers have the time of
+        a lease to say that they are still at it.
 
         Raises:
             RuntimeError: If `oracle.json` is that of another kind of oracle.
         """
+        self._damaged = []
         self.trials = self._read_trials()
-        state = self._read_state()
+        state, wrong = files.read_json(self._get_oracle_fname())
+        if wrong:
+            logging.warning(
+                "%s; used %s instead.",
+                wrong,
+                "its copy" if state else "the files of the trials",
+            )
+        running: dict[str, str] = {}
         if state is not None:
-            state["ongoing_trials"] = {}  # who ran them is gone
             try:
+                if self.lease_seconds:
+                    running = state["ongoing_trials"]
+                state["ongoing_trials"] = {}  # who ran them is gone
                 self.set_state(state)
-            except KeyError as error:
+            except (KeyError, TypeError, AttributeError) as error:
                 raise RuntimeError(
                     "A run must be continued with the kind of oracle it was "
                     f"begun with. Received: {self._get_oracle_fname()} has "
                     f"no {error}. Use another project_name, or overwrite=True."
                 ) from error
         self.ongoing_trials = {}
+        self._leases = {}
+        self._exhausted_at = -1
         ended = [i for i, t in self.trials.items() if t.status in _ENDED]
         self.start_order = _complete(self.start_order, self.trials)
         self.end_order = _complete(self.end_order, ended)
         self._retry_queue = [i for i in self.trials if i not in ended][::-1]
         for trial_id in self._retry_queue:
             _forget_results(self.trials[trial_id])
+        for tuner_id, trial_id in running.items():
+            if trial_id in self._retry_queue:
+                self._retry_queue.remove(trial_id)
+                self.trials[trial_id].status = TrialStatus.RUNNING
+                self.ongoing_trials[tuner_id] = self.trials[trial_id]
+                self._lease(trial_id, tuner_id)
 
     def _read_trials(self) -> dict[str, Trial]:
         trials: dict[int, Trial] = {}
@@ -220,30 +356,28 @@ class DurableOracle(keras_tuner.Oracle):
             os.path.join(glob.escape(self._project_dir), "trial_*")
         ):
             path = os.path.join(folder, "trial.json")
+            state, wrong = files.read_json(path)
             try:
-                trial = Trial.load(path)
+                trial = Trial.from_state(state)
+                if not folder.endswith(f"trial_{trial.trial_id}"):
+                    raise ValueError(f"It is of trial {trial.trial_id}.")
                 trials[int(trial.trial_id)] = trial
             except Exception as error:  # whatever a damaged file leads to
-                logging.warning("%s cannot be read: %s", path, error)
+                logging.warning("%s cannot be read: %s", path, wrong or error)
+                continue
+            if wrong:
+                logging.warning("%s; used its copy instead.", wrong)
+                self._damaged.append(trial)
+        width = len(next(iter(trials.values())).trial_id) if trials else 0
         for number in range(max(trials, default=-1) + 1):
             if number not in trials:  # KerasTuner numbers trials by counting
                 trials[number] = Trial(
                     keras_tuner.HyperParameters(),
-                    trial_id=f"{number:04d}",
+                    trial_id=f"{number:0{width}d}",
                     status=TrialStatus.FAILED,
                     message="The files of this trial are gone.",
                 )
         return {trials[i].trial_id: trials[i] for i in sorted(trials)}
-
-    def _read_state(self) -> dict[str, Any] | None:
-        path = self._get_oracle_fname()
-        try:
-            with open(path) as file:
-                state: dict[str, Any] = json.load(file)
-        except (OSError, ValueError) as error:
-            logging.warning("%s cannot be read: %s", path, error)
-            return None
-        return state
 
 
 def _complete(order: list[str], trial_ids: Any) -> list[str]:

@@ -1,0 +1,71 @@
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tf_cosearch.distributed import launch
+
+CHIEF = "import os, sys; me = os.environ['KERASTUNER_TUNER_ID']; "
+
+
+def run(script, workers=2, **kwargs):
+    command = [sys.executable, "-c", CHIEF + script]
+    return launch.launch(command, workers, **kwargs)
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_the_exit_code_is_that_of_the_chief(code):
+    assert run(f"sys.exit({code} if me == 'chief' else 0)") == code
+
+
+def test_a_killed_process_is_started_again(tmp_path):
+    script = (
+        "import time, pathlib; starts = os.environ['TF_COSEARCH_STARTS']; "
+        f"pathlib.Path({str(tmp_path)!r}, me + starts).touch(); "
+        "starts == '0' and os.kill(os.getpid(), 9); time.sleep(0.5)"
+    )
+    assert run(script) == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {
+        f"{n}{i}" for n in ("chief", "worker0", "worker1") for i in (0, 1)
+    }
+
+
+def test_restarts_have_a_limit():
+    assert run("os.kill(os.getpid(), 9)", restarts=1) == 128 + 9
+
+
+def test_without_workers_the_search_ends(monkeypatch):
+    monkeypatch.setattr(launch, "_GRACE_SECONDS", 0.3)
+    began = time.monotonic()
+    script = "import time; time.sleep(60 if me == 'chief' else 0)"
+    assert run(script) == 1
+    assert time.monotonic() - began < 10
+
+
+def test_signals_reach_every_process(tmp_path):
+    script = (
+        "import time, pathlib; "
+        f"pathlib.Path({str(tmp_path)!r}, me).touch(); time.sleep(60)"
+    )
+    code = (
+        "import sys; from tf_cosearch.distributed import launch; "
+        f"sys.exit(launch.launch([sys.executable, '-c', {CHIEF + script!r}],"
+        " 1))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    while len(list(tmp_path.iterdir())) < 2:
+        time.sleep(0.05)
+    parent.send_signal(signal.SIGTERM)
+    assert parent.wait(timeout=30) == 143
+
+
+def test_cores_are_divided(monkeypatch):
+    monkeypatch.setattr(launch.os, "sched_getaffinity", lambda _: range(8))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    given = launch.environment("worker1", 3, "127.0.0.1", 5)
+    assert given["OMP_NUM_THREADS"] == given["TF_NUM_INTRAOP_THREADS"] == "2"
+    assert given["KERASTUNER_ORACLE_PORT"] == "5"
+    assert launch.default_workers() <= 8

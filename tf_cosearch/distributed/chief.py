@@ -1,0 +1,182 @@
+"""The process that owns the oracle and serves it to the workers."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from concurrent import futures
+from typing import Any, NoReturn
+
+import grpc
+from absl import logging
+from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.src import protos
+from keras_tuner.src.distribute import oracle_chief
+
+from tf_cosearch.search.oracles.durable import DurableOracle
+
+LEASE_SECONDS = 60.0
+"""How long a worker may be silent before its trial goes to another."""
+
+ABANDONED_SECONDS = 3600.0
+"""How long a chief waits for any worker at all."""
+
+_THREADS = 64  # a heartbeat must not wait for proposals to 16 workers
+
+
+def serve(
+    oracle: DurableOracle,
+    on_trial_end: Callable[[Trial], None] = lambda trial: None,
+    abandoned_seconds: float = ABANDONED_SECONDS,
+) -> None:
+    """Serves an oracle until its search is done, whoever dies meanwhile.
+
+    Listens where KerasTuner's `KERASTUNER_ORACLE_IP` and
+    `KERASTUNER_ORACLE_PORT` say. Who can reach that port can read and steer
+    the search, so it should be loopback or a network of one's own.
+
+    Args:
+        oracle: With `lease_seconds`.
+        on_trial_end: Called once for every trial that ends.
+        abandoned_seconds: How long to wait for any worker at all.
+
+    Raises:
+        RuntimeError: If trials keep failing for the same reason, if no
+            worker is heard of, or if the port is taken.
+    """
+    address = (
+        f"{os.environ['KERASTUNER_ORACLE_IP']}:"
+        f"{os.environ['KERASTUNER_ORACLE_PORT']}"
+    )
+    # Without it two chiefs could share a port.
+    options = [("grpc.so_reuseport", 0)]
+    server = grpc.server(futures.ThreadPoolExecutor(_THREADS), options=options)
+    service = Service(oracle, on_trial_end)
+    protos.get_service_grpc().add_OracleServicer_to_server(service, server)
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError:
+        raise RuntimeError(
+            "A chief must have a port to itself. Received: "
+            f"{address}, which is taken or not of this machine. Set "
+            "KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT."
+        ) from None
+    server.start()
+    try:
+        while service.failure is None and not oracle.is_done():
+            if time.monotonic() - service.heard > abandoned_seconds:
+                raise RuntimeError(
+                    "A chief must have workers. Received: none was heard of "
+                    f"for {abandoned_seconds:g} s. Start them, and this "
+                    "command again: finished trials are kept."
+                )
+            time.sleep(0.2)
+        service.dismiss()
+    finally:
+        server.stop(grace=1).wait()
+    if service.failure is not None:
+        raise service.failure
+
+
+class Service(oracle_chief.OracleServicer):
+    """KerasTuner's service, of calls that may come twice or too late.
+
+    A caller says who it is in the metadata `tuner-id`, which KerasTuner's
+    protocol has no field for; one that does not is KerasTuner's own client.
+    """
+
+    def __init__(
+        self, oracle: DurableOracle, on_trial_end: Callable[[Trial], None]
+    ) -> None:
+        super().__init__(oracle)
+        self.failure: Exception | None = None
+        self.heard = time.monotonic()
+        self._on_trial_end = on_trial_end
+        self._workers: dict[str, float] = {}
+
+    def dismiss(self) -> None:
+        """Waits until the workers know that the search has ended.
+
+        Those that are alive ask within the time of a lease.
+        """
+        seconds = self.oracle.lease_seconds or LEASE_SECONDS
+        until = time.monotonic() + seconds
+        while self._workers and time.monotonic() < until:
+            time.sleep(0.05)
+            recent = time.monotonic() - seconds / 2
+            for name, heard in list(self._workers.items()):
+                if heard < recent:
+                    self._workers.pop(name, None)
+
+    def CreateTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Gives a worker its next trial."""
+        name = request.tuner_id
+        self._hear(name, context)
+        try:
+            trial = self.oracle.create_trial(name)
+        except Exception as error:
+            self._fail(error, context)
+        if trial.status == TrialStatus.STOPPED:
+            self._workers.pop(name, None)
+        elif trial.status == TrialStatus.RUNNING:
+            seed = self.oracle.training_seed(trial.trial_id)
+            context.set_trailing_metadata(
+                (
+                    ("training-seed", str(seed)),
+                    ("lease-seconds", str(self.oracle.lease_seconds)),
+                )
+            )
+        return protos.get_service().CreateTrialResponse(trial=trial.to_proto())
+
+    def GetTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Shows a trial; of its worker, this is the heartbeat."""
+        metadata = dict(context.invocation_metadata())
+        name = metadata.get("tuner-id")
+        if name is not None:
+            self._hear(name, context)
+            if not self.oracle.renew(request.trial_id, name):
+                _refuse(request.trial_id, context)
+        return super().GetTrial(request, context)
+
+    def EndTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Takes the result of a trial, once."""
+        metadata = dict(context.invocation_metadata())
+        name = metadata.get("tuner-id")
+        if name is None:
+            return super().EndTrial(request, context)
+        self._hear(name, context)
+        trial = Trial.from_proto(request.trial)
+        trial.message = metadata.get("message-bin", b"").decode() or None
+        before = len(self.oracle.end_order)
+        counts = True
+        try:
+            counts = self.oracle.report(trial, name)
+        except Exception as error:
+            # Raised once the trial is saved; the others learn of it.
+            self.failure = self.failure or error
+            logging.error("%s", error)
+        if not counts:
+            _refuse(trial.trial_id, context)
+        if len(self.oracle.end_order) > before:
+            self._on_trial_end(self.oracle.get_trial(trial.trial_id))
+        return protos.get_service().EndTrialResponse()
+
+    def _hear(self, name: str, context: Any) -> None:
+        self.heard = self._workers[name] = time.monotonic()
+        if self.failure is not None:
+            self._workers.pop(name, None)
+            context.abort(grpc.StatusCode.ABORTED, str(self.failure))
+
+    def _fail(self, error: Exception, context: Any) -> NoReturn:
+        self.failure = self.failure or error
+        context.abort(grpc.StatusCode.ABORTED, str(error))
+        raise error  # `abort` has raised already
+
+
+def _refuse(trial_id: str, context: Any) -> None:
+    context.abort(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        f"A worker must be heard of to keep its trial. Received: trial "
+        f"{trial_id} has been given to another one.",
+    )

@@ -1,0 +1,203 @@
+"""Starts a chief and its workers on this machine, and keeps them alive."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from types import FrameType
+
+from absl import logging
+
+GIB_PER_WORKER = 2.0
+"""Memory of a worker: TensorFlow, a small network and its gradients."""
+
+RESTARTS = 10
+"""How often each process is started again after a signal killed it."""
+
+_GRACE_SECONDS = 20.0
+_STARTS = "TF_COSEARCH_STARTS"
+
+
+def default_workers() -> int:
+    """Workers that this machine has cores and memory for, at least 1."""
+    cores = len(os.sched_getaffinity(0))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(cores, int(memory / 2**30 / GIB_PER_WORKER)))
+
+
+def is_child() -> bool:
+    """Whether this process is a chief or a worker already."""
+    return "KERASTUNER_TUNER_ID" in os.environ
+
+
+def is_worker() -> bool:
+    """Whether this process only trains what a chief proposes."""
+    return is_child() and "chief" not in os.environ["KERASTUNER_TUNER_ID"]
+
+
+def is_restarted() -> bool:
+    """Whether `launch` has started this process before."""
+    return os.environ.get(_STARTS, "0") != "0"
+
+
+def free_port(ip: str) -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind((ip, 0))
+        return int(sock.getsockname()[1])
+
+
+def environment(
+    tuner_id: str, workers: int, ip: str, port: int
+) -> dict[str, str]:
+    """What KerasTuner and TensorFlow read in a process of a search.
+
+    The cores are divided among the workers, unless the caller's environment
+    says how many threads there should be.
+
+    Args:
+        tuner_id: `chief` or the name of a worker.
+        workers: How many there are.
+        ip: Where the chief listens.
+        port: And at which port.
+    """
+    threads = str(max(1, len(os.sched_getaffinity(0)) // workers))
+    counts = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+    return {
+        **dict.fromkeys(counts, threads),
+        "TF_NUM_INTEROP_THREADS": threads,
+        **os.environ,
+        "KERASTUNER_TUNER_ID": tuner_id,
+        "KERASTUNER_ORACLE_IP": ip,
+        "KERASTUNER_ORACLE_PORT": str(port),
+    }
+
+
+def launch(
+    command: Sequence[str],
+    workers: int,
+    ip: str = "127.0.0.1",
+    port: int = 0,
+    restarts: int = RESTARTS,
+) -> int:
+    """Runs the same command as chief and as workers until the chief ends.
+
+    A process that a signal killed is started again. One that ended with an
+    error has said why, and is not.
+
+    Args:
+        command: What to run, the program first.
+        workers: How many workers.
+        ip: Where the chief listens; loopback unless told otherwise.
+        port: At which port; 0 chooses a free one.
+        restarts: How often to start each process again.
+
+    Returns:
+        The exit code of the chief; 130 and 143 after SIGINT and SIGTERM, 1
+        if no worker is left.
+    """
+    port = port or free_port(ip)
+    names = ["chief", *(f"worker{i}" for i in range(workers))]
+    crew = _Crew(
+        command, {n: environment(n, workers, ip, port) for n in names}, restarts
+    )
+    with _forwarding(crew):
+        try:
+            for name in names:
+                crew.start(name)
+            while (code := crew.watch()) is None:
+                time.sleep(0.1)
+        finally:
+            crew.stop()
+    return 128 + crew.stopped_by if crew.stopped_by else code
+
+
+class _Crew:
+    """The processes of a search by name."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environments: Mapping[str, Mapping[str, str]],
+        restarts: int,
+    ) -> None:
+        self._command = command
+        self._environments = environments
+        self._left = dict.fromkeys(environments, restarts)
+        self._starts = dict.fromkeys(environments, 0)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.stopped_by = 0
+
+    def start(self, name: str) -> None:
+        if not self.stopped_by:
+            self.processes[name] = subprocess.Popen(  # noqa: S603
+                self._command,
+                env={
+                    **self._environments[name],
+                    _STARTS: str(self._starts[name]),
+                },
+            )
+            self._starts[name] += 1
+
+    def watch(self) -> int | None:
+        """Starts the killed again; the exit code if the search has ended."""
+        for name, process in list(self.processes.items()):
+            code = process.poll()
+            if code is None:
+                continue
+            if code < 0 and self._left[name] and not self.stopped_by:
+                self._left[name] -= 1
+                logging.warning(
+                    "%s was killed by %s; it is started again, %d times more "
+                    "if need be.",
+                    name,
+                    signal.Signals(-code).name,
+                    self._left[name],
+                )
+                self.start(name)
+            elif name == "chief":
+                return code if code >= 0 else 128 - code
+            else:
+                del self.processes[name]
+        if set(self.processes) == {"chief"}:
+            # The chief may be about to end, with or without an error.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self.processes["chief"].wait(_GRACE_SECONDS)
+                return code if code >= 0 else 128 - code
+            logging.error("All workers have ended; so does the search.")
+            return 1
+        return None
+
+    def forward(self, number: int, frame: FrameType | None) -> None:
+        self.stopped_by = number
+        for process in list(self.processes.values()):
+            process.send_signal(number)
+
+    def stop(self) -> None:
+        """Lets the processes end, and ends those that do not."""
+        until = time.monotonic() + _GRACE_SECONDS
+        for process in self.processes.values():
+            if process.poll() is None and not self.stopped_by:
+                process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:  # noqa: PERF203
+                process.kill()
+                process.wait()
+
+
+@contextlib.contextmanager
+def _forwarding(crew: _Crew) -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, crew.forward) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,167 @@
+"""The loop around the trials, alone or with workers, that no kill damages."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import pathlib
+import traceback
+from typing import Any
+
+import keras_tuner
+from absl import logging
+from keras_tuner.engine import base_tuner
+from keras_tuner.engine import trial as trial_module
+from keras_tuner.src.distribute import utils as dist_utils
+
+from tf_cosearch import files
+from tf_cosearch.distributed import chief, launch, worker
+from tf_cosearch.search.oracles.durable import DurableOracle
+
+_TUNER = "tuner0.json"
+
+
+class DurableTuner(base_tuner.BaseTuner):
+    """A KerasTuner tuner of a `DurableOracle`; define `run_trial`.
+
+    With KerasTuner's environment variables set it is the chief or a worker of
+    a search, and without them it does all of it.
+
+    Args:
+        oracle: The oracle; a worker asks that of its chief instead.
+        directory: Folder of projects.
+        project_name: Folder of this search in it; a search found there is
+            continued.
+        overwrite: Whether to delete such a search instead.
+        lease_seconds: With workers, how long one may be silent before its
+            trial goes to another.
+        **others: For KerasTuner's tuner.
+
+    Attributes:
+        co_oracle: The local oracle, which on a worker knows of no trial.
+    """
+
+    def __init__(
+        self,
+        oracle: DurableOracle,
+        *,
+        directory: str | os.PathLike[str] | None = None,
+        project_name: str | None = None,
+        overwrite: bool = False,
+        lease_seconds: float = chief.LEASE_SECONDS,
+        **others: Any,
+    ) -> None:
+        self.co_oracle: Any = oracle
+        if dist_utils.is_chief_oracle():
+            oracle.lease_seconds = lease_seconds
+        project_name = project_name or "untitled_project"
+        project = pathlib.Path(directory or ".", project_name)
+        # A chief that is started again goes on with what it began anew.
+        overwrite &= not self._is_worker() and not launch.is_restarted()
+        if overwrite and project.is_dir():
+            with files.owned(project):
+                files.empty(project)
+        if _is_begun(project):
+            # KerasTuner continues a search if there is this file.
+            (project / _TUNER).touch()
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints reloads
+            super().__init__(
+                oracle,
+                directory=os.fspath(directory or "."),
+                project_name=project_name,
+                **others,
+            )
+        if self._is_worker():
+            self.oracle = worker.RemoteOracle(oracle)
+
+    def run(self, **kwargs: Any) -> None:
+        """Runs trials until the oracle has no more; see `search`.
+
+        Args:
+            **kwargs: For `run_trial`.
+
+        Raises:
+            RuntimeError: If trials keep failing for the same reason, or
+                another process works in the folder.
+        """
+        if self._is_worker():
+            super().search(**kwargs)
+            return
+        with files.owned(self.project_dir):
+            # Another process may have gone on with it since this one looked.
+            self.reload()
+            for path in files.sweep(self.project_dir):
+                logging.warning("Removed %s, which a crash left.", path)
+            self.oracle.verbose = 0
+            if dist_utils.is_chief_oracle():
+                self.on_search_begin()
+                self.save()
+                chief.serve(self.co_oracle, self.on_trial_saved)
+                self.on_search_end()
+            else:
+                super().search(**kwargs)
+
+    def on_trial_saved(self, trial: Any) -> None:
+        """Called for each trial that has ended, but not on workers."""
+
+    def _try_run_and_update_trial(
+        self, trial: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        # KerasTuner's own prints a traceback for every failed trial.
+        alive = (
+            self.oracle.heartbeat(trial.trial_id)
+            if self._is_worker()
+            else contextlib.nullcontext()
+        )
+        try:
+            with alive:
+                self._run_and_update_trial(trial, *args, **kwargs)
+            trial.status = trial_module.TrialStatus.COMPLETED
+        except keras_tuner.errors.FatalError:
+            raise
+        except Exception as error:
+            if files.is_storage_error(error):
+                raise  # No trial is to blame: it runs again when there is room.
+            is_final = isinstance(error, keras_tuner.errors.FailedTrialError)
+            trial.status = (
+                trial_module.TrialStatus.FAILED
+                if is_final
+                else trial_module.TrialStatus.INVALID
+            )
+            # TensorFlow's messages have many lines; the first one tells.
+            told = (str(error).strip().splitlines() or ["no message"])[0]
+            summary = f"{type(error).__name__}: {told}"
+            trial.message = f"{traceback.format_exc()}\n{summary}"
+            logging.debug("Trial %s: %s", trial.trial_id, trial.message)
+
+    def on_trial_end(self, trial: Any) -> None:
+        """Saves the trial before anything else, then reports it."""
+        if self._is_worker():  # Only the chief knows of all trials.
+            self.oracle.end_trial(trial)
+            return
+        try:
+            super().on_trial_end(trial)
+        finally:
+            if trial.trial_id in self.co_oracle.end_order:  # or it is retried
+                self.on_trial_saved(self.co_oracle.get_trial(trial.trial_id))
+
+    def save(self) -> None:
+        """Saves the state of the search so that no kill can damage it."""
+        if not self._is_worker():
+            self.oracle.save()
+            files.write_json(self._get_tuner_fname(), self.get_state())
+
+    def reload(self) -> None:
+        """Reads the state of the search; the oracle has all of it."""
+        if not self._is_worker() and _is_begun(self.project_dir):
+            self.oracle.reload()
+
+    def _get_tuner_fname(self) -> str:
+        # One name, so that a search goes on alone or with workers.
+        return os.path.join(self.project_dir, _TUNER)
+
+
+def _is_begun(project: str | os.PathLike[str]) -> bool:
+    names = os.listdir(project) if os.path.isdir(project) else []
+    return any(name.startswith(("trial_", "oracle.json")) for name in names)

@@ -1,0 +1,192 @@
+"""The oracle as a worker sees it: the chief's, over the network."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import keras_tuner
+from absl import logging
+from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.src import protos
+from keras_tuner.src.distribute import oracle_client
+
+PATIENCE_SECONDS = 600.0
+"""How long a worker waits for a chief that does not answer."""
+
+_IDLE_SECONDS = 0.5
+_CALL_SECONDS = 30.0
+_MESSAGE_BYTES = 4000  # gRPC allows 8 KiB of metadata
+_TRANSIENT = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+)
+
+
+class RemoteOracle(oracle_client.OracleClient):
+    """Calls the chief, again and again if need be.
+
+    A trial is reported with all it measured in one call, which may be
+    repeated: the chief counts it once.
+
+    Args:
+        oracle: The local oracle, for `objective` and the like.
+        patience_seconds: How long to wait for a chief that does not answer.
+    """
+
+    def __init__(
+        self,
+        oracle: keras_tuner.Oracle,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        super().__init__(oracle)
+        stub: Any = self.stub
+        self.stub: Any = _Stub(stub, patience_seconds)
+        self._me = ("tuner-id", self.tuner_id)
+        self._trial: Trial | None = None
+        self._seed = 0
+        self._lease_seconds = 0.0
+        self._lost = ""
+
+    def create_trial(self, tuner_id: str) -> Trial:
+        """Asks for a trial; takes a moment if there is none for now."""
+        request = protos.get_service().CreateTrialRequest(tuner_id=tuner_id)
+        response, call = self.stub.call("CreateTrial", request)
+        trial = Trial.from_proto(response.trial)
+        if trial.status == TrialStatus.IDLE:
+            time.sleep(_IDLE_SECONDS)
+        elif trial.status == TrialStatus.RUNNING:
+            metadata = dict(call.trailing_metadata())
+            self._trial, self._lost = trial, ""
+            self._seed = int(metadata["training-seed"])
+            self._lease_seconds = float(metadata["lease-seconds"])
+        return trial
+
+    def training_seed(self, trial_id: str) -> int:
+        """See `DurableOracle.training_seed`."""
+        return self._seed
+
+    def update_trial(
+        self, trial_id: str, metrics: dict[str, float], step: int = 0
+    ) -> Trial:
+        """Notes metrics, which `end_trial` reports."""
+        self.check()
+        trial = self._current(trial_id)
+        with warnings.catch_warnings():  # about metrics that are all NaN
+            warnings.simplefilter("ignore", RuntimeWarning)
+            for name, value in metrics.items():
+                if not trial.metrics.exists(name):
+                    trial.metrics.register(name, direction="max")
+                trial.metrics.update(name, value, step=step)
+        return trial
+
+    def get_trial(self, trial_id: str) -> Trial:
+        """The trial that runs here."""
+        return self._current(trial_id)
+
+    def end_trial(self, trial: Trial) -> None:
+        """Reports a trial, unless it has gone to another worker."""
+        message = (trial.message or "").encode()[-_MESSAGE_BYTES:]
+        request = protos.get_service().EndTrialRequest(trial=trial.to_proto())
+        self._trial = None
+        try:
+            self.stub.call(
+                "EndTrial",
+                request,
+                metadata=(
+                    self._me,
+                    ("message-bin", message.decode(errors="ignore").encode()),
+                ),
+            )
+        except TimeoutError as error:
+            logging.warning("%s Its result here is dropped.", error)
+
+    def check(self) -> None:
+        """Ends the trial that runs here if it is not ours any more.
+
+        Raises:
+            TimeoutError: If the trial has gone to another worker, or the
+                search has ended.
+        """
+        if self._lost:
+            raise TimeoutError(self._lost)
+
+    @contextlib.contextmanager
+    def heartbeat(self, trial_id: str) -> Iterator[None]:
+        """Keeps the lease of a trial while it runs here."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            request = protos.get_service().GetTrialRequest(trial_id=trial_id)
+            while not ended.wait(self._lease_seconds / 4):
+                try:
+                    self.stub.call("GetTrial", request, metadata=(self._me,))
+                except Exception as error:  # noqa: PERF203
+                    self._lost = str(error)
+                    return
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+
+    def _current(self, trial_id: str) -> Trial:
+        if self._trial is None or self._trial.trial_id != trial_id:
+            raise KeyError(trial_id)
+        return self._trial
+
+
+class _Stub:
+    """KerasTuner's stub, with calls that outlast the chief's restart."""
+
+    def __init__(self, stub: Any, patience_seconds: float) -> None:
+        self._stub = stub
+        self._patience_seconds = patience_seconds
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return lambda request, **_: self.call(name, request)[0]
+
+    def call(
+        self, name: str, request: Any, metadata: tuple[Any, ...] = ()
+    ) -> tuple[Any, Any]:
+        """Calls a method until there is an answer.
+
+        Returns:
+            The answer, and the call it came from.
+
+        Raises:
+            TimeoutError: If the trial has gone to another worker.
+            RuntimeError: If the chief has ended the search with an error, or
+                there is no answer for too long.
+        """
+        until = time.monotonic() + self._patience_seconds
+        pause = 0.1
+        while True:
+            try:
+                return getattr(self._stub, name).with_call(
+                    request, timeout=_CALL_SECONDS, metadata=metadata
+                )
+            except grpc.RpcError as error:
+                code, details = error.code(), error.details()
+            if code == grpc.StatusCode.FAILED_PRECONDITION:
+                raise TimeoutError(details)
+            if code not in _TRANSIENT:
+                raise keras_tuner.errors.FatalRuntimeError(
+                    f"The chief ended the search: {details}"
+                )
+            if time.monotonic() > until:
+                raise keras_tuner.errors.FatalRuntimeError(
+                    "The chief must answer. Received: nothing for "
+                    f"{self._patience_seconds:g} s ({details}). Start it "
+                    "again, and this worker."
+                )
+            time.sleep(pause)
+            pause = min(2 * pause, 5.0)

@@ -1,0 +1,56 @@
+r"""Runs a search script as a chief and workers on this machine.
+
+    python tools/launch.py --workers=4 -- python my_search.py --its_flag=1
+
+The script is any that makes a CoSearchTuner and calls its search(); it runs
+once as the chief, which proposes, and N times as a worker, which trains. A
+process that is killed is started again. The exit code is that of the chief.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import command_line
+from absl import flags
+
+FLAGS = flags.FLAGS
+flags.DEFINE_integer(
+    "workers", 0, "How many; 0 suits the machine.", lower_bound=0
+)
+flags.DEFINE_string(
+    "ip",
+    "127.0.0.1",
+    "Where the chief listens. There is no password: beyond loopback, only in "
+    "a network of one's own.",
+)
+flags.DEFINE_integer(
+    "port", 0, "At which port; 0 takes a free one.", lower_bound=0
+)
+flags.DEFINE_integer(
+    "restarts", 10, "How often to start a killed process.", lower_bound=0
+)
+
+
+def main() -> None:
+    from tf_cosearch.distributed import launch
+
+    if not _command:
+        raise ValueError(
+            "A command must follow the flags. Received: none. Write "
+            "tools/launch.py --workers=2 -- python my_search.py"
+        )
+    workers = FLAGS.workers or launch.default_workers()
+    sys.exit(
+        launch.launch(_command, workers, FLAGS.ip, FLAGS.port, FLAGS.restarts)
+    )
+
+
+_command: list[str] = []
+
+if __name__ == "__main__":
+    if "--" in sys.argv:
+        cut = sys.argv.index("--")
+        _command = sys.argv[cut + 1 :]
+        del sys.argv[cut:]
+    command_line.run(main)
