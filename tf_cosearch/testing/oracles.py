@@ -85,8 +85,10 @@ class ToySpace:
         return self.canonical(rng.integers(0, self.choice_counts, shape))
 
     def all_accelerators(self) -> np.ndarray:
-        """The genes of every accelerator."""
+        """The genes of every accelerator, if they are not too many."""
         counts = self.choice_counts[self.num_network_parameters :].tolist()
+        if math.prod(counts) > 10_000:
+            raise ValueError("There must be at most 10,000 accelerators.")
         return np.asarray(list(itertools.product(*map(range, counts))))
 
     def batch(self, genomes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

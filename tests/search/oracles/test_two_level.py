@@ -25,7 +25,9 @@ def start(folder, **kwargs):
     return place(TwoLevelOracle(SPACE, **{**defaults, **kwargs}), folder)
 
 
-@pytest.mark.parametrize("inner", INNER)
+# grey_box suggests an accelerator for each network, so that there may be none
+# above: the best effort is to train one below then.
+@pytest.mark.parametrize("inner", [i for i in INNER if i != "grey_box"])
 def test_prunes_before_training(tmp_path, inner):
     oracle = start(tmp_path, inner=inner, min_utilization=0.4)
     genomes = np.asarray(run_trials(oracle, 12))

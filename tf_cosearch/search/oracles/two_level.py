@@ -134,7 +134,7 @@ class TwoLevelOracle(CoSearchOracle):
         survivors: list[np.ndarray] = []
         for step in range(steps):
             suggested = inner.suggest(rng, -(-n // steps))
-            held = self._hold(suggested, len(self.trials))
+            held = self.hold(suggested)
             genomes = genome_arrays.check(self.space, held)
             costs = self._pricer.price(genomes)
             survives = self._survives(costs)
