@@ -112,36 +112,42 @@ TRIAL_FLAGS = (
 
 
 def main() -> None:
-    from tf_cosearch import files
-    from tf_cosearch.distributed import launch
-
-    folder = command_line.output_folder(FLAGS.output_dir)
-    workers = FLAGS.workers or launch.default_workers()
-    if workers > 1 and not launch.is_child():
-        command = [sys.executable, *sys.argv]
-        sys.exit(launch.launch(command, workers))
-    if launch.is_worker():
-        _search(folder)
-    else:
-        with files.owned(folder):
-            _search(folder)
-
-
-def _search(folder: pathlib.Path) -> None:
     import tf_cosearch as cs
     from tf_cosearch import files
     from tf_cosearch.distributed import launch
 
-    budgets = cs.Budgets(FLAGS.latency_ms, FLAGS.energy_mj, FLAGS.area_mm2)
+    workers = FLAGS.workers or launch.default_workers()
+    if workers > 1 and not launch.is_child():
+        command = [sys.executable, *sys.argv]
+        sys.exit(launch.launch(command, workers))
     cs.oracles.get(FLAGS.oracle)  # before reading data, which may take long
     options = _oracle_options()
     data = _data()
     space = cs.SearchSpace.load(
         FLAGS.space, data.input_shape, data.classes, FLAGS.accelerator
     )
-    is_worker = launch.is_worker()
-    if not is_worker:
+    options |= _scope(space)
+    folder = command_line.output_folder(FLAGS.output_dir)
+    if launch.is_worker():
+        _search(folder, space, data, options)
+        return
+    with files.owned(folder):
         _claim(folder, space)
+        tuner = _search(folder, space, data, options)
+        _export(tuner, data.test, folder)
+
+
+def _search(
+    folder: pathlib.Path,
+    space: cs.SearchSpace,
+    data: datasets.Dataset,
+    options: dict[str, Any],
+) -> cs.CoSearchTuner:
+    import tf_cosearch as cs
+    from tf_cosearch import files
+    from tf_cosearch.distributed import launch
+
+    budgets = cs.Budgets(FLAGS.latency_ms, FLAGS.energy_mj, FLAGS.area_mm2)
     tuner = cs.CoSearchTuner(
         space,
         FLAGS.oracle,
@@ -149,7 +155,7 @@ def _search(folder: pathlib.Path) -> None:
         FLAGS.max_trials,
         reward=FLAGS.reward,
         seed=FLAGS.seed,
-        oracle_options={**options, **_scope(space)},
+        oracle_options=options,
         executions_per_trial=FLAGS.executions_per_trial,
         learning_rate=FLAGS.learning_rate,
         qat_epochs=FLAGS.qat_epochs,
@@ -159,7 +165,7 @@ def _search(folder: pathlib.Path) -> None:
         lease_seconds=FLAGS.lease_seconds,
     )
     run = json.dumps(_description(space), indent=2)
-    if not is_worker:
+    if not launch.is_worker():
         files.write_text(
             pathlib.Path(tuner.project_dir, "run.json"), f"{run}\n"
         )
@@ -175,9 +181,7 @@ def _search(folder: pathlib.Path) -> None:
             f"Finished trials are in {folder}; the same command goes on from "
             "there."
         ) from None
-    if is_worker:
-        return
-    _export(tuner, data.test, folder)
+    return tuner
 
 
 def _export(tuner: cs.CoSearchTuner, test: Any, folder: pathlib.Path) -> None:

@@ -17,6 +17,7 @@ def test_quick_json_has_every_figure(call, tmp_path):
         "--format=json",
         *SMALL,
         "--algorithms=random,regularized_evolution,optuna_nsga2",
+        "--default=regularized_evolution",
         f"--output_dir={tmp_path}",
     )
     result = call("benchmark_oracles", *arguments)
@@ -47,6 +48,7 @@ def test_the_table_compares_what_is_searched(call):
         "benchmark_oracles",
         *SMALL,
         "--algorithms=regularized_evolution",
+        "--default=regularized_evolution",
         "--searched=joint,network",
     )
     assert result.code == 0, result.err

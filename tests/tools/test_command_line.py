@@ -18,6 +18,9 @@ SCRIPTS = {
     "plot_pareto": "--trails=x",
     "benchmark_cost_model": "--fromat=x",
     "calibrate": "--acelerator=x",
+    "benchmark_oracles": "--fromat=x",
+    "launch": "--wrkers=2",
+    "stress_search": "--kils=1",
     "validate_cost_model": "--fromat=x",
 }
 

@@ -11,6 +11,7 @@ SPACE = ToySpace((4,) * 10)
 INNER = [name for name in oracles.names() if name != "two_level"]
 
 
+@pytest.mark.slow  # the suite has it with its default inner algorithm
 class TestEveryInnerAlgorithm(testing.OracleSuite):
     @pytest.fixture(autouse=True, params=INNER)
     def _inner(self, request):

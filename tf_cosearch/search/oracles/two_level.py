@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +119,9 @@ class TwoLevelOracle(CoSearchOracle):
         if inner not in known:
             raise configuration.unknown("inner oracle", inner, known)
         cls = oracles.get(inner)
-        configuration.check_keys(options, "inner_options", own_arguments(cls))
+        common = oracles.options(CoSearchOracle)
+        own = [name for name in oracles.options(cls) if name not in common]
+        configuration.check_keys(options, "inner_options", own)
         self._make_inner = functools.partial(
             cls, space, budgets, **kwargs, **options
         )
@@ -205,22 +206,6 @@ class TwoLevelOracle(CoSearchOracle):
         self._inner.__dict__.update(history)
         self._inner.reward = self._slow_reward
         return self._inner
-
-
-def own_arguments(cls: type[CoSearchOracle]) -> list[str]:
-    """The arguments that an algorithm adds to those of `CoSearchOracle`.
-
-    Example:
-    >>> own_arguments(oracles.get("regularized_evolution"))
-    ['population_size', 'sample_size', 'mutations']
-    """
-    return [
-        name
-        for each in cls.__mro__[: cls.__mro__.index(CoSearchOracle)]
-        if "__init__" in vars(each)
-        for name, parameter in inspect.signature(each).parameters.items()
-        if parameter.kind == parameter.KEYWORD_ONLY
-    ]
 
 
 def _share(name: str, value: Any) -> float:
