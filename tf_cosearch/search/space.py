@@ -17,9 +17,9 @@ import numpy as np
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import Accelerator, presets
 from tf_cosearch.networks.network import Network
-from tf_cosearch.networks.stage import Parameter
 from tf_cosearch.networks.template import Template
 from tf_cosearch.networks.workload import LayerTable, pad
+from tf_cosearch.search.hardware import read_choices
 
 MOST_ACCELERATORS = 100_000
 """Accelerators up to which all of them can be priced."""
@@ -74,35 +74,9 @@ class SearchSpace:
         accelerator: Mapping[str, Any] | None = None,
     ) -> None:
         self.template = template
-        self.fixed: dict[str, float] = {}
-        hardware = []
-        settings = dict(accelerator or {})
-        known = accelerators.parameters()
-        for path in settings:
-            if path not in known:
-                raise configuration.unknown(
-                    "parameter of the accelerator", path, known
-                )
-        for path, held in known.items():
-            if path not in settings and not held.choices:
-                continue
-            choices = settings.get(path, list(held.choices))
-            if isinstance(choices, tuple):
-                choices = list(choices)
-            listed = choices if isinstance(choices, list) else [choices]
-            checked = tuple(
-                presets.check_value(path, value, f"space {template.name}")
-                for value in listed
-            )
-            if not checked or len(set(checked)) < len(checked):
-                raise ValueError(
-                    f"{path} in space {template.name} must be a list of "
-                    f"different values. Received: {choices!r}."
-                )
-            if isinstance(choices, list):
-                hardware.append(Parameter(path, checked))
-            else:
-                self.fixed[path] = checked[0]
+        hardware, self.fixed = read_choices(
+            accelerator or {}, f"space {template.name}"
+        )
         self.parameters = (*template.parameters, *hardware)
         self.choice_counts = np.asarray(
             [len(p.choices) for p in self.parameters], np.int64

@@ -1,0 +1,60 @@
+"""What a space may choose of the accelerator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tf_cosearch import accelerators, configuration
+from tf_cosearch.accelerators import presets
+from tf_cosearch.networks.stage import Parameter
+
+
+def read_choices(
+    settings: Mapping[str, Any], where: str
+) -> tuple[list[Parameter], dict[str, float]]:
+    """Reads choices and fixed values of an accelerator's parameters.
+
+    Args:
+        settings: A list of choices or a fixed value by path; those left out
+            have the choices of their component.
+        where: What they belong to, for messages.
+
+    Returns:
+        What is searched, and what is fixed, by path.
+
+    Raises:
+        ValueError: If a path is not known or a value not possible.
+
+    Example:
+    >>> searched, fixed = read_choices({"pe_array/rows": 4}, "here")
+    >>> len(searched), fixed
+    (6, {'pe_array/rows': 4})
+    """
+    known = accelerators.parameters()
+    for path in settings:
+        if path not in known:
+            raise configuration.unknown(
+                "parameter of the accelerator", path, known
+            )
+    searched, fixed = [], {}
+    for path, held in known.items():
+        if path not in settings and not held.choices:
+            continue
+        choices = settings.get(path, list(held.choices))
+        if isinstance(choices, tuple):
+            choices = list(choices)
+        listed = choices if isinstance(choices, list) else [choices]
+        checked = tuple(
+            presets.check_value(path, value, where) for value in listed
+        )
+        if not checked or len(set(checked)) < len(checked):
+            raise ValueError(
+                f"{path} in {where} must be a list of different values. "
+                f"Received: {choices!r}."
+            )
+        if isinstance(choices, list):
+            searched.append(Parameter(path, checked))
+        else:
+            fixed[path] = checked[0]
+    return searched, fixed
