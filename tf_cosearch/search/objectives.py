@@ -8,6 +8,7 @@ from typing import Any
 
 import keras_tuner
 import numpy as np
+from keras_tuner.src.engine.objective import MultiObjective
 
 from tf_cosearch import configuration
 from tf_cosearch.search.budgets import Budgets
@@ -198,34 +199,63 @@ REWARDS: dict[str, Reward] = {
 """Rewards by the name of their form."""
 
 
-def accuracy_objective(
-    objective: str | keras_tuner.Objective | None,
-) -> keras_tuner.Objective:
+class AccuracySum(MultiObjective):
+    """Several metrics to maximise, of which the sum counts, as in KerasTuner.
+
+    Args:
+        objectives: The metrics.
+    """
+
+    def __init__(self, objectives: list[keras_tuner.Objective]) -> None:
+        super().__init__(objectives)
+        self.direction = "max"
+
+    def get_value(self, logs: Mapping[str, float]) -> float:
+        """The sum of the metrics."""
+        return sum(logs[name] for name in self.name_to_direction)
+
+
+def names(objective: keras_tuner.Objective) -> list[str]:
+    """Names of the metrics that an objective is made of.
+
+    Example:
+    >>> names(accuracy_objective(["val_accuracy", "val_auc"]))
+    ['val_accuracy', 'val_auc']
+    """
+    if isinstance(objective, AccuracySum):
+        return list(objective.name_to_direction)
+    return [objective.name]
+
+
+def accuracy_objective(objective: Any) -> keras_tuner.Objective:
     """The KerasTuner objective that names the accuracy of a trial.
 
     Args:
-        objective: A metric to maximise or its name. Defaults to
-            `accuracy_int8`.
+        objective: A metric to maximise or its name, or a list of them.
+            Defaults to `accuracy_int8`.
 
     Returns:
         The objective, with direction `max`.
 
     Raises:
-        ValueError: If it is several metrics, or one to minimise.
+        ValueError: If it is, or has in it, a metric to minimise.
 
     Example:
     >>> str(accuracy_objective("accuracy_qat"))
     'Objective(name="accuracy_qat", direction="max")'
     """
     name = "accuracy_int8" if objective is None else objective
+    if isinstance(name, (list, tuple)) and name:
+        parts = [accuracy_objective(part) for part in name]
+        return parts[0] if len(parts) == 1 else AccuracySum(parts)
     if isinstance(name, str) and name.startswith("accuracy_"):
         return keras_tuner.Objective(name, "max")
     # KerasTuner infers the direction of the metrics that Keras knows.
     found = keras_tuner.Oracle(objective=name).objective
     if found.direction != "max":
         raise ValueError(
-            "`objective` must be one metric to maximise: the reward "
-            f"multiplies it. Received: {found}. Use, for example, "
-            "'accuracy_int8' or 'val_accuracy'."
+            "`objective` must be one metric to maximise, or a list of such: "
+            f"the reward multiplies it. Received: {found}. Use, for example, "
+            "'accuracy_int8' or 'val_accuracy'; costs are known anyway."
         )
     return found

@@ -165,10 +165,28 @@ class Scope:
         costs = self._pricer.grid(networks, chips[some])
         violation = self._budgets.violation(costs).min(axis=1)
         order = np.argsort(violation, kind="stable")[:PAIRED]
-        networks = networks[order]
+        return self.best_pairs(rng, networks[order])
+
+    def best_pairs(
+        self, rng: np.random.Generator, networks: np.ndarray
+    ) -> np.ndarray:
+        """Gives networks their best accelerators, by pricing all.
+
+        Args:
+            rng: Draws accelerators if there are too many to price all.
+            networks: `[N, S]` genes of networks.
+
+        Returns:
+            `[N, P]`: within the budgets first, then by reward, then by the
+            product of costs.
+        """
+        try:
+            chips = self._space.all_accelerators()
+        except ValueError:
+            drawn = self._space.sample(rng, 16 * ROUGH)
+            chips = drawn[:, len(self._network) :]
         costs = self._pricer.grid(networks, chips)
         product = sum(np.log(costs[name]) for name in COSTS)
-        # Within the budgets first, then by reward, then by product of costs.
         violation = self._budgets.violation(costs)
         keys = (product, -self._reward(1.0, costs), violation)
         best = np.lexsort(keys, axis=-1)[:, 0]

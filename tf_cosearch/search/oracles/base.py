@@ -1,12 +1,12 @@
-"""What every search algorithm stands on: screening, scoring, history."""
+"""What every search algorithm stands on: proposals within the budgets."""
 
 from __future__ import annotations
 
 import functools
 import itertools
-import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import keras_tuner
 import numpy as np
@@ -14,16 +14,12 @@ from absl import logging
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tf_cosearch import configuration
-from tf_cosearch.search import objectives
+from tf_cosearch.search import objectives, published_starts
+from tf_cosearch.search import warm_start as warm_start_files
 from tf_cosearch.search.budgets import Budgets
-from tf_cosearch.search.genomes import (
-    all_designs,
-    check,
-    complete,
-    fixed_genes,
-)
-from tf_cosearch.search.oracles import durable
-from tf_cosearch.search.pareto import ParetoArchive
+from tf_cosearch.search.genomes import all_designs, complete, fixed_genes
+from tf_cosearch.search.oracles.history import Finished as Finished
+from tf_cosearch.search.oracles.history import HistoryOracle
 from tf_cosearch.search.pricing import Pricer
 from tf_cosearch.search.scope import Scope
 from tf_cosearch.search.screening import Screen
@@ -34,24 +30,11 @@ if TYPE_CHECKING:
 SUGGESTIONS = 3
 """Times that an algorithm is asked before the screen looks elsewhere."""
 
-_CHECK = 2**32 - 1  # a trial number nobody reaches, for `check_feasible`
+_CHECK = 2**32 - 1  # trial numbers nobody reaches
+_STARTS = 2**32 - 4
 
 
-class Finished(NamedTuple):
-    """A completed trial, as an algorithm sees it.
-
-    Attributes:
-        genome: `[P]` choice indices.
-        metrics: What the trial reported, and what its design costs.
-        reward: What the search maximises.
-    """
-
-    genome: np.ndarray
-    metrics: dict[str, float]
-    reward: float
-
-
-class CoSearchOracle(durable.DurableOracle):
+class CoSearchOracle(HistoryOracle):
     """A KerasTuner oracle over joint designs, screened by the cost model.
 
     For every trial an algorithm suggests genomes, thousands if it likes. They
@@ -68,7 +51,8 @@ class CoSearchOracle(durable.DurableOracle):
         space: What is searched.
         budgets: What a design may cost. No design above is ever trained.
         objective: The metric that is the accuracy, a `keras_tuner.Objective`
-            to maximise or its name. Defaults to `accuracy_int8`.
+            to maximise or its name; of a list of them, their sum. Defaults to
+            `accuracy_int8`.
         reward: `hard`, `soft`, `absolute` or a `Reward`: what a trial is
             scored by. Its targets default to the budgets.
         max_trials: Most trials to run; `None` is no limit.
@@ -83,9 +67,17 @@ class CoSearchOracle(durable.DurableOracle):
             parameter names to values. What a mapping leaves open, for example
             the accelerator of a published network, is drawn until the design
             meets the budgets. One that never does is skipped.
+        start_from: Networks to try after those, each with its exact best
+            accelerator: names of published ones, or YAML files, that the
+            space holds. One that meets the budgets on none is skipped.
+        warm_start: Folder of an earlier search of the space, or its
+            trials.csv: what is known, also with other budgets. See
+            `HistoryOracle`.
+        hyperparameters: Those of a hypermodel beside the space, if they are
+            to be known in advance.
         allow_new_entries: Whether a hypermodel may add hyperparameters.
-        tune_new_entries: Whether those are drawn at random, or keep their
-            default.
+        tune_new_entries: Whether those that it adds are drawn at random, or
+            keep their default.
         max_retries_per_trial: How often to repeat a trial that fails.
         max_consecutive_failed_trials: Failures in a row for the same reason
             that end the search.
@@ -100,7 +92,7 @@ class CoSearchOracle(durable.DurableOracle):
         space: SearchSpace,
         budgets: Budgets | None = None,
         *,
-        objective: str | keras_tuner.Objective | None = None,
+        objective: Any = None,
         reward: str | objectives.Reward = "hard",
         max_trials: int | None = 100,
         proposals: int = 2048,
@@ -108,6 +100,9 @@ class CoSearchOracle(durable.DurableOracle):
         searched: str = "joint",
         fixed: Mapping[str, Any] | np.ndarray | None = None,
         initial_designs: Sequence[Mapping[str, Any] | np.ndarray] = (),
+        start_from: Sequence[str] = (),
+        warm_start: str | os.PathLike[str] | None = None,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
         allow_new_entries: bool = True,
         tune_new_entries: bool = True,
         max_retries_per_trial: int = 0,
@@ -118,10 +113,22 @@ class CoSearchOracle(durable.DurableOracle):
             configuration.at_least("max_trials", max_trials, 1)
         if seed is not None:
             configuration.at_least("seed", seed, 0)
+        accuracy = objectives.accuracy_objective(objective)
+        budgets = budgets or Budgets()
+        self.proposals = configuration.at_least("proposals", proposals, 1)
+        earlier = None
+        if warm_start is not None:
+            measured = objectives.names(accuracy)
+            earlier = warm_start_files.read(warm_start, space, measured)
         super().__init__(
-            objective=objectives.accuracy_objective(objective),
+            space,
+            budgets,
+            objectives.get(reward, budgets),
+            Pricer(space, self.proposals, estimate),
+            earlier,
+            objective=accuracy,
             max_trials=max_trials,
-            hyperparameters=space.hyperparameters(),
+            hyperparameters=_with_space(space, hyperparameters),
             allow_new_entries=allow_new_entries,
             tune_new_entries=tune_new_entries,
             seed=seed,
@@ -134,18 +141,15 @@ class CoSearchOracle(durable.DurableOracle):
                 1,
             ),
         )
-        self.space = space
-        self.budgets = budgets or Budgets()
-        self.reward = objectives.get(reward, self.budgets)
-        self.proposals = configuration.at_least("proposals", proposals, 1)
-        self._requested_seed = seed
-        # KerasTuner takes seed 0 for none.
-        drawn = int(np.random.default_rng().integers(2**31))
-        self.seed = drawn if seed is None else int(seed)
         self._initial_genes = [fixed_genes(space, d) for d in initial_designs]
-        self.archive = ParetoArchive(self.objective.name)
+        if start_from and searched == "accelerator":
+            raise ValueError(
+                "`start_from` must be for a search of networks. Received: "
+                f"{start_from} for one of accelerators. Give the network as "
+                "`fixed`."
+            )
+        self._start_networks = published_starts.encode(space, start_from)
         self.stop_reason: str | None = None
-        self._pricer = Pricer(space, self.proposals, estimate)
         self._scope = Scope(
             space,
             self._pricer,
@@ -156,9 +160,6 @@ class CoSearchOracle(durable.DurableOracle):
             max_trials=max_trials,
             seed=self.seed,
         )
-        self._finished: dict[str, Finished] = {}
-        self._failed: list[np.ndarray] = []
-        self._genomes: dict[str, np.ndarray] = {}
 
     # What an algorithm defines.
 
@@ -194,18 +195,6 @@ class CoSearchOracle(durable.DurableOracle):
         """
         return 0
 
-    def observe(
-        self, genome: np.ndarray, metrics: dict[str, float], reward: float
-    ) -> None:
-        """Called once for every completed trial, in the order they end.
-
-        A run that is continued calls it again for the trials so far, so an
-        algorithm need not save what it learns here.
-        """
-
-    def observe_failure(self, genome: np.ndarray, reason: str) -> None:
-        """Like `observe`, for a trial that failed for good."""
-
     def observe_costs(self, genomes: np.ndarray, rewards: np.ndarray) -> None:
         """Learns from designs that were priced, but not trained; optional.
 
@@ -225,23 +214,6 @@ class CoSearchOracle(durable.DurableOracle):
         """Lines that a summary of the search should have."""
         return []
 
-    def finished(self) -> list[Finished]:
-        """The completed trials in the order they ended."""
-        return list(self._finished.values())
-
-    def failed(self) -> list[np.ndarray]:
-        """Genomes `[P]` of the trials that failed for good."""
-        return list(self._failed)
-
-    def pending(self) -> list[np.ndarray]:
-        """Genomes `[P]` of the trials that others are running just now."""
-        return [
-            self.trial_genome(trial)
-            for trial in self.trials.values()
-            if trial.trial_id not in self.end_order
-            and trial.hyperparameters.values
-        ]
-
     def hold(self, genomes: Any) -> np.ndarray:
         """Gives designs the genes that the next trial does not choose.
 
@@ -253,36 +225,7 @@ class CoSearchOracle(durable.DurableOracle):
         """
         finished = self.finished()
         best = max(finished, key=lambda trial: trial.reward, default=None)
-        return self._scope.hold(genomes, len(self.trials), best and best.genome)
-
-    def costs(self, genomes: Any) -> dict[str, np.ndarray]:
-        """Prices designs with the cost model.
-
-        Args:
-            genomes: `[N, P]` choice indices.
-
-        Returns:
-            `[N]` float64 numbers for each scalar of `Cost`.
-        """
-        return self._pricer(genomes)
-
-    def trial_genome(self, trial: Trial) -> np.ndarray:
-        """The `[P]` canonical genome of a trial of this search."""
-        if trial.trial_id not in self._genomes:
-            values = trial.hyperparameters.values
-            genome = self.space.genome(
-                {p.name: values[p.name] for p in self.space.parameters}
-            )
-            self._genomes[trial.trial_id] = check(self.space, [genome])[0]
-        return self._genomes[trial.trial_id]
-
-    def trial_costs(self, trial: Trial) -> dict[str, float]:
-        """What the design of a trial costs."""
-        return self._pricer.of(self.trial_genome(trial))
-
-    def trial_metrics(self, trial: Trial) -> dict[str, float]:
-        """What its design costs and what it reported, which goes first."""
-        return {**self.trial_costs(trial), **durable.reported(trial)}
+        return self._scope.hold(genomes, self.num_own, best and best.genome)
 
     def check_feasible(self) -> None:
         """Makes sure, before anything is trained, that the budgets can be met.
@@ -317,8 +260,9 @@ class CoSearchOracle(durable.DurableOracle):
             ValueError: If there has been no trial, and can be none because
                 nothing meets the budgets.
         """
+        self.take_known()
         trial = super().create_trial(tuner_id)
-        if trial.status == TrialStatus.STOPPED and not self.trials:
+        if trial.status == TrialStatus.STOPPED and not self.num_own:
             self.check_feasible()
         return trial
 
@@ -337,101 +281,6 @@ class CoSearchOracle(durable.DurableOracle):
             return {"status": TrialStatus.STOPPED}
         values = self._with_new_entries(self.space.values(genome), rng)
         return {"status": TrialStatus.RUNNING, "values": values}
-
-    def score_trial(self, trial: Trial) -> None:
-        """Gives a trial its reward; NaN if its accuracy is no number."""
-        name = self.objective.name
-        accuracy = durable.reported(trial).get(name, math.nan)
-        if math.isfinite(accuracy):
-            costs = self.trial_costs(trial)
-            trial.score = float(self.reward(accuracy, costs))
-            trial.best_step = trial.metrics.get_best_step(name)
-        else:
-            trial.score = math.nan
-            trial.message = f"{name} must be finite. Received: {accuracy}."
-
-    def on_trial_ended(self, trial: Trial) -> None:
-        """Enters a trial into the history and tells the algorithm."""
-        if trial.status != TrialStatus.COMPLETED:
-            genome = self.trial_genome(trial)
-            self._failed.append(genome)
-            self.observe_failure(genome, durable.reason(trial))
-            return
-        result = Finished(
-            self.trial_genome(trial), self.trial_metrics(trial), trial.score
-        )
-        self._finished[trial.trial_id] = result
-        self.archive.add(trial.trial_id, result.metrics)
-        self.observe(*result)
-
-    def get_state(self) -> dict[str, Any]:
-        """The state beside the trials, as plain JSON."""
-        return {
-            **super().get_state(),
-            "space_fingerprint": self.space.fingerprint,
-        }
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Restores `get_state`.
-
-        Raises:
-            ValueError: If the state belongs to another space.
-        """
-        if state["space_fingerprint"] != self.space.fingerprint:
-            raise ValueError(
-                "A run must be continued with the space it was begun with. "
-                f"Received: another space than that of {self._project_dir}. "
-                "Use another project_name, or overwrite=True."
-            )
-        super().set_state(state)
-        if self._requested_seed is not None:
-            self.seed = self._requested_seed
-
-    def reload(self) -> None:
-        """Continues a run; budgets, reward and algorithm may have changed.
-
-        Raises:
-            ValueError: If the run belongs to another space, or its trials
-                lack the objective.
-        """
-        super().reload()
-        self._genomes.clear()
-        self._finished.clear()
-        self._failed.clear()
-        self._drop_infeasible()
-        self.archive = ParetoArchive(self.objective.name)
-        ended = [self.trials[i] for i in self.end_order]
-        ended = [trial for trial in ended if trial.hyperparameters.values]
-        if not ended:
-            return
-        genomes = np.stack([self.trial_genome(trial) for trial in ended])
-        self._pricer.remember(genomes, self._pricer.price(genomes))
-        for trial in ended:
-            if trial.status == TrialStatus.COMPLETED:
-                self._score_again(trial)
-            self.on_trial_ended(trial)
-
-    def _drop_infeasible(self) -> None:
-        """Ends trials that were not finished and exceed today's budgets."""
-        for trial_id in list(self._retry_queue):
-            trial = self.trials[trial_id]
-            costs = self.trial_costs(trial)
-            if not self.budgets.is_feasible(costs):
-                self._retry_queue.remove(trial_id)
-                trial.status = TrialStatus.FAILED
-                trial.message = "The design exceeds the budgets of today."
-                self.end_order.append(trial_id)
-                self._save_trial(trial)
-
-    def _score_again(self, trial: Trial) -> None:
-        self.score_trial(trial)
-        if math.isnan(trial.score):
-            raise ValueError(
-                "The objective must be among the metrics of the trials so "
-                f"far. Received: {self.objective.name}; trial "
-                f"{trial.trial_id} has {', '.join(trial.metrics.metrics)}. "
-                "Use the objective of the run, or another project_name."
-            )
 
     # How a design is found.
 
@@ -462,11 +311,29 @@ class CoSearchOracle(durable.DurableOracle):
         self, rng: np.random.Generator, screen: Screen
     ) -> Iterator[np.ndarray]:
         """Proposals, until one is new and feasible."""
-        for genes in self._initial_genes[len(self.trials) :][:1]:
+        for genes in self._initial_genes[self.num_own :][:1]:
             yield complete(self.space, rng, genes, self.proposals)
+        if self._start_networks and 0 not in self._scope.held(self.num_own):
+            yield from self._starts[:, None]
         for _ in range(SUGGESTIONS):
             yield self.suggest(rng, self.proposals)
         yield from screen.wider(rng, self.proposals, self._designs)
+
+    @functools.cached_property
+    def _starts(self) -> np.ndarray:
+        """`[S, P]` designs of the networks to start from."""
+        rng = np.random.default_rng([self.seed, _STARTS])
+        networks = np.asarray(list(self._start_networks.values()))
+        designs = self._scope.best_pairs(rng, networks)
+        within = self.budgets.is_feasible(self.costs(self.hold(designs)))
+        for name, fits in zip(self._start_networks, within, strict=True):
+            if not fits:
+                logging.warning(
+                    "%s meets the budgets on no accelerator that may be "
+                    "chosen; the search does not start from it.",
+                    name,
+                )
+        return designs[within]
 
     @functools.cached_property
     def _designs(self) -> np.ndarray | None:
@@ -484,3 +351,21 @@ class CoSearchOracle(durable.DurableOracle):
                 seed = int(rng.integers(2**31))
                 chosen.values[entry.name] = entry.random_sample(seed)
         return dict(chosen.values)
+
+
+def _with_space(
+    space: SearchSpace, others: keras_tuner.HyperParameters | None
+) -> keras_tuner.HyperParameters:
+    """The hyperparameters of a space, and others beside them."""
+    all_of_them = space.hyperparameters()
+    entries = [] if others is None else others.space
+    names = {parameter.name for parameter in space.parameters}
+    for entry in entries:
+        if entry.name in names:
+            raise ValueError(
+                "`hyperparameters` must be others than those of the space. "
+                f"Received: {entry.name}. Restrict it in the space, or hold "
+                "its side with `searched` and `fixed`."
+            )
+    all_of_them.merge(entries)
+    return all_of_them

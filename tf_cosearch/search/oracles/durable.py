@@ -20,7 +20,6 @@ What KerasTuner 1.4.8 does and this changes:
 from __future__ import annotations
 
 import contextlib
-import glob
 import math
 import os
 import re
@@ -37,6 +36,7 @@ from keras_tuner.src.engine import oracle as oracle_module
 
 from tf_cosearch import files
 from tf_cosearch.files import write_json
+from tf_cosearch.search.trial_files import read_trials
 
 _ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 
@@ -70,7 +70,7 @@ def reported(trial: Trial) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def _locked(oracle: keras_tuner.Oracle) -> Iterator[None]:
+def locked(oracle: keras_tuner.Oracle) -> Iterator[None]:
     """Holds KerasTuner's lock, and gives it back on errors too."""
     name = threading.current_thread().name
     if oracle_module.THREADS[oracle] == name:
@@ -110,7 +110,7 @@ class DurableOracle(keras_tuner.Oracle):
         Its status is `IDLE` while nothing is left to start, but the worker of
         a running trial may still die.
         """
-        with _locked(self):
+        with locked(self):
             self.reap()
             if not self._is_exhausted() or tuner_id in self.ongoing_trials:
                 trial = super().create_trial(tuner_id)
@@ -130,7 +130,7 @@ class DurableOracle(keras_tuner.Oracle):
 
     def is_done(self) -> bool:
         """Whether no trial runs, and none is left to start."""
-        with _locked(self):
+        with locked(self):
             self.reap()
             full = self.max_trials and len(self.trials) >= self.max_trials
             return bool(
@@ -158,7 +158,7 @@ class DurableOracle(keras_tuner.Oracle):
     def reap(self) -> None:
         """Queues the trials again whose workers were silent for too long."""
         now = time.monotonic()
-        with _locked(self):
+        with locked(self):
             for trial_id, (tuner_id, until) in list(self._leases.items()):
                 if now < until:
                     continue
@@ -186,7 +186,7 @@ class DurableOracle(keras_tuner.Oracle):
             another worker.
         """
         trial_id = trial.trial_id
-        with _locked(self):
+        with locked(self):
             lease = self._leases.get(trial_id)
             if trial_id in self.end_order:
                 return True  # and the worker has not heard so
@@ -212,24 +212,28 @@ class DurableOracle(keras_tuner.Oracle):
         self, trial_id: str, metrics: dict[str, float], step: int = 0
     ) -> Trial:
         """Records the metrics that a worker reports."""
-        with _locked(self), warnings.catch_warnings():
+        with locked(self), warnings.catch_warnings():
             # KerasTuner takes the best of all-NaN metrics as well.
             warnings.simplefilter("ignore", RuntimeWarning)
             return super().update_trial(trial_id, metrics, step)
 
-    def end_trial(self, trial: Trial) -> None:
+    def end_trial(self, trial: Trial | str, status: str = "COMPLETED") -> None:
         """Ends a trial, or queues it again if retries are left.
 
         Args:
             trial: One that `create_trial` gave, with `status` set to
                 `COMPLETED`, `INVALID` or `FAILED`, in the latter two cases
-                with a `message`.
+                with a `message`. Or its id, as in KerasTuner before 1.2.
+            status: The status then.
 
         Raises:
             RuntimeError: If trials keep failing for the same reason. All of
                 them are saved by then.
         """
-        with _locked(self):
+        with locked(self):
+            if isinstance(trial, str):
+                trial = self.trials[trial]
+                trial.status = status
             if trial.trial_id in self.end_order:
                 return
             if trial.status == TrialStatus.COMPLETED:
@@ -312,8 +316,7 @@ class DurableOracle(keras_tuner.Oracle):
         Raises:
             RuntimeError: If `oracle.json` is that of another kind of oracle.
         """
-        self._damaged = []
-        self.trials = self._read_trials()
+        self.trials, self._damaged = read_trials(self._project_dir)
         state, wrong = files.read_json(self._get_oracle_fname())
         if wrong:
             logging.warning(
@@ -349,35 +352,6 @@ class DurableOracle(keras_tuner.Oracle):
                 self.trials[trial_id].status = TrialStatus.RUNNING
                 self.ongoing_trials[tuner_id] = self.trials[trial_id]
                 self._lease(trial_id, tuner_id)
-
-    def _read_trials(self) -> dict[str, Trial]:
-        trials: dict[int, Trial] = {}
-        for folder in glob.glob(
-            os.path.join(glob.escape(self._project_dir), "trial_*")
-        ):
-            path = os.path.join(folder, "trial.json")
-            state, wrong = files.read_json(path)
-            try:
-                trial = Trial.from_state(state)
-                if not folder.endswith(f"trial_{trial.trial_id}"):
-                    raise ValueError(f"It is of trial {trial.trial_id}.")
-                trials[int(trial.trial_id)] = trial
-            except Exception as error:  # whatever a damaged file leads to
-                logging.warning("%s cannot be read: %s", path, wrong or error)
-                continue
-            if wrong:
-                logging.warning("%s; used its copy instead.", wrong)
-                self._damaged.append(trial)
-        width = len(next(iter(trials.values())).trial_id) if trials else 0
-        for number in range(max(trials, default=-1) + 1):
-            if number not in trials:  # KerasTuner numbers trials by counting
-                trials[number] = Trial(
-                    keras_tuner.HyperParameters(),
-                    trial_id=f"{number:0{width}d}",
-                    status=TrialStatus.FAILED,
-                    message="The files of this trial are gone.",
-                )
-        return {trials[i].trial_id: trials[i] for i in sorted(trials)}
 
 
 def _complete(order: list[str], trial_ids: Any) -> list[str]:

@@ -122,8 +122,10 @@ class TwoLevelOracle(CoSearchOracle):
         common = oracles.options(CoSearchOracle)
         own = [name for name in oracles.options(cls) if name not in common]
         configuration.check_keys(options, "inner_options", own)
+        # What is known reaches it as finished trials do.
+        shared_options = {**kwargs, "warm_start": None}
         self._make_inner = functools.partial(
-            cls, space, budgets, **kwargs, **options
+            cls, space, budgets, **shared_options, **options
         )
         self._inner = self._make_inner()
 
