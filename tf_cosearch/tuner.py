@@ -6,10 +6,11 @@ import os
 import pathlib
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras_tuner
+from absl import logging
 from keras_tuner.engine import trial as trial_module
 
 from tf_cosearch import configuration, files
@@ -24,6 +25,7 @@ from tf_cosearch.search.objectives import Reward
 from tf_cosearch.search.oracles.base import CoSearchOracle
 from tf_cosearch.search.oracles.durable import reason
 from tf_cosearch.search.space import SearchSpace
+from tf_cosearch.search.warm_start import is_known, require_outside
 from tf_cosearch.training import inputs
 
 
@@ -47,6 +49,12 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         seed: Makes proposals and training repeatable.
         oracle_options: Further arguments of the oracle, for example
             `{"population_size": 20}`.
+        start_from: Published networks of the space to train first, each with
+            its best accelerator.
+        warm_start: Folder, or trials.csv, of an earlier search of the same
+            space, data and training. What it has trained is known here: it
+            is not trained again, not counted in `max_trials`, and chosen if
+            it is the best. Its files are copied.
         executions_per_trial: Trainings of each design; metrics are averaged
             and the best file is kept.
         learning_rate: Where the float phase starts.
@@ -77,6 +85,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         reward: str | Reward = "hard",
         seed: int | None = None,
         oracle_options: Mapping[str, Any] | None = None,
+        start_from: Sequence[str] = (),
+        warm_start: str | os.PathLike[str] | None = None,
         executions_per_trial: int = 1,
         learning_rate: float | None = None,
         optimizer: Any = None,
@@ -89,19 +99,16 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
     ) -> None:
         configuration.at_least("executions_per_trial", executions_per_trial, 1)
         if isinstance(oracle, str):
-            algorithm = oracles.get(oracle)
-            for name in oracle_options or ():
-                if name not in (known := oracles.options(algorithm)):
-                    raise configuration.unknown(
-                        f"option of {oracle}", name, known
-                    )
-            oracle = algorithm(
-                space,
-                budgets,
+            oracle = oracles.make(
+                oracle,
+                oracle_options or {},
+                space=space,
+                budgets=budgets,
                 max_trials=max_trials,
                 reward=reward,
                 seed=seed,
-                **(oracle_options or {}),
+                start_from=start_from,
+                warm_start=warm_start,
             )
         elif (
             not isinstance(oracle, CoSearchOracle) or oracle.space is not space
@@ -111,11 +118,19 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 f"Received: {oracle!r}. Known names: "
                 f"{', '.join(oracles.names())}."
             )
-        elif budgets is not None or seed is not None or oracle_options:
+        elif (budgets, seed, warm_start) != (None,) * 3 or (
+            oracle_options or start_from
+        ):
             raise ValueError(
-                "`budgets`, `seed` and `oracle_options` must be given to the "
-                "oracle itself. Received: an oracle and one of them."
+                "`budgets`, `seed`, `oracle_options`, `start_from` and "
+                "`warm_start` must be given to the oracle itself. Received: "
+                "an oracle and one of them."
             )
+        if overwrite and oracle.earlier is not None:
+            project = pathlib.Path(
+                directory or ".", project_name or "untitled_project"
+            )
+            require_outside(oracle.earlier.source, project)
         self.space = space
         self._training = {
             "learning_rate": learning_rate,
@@ -172,7 +187,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 the budgets. Nothing is trained then.
             RuntimeError: If trials keep failing for the same reason.
         """
-        from tf_cosearch.training import fit
+        from tf_cosearch.training import fingerprint, fit
 
         fit.check(epochs, callbacks=callbacks, **self._training, **others)
         template = self.space.template
@@ -188,6 +203,19 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         )
         self._progress = report.Progress(verbose)
         if not self._is_worker():
+            self.co_oracle.require_conditions(
+                fingerprint.conditions(
+                    (x, y),
+                    validation_data,
+                    template.classes,
+                    validation_split=validation_split,
+                    batch_size=batch_size,
+                    class_weight=class_weight,
+                    epochs=epochs,
+                    executions_per_trial=self.executions_per_trial,
+                    **self._training,
+                )
+            )
             self.co_oracle.check_feasible()
         self.run(epochs=epochs, callbacks=callbacks)
         if not self._is_worker():  # Even if there was nothing left to do.
@@ -197,6 +225,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         """Says what is searched; from now on the search can be continued."""
         self.save()
         if not self._is_worker():
+            self.co_oracle.take_known()
             self._progress.begin(self.space.summary(), self.co_oracle)
 
     def pre_create_trial(self) -> None:
@@ -289,6 +318,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
     def best_designs(self, num_designs: int = 1) -> list[Design]:
         """The finished designs of highest reward within the budgets.
 
+        What is only known from a trials.csv has no weights and is left out,
+        with a warning if it is better.
+
         Args:
             num_designs: How many.
 
@@ -299,15 +331,22 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         completed = trial_module.TrialStatus.COMPLETED
         trials = self.oracle.get_best_trials(len(self.co_oracle.trials))
         designs = [
-            self.design(trial)
-            for trial in trials
-            if trial.status == completed
-            and self.co_oracle.budgets.is_feasible(
-                self.co_oracle.trial_costs(trial)
-            )
+            self.design(trial) for trial in trials if trial.status == completed
         ]
         designs.sort(key=self._rank)
-        return designs[:num_designs]
+        kept = [design for design in designs if not self._lacks_files(design)]
+        if designs[0:1] != kept[0:1]:
+            logging.warning(
+                "Trial %s has the best reward, but no files: its result is "
+                "known from a trials.csv alone. Warm start from the folder of "
+                "that search to have its design.",
+                designs[0].trial_id,
+            )
+        return kept[:num_designs]
+
+    def _lacks_files(self, design: Design) -> bool:
+        trial = self.co_oracle.trials[design.trial_id]
+        return is_known(trial) and not (design.folder / export.MODEL).exists()
 
     def _rank(self, design: Design) -> tuple[float, ...]:
         """Reward, best first; of equal ones, the faster and the smaller."""

@@ -67,6 +67,18 @@ flags.DEFINE_string(
     None,
     "The same for the network: a name or file of configs/networks.",
 )
+flags.DEFINE_list(
+    "start_from",
+    [],
+    "Networks of the space to train first, each with its best accelerator: "
+    "names or files of configs/networks.",
+)
+flags.DEFINE_string(
+    "warm_start",
+    None,
+    "Folder, or trials.csv, of an earlier search of the same space, data and "
+    "training: what it has trained is known and not trained again.",
+)
 flags.DEFINE_integer("max_trials", 12, "Designs to train.", lower_bound=1)
 command_line.define_training(epochs=12)
 flags.DEFINE_integer(
@@ -126,36 +138,44 @@ def main() -> None:
     space = cs.SearchSpace.load(
         FLAGS.space, data.input_shape, data.classes, FLAGS.accelerator
     )
-    options |= _scope(space)
+    oracle = _oracle(space, options | _scope(space))
     folder = command_line.output_folder(FLAGS.output_dir)
     if launch.is_worker():
-        _search(folder, space, data, options)
+        _search(folder, oracle, data)
         return
     with files.owned(folder):
         _claim(folder, space)
-        tuner = _search(folder, space, data, options)
+        tuner = _search(folder, oracle, data)
         _export(tuner, data.test, folder)
 
 
+def _oracle(space: cs.SearchSpace, options: dict[str, Any]) -> Any:
+    """The oracle, which refuses what is wrong with any of its arguments."""
+    import tf_cosearch as cs
+
+    return cs.oracles.make(
+        FLAGS.oracle,
+        options,
+        space=space,
+        budgets=cs.Budgets(FLAGS.latency_ms, FLAGS.energy_mj, FLAGS.area_mm2),
+        max_trials=FLAGS.max_trials,
+        reward=FLAGS.reward,
+        seed=FLAGS.seed,
+        start_from=FLAGS.start_from,
+        warm_start=FLAGS.warm_start,
+    )
+
+
 def _search(
-    folder: pathlib.Path,
-    space: cs.SearchSpace,
-    data: datasets.Dataset,
-    options: dict[str, Any],
+    folder: pathlib.Path, oracle: Any, data: datasets.Dataset
 ) -> cs.CoSearchTuner:
     import tf_cosearch as cs
     from tf_cosearch import files
     from tf_cosearch.distributed import launch
 
-    budgets = cs.Budgets(FLAGS.latency_ms, FLAGS.energy_mj, FLAGS.area_mm2)
     tuner = cs.CoSearchTuner(
-        space,
-        FLAGS.oracle,
-        budgets,
-        FLAGS.max_trials,
-        reward=FLAGS.reward,
-        seed=FLAGS.seed,
-        oracle_options=options,
+        oracle.space,
+        oracle,
         executions_per_trial=FLAGS.executions_per_trial,
         learning_rate=FLAGS.learning_rate,
         qat_epochs=FLAGS.qat_epochs,
@@ -164,7 +184,7 @@ def _search(
         overwrite=FLAGS.overwrite,
         lease_seconds=FLAGS.lease_seconds,
     )
-    run = json.dumps(_description(space), indent=2)
+    run = json.dumps(_description(oracle.space), indent=2)
     if not launch.is_worker():
         files.write_text(
             pathlib.Path(tuner.project_dir, "run.json"), f"{run}\n"

@@ -13,6 +13,7 @@ from typing import Any
 from tf_cosearch import configuration, files
 from tf_cosearch.designs.export import ACCURACIES, COST_UNITS
 from tf_cosearch.search.oracles.base import CoSearchOracle
+from tf_cosearch.search.warm_start import KNOWN, is_known
 
 TRIAL_COLUMNS = (
     "trial_id",
@@ -46,7 +47,7 @@ def trial_rows(oracle: CoSearchOracle) -> list[dict[str, Any]]:
         rows.append(
             {
                 "trial_id": trial.trial_id,
-                "status": trial.status,
+                "status": KNOWN if is_known(trial) else trial.status,
                 "feasible": feasible,
                 "reward": "" if trial.score is None else trial.score,
                 **{name: known.get(name, "") for name in TRIAL_COLUMNS[4:]},
@@ -75,7 +76,7 @@ def write_trials(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_trials(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Reads the completed trials of a trials.csv.
+    """Reads the completed and the known trials of a trials.csv.
 
     Args:
         path: The file.
@@ -106,7 +107,7 @@ def read_trials(path: pathlib.Path) -> list[dict[str, Any]]:
     numbers = ("reward", *ACCURACIES, *COST_UNITS)
     completed = []
     for line, row in enumerate(rows, 2):
-        if row["status"] != "COMPLETED":
+        if row["status"] not in ("COMPLETED", KNOWN):
             continue
         where = f"{path}, line {line}"
         known = {
@@ -139,11 +140,16 @@ class Progress:
             f"{_word(name)} {quantity(name, limit)}"
             for name, limit in oracle.budgets.limits().items()
         )
-        self._ended_before = len(oracle.end_order)
+        self._ended_before = _own_ended(oracle)
         self._console.print(f"Space {summary}")
         self._console.print(
             f"Budgets: {budgets or 'none'}. Seed {oracle.seed}."
         )
+        if oracle.num_known:
+            self._console.print(
+                f"Known from earlier searches: {oracle.num_known} designs, "
+                "which are not trained again."
+            )
         if self._ended_before:
             self._console.print(
                 f"Continuing after {self._ended_before} finished trials."
@@ -153,8 +159,9 @@ class Progress:
         self, oracle: CoSearchOracle, trial: Any, failure: str | None
     ) -> None:
         """Prints the line of a trial that has just ended."""
-        done = len(oracle.end_order)
-        of = f"/{oracle.max_trials}" if oracle.max_trials else ""
+        done = _own_ended(oracle)
+        most = oracle.own_trials
+        of = f"/{most}" if most else ""
         head = f"{done}{of}  trial {trial.trial_id}"
         left = self._left(oracle, done)
         if failure is not None:
@@ -177,10 +184,10 @@ class Progress:
 
     def _left(self, oracle: CoSearchOracle, done: int) -> str:
         run = done - self._ended_before
-        if not oracle.max_trials or not run or done >= oracle.max_trials:
+        if not oracle.own_trials or not run or done >= oracle.own_trials:
             return ""
         seconds = (time.monotonic() - self._began) / run
-        left = seconds * (oracle.max_trials - done)
+        left = seconds * (oracle.own_trials - done)
         time_left = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
         return f"  ({time_left} left)"
 
@@ -206,15 +213,21 @@ class Progress:
                 f"A trial took {whole:.3g} s in the median; by phase: {parts}."
             )
         failed = len(oracle.end_order) - len(finished)
+        known = f", {oracle.num_known} known before" if oracle.num_known else ""
         self._console.print(
-            f"{len(finished)} trials finished, {failed} failed. Everything is "
-            f"in {folder}."
+            f"{len(finished) - oracle.num_known} trials finished, {failed} "
+            f"failed{known}. Everything is in {folder}."
         )
 
     def _print_front(self, oracle: CoSearchOracle, num_trials: int) -> None:
         from rich.table import Table
 
-        front = oracle.archive.front[:num_trials]
+        # What is over budget may be known, but beats nothing within.
+        front = [
+            (trial_id, known)
+            for trial_id, known in oracle.archive.front
+            if oracle.budgets.is_feasible(known)
+        ][:num_trials]
         if not front:
             return
         units = {
@@ -237,6 +250,10 @@ class Progress:
                 *(f"{known[n] * units[n][0]:.3g}" for n in COST_UNITS),
             )
         self._console.print(table)
+
+
+def _own_ended(oracle: CoSearchOracle) -> int:
+    return len(oracle.end_order) - oracle.num_known
 
 
 def quantity(name: str, value: float) -> str:

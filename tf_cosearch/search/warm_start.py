@@ -77,6 +77,60 @@ def files_of(design: KnownDesign) -> Iterator[pathlib.Path]:
             yield path
 
 
+def require_same(
+    before: Mapping[str, Any] | None,
+    now: Mapping[str, Any],
+    rule: str,
+    source: str | os.PathLike[str],
+    remedy: str,
+) -> None:
+    """Makes sure that trials were trained alike.
+
+    Args:
+        before: What those of an earlier search have in common; `None` if it
+            does not say.
+        now: The same of this search.
+        rule: What must hold, for the message.
+        source: Where the earlier ones are.
+        remedy: What to do otherwise.
+
+    Raises:
+        ValueError: If they differ; says in what.
+    """
+    differences = [
+        f"{name}={value}, not {now.get(name)}"
+        for name, value in (before or {}).items()
+        if value != now.get(name)
+    ]
+    if differences:
+        raise ValueError(
+            f"{rule}. Received: {source}, with {'; '.join(differences)}. Use "
+            f"the same, or {remedy}."
+        )
+
+
+def require_outside(
+    path: str | os.PathLike[str], project: str | os.PathLike[str]
+) -> None:
+    """Makes sure that overwriting a project leaves a warm start alone.
+
+    Args:
+        path: What to start from.
+        project: What is deleted.
+
+    Raises:
+        ValueError: If the one is part of the other.
+    """
+    if os.path.realpath(project) in (
+        os.path.realpath(path),
+        os.path.dirname(os.path.realpath(path)),
+    ):
+        raise ValueError(
+            "A warm start must not be from a search that is overwritten. "
+            f"Received: {path}. Choose another folder for the new search."
+        )
+
+
 def read(
     path: str | os.PathLike[str], space: SearchSpace, metrics: Sequence[str]
 ) -> EarlierSearch:

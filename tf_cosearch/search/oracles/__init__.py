@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Mapping
+from typing import Any
 
 from tf_cosearch import configuration
 from tf_cosearch.search.oracles.base import CoSearchOracle
@@ -44,6 +46,35 @@ def get(name: str) -> type[CoSearchOracle]:
     if name not in found:
         raise configuration.unknown("oracle", name, found)
     return found[name]
+
+
+def make(
+    name: str, chosen: Mapping[str, Any], **arguments: Any
+) -> CoSearchOracle:
+    """Makes an algorithm.
+
+    Args:
+        name: One of `names()`.
+        chosen: Options of the user, see `options`.
+        **arguments: What the caller sets itself.
+
+    Returns:
+        The oracle.
+
+    Raises:
+        ValueError: If an option is not known, or not the user's to set.
+    """
+    algorithm = get(name)
+    known = [each for each in options(algorithm) if each not in arguments]
+    for option in chosen:
+        if option in arguments:
+            raise ValueError(
+                f"{option} must be set as an argument of its own. Received: "
+                f"it as an option of {name}."
+            )
+        if option not in known:
+            raise configuration.unknown(f"option of {name}", option, known)
+    return algorithm(**arguments, **chosen)
 
 
 def options(algorithm: type[CoSearchOracle]) -> list[str]:

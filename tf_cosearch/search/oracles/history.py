@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -55,6 +54,10 @@ class HistoryOracle(durable.DurableOracle):
         **kwargs: For KerasTuner's oracle.
 
     Attributes:
+        own_trials: Most trials of this search, `None` without a limit;
+            `max_trials` counts the known ones in, as KerasTuner does.
+        earlier: What is known before the search begins, `None` once it has
+            become trials.
         archive: The Pareto front of all that is known.
         conditions: What trials must have in common to be compared, data and
             training; `None` if nobody has said.
@@ -81,8 +84,8 @@ class HistoryOracle(durable.DurableOracle):
         self.archive = ParetoArchive(self.objective.name)
         self.conditions: dict[str, Any] | None = None
         self._pricer = pricer
-        self._earlier = earlier
-        self._own_trials: int | None = kwargs["max_trials"]
+        self.earlier = earlier
+        self.own_trials: int | None = kwargs["max_trials"]
         self._finished: dict[str, Finished] = {}
         self._failed: list[np.ndarray] = []
         self._genomes: dict[str, np.ndarray] = {}
@@ -205,7 +208,7 @@ class HistoryOracle(durable.DurableOracle):
     def take_known(self) -> None:
         """Enters what an earlier search has trained, once, as trials."""
         with durable.locked(self):
-            if self._earlier is None:
+            if self.earlier is None:
                 return
             tried = {
                 self.trial_genome(trial).tobytes()
@@ -214,15 +217,15 @@ class HistoryOracle(durable.DurableOracle):
             }
             new = [
                 design
-                for design in self._earlier.designs
+                for design in self.earlier.designs
                 if design.genome.tobytes() not in tried
             ]
             self._price([design.genome for design in new])
-            most = (self._own_trials or 0) + self.num_known + len(new)
+            most = (self.own_trials or 0) + self.num_known + len(new)
             for design in new:
                 number = f"{len(self.trials):0{len(str(most))}d}"
-                self._enter(number, design, self._earlier)
-            self._earlier = None
+                self._enter(number, design, self.earlier)
+            self.earlier = None
             self._make_room()
             self.save()
 
@@ -254,8 +257,8 @@ class HistoryOracle(durable.DurableOracle):
 
     def _make_room(self) -> None:
         # KerasTuner counts all trials.
-        if self._own_trials is not None:
-            self.max_trials = self._own_trials + self.num_known
+        if self.own_trials is not None:
+            self.max_trials = self.own_trials + self.num_known
 
     def require_conditions(self, conditions: dict[str, Any]) -> None:
         """Makes sure that accuracies here can be compared with each other.
@@ -268,7 +271,7 @@ class HistoryOracle(durable.DurableOracle):
                 has had others.
         """
         if self.trials:
-            self._compare(
+            warm_start.require_same(
                 self.conditions,
                 conditions,
                 "A search must be continued with the data and training it was "
@@ -276,41 +279,22 @@ class HistoryOracle(durable.DurableOracle):
                 self._project_dir,
                 "another project_name, or overwrite=True",
             )
-        if self._earlier is not None:
-            if self._earlier.conditions is None:
+        if self.earlier is not None:
+            if self.earlier.conditions is None:
                 logging.warning(
                     "%s does not say which data and training its accuracies "
                     "are of; they are taken to be the same as here.",
-                    self._earlier.source,
+                    self.earlier.source,
                 )
-            self._compare(
-                self._earlier.conditions,
+            warm_start.require_same(
+                self.earlier.conditions,
                 conditions,
                 "A warm start must be from a search of the same data and "
                 "training, or accuracies cannot be compared",
-                self._earlier.source,
+                self.earlier.source,
                 "no warm start",
             )
         self.conditions = conditions
-
-    def _compare(
-        self,
-        before: Mapping[str, Any] | None,
-        now: Mapping[str, Any],
-        rule: str,
-        source: Any,
-        remedy: str,
-    ) -> None:
-        differences = [
-            f"{name}={value}, not {now.get(name)}"
-            for name, value in (before or {}).items()
-            if value != now.get(name)
-        ]
-        if differences:
-            raise ValueError(
-                f"{rule}. Received: {source}, with {'; '.join(differences)}. "
-                f"Use the same, or {remedy}."
-            )
 
     # How a run is continued.
 
