@@ -302,7 +302,7 @@ def make_tuner(name: str, folder: pathlib.Path, seed: int) -> Any:
     """The tuner of light trials: on a toy space, faults included."""
     from tf_cosearch.distributed.tuner import DurableTuner
     from tf_cosearch.search import oracles
-    from tf_cosearch.testing import oracles as toys
+    from tf_cosearch.testing import toys
 
     def tell(line: str) -> None:
         log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -1,200 +1,31 @@
-"""What an algorithm must do, and a toy space to see it do so."""
+"""What an algorithm must do, whoever wrote it."""
 
 from __future__ import annotations
 
-import itertools
 import math
 import pathlib
 import random
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import keras_tuner
 import numpy as np
 import pytest
 from keras_tuner.engine.base_tuner import BaseTuner
 
 from tf_cosearch.search.budgets import Budgets
-from tf_cosearch.search.oracles.base import CoSearchOracle
+from tf_cosearch.search.oracles.random import RandomOracle
 from tf_cosearch.search.scope import SEARCHED
+from tf_cosearch.testing.keras_tuner_rules import KerasTunerRules
 from tf_cosearch.testing.requirement import require
+from tf_cosearch.testing.toys import (
+    ToySpace,
+    place,
+    run_trials,
+    toy_estimate,
+)
 
 
-class ToyParameter(NamedTuple):
-    """A parameter of a `ToySpace`."""
-
-    name: str
-    choices: tuple[int, ...]
-
-
-class ToyCost(NamedTuple):
-    """What `toy_estimate` returns, `[N]` each."""
-
-    latency_ms: np.ndarray
-    energy_mj: np.ndarray
-    area_mm2: np.ndarray
-    utilization: np.ndarray
-
-
-class ToySpace:
-    """A search space without networks, for tests of oracles.
-
-    Args:
-        counts: Choices of each parameter. With `has_inactive`, the last one
-            makes no difference while the first is 0.
-        has_inactive: Whether there is such a parameter.
-
-    Attributes:
-        parameters: The `P` parameters.
-        choice_counts: `[P]` choices of each.
-        num_network_parameters: How many of them stand for the network: the
-            first half.
-        size: Number of different designs.
-    """
-
-    def __init__(
-        self, counts: Sequence[int], has_inactive: bool = False
-    ) -> None:
-        self.parameters = tuple(
-            ToyParameter(f"gene{i}/units", tuple(range(10, 10 + count)))
-            for i, count in enumerate(counts)
-        )
-        self.choice_counts = np.asarray(counts, np.int64)
-        self.num_network_parameters = len(counts) // 2
-        self.size = math.prod(counts)
-        self._has_inactive = has_inactive
-        if has_inactive:
-            off = self.size // counts[0]
-            self.size += off // counts[-1] - off
-
-    @property
-    def fingerprint(self) -> str:
-        """Tells spaces apart."""
-        return f"{self.choice_counts.tolist()} {self._has_inactive}"
-
-    def canonical(self, genomes: np.ndarray) -> np.ndarray:
-        """Sets the inactive gene of `[N, P]` genomes to 0."""
-        genomes = np.array(genomes, np.int64, ndmin=2)
-        if self._has_inactive:
-            genomes[genomes[:, 0] == 0, -1] = 0
-        return genomes
-
-    def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Draws `[count, P]` genomes."""
-        shape = (count, len(self.parameters))
-        return self.canonical(rng.integers(0, self.choice_counts, shape))
-
-    def all_accelerators(self) -> np.ndarray:
-        """The genes of every accelerator, if they are not too many."""
-        counts = self.choice_counts[self.num_network_parameters :].tolist()
-        if math.prod(counts) > 10_000:
-            raise ValueError("There must be at most 10,000 accelerators.")
-        return np.asarray(list(itertools.product(*map(range, counts))))
-
-    def batch(self, genomes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The genomes as shares of their largest value, and the weights."""
-        largest = np.maximum(self.choice_counts - 1, 1)
-        return genomes / largest, np.arange(1, 1 + largest.size)
-
-    def values(self, genome: np.ndarray) -> dict[str, int]:
-        """The chosen value of every parameter."""
-        pairs = zip(self.parameters, genome, strict=True)
-        return {p.name: p.choices[gene] for p, gene in pairs}
-
-    def genome(self, values: Any) -> np.ndarray:
-        """The inverse of `values`."""
-        genes = [p.choices.index(values[p.name]) for p in self.parameters]
-        return self.canonical(np.asarray(genes))[0]
-
-    def hyperparameters(self) -> keras_tuner.HyperParameters:
-        """One `Choice` for each parameter."""
-        space = keras_tuner.HyperParameters()
-        for parameter in self.parameters:
-            space.Choice(parameter.name, list(parameter.choices))
-        return space
-
-
-def toy_estimate(shares: np.ndarray, weights: np.ndarray) -> ToyCost:
-    """Larger genes are faster, and take more area; equal ones use it best."""
-    size = shares @ weights / weights.sum()
-    return ToyCost(
-        latency_ms=2 - size,
-        energy_mj=1 + shares.mean(axis=1),
-        area_mm2=1 + 9 * size**2,
-        utilization=1 - 2 * shares.std(axis=1),
-    )
-
-
-def run_trials(
-    oracle: CoSearchOracle,
-    count: int,
-    accuracy: Callable[[int, np.ndarray], float] | None = None,
-) -> list[list[int]]:
-    """Runs trials of an oracle as a KerasTuner tuner would.
-
-    Args:
-        oracle: In a project folder, see `place`.
-        count: Most trials to run.
-        accuracy: Gives the accuracy of a trial's number and `[P]` genome, or
-            raises to let it fail. Larger genes are better by default.
-
-    Returns:
-        The genomes proposed; fewer than `count` if the oracle stopped.
-    """
-    proposed: list[list[int]] = []
-    while len(proposed) < count:
-        trial = oracle.create_trial("tuner0")
-        if trial.status != "RUNNING":
-            break
-        genome = oracle.trial_genome(trial)
-        proposed.append(genome.tolist())
-        try:
-            value = (
-                accuracy(int(trial.trial_id), genome)
-                if accuracy
-                else float(genome.sum() / oracle.space.choice_counts.sum())
-            )
-            metrics = {oracle.objective.name: value}
-            oracle.update_trial(trial.trial_id, metrics)
-            trial.status = "COMPLETED"
-        except ArithmeticError as error:
-            trial.status = "INVALID"
-            trial.message = f"{type(error).__name__}: {error}"
-        oracle.end_trial(trial)
-    return proposed
-
-
-def place(oracle: CoSearchOracle, folder: pathlib.Path) -> CoSearchOracle:
-    """Gives an oracle its project folder and returns it."""
-    BaseTuner(oracle=oracle, directory=str(folder), project_name="project")
-    oracle.verbose = 0
-    return oracle
-
-
-class OracleSuite:
+class OracleSuite(KerasTunerRules):
     """What every algorithm must pass. Subclass it and define `make`."""
-
-    def make(self, space: Any, **kwargs: Any) -> CoSearchOracle:
-        """Makes the oracle to test.
-
-        Args:
-            space: What it searches.
-            **kwargs: Arguments of `CoSearchOracle` to hand on.
-        """
-        raise NotImplementedError
-
-    def start(
-        self, folder: pathlib.Path, space: Any = None, **kwargs: Any
-    ) -> CoSearchOracle:
-        """Makes an oracle on a toy space, in a project folder."""
-        space = space or ToySpace((3, 1, 4, 2, 5, 7), has_inactive=True)
-        defaults: dict[str, Any] = {
-            "estimate": toy_estimate,
-            "max_trials": 24,
-            "proposals": 128,
-            "seed": 0,
-        }
-        return place(self.make(space, **{**defaults, **kwargs}), folder)
 
     def test_designs_are_inside_the_space(self, tmp_path: pathlib.Path) -> None:
         """Every parameter has one of its choices; inactive genes are 0."""
@@ -248,6 +79,54 @@ class OracleSuite:
             "`finished()` or be built in `observe`.",
         )
         require(len(reloaded.end_order) == 20, "No trial may be lost.")
+
+    def test_continues_what_another_began(self, tmp_path: pathlib.Path) -> None:
+        """Algorithm, budgets and length may change from one day to the next."""
+
+        def accuracy(number: int, genome: np.ndarray) -> float:
+            if number == 2:
+                raise ArithmeticError("broken")
+            return 0.1 * number
+
+        space = ToySpace((5, 4, 6))
+        defaults: dict[str, Any] = {"estimate": toy_estimate, "seed": 0}
+        other = RandomOracle(space, max_trials=6, **defaults)  # type: ignore[arg-type]
+        begun = run_trials(place(other, tmp_path), 6, accuracy)
+        budgets = Budgets(area_mm2=5.0)
+        oracle = self.start(tmp_path, space, max_trials=12, budgets=budgets)
+        oracle.reload()
+        genomes = run_trials(oracle, 12)
+        require(len(genomes) == 6, "The trials left must run.")
+        require(len(oracle.finished()) == 11, "No trial may be lost.")
+        feasible = budgets.is_feasible(oracle.costs(genomes))
+        require(bool(feasible.all()), "The budgets of today must be met.")
+        different = {tuple(genome) for genome in begun + genomes}
+        require(len(different) == 12, "No design may be tried twice.")
+
+    def test_starts_from_what_is_known(self, tmp_path: pathlib.Path) -> None:
+        """An earlier search teaches, and is not repeated."""
+        space = ToySpace((5, 4, 6))
+        known = run_trials(self.start(tmp_path / "1", space), 14)
+        options: dict[str, Any] = {
+            "warm_start": tmp_path / "1" / "project",
+            "max_trials": 6,
+            "budgets": Budgets(area_mm2=5.0),
+        }
+        oracle = self.start(tmp_path / "2", space, **options)
+        genomes = run_trials(oracle, 12)
+        require(len(genomes) == 6, "Known trials must not count.")
+        different = {tuple(genome) for genome in known + genomes}
+        require(len(different) == 20, "No known design may be tried again.")
+        require(len(oracle.finished()) == 20, "Known ones are finished.")
+        feasible = options["budgets"].is_feasible(oracle.costs(genomes))
+        require(bool(feasible.all()), "The budgets of today must be met.")
+        begun = run_trials(self.start(tmp_path / "3", space, **options), 3)
+        reloaded = self.start(tmp_path / "3", space, **options)
+        reloaded.reload()
+        require(
+            begun + run_trials(reloaded, 6) == genomes,
+            "It must continue identically.",
+        )
 
     def test_no_design_twice(self, tmp_path: pathlib.Path) -> None:
         """No training is wasted on what is known."""
