@@ -188,6 +188,7 @@ class Scope:
         costs = self._pricer.grid(networks, chips)
         product = sum(np.log(costs[name]) for name in COSTS)
         violation = self._budgets.violation(costs)
-        keys = (product, -self._reward(1.0, costs), violation)
+        reward = self._reward(np.ones_like(product), costs)
+        keys = (product, -reward, violation)
         best = np.lexsort(keys, axis=-1)[:, 0]
         return np.concatenate([networks, chips[best]], axis=1)
