@@ -16,6 +16,7 @@ from tf_cosearch.designs import report
 from tf_cosearch.training import datasets, fit
 
 BUDGETS = cs.Budgets(latency_ms=0.001, area_mm2=12.0)
+OUTSIDE = {"searched": "network", "fixed": {"pe_array/rows": 3}}
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +244,7 @@ def test_a_search_is_continued_and_finished_trials_are_kept(
     folder = pathlib.Path(finished.project_dir)
     before = (folder / "trials.csv").read_text().splitlines()
     tuner = small_tuner(space, folder.parent, max_trials=3)
-    tuner.search(**{**few(data), "verbose": 1}, epochs=1)
+    tuner.search(**{**few(data, 600), "verbose": 1}, epochs=3)
     after = (folder / "trials.csv").read_text().splitlines()
     assert after[:3] == before
     assert len(after) == 4
@@ -564,8 +565,18 @@ def test_hardware_alone_can_be_searched(data, tmp_path):
         ({"executions_per_trial": 0}, "executions_per_trial"),
         ({"seed": -1}, "seed"),
         ({"max_trials": 0}, "max_trials"),
+        ({"oracle_options": {"populaton_size": 4}}, "populaton_size"),
+        ({"oracle_options": {"seed": 4}}, "argument of its own"),
+        ({"oracle_options": {"initial_designs": 4}}, "of the types it"),
+        ({"oracle_options": {"estimate": 4}}, "must be a function"),
+        ({"oracle_options": OUTSIDE}, "choices of the space. Received: 3"),
+        ({"reward": "absolute", "budgets": None}, "must have a target"),
+        ({"warm_start": "nowhere"}, "nowhere"),
+        ({"start_from": ["vgg16"]}, "Published networks in"),
     ],
 )
 def test_bad_arguments_are_refused_at_once(space, tmp_path, change, message):
-    with pytest.raises(ValueError, match=message):
+    wrong = (ValueError, TypeError, FileNotFoundError)
+    with pytest.raises(wrong, match=message):
         small_tuner(space, tmp_path, **change)
+    assert not any(tmp_path.iterdir())

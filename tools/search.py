@@ -247,6 +247,8 @@ def _oracle_options() -> dict[str, Any]:
 
 def _scope(space: cs.SearchSpace) -> dict[str, Any]:
     """What is searched, and what the other side is held to."""
+    import numpy as np
+
     import tf_cosearch as cs
     from tf_cosearch import accelerators
 
@@ -255,9 +257,20 @@ def _scope(space: cs.SearchSpace) -> dict[str, Any]:
         held |= space.encode(cs.load_network(FLAGS.held_network))
     if FLAGS.held_accelerator:
         chip = cs.load_accelerator(FLAGS.held_accelerator)
-        names = {parameter.name for parameter in space.parameters}
-        values = accelerators.to_paths(chip).items()
-        held |= {path: value for path, value in values if path in names}
+        searched = {parameter.name for parameter in space.parameters}
+        first = np.zeros(len(space.parameters), np.int64)
+        some = space.decode(first).accelerator
+        shared = accelerators.to_paths(some)
+        for path, value in accelerators.to_paths(chip).items():
+            if path in searched:
+                held[path] = value
+            elif value != shared[path]:
+                raise ValueError(
+                    "--held_accelerator must be an accelerator of the space. "
+                    f"Received: {FLAGS.held_accelerator}, whose {path} is "
+                    f"{value}, where all of the space have {shared[path]}. "
+                    "Fix it with --accelerator, or add it to the space."
+                )
     return {"searched": FLAGS.searched, "fixed": held or None}
 
 

@@ -160,8 +160,8 @@ def fixed_genes(space: SearchSpace, design: Any) -> dict[int, int]:
         choices = list(space.parameters[position].choices)
         if value not in choices:
             raise ValueError(
-                f"{name} of an initial design must be one of {choices}. "
-                f"Received: {value!r}."
+                f"{name} of a given design must be one of {choices}, the "
+                f"choices of the space. Received: {value!r}."
             )
         genes[position] = choices.index(value)
     return genes

@@ -42,7 +42,7 @@ class KerasTunerRules:
         defaults: dict[str, Any] = {
             "estimate": toy_estimate,
             "max_trials": 24,
-            "proposals": 128,
+            "proposals": 64,
             "seed": 0,
         }
         return place(self.make(space, **{**defaults, **kwargs}), folder)

@@ -43,21 +43,14 @@ class OracleSuite(KerasTunerRules):
                     f"{parameter.name} must be one of its choices.",
                 )
 
-    @pytest.mark.parametrize("seed", [0, 7])
-    def test_same_seed_same_designs(
-        self, tmp_path: pathlib.Path, seed: int
-    ) -> None:
+    def test_same_seed_same_designs(self, tmp_path: pathlib.Path) -> None:
         """Chance comes from the seed alone; 0 is one like any other."""
-        first = run_trials(self.start(tmp_path / "1", seed=seed), 12)
-        random.seed(1)
-        second = run_trials(self.start(tmp_path / "2", seed=seed), 12)
-        require(first == second, f"Seed {seed} must propose the same twice.")
-
-    def test_other_seed_other_designs(self, tmp_path: pathlib.Path) -> None:
-        """Another seed is another search."""
         first = run_trials(self.start(tmp_path / "1", seed=0), 12)
-        second = run_trials(self.start(tmp_path / "2", seed=7), 12)
-        require(first != second, "Seeds 0 and 7 must differ.")
+        random.seed(1)
+        second = run_trials(self.start(tmp_path / "2", seed=0), 12)
+        require(first == second, "Seed 0 must propose the same twice.")
+        other = run_trials(self.start(tmp_path / "3", seed=7), 12)
+        require(first != other, "Seeds 0 and 7 must differ.")
 
     @pytest.mark.parametrize("seed", [0, None])
     def test_continues_as_if_never_stopped(
@@ -66,19 +59,19 @@ class OracleSuite(KerasTunerRules):
         """A reloaded oracle proposes what the first would have."""
         uninterrupted = self.start(tmp_path / "1", seed=seed)
         started = self.start(tmp_path / "2", seed=uninterrupted.seed)
-        expected = run_trials(uninterrupted, 20)
-        begun = run_trials(started, 12)
+        expected = run_trials(uninterrupted, 16)
+        begun = run_trials(started, 10)
         started.create_trial("killed while it ran")
         reloaded = self.start(tmp_path / "2", seed=seed)
         reloaded.reload()
-        continued = run_trials(reloaded, 8)
+        continued = run_trials(reloaded, 6)
         require(
             begun + continued == expected,
             "A continued search must propose what it would have without the "
             "interruption. State that `suggest` uses must follow from "
             "`finished()` or be built in `observe`.",
         )
-        require(len(reloaded.end_order) == 20, "No trial may be lost.")
+        require(len(reloaded.end_order) == 16, "No trial may be lost.")
 
     def test_continues_what_another_began(self, tmp_path: pathlib.Path) -> None:
         """Algorithm, budgets and length may change from one day to the next."""
@@ -182,18 +175,15 @@ class OracleSuite(KerasTunerRules):
             different = {tuple(network) for network in networks.tolist()}
             require(len(different) == 12, "Networks must differ.")
 
-    @pytest.mark.parametrize("workers", [2, 4])
-    def test_parallel_workers(
-        self, tmp_path: pathlib.Path, workers: int
-    ) -> None:
+    def test_parallel_workers(self, tmp_path: pathlib.Path) -> None:
         """Equal finishing order, equal designs; none is handed out twice."""
 
         def run(folder: str) -> list[list[int]]:
             oracle = self.start(tmp_path / folder)
             running: list[Any] = []
-            for number in range(24):
+            for number in range(16):
                 running.append(oracle.create_trial(f"tuner{number}"))
-                if len(running) == workers or number == 23:
+                if len(running) == 3 or number == 15:
                     trial = running.pop(number % len(running))
                     value = float(oracle.trial_genome(trial).mean())
                     metrics = {oracle.objective.name: value}
@@ -205,13 +195,13 @@ class OracleSuite(KerasTunerRules):
 
         first = run("1")
         different = {tuple(genome) for genome in first}
-        require(len(different) == 24, "Designs must differ.")
+        require(len(different) == 16, "Designs must differ.")
         require(first == run("2"), "Workers in the same order, same designs.")
 
     def test_searches_a_huge_space(self, tmp_path: pathlib.Path) -> None:
         """Nothing may depend on the size of the space."""
         oracle = self.start(tmp_path, ToySpace((10,) * 20))
-        require(len(run_trials(oracle, 20)) == 20, "All trials must run.")
+        require(len(run_trials(oracle, 10)) == 10, "All trials must run.")
 
     def test_no_design_over_budget(self, tmp_path: pathlib.Path) -> None:
         """What exceeds a budget is never trained."""

@@ -53,14 +53,31 @@ class Naive(CoSearchOracle):
         raise ArithmeticError(reason)
 
 
+class Stubborn(Uncontrolled):
+    """Never tries anything again."""
+
+    def _retry(self, trial):
+        return False
+
+
+class Narrow(Uncontrolled):
+    """Looks at the first of several metrics."""
+
+    def score_trial(self, trial):
+        trial.score = trial.metrics.get_best_value("val_accuracy")
+
+
 @pytest.mark.parametrize(
     ("broken", "test", "arguments"),
     [
         (Forgetful, "continues_as_if_never_stopped", [0]),
-        (Uncontrolled, "same_seed_same_designs", [0]),
-        (Constant, "other_seed_other_designs", []),
+        (Uncontrolled, "same_seed_same_designs", []),
+        (Constant, "same_seed_same_designs", []),
         (Outside, "designs_are_inside_the_space", []),
         (Naive, "goes_on_after_failures", []),
+        (Stubborn, "retries", [1]),
+        (Narrow, "objectives", [["val_accuracy", "val_auc"]]),
+        (Forgetful, "starts_from_what_is_known", []),
     ],
 )
 def test_the_suite_finds_what_is_broken(tmp_path, broken, test, arguments):

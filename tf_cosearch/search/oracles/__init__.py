@@ -62,7 +62,9 @@ def make(
         The oracle.
 
     Raises:
-        ValueError: If an option is not known, or not the user's to set.
+        ValueError: If an option is not known, not the user's to set, or out
+            of its range.
+        TypeError: If an option is not of its type.
     """
     algorithm = get(name)
     known = [each for each in options(algorithm) if each not in arguments]
@@ -74,7 +76,15 @@ def make(
             )
         if option not in known:
             raise configuration.unknown(f"option of {name}", option, known)
-    return algorithm(**arguments, **chosen)
+    try:
+        return algorithm(**arguments, **chosen)
+    except (TypeError, AttributeError) as error:
+        if not chosen:
+            raise
+        raise TypeError(
+            f"Options of {name} must be of the types it documents. Received: "
+            f"{dict(chosen)} ({error})."
+        ) from error
 
 
 def options(algorithm: type[CoSearchOracle]) -> list[str]:

@@ -120,6 +120,10 @@ class CoSearchOracle(HistoryOracle):
         if warm_start is not None:
             measured = objectives.names(accuracy)
             earlier = warm_start_files.read(warm_start, space, measured)
+        if not (estimate is None or callable(estimate)):
+            raise ValueError(
+                f"`estimate` must be a function. Received: {estimate!r}."
+            )
         super().__init__(
             space,
             budgets,
@@ -228,17 +232,31 @@ class CoSearchOracle(HistoryOracle):
         return self._scope.hold(genomes, self.num_own, best and best.genome)
 
     def check_feasible(self) -> None:
-        """Makes sure, before anything is trained, that the budgets can be met.
+        """Makes sure, before anything is trained, that limits can be met.
 
         Prices random and extreme designs, and descends from those closest to
-        the budgets; a small space is priced completely.
+        the budgets; a small space is priced completely. So for targets of the
+        reward that are others than the budgets.
 
         Raises:
-            ValueError: If none of them meets the budgets, see
+            ValueError: If none of them meets the budgets, or the targets, see
                 `Budgets.explain`.
         """
+        self._require_reachable(self.budgets)
+        targets = self.reward.targets or self.budgets
+        if targets.limits().items() <= self.budgets.limits().items():
+            return
+        try:
+            self._require_reachable(targets)
+        except ValueError as error:
+            raise ValueError(
+                "Targets of the reward must be within reach, as budgets. "
+                f"{error}"
+            ) from None
+
+    def _require_reachable(self, budgets: Budgets) -> None:
         rng = np.random.default_rng([self.seed, _CHECK])
-        screen = Screen(self.space, self._pricer, self.budgets)
+        screen = Screen(self.space, self._pricer, budgets)
         largest = np.asarray(self.space.choice_counts) - 1
         first = [np.stack([np.zeros_like(largest), largest])]
         first += [
