@@ -87,7 +87,7 @@ def test_running_trials_count_as_information(tmp_path):
     oracle._learn()
     expected, std = oracle._model.predict(oracle._features([running]))
     assert oracle._accuracies[-1] == pytest.approx(expected[0], abs=0.01)
-    oracle.pending = lambda: []
+    oracle.pending = list
     oracle._learn()
     _, before = oracle._model.predict(oracle._features([running]))
     assert len(oracle._accuracies) == 12
