@@ -112,7 +112,7 @@ def test_other_data_and_training_are_refused_with_the_reason(
     assert (tmp_path / "run" / "trials.csv").read_bytes() == before
 
 
-@pytest.mark.parametrize("oracle", ["grey_box", "nsga2"])
+@pytest.mark.parametrize("oracle", ["regularized_evolution", "nsga2"])
 def test_more_trials_other_budgets_and_algorithms_go_on(
     space, data, tmp_path, pretend, oracle
 ):
