@@ -1,6 +1,6 @@
-import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +28,16 @@ def _every_epoch(monkeypatch):
 @pytest.fixture(scope="module")
 def whole(data, build):
     return fit.train(build, data, **SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def begun(data, build, tmp_path_factory):
+    """Checkpoints of a training that was killed in its third epoch."""
+    folder = tmp_path_factory.mktemp("begun")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "SHARE", np.inf)
+        interrupt(build, data, folder, 3)
+    return folder
 
 
 class Killed(BaseException):
@@ -146,23 +156,20 @@ def flip(path):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", [cut, flip])
+@pytest.mark.parametrize(
+    ("damage", "damaged", "epochs"),
+    [(cut, 1, [2, 3, 4, 5]), (flip, 2, [1, 2, 3, 4, 5])],
+)
 def test_damaged_checkpoints_fall_back_and_say_so(
-    build, data, whole, tmp_path, damage, caplog
+    build, data, whole, begun, tmp_path, damage, damaged, epochs, caplog
 ):
-    interrupt(build, data, tmp_path, 4)
-    (newest, before) = sorted(tmp_path.iterdir())
-    damage(newest)
-    trained, epochs = resume(build, data, tmp_path)
-    assert epochs == [3, 4, 5]
+    shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
+    newest, before = sorted(tmp_path.iterdir())
+    for path in (newest, before)[:damaged]:
+        damage(path)
+    trained, found = resume(build, data, tmp_path)
+    assert found == epochs
     assert f"{newest} cannot be read" in caplog.text
-    assert_same(trained, whole)
-    checkpoint.remove(tmp_path)
-    interrupt(build, data, tmp_path, 3)
-    damage(newest)
-    damage(before)
-    trained, epochs = resume(build, data, tmp_path)
-    assert epochs == [1, 2, 3, 4, 5]
     assert_same(trained, whole)
 
 
@@ -171,32 +178,23 @@ def test_damaged_checkpoints_fall_back_and_say_so(
     [
         {"seed": 4},
         {"epochs": 6},
-        {"learning_rate": 0.02},
         {"optimizer": "sgd"},
         {"callbacks": [keras.callbacks.TerminateOnNaN()]},
+        {"learning_rate": 0.02},
     ],
 )
 def test_a_stale_checkpoint_is_not_used(
-    build, data, tmp_path, change, caplog, monkeypatch
+    build, data, begun, tmp_path, change, caplog
 ):
-    interrupt(build, data, tmp_path, 2)
+    shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
+    counter = Counter(1)
     with pytest.raises(Killed):
         fit.train(
-            build,
-            data,
-            **{**SETTINGS, **change},
+            **{"build": build, "data": data, **SETTINGS, **change},
             checkpoint_folder=tmp_path,
-            on_epoch=(counter := Counter(1)),
+            on_epoch=counter,
         )
     assert counter.lengths == [1]
-    assert "is of another training" in caplog.text
-
-
-def test_a_checkpoint_of_another_network_is_not_used(
-    build, data, tmp_path, caplog
-):
-    interrupt(build, data, tmp_path, 2)
-    interrupt(functools.partial(build, activation="swish"), data, tmp_path, 1)
     assert "is of another training" in caplog.text
 
 

@@ -209,6 +209,10 @@ def restore(callback: Any, saved: Mapping[str, Any]) -> None:
         saved: What `attributes` returned.
     """
     callback = getattr(callback, "_callback", callback)
+    if getattr(callback, "monitor_op", saved) is None:
+        # Keras 3 would do so at the end of an epoch, and change the sign of
+        # `min_delta` once more.
+        callback._set_monitor_op()
     vars(callback).update(saved)
 
 
