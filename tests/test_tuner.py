@@ -97,6 +97,7 @@ def test_trials_csv_keeps_its_contract(finished):
         "energy_mj",
         "area_mm2",
         "seconds",
+        "stopped_epoch",
     ]
     assert len(rows) == 2
     for row in rows:
@@ -527,6 +528,7 @@ def pretend(build, data, **kwargs):
         accuracy_int8 = accuracy_qat = accuracy_float = 0.5
         tflite = b""
         seconds = dict.fromkeys(report.PHASES[1:], 0.0)
+        stopped_epoch = None
 
         def save_weights(self, folder):
             pass

@@ -51,7 +51,7 @@ class Counter:
         self.lengths = []
         self._kill_after = kill_after
 
-    def __call__(self, history):
+    def __call__(self, history, float_epochs):
         self.lengths.append(len(history["loss"]))
         if self.lengths[-1] == self._kill_after:
             raise Killed
@@ -258,7 +258,7 @@ def test_what_of_a_callback_is_kept():
 
 
 def test_giving_up_ends_in_order(build, data, tmp_path):
-    stop = {"on_epoch": lambda history: len(history["loss"]) == 2}
+    stop = {"on_epoch": lambda history, _: len(history["loss"]) == 2}
     trained = fit.train(
         build, data, **SETTINGS, **stop, checkpoint_folder=tmp_path
     )
@@ -308,7 +308,7 @@ SCRIPT = """
         validation_data=validation, batch_size=16,
     )
     epochs = []
-    def on_epoch(history):
+    def on_epoch(history, float_epochs):
         epochs.append(len(history["loss"]))
         if epochs[-1] == killed:
             os.kill(os.getpid(), signal.SIGKILL)

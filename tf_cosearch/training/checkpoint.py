@@ -16,14 +16,16 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tf_keras
 from absl import logging
 
 from tf_cosearch import files
+
+if TYPE_CHECKING:
+    import tf_keras
 
 SHARE = 0.05
 """Of a training's time, at most, that may go into checkpoints."""
@@ -257,11 +259,8 @@ def _pack(state: State, owner: str) -> bytes:
     text = json.dumps(rest, default=aside)
     buffer = io.BytesIO()
     # A zip file has a checksum for each of its members.
-    np.savez(
-        buffer,
-        text=np.frombuffer(text.encode(), np.uint8),
-        **{f"array_{i}": array for i, array in enumerate(arrays)},
-    )
+    named: dict[str, Any] = {f"array_{i}": a for i, a in enumerate(arrays)}
+    np.savez(buffer, text=np.frombuffer(text.encode(), np.uint8), **named)
     return buffer.getvalue()
 
 
@@ -281,36 +280,3 @@ def _unpack(content: bytes) -> tuple[State, str]:
     count = range(rest["variables"])
     rest["variables"] = [arrays[f"array_{i}"] for i in count]
     return State(**rest), owner
-
-
-@contextlib.contextmanager
-def seedable() -> Iterator[None]:
-    """Gives dropout layers that are built meanwhile a state to set.
-
-    By default their state is inside TensorFlow's kernels, where nothing can
-    reach it.
-    """
-    backend = tf_keras.backend.experimental
-    was_enabled = backend.is_tf_random_generator_enabled()
-    backend.enable_tf_random_generator()
-    try:
-        yield
-    finally:
-        if not was_enabled:
-            backend.disable_tf_random_generator()
-
-
-def reseed(model: tf_keras.Model, seed: int, epoch: int) -> None:
-    """Lets what dropout drops follow from the seed and the epoch.
-
-    Args:
-        model: With layers that were built with `seedable`.
-        seed: Of the training.
-        epoch: That begins.
-    """
-    for position, layer in enumerate(model.submodules):
-        source = getattr(layer, "_random_generator", None)
-        generator = getattr(source, "_generator", None)
-        if generator is not None:
-            mixed = np.random.SeedSequence([seed, epoch, position])
-            generator.reset_from_seed(int(mixed.generate_state(1)[0]))

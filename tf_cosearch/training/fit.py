@@ -18,6 +18,7 @@ import tf_keras
 from tf_cosearch.training import callbacks as callbacks_lib
 from tf_cosearch.training import (
     checkpoint,
+    dropout,
     evaluate,
     losses,
     optimizers,
@@ -149,7 +150,7 @@ def train(
         tf_keras.backend.clear_session()
         gc.collect()
         tf_keras.utils.set_random_seed(seed)
-        with checkpoint.seedable():
+        with dropout.seedable():
             model = build(tf_keras)
         qat.run_groups_natively(model)
         if float_weights is not None:

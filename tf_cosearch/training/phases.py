@@ -13,11 +13,12 @@ import tf_keras
 from absl import logging
 
 from tf_cosearch.training import callbacks as callbacks_lib
-from tf_cosearch.training import checkpoint, losses, optimizers
+from tf_cosearch.training import checkpoint, dropout, losses, optimizers
 from tf_cosearch.training.inputs import Inputs
 
-Watch = Callable[[dict[str, list[float]]], bool]
-"""Told the history after an epoch; whether to give the trial up."""
+Watch = Callable[[dict[str, list[float]], int], bool]
+"""Told the history after an epoch, and how many of its epochs are of the float
+phase; returns whether to give the trial up."""
 
 
 class Run:
@@ -108,7 +109,7 @@ class Run:
         model.optimizer.build(model.trainable_variables)
         saved = self._resume(model, phase)
         if saved is None or not saved.finished:
-            self._train(model, start + epochs, phase, saved, start > 0)
+            self._train(model, start, start + epochs, phase, saved)
 
     def _resume(
         self, model: tf_keras.Model, phase: str
@@ -134,19 +135,17 @@ class Run:
     def _train(
         self,
         model: tf_keras.Model,
+        before: int,
         last: int,
         phase: str,
         saved: checkpoint.State | None,
-        append: bool,
     ) -> None:
         first = self._epochs_done
         tf_keras.utils.set_random_seed(self._seed)
         data = self._data.train(self._seed, first)
         is_endless = data.cardinality() == tf.data.INFINITE_CARDINALITY
         watch = _Divergence()
-        users = callbacks_lib.adapt(
-            self._callbacks, append=append or saved is not None
-        )
+        users = callbacks_lib.adapt(self._callbacks, append=first > 0)
 
         def state(finished: bool) -> checkpoint.State:
             return checkpoint.State(
@@ -165,14 +164,17 @@ class Run:
                 checkpoint.restore(callback, known)
 
         def begin_epoch(epoch: int, logs: Any) -> None:
-            checkpoint.reseed(model, self._seed, epoch)
+            dropout.reseed(model, self._seed, epoch)
 
         def end_epoch(epoch: int, logs: dict[str, Any]) -> None:
             for name, value in logs.items():
                 self.history.setdefault(name, []).append(float(value))
-            losing = self._on_epoch is not None and self._on_epoch(self.history)
-            if losing and phase == "float":
-                self.stopped_epoch = epoch + 1
+            done = self._epochs_done
+            float_epochs = done if phase == "float" else before
+            if self._on_epoch is not None and (
+                self._on_epoch(self.history, float_epochs) and phase == "float"
+            ):
+                self.stopped_epoch = done
                 model.stop_training = True
             is_last = model.stop_training or epoch + 1 == last
             # The last one is followed by what callbacks do at the end.

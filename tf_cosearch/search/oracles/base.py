@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 SUGGESTIONS = 3
 """Times that an algorithm is asked before the screen looks elsewhere."""
 
+EXPECTED = "accuracy_expected"
+"""The metric of a trial that was stopped early which algorithms learn from.
+
+Its score, the archive and the designs have what was measured.
+"""
+
 _CHECK = 2**32 - 1  # a trial number nobody reaches, for `check_feasible`
 
 
@@ -42,7 +48,8 @@ class Finished(NamedTuple):
 
     Attributes:
         genome: `[P]` choice indices.
-        metrics: What the trial reported, and what its design costs.
+        metrics: What the trial reported, and what its design costs. The
+            accuracy of one that was stopped early is that expected of it.
         reward: What the search maximises.
     """
 
@@ -357,11 +364,13 @@ class CoSearchOracle(durable.DurableOracle):
             self._failed.append(genome)
             self.observe_failure(genome, durable.reason(trial))
             return
-        result = Finished(
-            self.trial_genome(trial), self.trial_metrics(trial), trial.score
-        )
+        metrics, reward = self.trial_metrics(trial), trial.score
+        self.archive.add(trial.trial_id, metrics)
+        if EXPECTED in metrics:
+            metrics = {**metrics, self.objective.name: metrics[EXPECTED]}
+            reward = float(self.reward(metrics[EXPECTED], metrics))
+        result = Finished(self.trial_genome(trial), metrics, reward)
         self._finished[trial.trial_id] = result
-        self.archive.add(trial.trial_id, result.metrics)
         self.observe(*result)
 
     def get_state(self) -> dict[str, Any]:
