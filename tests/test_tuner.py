@@ -13,7 +13,8 @@ import tensorflow as tf
 
 import tf_cosearch as cs
 from tf_cosearch.designs import report
-from tf_cosearch.training import datasets, fit
+from tf_cosearch.search import early_stopping
+from tf_cosearch.training import checkpoint, datasets, fit
 
 BUDGETS = cs.Budgets(latency_ms=0.001, area_mm2=12.0)
 
@@ -571,3 +572,131 @@ def test_hardware_alone_can_be_searched(data, tmp_path):
 def test_bad_arguments_are_refused_at_once(space, tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         small_tuner(space, tmp_path, **change)
+
+
+class Killed(BaseException):
+    """What no code catches."""
+
+
+def test_an_interrupted_trial_goes_on_where_it_was(
+    space, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(checkpoint, "SHARE", np.inf)
+    seen = []
+
+    class Log(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            seen.append(epoch)
+            if len(seen) in killed:
+                raise Killed
+
+    def search():
+        tuner = small_tuner(
+            space, tmp_path, max_trials=1, executions_per_trial=2
+        )
+        tuner.search(**few(data), epochs=3, callbacks=[Log()])
+        return tuner
+
+    # In the float phase of the first training, and in that of the second.
+    killed = (2, 6)
+    for _ in killed:
+        with pytest.raises(Killed):
+            search()
+    (design,) = search().best_designs()
+    assert seen == [0, 1, 1, 2, 0, 1, 1, 2]
+    assert design.metrics["accuracy_int8"] > 0
+    assert not list(design.folder.glob("*.checkpoint*"))
+
+
+def test_a_finished_training_is_not_repeated(
+    space, data, tmp_path, monkeypatch
+):
+    calls = []
+
+    def counted(*args, **kwargs):
+        calls.append(kwargs["seed"])
+        return pretend(*args, **kwargs)
+
+    def killed(*args, **kwargs):
+        raise Killed
+
+    monkeypatch.setattr(fit, "train", counted)
+    tuner = small_tuner(space, tmp_path, max_trials=1, executions_per_trial=2)
+    monkeypatch.setattr(tuner.oracle, "update_trial", killed)
+    with pytest.raises(Killed):
+        tuner.search(**few(data), epochs=1)
+    assert len(calls) == 2
+    again = small_tuner(space, tmp_path, max_trials=1, executions_per_trial=3)
+    again.search(**few(data), epochs=1)
+    assert len(calls) == len(set(calls)) == 3
+    assert len(again.best_designs()) == 1
+
+
+def curve_of(accuracies):
+    """A training that takes no time and goes through these accuracies."""
+
+    def train(build, data, *, on_epoch, **kwargs):
+        trained = pretend(build, data)
+        trained.stopped_epoch = None
+        for epoch in range(1, len(accuracies) + 1):
+            history = {"val_accuracy": accuracies[:epoch]}
+            if on_epoch(history, epoch):
+                trained.stopped_epoch = epoch
+                trained.accuracy_int8 = accuracies[epoch - 1]
+                break
+        return trained
+
+    return train
+
+
+def test_a_losing_trial_stops_in_order(
+    space, data, tmp_path, monkeypatch, capsys
+):
+    class Alternating:
+        """Accuracies of two trials; costs that let the first dominate."""
+
+        def __call__(self, *args, **kwargs):
+            return self.curves.pop(0)(*args, **kwargs)
+
+        curves = [  # noqa: RUF012
+            curve_of([0.4, 0.45, 0.5]),
+            curve_of([0.1, 0.2, 0.6]),
+        ]
+
+    monkeypatch.setattr(fit, "train", Alternating())
+    monkeypatch.setattr(
+        early_stopping, "_dominating", lambda trial, reached: list(reached)
+    )
+    tuner = small_tuner(
+        space,
+        tmp_path,
+        early_stopping=early_stopping.MedianStopping(startup=1, grace=1),
+        executions_per_trial=1,
+    )
+    tuner.search(**{**few(data), "verbose": 1}, epochs=3)
+    printed = capsys.readouterr().out
+    assert "stopped after epoch 2" in printed
+    assert "2 trials finished (1 of them stopped early)" in printed
+    lines = (tmp_path / "project/trials.csv").read_text().splitlines()
+    rows = list(csv.DictReader(lines))
+    assert [row["stopped_epoch"] for row in rows] == ["", "2"]
+    assert [row["status"] for row in rows] == ["COMPLETED", "COMPLETED"]
+    # What was measured is reported; what is expected, 0.2 and the 0.05 that
+    # the other gained from there, is learned.
+    assert [row["accuracy_int8"] for row in rows] == ["0.5", "0.2"]
+    resumed = small_tuner(space, tmp_path)
+    for oracle in (tuner.oracle, resumed.oracle):
+        learned = [
+            trial.metrics["accuracy_int8"] for trial in oracle.finished()
+        ]
+        assert learned == pytest.approx([0.5, 0.25])
+        assert oracle.finished()[1].reward == pytest.approx(0.25)
+    designs = resumed.best_designs(2)
+    assert [d.metrics["accuracy_int8"] for d in designs] == [0.5, 0.2]
+    assert len(report.read_trials(tmp_path / "project/trials.csv")) == 2
+
+
+def test_early_stopping_must_be_known(space, tmp_path):
+    with pytest.raises(ValueError, match="Did you mean 'halving'"):
+        small_tuner(space, tmp_path, early_stopping="halvin")
+    assert not list(tmp_path.iterdir())

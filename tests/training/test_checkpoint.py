@@ -26,6 +26,11 @@ def _every_epoch(monkeypatch):
 
 
 @pytest.fixture(scope="module")
+def build(small):
+    return small
+
+
+@pytest.fixture(scope="module")
 def whole(data, build):
     return fit.train(build, data, **SETTINGS)
 
@@ -313,7 +318,7 @@ SCRIPT = """
         if epochs[-1] == killed:
             os.kill(os.getpid(), signal.SIGKILL)
     trained = fit.train(
-        conftest.build, data, epochs=5, qat_epochs=2, seed=3,
+        conftest.build_small, data, epochs=5, qat_epochs=2, seed=3,
         checkpoint_folder=folder, on_epoch=on_epoch,
     )
     open(os.path.join(folder, "model.tflite"), "wb").write(trained.tflite)
