@@ -5,13 +5,16 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import keras
 import numpy as np
 import pytest
 import tf_keras
 
-from tf_cosearch.training import checkpoint, fit
+import tf_cosearch as cs
+from tf_cosearch.search import executions
+from tf_cosearch.training import checkpoint, datasets, fit, inputs
 
 SETTINGS = {"epochs": 5, "qat_epochs": 2, "seed": 3}
 
@@ -178,24 +181,14 @@ def test_damaged_checkpoints_fall_back_and_say_so(
     assert_same(trained, whole)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"seed": 4},
-        {"epochs": 6},
-        {"optimizer": "sgd"},
-        {"callbacks": [keras.callbacks.TerminateOnNaN()]},
-        {"learning_rate": 0.02},
-    ],
-)
-def test_a_stale_checkpoint_is_not_used(
-    build, data, begun, tmp_path, change, caplog
-):
+def test_a_stale_checkpoint_is_not_used(build, data, begun, tmp_path, caplog):
     shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
     counter = Counter(1)
     with pytest.raises(Killed):
         fit.train(
-            **{"build": build, "data": data, **SETTINGS, **change},
+            build,
+            data,
+            **{**SETTINGS, "seed": 4},
             checkpoint_folder=tmp_path,
             on_epoch=counter,
         )
@@ -203,7 +196,45 @@ def test_a_stale_checkpoint_is_not_used(
     assert "is of another training" in caplog.text
 
 
-@pytest.mark.parametrize("K", [keras, tf_keras])
+def test_fingerprints_tell_trainings_apart(build, data):
+    def settings(**change):
+        return checkpoint.fingerprint(
+            **{
+                "network": build(tf_keras).get_config(),
+                "data": data.describe(),
+                "seed": np.int64(3),
+                "optimizer": keras.optimizers.Adam(0.1),
+                "callbacks": [
+                    keras.callbacks.EarlyStopping(patience=3),
+                    keras.callbacks.LearningRateScheduler(lambda epoch: 0.1),
+                ],
+                "loss": None,
+                "epochs": (5, 2),
+                **change,
+            }
+        )
+
+    tf_keras.backend.clear_session()
+    first = settings()
+    tf_keras.backend.clear_session()
+    assert settings(seed=3) == first
+    changes = [
+        {"network": {}},
+        {"data": []},
+        {"seed": 4},
+        {"optimizer": keras.optimizers.Adam(0.2)},
+        {"optimizer": "adam"},
+        {"callbacks": []},
+        {"callbacks": [keras.callbacks.EarlyStopping(patience=4)]},
+        {"loss": "sparse_categorical_crossentropy"},
+        {"epochs": (5, 1)},
+    ]
+    assert len({first, *(settings(**c) for c in changes)}) == 1 + len(changes)
+
+
+@pytest.mark.parametrize(
+    "K", [keras, pytest.param(tf_keras, marks=pytest.mark.slow)]
+)
 def test_callbacks_and_optimizers_of_the_user_go_on(build, data, tmp_path, K):  # noqa: N803
     callbacks = [
         # Both count to two, across the interruption.
@@ -344,3 +375,65 @@ def test_another_process_resumes_after_sigkill(whole, tmp_path):
     done = run(0)
     assert json.loads(done.stdout) == [5]
     assert (tmp_path / "model.tflite").read_bytes() == whole.tflite
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["digits", "mobilenet_v2"])
+def test_share_of_checkpoints(name, tmp_path, monkeypatch):
+    """Run with -s, it prints what an epoch and a write took."""
+    monkeypatch.setattr(checkpoint, "SHARE", 0.05)
+    if name == "digits":
+        digits = datasets.load("digits")
+        (x, y), validation = digits.train, digits.validation
+    else:
+        rng = np.random.default_rng(0)
+        x, y = rng.random((640, 32, 32, 3), np.float32), np.arange(640) % 10
+        validation = (x[:64], y[:64])
+    space = cs.SearchSpace.load(name, x.shape[1:], 10)
+    genome = space.sample(np.random.default_rng(0), 1)[0]
+    network = space.decode(genome).network
+    prepared = inputs.prepare(
+        x,
+        y,
+        input_shape=x.shape[1:],
+        classes=10,
+        validation_data=validation,
+    )
+    execution = executions.Execution(tmp_path, 0, "", {})
+    written, seconds, ends = [], [], []
+    for owner, method in (
+        (checkpoint.Checkpoints, "save"),
+        (executions.Execution, "epoch"),
+    ):
+        real = getattr(owner, method)
+
+        def timed(*args, real=real, method=method):
+            start = time.perf_counter()
+            real(*args)
+            written.append(method)
+            seconds.append(time.perf_counter() - start)
+
+        monkeypatch.setattr(owner, method, timed)
+
+    def on_epoch(history, float_epochs):
+        execution.epoch(history, float_epochs)
+        ends.append(time.perf_counter())
+        return False
+
+    trained = fit.train(
+        network.build,
+        prepared,
+        epochs=6,
+        qat_epochs=0,
+        checkpoint_folder=tmp_path,
+        on_epoch=on_epoch,
+    )
+    epoch = np.median(np.diff(ends))
+    share = sum(seconds) / trained.seconds["float"]
+    size = next(tmp_path.glob("*.checkpoint")).stat().st_size
+    print(  # noqa: T201
+        f"\n{name}, {network.params:,} parameters: an epoch {epoch:.2f} s, a "
+        f"checkpoint of {size / 2**20:.2f} MiB, {written.count('save')} of 6 "
+        f"epochs written, {share:.1%} of the time."
+    )
+    assert share < 0.1

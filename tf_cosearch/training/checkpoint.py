@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import io
 import json
+import math
 import os
 import pathlib
 import time
@@ -231,7 +231,9 @@ def _describe(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return [name, value.tolist()]
     if hasattr(value, "get_config") and not isinstance(value, type):
-        return [name, _describe(value.get_config())]
+        # Keras numbers names by what was made before.
+        config = {k: v for k, v in value.get_config().items() if k != "name"}
+        return [name, _describe(config)]
     if hasattr(value, "set_model"):
         return [name, _describe(attributes(value))]
     return name
@@ -248,6 +250,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _pack(state: State, owner: str) -> bytes:
+    """A checksum, a line of JSON, and the arrays one after the other."""
     arrays = [np.asarray(value) for value in state.variables]
     rest = {**vars(state), "format": _FORMAT, "fingerprint": owner}
     rest["variables"] = len(arrays)
@@ -257,26 +260,36 @@ def _pack(state: State, owner: str) -> bytes:
         return {_ARRAY: len(arrays) - 1}
 
     text = json.dumps(rest, default=aside)
-    buffer = io.BytesIO()
-    # A zip file has a checksum for each of its members.
-    named: dict[str, Any] = {f"array_{i}": a for i, a in enumerate(arrays)}
-    np.savez(buffer, text=np.frombuffer(text.encode(), np.uint8), **named)
-    return buffer.getvalue()
+    kinds = json.dumps([(array.dtype.str, array.shape) for array in arrays])
+    content = b"\n".join(
+        [text.encode(), kinds.encode(), b"".join(a.tobytes() for a in arrays)]
+    )
+    return _checksum(content) + content
 
 
 def _unpack(content: bytes) -> tuple[State, str]:
-    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
+    size = len(_checksum(b""))
+    if content[:size] != _checksum(content[size:]):
+        raise ValueError("its checksum is wrong")
+    text, kinds, data = content[size:].split(b"\n", 2)
+    arrays: list[Any] = []
+    offset = 0
+    for kind, shape in json.loads(kinds):
+        array = np.frombuffer(data, kind, math.prod(shape), offset)
+        # A scalar comes back as one, not as an array.
+        arrays.append(array.reshape(shape)[()])
+        offset += array.nbytes
 
     def back(value: dict[str, Any]) -> Any:
-        if value.keys() == {_ARRAY}:
-            return arrays[f"array_{value[_ARRAY]}"][()]
-        return value
+        return arrays[value[_ARRAY]] if value.keys() == {_ARRAY} else value
 
-    rest = json.loads(arrays["text"].tobytes(), object_hook=back)
+    rest = json.loads(text, object_hook=back)
     if rest.pop("format") != _FORMAT:
-        raise ValueError("It is of another version.")
+        raise ValueError("it is of another version")
     owner = rest.pop("fingerprint")
-    count = range(rest["variables"])
-    rest["variables"] = [arrays[f"array_{i}"] for i in count]
+    rest["variables"] = arrays[: rest["variables"]]
     return State(**rest), owner
+
+
+def _checksum(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
