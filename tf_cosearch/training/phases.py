@@ -125,11 +125,11 @@ class Run:
         self.history = saved.history
         self.seconds[phase] = saved.seconds
         self.stopped_epoch = saved.stopped_epoch
-        logging.info(
-            "The training goes on after epoch %d (%s).",
-            self._epochs_done,
-            phase,
-        )
+        if not saved.finished:
+            logging.warning(
+                "A training that was interrupted goes on after epoch %d.",
+                self._epochs_done,
+            )
         return saved
 
     def _train(
