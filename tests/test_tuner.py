@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -524,17 +525,21 @@ def test_a_retry_tries_another_seed_and_tells_the_first_line(
 
 def pretend(build, data, **kwargs):
     """A training that takes no time."""
+    return Pretended(
+        accuracy_float=0.5,
+        accuracy_qat=0.5,
+        accuracy_int8=0.5,
+        tflite=b"",
+        model=None,
+        qat_model=None,
+        history={},
+        seconds=dict.fromkeys(report.PHASES[1:], 0.0),
+    )
 
-    class Trained:
-        accuracy_int8 = accuracy_qat = accuracy_float = 0.5
-        tflite = b""
-        seconds = dict.fromkeys(report.PHASES[1:], 0.0)
-        stopped_epoch = None
 
-        def save_weights(self, folder):
-            pass
-
-    return Trained()
+class Pretended(fit.Trained):
+    def save_weights(self, folder):
+        pass
 
 
 def test_names_of_spaces_may_have_any_characters(space, data, tmp_path):
@@ -636,15 +641,15 @@ def curve_of(accuracies):
     """A training that takes no time and goes through these accuracies."""
 
     def train(build, data, *, on_epoch, **kwargs):
-        trained = pretend(build, data)
-        trained.stopped_epoch = None
         for epoch in range(1, len(accuracies) + 1):
             history = {"val_accuracy": accuracies[:epoch]}
             if on_epoch(history, epoch):
-                trained.stopped_epoch = epoch
-                trained.accuracy_int8 = accuracies[epoch - 1]
-                break
-        return trained
+                return dataclasses.replace(
+                    pretend(build, data),
+                    accuracy_int8=accuracies[epoch - 1],
+                    stopped_epoch=epoch,
+                )
+        return pretend(build, data)
 
     return train
 

@@ -93,7 +93,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         lease_seconds: float = chief.LEASE_SECONDS,
     ) -> None:
         configuration.at_least("executions_per_trial", executions_per_trial, 1)
-        self._rule = early_stopping_lib.get(early_stopping)
+        rule = early_stopping_lib.get(early_stopping)
         if isinstance(oracle, str):
             algorithm = oracles.get(oracle)
             for name in oracle_options or ():
@@ -142,7 +142,10 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         )
         self.hypermodel = CoSearchHyperModel(space)
         self._curves = executions.Curves(
-            self.project_dir, self.co_oracle.objective.name
+            self.project_dir,
+            self.co_oracle.objective.name,
+            self.co_oracle.reward,
+            rule,
         )
 
     def search(
@@ -294,7 +297,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             execution.epoch(history, epochs)
             if self._is_worker():
                 self.oracle.check()  # the trial may have gone to another
-            return not runs and self._is_losing(execution.curve, folder)
+            curve = execution.curve
+            return not runs and self._curves.is_losing(curve, folder)
 
         genome = self.space.genome(trial.hyperparameters.values)
         trained = fit.train(
@@ -303,12 +307,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             on_epoch=on_epoch,
             **settings,
         )
-        metrics = _metrics(trained)
+        metrics = trained.metrics()
         if trained.stopped_epoch is not None:
-            expected = early_stopping_lib.forecast(
-                execution.curve, self._curves.beside(folder)
-            )
-            metrics[report.STOPPED] = float(trained.stopped_epoch)
+            expected = self._curves.forecast(execution.curve, folder)
             if expected is not None:
                 metrics[EXPECTED] = expected
         runs.append(metrics)
@@ -318,16 +319,6 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         # What is on the disk now is not trained again, whatever happens.
         execution.end(metrics)
         checkpoint.remove(folder)
-
-    def _is_losing(
-        self, curve: early_stopping_lib.Curve, folder: pathlib.Path
-    ) -> bool:
-        return self._rule is not None and early_stopping_lib.is_losing(
-            self._rule,
-            self.co_oracle.reward,
-            curve,
-            self._curves.beside(folder),
-        )
 
     def on_trial_saved(self, trial: Any) -> None:
         """Tells of a trial."""
@@ -419,11 +410,3 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         model = qat.quantize(design.network.build(tf_keras))
         qat.load_weights(model, design.folder / export.QAT_WEIGHTS)
         return model
-
-
-def _metrics(trained: Any) -> dict[str, float]:
-    return {
-        **{name: getattr(trained, name) for name in export.ACCURACIES},
-        **{f"seconds_{k}": v for k, v in trained.seconds.items()},
-        "seconds": sum(trained.seconds.values()),
-    }

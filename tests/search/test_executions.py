@@ -1,5 +1,7 @@
 import pytest
 
+from tf_cosearch.search import objectives
+from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.executions import Curves, Execution
 
 COSTS = {"latency_ms": 1.0, "energy_mj": 2.0, "area_mm2": 3.0}
@@ -21,7 +23,7 @@ def start(project, trial, number=0, fingerprint="a"):
 def test_another_process_reads_curves_and_ends(project):
     first, second = start(project, 0), start(project, 1)
     first.epoch(HISTORY, 2)
-    curves = Curves(project, "accuracy_int8")
+    curves = Curves(project, "accuracy_int8", objectives.get("hard", Budgets()))
     own = project / "trial_2"
     (curve,) = curves.beside(own)
     assert (curve.accuracies, curve.costs) == ([0.1, 0.2], COSTS)
@@ -55,4 +57,9 @@ def test_damaged_files_count_as_none(project, content):
     for path in (project / "trial_0").iterdir():
         path.write_text(content)
     assert start(project, 0).metrics is None
-    assert Curves(project, "accuracy_int8").beside(project / "trial_1") == []
+    assert (
+        Curves(
+            project, "accuracy_int8", objectives.get("hard", Budgets())
+        ).beside(project / "trial_1")
+        == []
+    )

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_cosearch import files
+from tf_cosearch.search import early_stopping
 from tf_cosearch.search.early_stopping import Curve
+from tf_cosearch.search.objectives import Reward
 
 
 class Execution:
@@ -83,12 +85,32 @@ class Curves:
     Args:
         project: The folder of the search.
         objective: Name of the accuracy that trials end with.
+        reward: Of the search.
+        rule: Which trials lose; None is no trial.
     """
 
-    def __init__(self, project: str | os.PathLike[str], objective: str) -> None:
+    def __init__(
+        self,
+        project: str | os.PathLike[str],
+        objective: str,
+        reward: Reward,
+        rule: early_stopping.Rule | None = None,
+    ) -> None:
         self._project = pathlib.Path(project)
         self._objective = objective
+        self._reward = reward
+        self._rule = rule
         self._ended: dict[str, Curve] = {}
+
+    def is_losing(self, curve: Curve, folder: pathlib.Path) -> bool:
+        """See `early_stopping.is_losing`; the folder is that of the trial."""
+        return self._rule is not None and early_stopping.is_losing(
+            self._rule, self._reward, curve, self.beside(folder)
+        )
+
+    def forecast(self, curve: Curve, folder: pathlib.Path) -> float | None:
+        """See `early_stopping.forecast`."""
+        return early_stopping.forecast(curve, self.beside(folder))
 
     def beside(self, folder: pathlib.Path) -> list[Curve]:
         """The curves of all trials but one, as far as they have come.

@@ -56,6 +56,19 @@ class Trained:
     seconds: dict[str, float]
     stopped_epoch: int | None = None
 
+    def metrics(self) -> dict[str, float]:
+        """Accuracies, seconds of each phase and of all, `stopped_epoch`."""
+        metrics = {
+            "accuracy_int8": self.accuracy_int8,
+            "accuracy_qat": self.accuracy_qat,
+            "accuracy_float": self.accuracy_float,
+            **{f"seconds_{name}": s for name, s in self.seconds.items()},
+            "seconds": sum(self.seconds.values()),
+        }
+        if self.stopped_epoch is not None:
+            metrics["stopped_epoch"] = float(self.stopped_epoch)
+        return metrics
+
     def save_weights(self, folder: str | os.PathLike[str]) -> None:
         """Writes `float.weights.h5` and `qat.weights.h5`.
 
