@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -13,7 +14,8 @@ import tensorflow as tf
 
 import tf_cosearch as cs
 from tf_cosearch.designs import report
-from tf_cosearch.training import datasets, fit
+from tf_cosearch.search import early_stopping
+from tf_cosearch.training import checkpoint, datasets, fit
 
 BUDGETS = cs.Budgets(latency_ms=0.001, area_mm2=12.0)
 OUTSIDE = {"searched": "network", "fixed": {"pe_array/rows": 3}}
@@ -98,6 +100,7 @@ def test_trials_csv_keeps_its_contract(finished):
         "energy_mj",
         "area_mm2",
         "seconds",
+        "stopped_epoch",
     ]
     assert len(rows) == 2
     for row in rows:
@@ -523,16 +526,21 @@ def test_a_retry_tries_another_seed_and_tells_the_first_line(
 
 def pretend(build, data, **kwargs):
     """A training that takes no time."""
+    return Pretended(
+        accuracy_float=0.5,
+        accuracy_qat=0.5,
+        accuracy_int8=0.5,
+        tflite=b"",
+        model=None,
+        qat_model=None,
+        history={},
+        seconds=dict.fromkeys(report.PHASES[1:], 0.0),
+    )
 
-    class Trained:
-        accuracy_int8 = accuracy_qat = accuracy_float = 0.5
-        tflite = b""
-        seconds = dict.fromkeys(report.PHASES[1:], 0.0)
 
-        def save_weights(self, folder):
-            pass
-
-    return Trained()
+class Pretended(fit.Trained):
+    def save_weights(self, folder):
+        pass
 
 
 def test_names_of_spaces_may_have_any_characters(space, data, tmp_path):
@@ -580,3 +588,131 @@ def test_bad_arguments_are_refused_at_once(space, tmp_path, change, message):
     with pytest.raises(wrong, match=message):
         small_tuner(space, tmp_path, **change)
     assert not any(tmp_path.iterdir())
+
+
+class Killed(BaseException):
+    """What no code catches."""
+
+
+def test_an_interrupted_trial_goes_on_where_it_was(
+    space, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(checkpoint, "SHARE", np.inf)
+    seen = []
+
+    class Log(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            seen.append(epoch)
+            if len(seen) in killed:
+                raise Killed
+
+    def search():
+        tuner = small_tuner(
+            space, tmp_path, max_trials=1, executions_per_trial=2
+        )
+        tuner.search(**few(data), epochs=3, callbacks=[Log()])
+        return tuner
+
+    # In the float phase of the first training, and in that of the second.
+    killed = (2, 6)
+    for _ in killed:
+        with pytest.raises(Killed):
+            search()
+    (design,) = search().best_designs()
+    assert seen == [0, 1, 1, 2, 0, 1, 1, 2]
+    assert design.metrics["accuracy_int8"] > 0
+    assert not list(design.folder.glob("*.checkpoint*"))
+
+
+def test_a_finished_training_is_not_repeated(
+    space, data, tmp_path, monkeypatch
+):
+    calls = []
+
+    def counted(*args, **kwargs):
+        calls.append(kwargs["seed"])
+        return pretend(*args, **kwargs)
+
+    def killed(*args, **kwargs):
+        raise Killed
+
+    monkeypatch.setattr(fit, "train", counted)
+    tuner = small_tuner(space, tmp_path, max_trials=1, executions_per_trial=2)
+    monkeypatch.setattr(tuner.oracle, "update_trial", killed)
+    with pytest.raises(Killed):
+        tuner.search(**few(data), epochs=1)
+    assert len(calls) == 2
+    again = small_tuner(space, tmp_path, max_trials=1, executions_per_trial=3)
+    again.search(**few(data), epochs=1)
+    assert len(calls) == len(set(calls)) == 3
+    assert len(again.best_designs()) == 1
+
+
+def curve_of(accuracies):
+    """A training that takes no time and goes through these accuracies."""
+
+    def train(build, data, *, on_epoch, **kwargs):
+        for epoch in range(1, len(accuracies) + 1):
+            history = {"val_accuracy": accuracies[:epoch]}
+            if on_epoch(history, epoch):
+                return dataclasses.replace(
+                    pretend(build, data),
+                    accuracy_int8=accuracies[epoch - 1],
+                    stopped_epoch=epoch,
+                )
+        return pretend(build, data)
+
+    return train
+
+
+def test_a_losing_trial_stops_in_order(
+    space, data, tmp_path, monkeypatch, capsys
+):
+    class Alternating:
+        """Accuracies of two trials; costs that let the first dominate."""
+
+        def __call__(self, *args, **kwargs):
+            return self.curves.pop(0)(*args, **kwargs)
+
+        curves = [  # noqa: RUF012
+            curve_of([0.4, 0.45, 0.5]),
+            curve_of([0.1, 0.2, 0.6]),
+        ]
+
+    monkeypatch.setattr(fit, "train", Alternating())
+    monkeypatch.setattr(
+        early_stopping, "_dominating", lambda trial, reached: list(reached)
+    )
+    tuner = small_tuner(
+        space,
+        tmp_path,
+        early_stopping=early_stopping.MedianStopping(startup=1, grace=1),
+        executions_per_trial=1,
+    )
+    tuner.search(**{**few(data), "verbose": 1}, epochs=3)
+    printed = capsys.readouterr().out
+    assert "stopped after epoch 2" in printed
+    assert "2 trials finished (1 of them stopped early)" in printed
+    lines = (tmp_path / "project/trials.csv").read_text().splitlines()
+    rows = list(csv.DictReader(lines))
+    assert [row["stopped_epoch"] for row in rows] == ["", "2"]
+    assert [row["status"] for row in rows] == ["COMPLETED", "COMPLETED"]
+    # What was measured is reported; what is expected, 0.2 and the 0.05 that
+    # the other gained from there, is learned.
+    assert [row["accuracy_int8"] for row in rows] == ["0.5", "0.2"]
+    resumed = small_tuner(space, tmp_path)
+    for oracle in (tuner.oracle, resumed.oracle):
+        learned = [
+            trial.metrics["accuracy_int8"] for trial in oracle.finished()
+        ]
+        assert learned == pytest.approx([0.5, 0.25])
+        assert oracle.finished()[1].reward == pytest.approx(0.25)
+    designs = resumed.best_designs(2)
+    assert [d.metrics["accuracy_int8"] for d in designs] == [0.5, 0.2]
+    assert len(report.read_trials(tmp_path / "project/trials.csv")) == 2
+
+
+def test_early_stopping_must_be_known(space, tmp_path):
+    with pytest.raises(ValueError, match="Did you mean 'halving'"):
+        small_tuner(space, tmp_path, early_stopping="halvin")
+    assert not list(tmp_path.iterdir())

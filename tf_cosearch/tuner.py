@@ -18,15 +18,17 @@ from tf_cosearch.designs import export, report
 from tf_cosearch.designs.export import Design
 from tf_cosearch.distributed import chief
 from tf_cosearch.distributed.tuner import DurableTuner
-from tf_cosearch.search import oracles
+from tf_cosearch.search import early_stopping as early_stopping_lib
+from tf_cosearch.search import executions, oracles
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.hypermodel import CoSearchHyperModel
 from tf_cosearch.search.objectives import Reward
 from tf_cosearch.search.oracles.base import CoSearchOracle
 from tf_cosearch.search.oracles.durable import reason
+from tf_cosearch.search.oracles.history import EXPECTED
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.search.warm_start import is_known, require_outside
-from tf_cosearch.training import inputs
+from tf_cosearch.training import checkpoint, inputs
 
 
 class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
@@ -67,6 +69,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         project_name: Folder of this search in it; a search found there is
             continued.
         overwrite: Whether to delete such a search instead.
+        early_stopping: `median`, `halving`, or a rule of
+            `search.early_stopping`, to stop trials that are clearly losing;
+            None trains all of them to the end.
         lease_seconds: With workers, how long one may be silent before its
             trial goes to another.
 
@@ -95,9 +100,11 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         directory: str | os.PathLike[str] | None = None,
         project_name: str | None = None,
         overwrite: bool = False,
+        early_stopping: str | early_stopping_lib.Rule | None = None,
         lease_seconds: float = chief.LEASE_SECONDS,
     ) -> None:
         configuration.at_least("executions_per_trial", executions_per_trial, 1)
+        rule = early_stopping_lib.get(early_stopping)
         if isinstance(oracle, str):
             oracle = oracles.make(
                 oracle,
@@ -150,6 +157,12 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             executions_per_trial=executions_per_trial,
         )
         self.hypermodel = CoSearchHyperModel(space)
+        self._curves = executions.Curves(
+            self.project_dir,
+            self.co_oracle.objective.name,
+            self.co_oracle.reward,
+            rule,
+        )
 
     def search(
         self,
@@ -241,45 +254,56 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
     ) -> dict[str, float]:
         """Trains, converts and measures the design of a trial.
 
+        A trial that was interrupted goes on after its last epoch, whichever
+        process trained that. One that is stopped early is calibrated,
+        converted and measured as it is, without quantization-aware training
+        and further executions: these would cost more than what was saved.
+
         Args:
             trial: A `keras_tuner` trial.
             epochs: Epochs of each training.
             callbacks: Callbacks of each training.
 
         Returns:
-            The metrics of the trial, averaged over its executions.
+            The metrics of the trial, averaged over its executions. With
+            `stopped_epoch`, if it was stopped, is `accuracy_expected`, see
+            `early_stopping.forecast`, which is what algorithms learn from.
         """
-        from tf_cosearch.training import fit
-
-        genome = self.space.genome(trial.hyperparameters.values)
-        network = self.space.decode(genome).network
-        seed = self.oracle.training_seed(trial.trial_id)
-        if self._data is None:
+        data = self._data
+        if data is None:
             raise keras_tuner.errors.FatalRuntimeError(
                 "`search` must be called before a trial can be run."
             )
+        folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
+        costs = self.co_oracle.trial_costs(trial)
         runs: list[dict[str, float]] = []
-        for execution in range(self.executions_per_trial):
-            trained = fit.train(
-                network.build,
-                self._data,
-                epochs=epochs,
-                callbacks=callbacks,
-                seed=(seed + execution) % 2**31,
+        for number in range(self.executions_per_trial):
+            settings = {
+                "epochs": epochs,
+                "callbacks": callbacks,
+                "seed": (self.oracle.training_seed(trial.trial_id) + number)
+                % 2**31,
                 **self._training,
+            }
+            execution = executions.Execution(
+                folder,
+                number,
+                checkpoint.fingerprint(data=data.describe(), **settings),
+                {name: costs[name] for name in export.COST_UNITS},
             )
-            runs.append(_metrics(trained))
-            kept = max(runs, key=lambda run: run["accuracy_int8"])
-            if kept is runs[-1]:
-                folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
-                trained.save_weights(folder)
-                files.write_bytes(folder / export.MODEL, trained.tflite)
+            if execution.metrics and (folder / export.MODEL).is_file():
+                runs.append(execution.metrics)
+            else:
+                settings["data"] = data
+                self._execute(trial, execution, folder, runs, settings)
+            if report.STOPPED in runs[-1]:
+                break
+        kept = max(runs, key=lambda run: run["accuracy_int8"])
         means = {
             name: statistics.fmean(run[name] for run in runs)
             for name in runs[0]
         }
         seconds = sum(run["seconds"] for run in runs) + self._proposal_seconds
-        costs = self.co_oracle.trial_costs(trial)
         return {
             **means,
             **{f"kept_{name}": kept[name] for name in export.ACCURACIES},
@@ -288,8 +312,47 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             **{name: costs[name] for name in export.COST_UNITS},
         }
 
+    def _execute(
+        self,
+        trial: Any,
+        execution: executions.Execution,
+        folder: pathlib.Path,
+        runs: list[dict[str, float]],
+        settings: dict[str, Any],
+    ) -> None:
+        """Adds a training to the runs, and keeps its file if it is best."""
+        from tf_cosearch.training import fit
+
+        def on_epoch(history: dict[str, list[float]], epochs: int) -> bool:
+            execution.epoch(history, epochs)
+            if self._is_worker():
+                self.oracle.check()  # the trial may have gone to another
+            curve = execution.curve
+            return not runs and self._curves.is_losing(curve, folder)
+
+        genome = self.space.genome(trial.hyperparameters.values)
+        trained = fit.train(
+            self.space.decode(genome).network.build,
+            checkpoint_folder=folder,
+            on_epoch=on_epoch,
+            **settings,
+        )
+        metrics = trained.metrics()
+        if trained.stopped_epoch is not None:
+            expected = self._curves.forecast(execution.curve, folder)
+            if expected is not None:
+                metrics[EXPECTED] = expected
+        runs.append(metrics)
+        if max(runs, key=lambda run: run["accuracy_int8"]) is metrics:
+            trained.save_weights(folder)
+            files.write_bytes(folder / export.MODEL, trained.tflite)
+        # What is on the disk now is not trained again, whatever happens.
+        execution.end(metrics)
+        checkpoint.remove(folder)
+
     def on_trial_saved(self, trial: Any) -> None:
         """Tells of a trial."""
+        checkpoint.remove(self.get_trial_dir(trial.trial_id))
         self.write_trials()
         failure = None if trial.score is not None else reason(trial)
         self._progress.trial(self.co_oracle, trial, failure)
@@ -387,11 +450,3 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         model = qat.quantize(design.network.build(tf_keras))
         qat.load_weights(model, design.folder / export.QAT_WEIGHTS)
         return model
-
-
-def _metrics(trained: Any) -> dict[str, float]:
-    return {
-        **{name: getattr(trained, name) for name in export.ACCURACIES},
-        **{f"seconds_{k}": v for k, v in trained.seconds.items()},
-        "seconds": sum(trained.seconds.values()),
-    }

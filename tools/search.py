@@ -94,6 +94,12 @@ flags.DEFINE_enum(
 command_line.define_positive("latency_ms", "Budget of an inference's time.")
 command_line.define_positive("energy_mj", "Budget of an inference's energy.")
 command_line.define_positive("area_mm2", "Budget of the accelerator's area.")
+flags.DEFINE_enum(
+    "early_stopping",
+    None,
+    ["median", "halving"],
+    "Rule to stop trials by that are clearly losing; none are if left out.",
+)
 flags.DEFINE_bool("overwrite", False, "Delete a search in --output_dir first.")
 flags.DEFINE_integer(
     "workers",
@@ -182,6 +188,7 @@ def _search(
         directory=folder.parent,
         project_name=folder.name,
         overwrite=FLAGS.overwrite,
+        early_stopping=FLAGS.early_stopping,
         lease_seconds=FLAGS.lease_seconds,
     )
     run = json.dumps(_description(oracle.space), indent=2)

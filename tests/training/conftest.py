@@ -50,6 +50,17 @@ def build(K, activation="relu", squeeze=False, fused=False):  # noqa: N803
     return K.Model(images, layers.Dense(3, name="logits")(x))
 
 
+def build_small(K):  # noqa: N803
+    """Batch normalization and dropout, and little to trace."""
+    images = K.Input(SHAPE, name="images")
+    x = K.layers.Conv2D(8, 3, strides=2, use_bias=False, name="stem")(images)
+    x = K.layers.BatchNormalization(momentum=0.9, name="stem_bn")(x)
+    x = K.layers.ReLU(name="stem_relu")(x)
+    x = K.layers.GlobalAveragePooling2D(name="pool")(x)
+    x = K.layers.Dropout(0.1, name="dropout")(x)
+    return K.Model(images, K.layers.Dense(3, name="logits")(x))
+
+
 def make_images(count, seed):
     """Images `[count, 8, 8, 1]` whose class is the orientation of waves."""
     rng = np.random.default_rng(seed)
@@ -64,6 +75,11 @@ def make_images(count, seed):
 @pytest.fixture(name="build", scope="session")
 def build_fixture():
     return build
+
+
+@pytest.fixture(name="small", scope="session")
+def small_fixture():
+    return build_small
 
 
 VARIANTS = {

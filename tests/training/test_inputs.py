@@ -26,24 +26,26 @@ def test_arrays_become_shuffled_batches():
     x, y = _arrays()
     data = _prepare(x, y, validation_data=(x[:5], y[:5]), batch_size=4)
     assert data.steps == 3
-    batches = list(data.train(0).as_numpy_iterator())
+    batches = list(data.train(0, 0).take(data.steps).as_numpy_iterator())
     assert [len(b[0]) for b in batches] == [4, 4, 2]
     for images, labels in batches:
         np.testing.assert_array_equal(images[:, 0, 0, 0] % 3, labels)
-    first = _ids(data.train(0))
+    first = _ids(data.train(0, 0).take(data.steps))
     assert sorted(first) == list(range(10))
     assert first != sorted(first)
-    assert _ids(data.train(0)) == first
-    assert _ids(data.train(1)) != first
-    again = data.train(0)
-    assert _ids(again) != _ids(again)
+    assert _ids(data.train(0, 0).take(data.steps)) == first
+    assert _ids(data.train(1, 0).take(data.steps)) != first
+    # An epoch's order does not depend on the epochs that were read before.
+    assert _ids(data.train(0, 1).take(data.steps)) != first
+    two = _ids(data.train(0, 0).take(2 * data.steps))
+    assert two == first + _ids(data.train(0, 1).take(data.steps))
     assert _ids(data.validation) == [0, 1, 2, 3, 4]
 
 
 def test_validation_split_is_the_end():
     data = _prepare(*_arrays(), validation_split=0.2)
     assert _ids(data.validation) == [8, 9]
-    assert sorted(_ids(data.train(0))) == list(range(8))
+    assert sorted(_ids(data.train(0, 0).take(data.steps))) == list(range(8))
     ((images, labels),) = data.validation_batches()
     assert images.dtype == np.float32
     np.testing.assert_array_equal(labels, [2, 0])
@@ -55,9 +57,9 @@ def test_pipelines_keep_their_batches_and_weights():
     pipeline = tf.data.Dataset.from_tensor_slices((x, y, weights)).batch(5)
     data = _prepare(pipeline, validation_data=pipeline)
     assert data.steps == 2
-    first = next(iter(data.train(0)))
+    first = next(iter(data.train(0, 0)))
     np.testing.assert_allclose(first[2], weights[:5])
-    assert _ids(data.train(7)) == list(range(10))
+    assert _ids(data.train(7, 0)) == list(range(10))
 
 
 def test_pipeline_of_unknown_length_is_counted():
@@ -79,7 +81,7 @@ def test_labels_become_integers(labels):
         "float": y.astype(float),
     }[labels]
     data = _prepare(x, given, validation_data=(x, given), batch_size=10)
-    for pipeline in (data.train(0), data.validation):
+    for pipeline in (data.train(0, 0), data.validation):
         images, found = next(pipeline.as_numpy_iterator())
         assert found.dtype == np.int32
         np.testing.assert_array_equal(images[:, 0, 0, 0] % 3, found)

@@ -15,6 +15,9 @@ from tf_cosearch.designs.export import ACCURACIES, COST_UNITS
 from tf_cosearch.search.oracles.base import CoSearchOracle
 from tf_cosearch.search.warm_start import KNOWN, is_known
 
+STOPPED = "stopped_epoch"
+"""The epoch after which a trial was stopped early."""
+
 TRIAL_COLUMNS = (
     "trial_id",
     "status",
@@ -23,6 +26,7 @@ TRIAL_COLUMNS = (
     *ACCURACIES,
     *COST_UNITS,
     "seconds",
+    STOPPED,
 )
 """Columns of trials.csv; every hyperparameter follows."""
 
@@ -42,7 +46,9 @@ def trial_rows(oracle: CoSearchOracle) -> list[dict[str, Any]]:
     rows = []
     for trial in oracle.trials.values():
         values = trial.hyperparameters.values
-        known = oracle.trial_metrics(trial) if values else {}
+        known: dict[str, Any] = oracle.trial_metrics(trial) if values else {}
+        if STOPPED in known:
+            known[STOPPED] = int(known[STOPPED])
         feasible = bool(values) and bool(oracle.budgets.is_feasible(known))
         rows.append(
             {
@@ -98,7 +104,8 @@ def read_trials(path: pathlib.Path) -> list[dict[str, Any]]:
         rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} must be CSV. Received: {error}") from None
-    missing = set(TRIAL_COLUMNS) - set(reader.fieldnames or ())
+    # Searches of earlier versions stopped no trials.
+    missing = {*TRIAL_COLUMNS} - {STOPPED, *(reader.fieldnames or ())}
     if missing:
         raise ValueError(
             f"{path} must have the columns {', '.join(TRIAL_COLUMNS)}. "
@@ -171,6 +178,11 @@ class Progress:
         best = oracle.get_best_trials(1)[0]
         is_best = best.trial_id == trial.trial_id
         costs = "  ".join(quantity(name, known[name]) for name in COST_UNITS)
+        stopped = (
+            f", stopped after epoch {known[STOPPED]:.0f}"
+            if STOPPED in known
+            else ""
+        )
         rank = (
             "the best so far"
             if is_best
@@ -178,7 +190,8 @@ class Progress:
         )
         self._console.print(
             f"{head}  int8 {known['accuracy_int8']:.2%}  {costs}  reward "
-            f"{trial.score:.4f}, {rank}  {known['seconds']:.0f} s{left}",
+            f"{trial.score:.4f}, {rank}{stopped}  {known['seconds']:.0f} s"
+            f"{left}",
             style="green" if is_best else None,
         )
 
@@ -214,9 +227,11 @@ class Progress:
             )
         failed = len(oracle.end_order) - len(finished)
         known = f", {oracle.num_known} known before" if oracle.num_known else ""
+        stopped = sum(STOPPED in metrics for metrics in finished)
+        early = f" ({stopped} of them stopped early)" if stopped else ""
         self._console.print(
-            f"{len(finished) - oracle.num_known} trials finished, {failed} "
-            f"failed{known}. Everything is in {folder}."
+            f"{len(finished) - oracle.num_known} trials finished{early}, "
+            f"{failed} failed{known}. Everything is in {folder}."
         )
 
     def _print_front(self, oracle: CoSearchOracle, num_trials: int) -> None:

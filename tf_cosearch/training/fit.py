@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import gc
 import math
 import numbers
 import os
 import pathlib
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 
 from tf_cosearch.training import callbacks as callbacks_lib
-from tf_cosearch.training import evaluate, losses, optimizers, qat
+from tf_cosearch.training import (
+    checkpoint,
+    dropout,
+    evaluate,
+    losses,
+    optimizers,
+    phases,
+    qat,
+)
 from tf_cosearch.training.inputs import Inputs
 
 _CALIBRATION_IMAGES = 256
@@ -36,6 +43,7 @@ class Trained:
         qat_model: The quantization-aware one.
         history: Metric -> one value per epoch, over both phases.
         seconds: Phase (build, float, qat, conversion, evaluation) -> s.
+        stopped_epoch: The epoch after which `on_epoch` gave it up, or None.
     """
 
     accuracy_float: float
@@ -46,6 +54,20 @@ class Trained:
     qat_model: tf_keras.Model
     history: dict[str, list[float]]
     seconds: dict[str, float]
+    stopped_epoch: int | None = None
+
+    def metrics(self) -> dict[str, float]:
+        """Accuracies, seconds of each phase and of all, `stopped_epoch`."""
+        metrics = {
+            "accuracy_int8": self.accuracy_int8,
+            "accuracy_qat": self.accuracy_qat,
+            "accuracy_float": self.accuracy_float,
+            **{f"seconds_{name}": s for name, s in self.seconds.items()},
+            "seconds": sum(self.seconds.values()),
+        }
+        if self.stopped_epoch is not None:
+            metrics["stopped_epoch"] = float(self.stopped_epoch)
+        return metrics
 
     def save_weights(self, folder: str | os.PathLike[str]) -> None:
         """Writes `float.weights.h5` and `qat.weights.h5`.
@@ -71,11 +93,22 @@ def train(
     loss: Any = None,
     float_weights: str | os.PathLike[str] | None = None,
     qat_weights: str | os.PathLike[str] | None = None,
+    checkpoint_folder: str | os.PathLike[str] | None = None,
+    on_epoch: phases.Watch | None = None,
 ) -> Trained:
     """Trains a network in float, then quantization-aware, and converts it.
 
     Each phase is a `fit` of its own, with its own optimizer and fresh copies
     of the callbacks; epoch numbers go on.
+
+    With a `checkpoint_folder`, a training that is interrupted and started
+    again with the same arguments goes on after the last epoch that was saved,
+    and its result is that of one that was not interrupted, to the bit: order
+    of the data and dropout follow from seed and epoch. That does not hold for
+    what is not in a checkpoint: the state of a `tf.data` pipeline that
+    shuffles or augments by itself, callbacks' private attributes, objects and
+    dictionaries, and layers that draw random numbers by TensorFlow's
+    operations themselves.
 
     Args:
         build: From `tf_keras` to an uncompiled model with logits.
@@ -96,6 +129,12 @@ def train(
         float_weights: A file to start the float phase from.
         qat_weights: A file to start the quantization-aware phase from. Needs
             `qat_epochs=epochs`.
+        checkpoint_folder: An existing folder for checkpoints, one training at
+            a time; `checkpoint.remove` ends it.
+        on_epoch: Called with the history after each epoch. If it returns true
+            in the float phase, the training ends in order: what there is, is
+            calibrated, converted and measured, without a quantization-aware
+            phase.
 
     Returns:
         The networks, the file and the accuracies.
@@ -116,25 +155,46 @@ def train(
             f"epochs={epochs} and qat_epochs={qat_epochs}. Pass "
             f"qat_epochs={epochs}."
         )
-    run = _Run(data, callbacks, seed, learning_rate, optimizer, loss)
+    run = phases.Run(
+        data, callbacks, seed, learning_rate, optimizer, loss, on_epoch
+    )
     with run.clock("build"):
         # What the trainings before this one left behind would pile up.
         tf_keras.backend.clear_session()
         gc.collect()
         tf_keras.utils.set_random_seed(seed)
-        model = build(tf_keras)
+        with dropout.seedable():
+            model = build(tf_keras)
         qat.run_groups_natively(model)
         if float_weights is not None:
             qat.load_weights(model, float_weights)
+        if checkpoint_folder is not None:
+            key = checkpoint.fingerprint(
+                network=model.get_config(),
+                data=data.describe(),
+                epochs=(epochs, qat_epochs),
+                callbacks=callbacks,
+                seed=seed,
+                learning_rate=learning_rate,
+                optimizer=optimizer,
+                loss=loss,
+                weights=(str(float_weights), str(qat_weights)),
+                versions=(tf.__version__, tf_keras.__version__),
+            )
+            run.checkpoints = checkpoint.Checkpoints(checkpoint_folder, key)
     with run.clock("float"):
-        run.fit(model, epochs - qat_epochs)
+        run.fit(model, epochs - qat_epochs, "float")
+        if run.stopped_epoch is not None:
+            qat_epochs = 0
     with run.clock("qat"):
+        # Dropout takes part in the calibration.
+        tf_keras.utils.set_random_seed(seed)
         qat_model = qat.quantize(model)
         if qat_weights is None:
             qat.calibrate(qat_model, _some_images(data, seed))
         else:
             qat.load_weights(qat_model, qat_weights)
-        run.fit(qat_model, qat_epochs, is_qat=True)
+        run.fit(qat_model, qat_epochs, "qat")
     with run.clock("conversion"):
         tflite = qat.to_tflite(qat_model)
     with run.clock("evaluation"):
@@ -150,6 +210,7 @@ def train(
         qat_model=qat_model,
         history=run.history,
         seconds=run.seconds,
+        stopped_epoch=run.stopped_epoch,
     )
 
 
@@ -249,108 +310,10 @@ _INSTEAD = {
 }
 
 
-class _Run:
-    """What both phases share."""
-
-    def __init__(
-        self,
-        data: Inputs,
-        callbacks: Sequence[Any],
-        seed: int,
-        learning_rate: float | None,
-        optimizer: Any,
-        loss: Any,
-    ) -> None:
-        self._data = data
-        self._callbacks = callbacks
-        self._seed = seed
-        self._learning_rate = learning_rate
-        self._optimizer = optimizer
-        self._loss = loss
-        self._epochs_done = 0
-        self.history: dict[str, list[float]] = {}
-        self.seconds: dict[str, float] = {}
-
-    @contextlib.contextmanager
-    def clock(self, phase: str) -> Iterator[None]:
-        """Notes the seconds that a phase takes."""
-        start = time.perf_counter()
-        yield
-        self.seconds[phase] = time.perf_counter() - start
-
-    def fit(
-        self, model: tf_keras.Model, epochs: int, is_qat: bool = False
-    ) -> None:
-        """Compiles the model and trains it on from the last epoch."""
-        start = self._epochs_done
-        model.compile(
-            optimizers.make(
-                self._optimizer,
-                steps=max(epochs, 1) * self._data.steps,
-                learning_rate=self._learning_rate,
-                is_qat=is_qat,
-                steps_done=start * self._data.steps,
-                decay=not callbacks_lib.control_learning_rate(self._callbacks),
-            ),
-            losses.make(self._loss),
-            metrics=[tf_keras.metrics.SparseCategoricalAccuracy("accuracy")],
-            weighted_metrics=[],
-        )
-        if not epochs:
-            return
-        # Variables that appear while a step is traced make TensorFlow trace
-        # it once more.
-        model.optimizer.build(model.trainable_variables)
-        tf_keras.utils.set_random_seed(self._seed)
-        watch = _Divergence()
-        fitted = model.fit(
-            self._data.train(self._seed + start),
-            validation_data=self._data.validation,
-            initial_epoch=start,
-            epochs=start + epochs,
-            class_weight=self._data.class_weight,
-            callbacks=[
-                watch,
-                *callbacks_lib.adapt(self._callbacks, append=start > 0),
-            ],
-            verbose=0,
-        )
-        watch.check()
-        self._epochs_done += len(fitted.epoch)
-        for name, values in fitted.history.items():
-            self.history.setdefault(name, []).extend(map(float, values))
-
-
-class _Divergence(tf_keras.callbacks.Callback):
-    """Stops at the first loss that is no finite number."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._epoch = 0
-        self._message = ""
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._epoch = epoch
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        loss = (logs or {}).get("loss", 0.0)
-        if not math.isfinite(loss) and not self._message:
-            self._message = (
-                f"Training diverged: the loss must be finite. Received: {loss} "
-                f"in step {batch + 1} of epoch {self._epoch + 1}. Lower the "
-                "learning rate."
-            )
-            self.model.stop_training = True
-
-    def check(self) -> None:
-        """Raises what was seen."""
-        if self._message:
-            raise FloatingPointError(self._message)
-
-
 def _some_images(data: Inputs, seed: int) -> np.ndarray:
     parts: list[np.ndarray] = []
-    for images, *_ in data.train(seed).as_numpy_iterator():
+    batches = data.train(seed, 0).take(data.steps)
+    for images, *_ in batches.as_numpy_iterator():
         parts.append(images)
         if sum(map(len, parts)) >= _CALIBRATION_IMAGES:
             break

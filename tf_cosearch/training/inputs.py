@@ -23,14 +23,17 @@ class Inputs:
     integers `[N]`; a third element, if there is one, is the sample weight.
 
     Attributes:
-        train: From a seed, shuffled training batches. A pipeline of the
-            user's is passed through: its shuffling is the user's affair.
+        train: From a seed and an epoch, training batches of that epoch and,
+            without end, of those after it. Their order follows from both
+            numbers, so that a training resumes where it was. A pipeline of
+            the user's is one epoch long and passed through: its shuffling is
+            the user's affair.
         validation: Batches in their order.
         steps: Training batches an epoch.
         class_weight: Weight of each class in the loss, or None.
     """
 
-    train: Callable[[int], tf.data.Dataset]
+    train: Callable[[int, int], tf.data.Dataset]
     validation: tf.data.Dataset
     steps: int
     class_weight: Mapping[int, float] | None = None
@@ -38,6 +41,12 @@ class Inputs:
     def validation_batches(self) -> Iterator[tuple[np.ndarray, ...]]:
         """Yields the validation batches as NumPy arrays."""
         return self.validation.as_numpy_iterator()
+
+    def describe(self) -> list[str]:
+        """Shapes, types and sizes, to tell one data set from another."""
+        specs = (self.train(0, 0).element_spec, self.validation.element_spec)
+        sizes = (self.steps, int(self.validation.cardinality()))
+        return [str(each) for each in (*specs, *sizes, self.class_weight)]
 
 
 def prepare(
@@ -101,13 +110,15 @@ def prepare(
     if is_pipeline:
         pipeline = batches(x, None, size, classes)
         return Inputs(
-            train=lambda seed: pipeline,
+            train=lambda seed, epoch: pipeline,
             validation=batches(xv, yv, size, classes),
             steps=_count(x),
             class_weight=class_weight,
         )
     return Inputs(
-        train=lambda seed: batches(x, y, size, classes, shuffle_seed=seed),
+        train=lambda seed, epoch: batches(
+            x, y, size, classes, shuffle=(seed, epoch)
+        ),
         validation=batches(xv, yv, size, classes),
         steps=-(-len(x) // size),
         class_weight=class_weight,
@@ -119,7 +130,7 @@ def batches(
     y: Any = None,
     batch_size: int = 32,
     classes: int | None = None,
-    shuffle_seed: int | None = None,
+    shuffle: tuple[int, int] | None = None,
 ) -> tf.data.Dataset:
     """Batches of float32 images and integer labels.
 
@@ -129,8 +140,9 @@ def batches(
         y: Labels, or None with a `tf.data.Dataset`.
         batch_size: Images a batch.
         classes: Width of one-hot labels, if labels may be one-hot.
-        shuffle_seed: Shuffles arrays anew in every epoch, the same way for
-            the same seed. Sorted as they are without one.
+        shuffle: Seed and first epoch: arrays come epoch after epoch without
+            end, each in an order that the seed and its number decide.
+            Without, they come once and as they are.
 
     Returns:
         A prefetching `tf.data.Dataset` of (images, labels[, weights]).
@@ -142,17 +154,34 @@ def batches(
     x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
     # Shuffling numbers, then gathering a batch at once, is much cheaper than
     # shuffling images one by one.
-    numbers = tf.data.Dataset.range(len(x))
-    if shuffle_seed is not None:
-        numbers = numbers.shuffle(len(x), seed=shuffle_seed)
+    if shuffle is None:
+        numbers = tf.data.Dataset.range(len(x)).batch(batch_size)
+    else:
+        numbers = _endless_order(len(x), batch_size, *shuffle)
+    return numbers.map(
+        lambda rows: _normalize(classes, tf.gather(x, rows), tf.gather(y, rows))
+    ).prefetch(2)
+
+
+def _endless_order(
+    count: int, batch_size: int, seed: int, epoch: int
+) -> tf.data.Dataset:
+    """Batches of row numbers, from an epoch on."""
+
+    def order(number: Any) -> tf.data.Dataset:
+        rows = tf.random.experimental.stateless_shuffle(
+            tf.range(count), (seed, number)
+        )
+        return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
+
     return (
-        numbers.batch(batch_size)
-        .map(
-            lambda rows: _normalize(
-                classes, tf.gather(x, rows), tf.gather(y, rows)
+        tf.data.Dataset.counter(epoch)
+        .flat_map(order)
+        .apply(
+            tf.data.experimental.assert_cardinality(
+                tf.data.INFINITE_CARDINALITY
             )
         )
-        .prefetch(2)
     )
 
 

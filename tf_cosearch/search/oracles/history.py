@@ -23,12 +23,20 @@ if TYPE_CHECKING:
     from tf_cosearch.search.space import SearchSpace
 
 
+EXPECTED = "accuracy_expected"
+"""The metric of a trial that was stopped early which algorithms learn from.
+
+Its score, the archive and the designs have what was measured.
+"""
+
+
 class Finished(NamedTuple):
     """A completed trial, as an algorithm sees it.
 
     Attributes:
         genome: `[P]` choice indices.
-        metrics: What the trial reported, and what its design costs.
+        metrics: What the trial reported, and what its design costs. The
+            accuracy of one that was stopped early is that expected of it.
         reward: What the search maximises.
     """
 
@@ -186,11 +194,13 @@ class HistoryOracle(durable.DurableOracle):
             self._failed.append(genome)
             self.observe_failure(genome, durable.reason(trial))
             return
-        result = Finished(
-            self.trial_genome(trial), self.trial_metrics(trial), trial.score
-        )
+        metrics, reward = self.trial_metrics(trial), trial.score
+        self.archive.add(trial.trial_id, metrics)
+        if EXPECTED in metrics:
+            metrics = {**metrics, self.objective.name: metrics[EXPECTED]}
+            reward = float(self.reward(metrics[EXPECTED], metrics))
+        result = Finished(self.trial_genome(trial), metrics, reward)
         self._finished[trial.trial_id] = result
-        self.archive.add(trial.trial_id, result.metrics)
         self.observe(*result)
 
     # What an earlier search has left.

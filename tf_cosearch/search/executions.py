@@ -1,0 +1,158 @@
+"""The trainings of a trial, each a JSON file in its folder."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tf_cosearch import files
+from tf_cosearch.search import early_stopping
+from tf_cosearch.search.early_stopping import Curve
+from tf_cosearch.search.objectives import Reward
+
+
+class Execution:
+    """One training of a trial: its learning curve, and how it ended.
+
+    `execution_0.json` holds, as one object:
+
+    - `history`: metric -> one value per epoch;
+    - `float_epochs`: how many of these are of the float phase;
+    - `costs`: what the design costs;
+    - `metrics`: what the training reported, once it has ended;
+    - `fingerprint`: of its settings.
+
+    Args:
+        folder: The folder of the trial.
+        number: Of the execution.
+        fingerprint: What is there of another one does not count.
+        costs: What the design costs.
+    """
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        number: int,
+        fingerprint: str,
+        costs: Mapping[str, float],
+    ) -> None:
+        self._path = _path(folder, number)
+        self._content: dict[str, Any] = {
+            "fingerprint": fingerprint,
+            "costs": dict(costs),
+            "history": {},
+            "float_epochs": 0,
+        }
+        content, _ = files.read_json(self._path)
+        if _is_whole(content) and content["fingerprint"] == fingerprint:
+            self._content = content
+
+    @property
+    def metrics(self) -> dict[str, float] | None:
+        """What it reported; None if it has not ended."""
+        return self._content.get("metrics")
+
+    @property
+    def curve(self) -> Curve:
+        """Its curve so far."""
+        return _curve(self._content, "")
+
+    def epoch(
+        self, history: Mapping[str, Sequence[float]], float_epochs: int
+    ) -> None:
+        """Writes down an epoch.
+
+        Args:
+            history: Metric -> one value per epoch.
+            float_epochs: How many of these are of the float phase.
+        """
+        self._content.pop("metrics", None)
+        self._content["history"] = dict(history)
+        self._content["float_epochs"] = float_epochs
+        files.write_json(self._path, self._content)
+
+    def end(self, metrics: Mapping[str, float]) -> None:
+        """Writes down what it reports."""
+        self._content["metrics"] = dict(metrics)
+        files.write_json(self._path, self._content)
+
+
+class Curves:
+    """The curves of all trials of a project, by whichever process they ran.
+
+    Args:
+        project: The folder of the search.
+        objective: Name of the accuracy that trials end with.
+        reward: Of the search.
+        rule: Which trials lose; None is no trial.
+    """
+
+    def __init__(
+        self,
+        project: str | os.PathLike[str],
+        objective: str,
+        reward: Reward,
+        rule: early_stopping.Rule | None = None,
+    ) -> None:
+        self._project = pathlib.Path(project)
+        self._objective = objective
+        self._reward = reward
+        self._rule = rule
+        self._ended: dict[str, Curve] = {}
+
+    def is_losing(self, curve: Curve, folder: pathlib.Path) -> bool:
+        """See `early_stopping.is_losing`; the folder is that of the trial."""
+        return self._rule is not None and early_stopping.is_losing(
+            self._rule, self._reward, curve, self.beside(folder)
+        )
+
+    def forecast(self, curve: Curve, folder: pathlib.Path) -> float | None:
+        """See `early_stopping.forecast`."""
+        return early_stopping.forecast(curve, self.beside(folder))
+
+    def beside(self, folder: pathlib.Path) -> list[Curve]:
+        """The curves of all trials but one, as far as they have come.
+
+        Args:
+            folder: Of the trial to leave out.
+        """
+        others = sorted(self._project.glob("trial_*"))
+        found = [self._read(other) for other in others if other != folder]
+        return [curve for curve in found if curve and curve.accuracies]
+
+    def _read(self, folder: pathlib.Path) -> Curve | None:
+        if folder.name in self._ended:
+            return self._ended[folder.name]
+        content, _ = files.read_json(_path(folder, 0))
+        if not _is_whole(content):
+            return None
+        curve = _curve(content, self._objective)
+        if curve.final is not None:
+            self._ended[folder.name] = curve
+        return curve
+
+
+def _path(folder: pathlib.Path, number: int) -> pathlib.Path:
+    return folder / f"execution_{number}.json"
+
+
+def _is_whole(content: Any) -> bool:
+    return isinstance(content, dict) and content.keys() >= {
+        "fingerprint",
+        "costs",
+        "history",
+        "float_epochs",
+    }
+
+
+def _curve(content: Mapping[str, Any], objective: str) -> Curve:
+    metrics = content.get("metrics") or {}
+    accuracies = content["history"].get("val_accuracy", [])
+    return Curve(
+        accuracies[: content["float_epochs"]],
+        content["costs"],
+        metrics.get(objective),
+        "stopped_epoch" in metrics,
+    )

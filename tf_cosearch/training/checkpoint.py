@@ -1,0 +1,295 @@
+"""The state of a training between two epochs, in a file that resumes it.
+
+Keras' `BackupAndRestore` saves weights and optimizer. It forgets what
+callbacks have counted, takes the checkpoint of any other training for its
+own, and leaves files that a crash of the machine may damage, so that it
+cannot give the result of the training that was not interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from absl import logging
+
+from tf_cosearch import files
+
+if TYPE_CHECKING:
+    import tf_keras
+
+SHARE = 0.05
+"""Of a training's time, at most, that may go into checkpoints."""
+
+_ENDING = ".checkpoint"
+_BEFORE = ".before"
+_FORMAT = 1
+_ARRAY = "$array"  # no attribute has such a name
+
+
+@dataclasses.dataclass
+class State:
+    """What a phase of a training has come to.
+
+    Attributes:
+        finished: Whether the phase has ended.
+        history: Metric -> one value per epoch, over both phases.
+        seconds: Spent on the phase so far.
+        stopped_epoch: The epoch after which the trial was given up, or None.
+        callbacks: What `attributes` gave for each callback.
+        variables: Values of `variables`, in their order.
+    """
+
+    finished: bool
+    history: dict[str, list[float]]
+    seconds: float
+    stopped_epoch: int | None
+    callbacks: list[dict[str, Any]]
+    variables: list[np.ndarray]
+
+
+class Checkpoints:
+    """The checkpoints of one training, a file for each of its phases.
+
+    Args:
+        folder: An existing folder, or None to keep none.
+        fingerprint: Of the training, see `fingerprint`. Checkpoints of
+            another one are not used.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str] | None, fingerprint: str
+    ) -> None:
+        self._folder = None if folder is None else pathlib.Path(folder)
+        self._fingerprint = fingerprint
+        self._written = -float("inf")
+        self._took = 0.0
+
+    def is_due(self) -> bool:
+        """Whether `SHARE` allows to write already.
+
+        Epochs of large networks are long beside a write, those of small ones
+        are soon done again: the last write decides when the next one is due.
+        """
+        if self._folder is None:
+            return False
+        return time.monotonic() - self._written >= self._took / SHARE
+
+    def save(self, phase: str, state: State) -> None:
+        """Writes a checkpoint, and keeps the one before.
+
+        Args:
+            phase: `float` or `qat`.
+            state: All that the training needs to go on.
+
+        Raises:
+            OSError: If there is no room, or no permission.
+        """
+        if self._folder is None:
+            return
+        start = time.monotonic()
+        path = self._folder / f"{phase}{_ENDING}"
+        content = _pack(state, self._fingerprint)
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(path, f"{path}{_BEFORE}")
+        files.write_bytes(path, content)
+        self._written = time.monotonic()
+        self._took = self._written - start
+
+    def load(
+        self, phase: str, shapes: Sequence[tuple[int, ...]]
+    ) -> State | None:
+        """Reads the last checkpoint of a phase that is whole.
+
+        Args:
+            phase: `float` or `qat`.
+            shapes: Of the variables, in their order.
+
+        Returns:
+            The state, or None if the phase has to start.
+        """
+        if self._folder is None:
+            return None
+        path = self._folder / f"{phase}{_ENDING}"
+        for source in (path, path.with_name(f"{path.name}{_BEFORE}")):
+            if not source.exists():
+                continue
+            try:
+                state, owner = _unpack(source.read_bytes())
+                if owner != self._fingerprint:
+                    logging.warning("%s is of another training.", source)
+                elif [v.shape for v in state.variables] != list(shapes):
+                    logging.warning("%s is of another network.", source)
+                else:
+                    return state
+            except Exception as error:  # whatever a damaged file leads to
+                logging.warning(
+                    "%s cannot be read (%s: %s); the training goes on from an "
+                    "earlier epoch.",
+                    source,
+                    type(error).__name__,
+                    error,
+                )
+        return None
+
+
+def remove(folder: str | os.PathLike[str]) -> None:
+    """Removes the checkpoints of a training that has ended.
+
+    Args:
+        folder: Where they are; need not be there.
+    """
+    for path in pathlib.Path(folder).glob(f"*{_ENDING}*"):
+        path.unlink(missing_ok=True)
+
+
+def variables(model: tf_keras.Model) -> list[Any]:
+    """The variables that an epoch starts from.
+
+    Args:
+        model: Compiled, with the optimizer built.
+
+    Returns:
+        Those of the model, quantization ranges among them, and of the
+        optimizer, the learning rate among them.
+    """
+    optimizer = model.optimizer
+    return [*model.weights, *optimizer.variables, optimizer.learning_rate]
+
+
+def fingerprint(**settings: Any) -> str:
+    """A number of everything that decides what a training leads to.
+
+    Args:
+        **settings: Numbers, words, containers of them, Keras objects and
+            callbacks. Of functions, only names count.
+
+    Returns:
+        A hexadecimal number, the same in every process.
+
+    Example:
+    >>> fingerprint(epochs=3) == fingerprint(epochs=4)
+    False
+    """
+    text = json.dumps(_describe(settings), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def attributes(callback: Any) -> dict[str, Any]:
+    """What a callback has counted so far, as far as it can be told.
+
+    Args:
+        callback: One of a tf_keras `fit`.
+
+    Returns:
+        Its public attributes that are numbers, words, arrays, or lists of
+        them: all that matters in Keras' `EarlyStopping`, `ReduceLROnPlateau`
+        and `ModelCheckpoint`.
+    """
+    callback = getattr(callback, "_callback", callback)  # of Keras 3
+    return {
+        name: value
+        for name, value in vars(callback).items()
+        if not name.startswith("_") and _is_plain(value)
+    }
+
+
+def restore(callback: Any, saved: Mapping[str, Any]) -> None:
+    """Gives a callback what `attributes` told of it.
+
+    Args:
+        callback: Of the same kind.
+        saved: What `attributes` returned.
+    """
+    callback = getattr(callback, "_callback", callback)
+    if getattr(callback, "monitor_op", saved) is None:
+        # Keras 3 would do so at the end of an epoch, and change the sign of
+        # `min_delta` once more.
+        callback._set_monitor_op()
+    vars(callback).update(saved)
+
+
+def _describe(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {str(k): _describe(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_describe(each) for each in value]
+    name = getattr(value, "__qualname__", type(value).__qualname__)
+    if isinstance(value, np.ndarray):
+        return [name, value.tolist()]
+    if hasattr(value, "get_config") and not isinstance(value, type):
+        # Keras numbers names by what was made before.
+        config = {k: v for k, v in value.get_config().items() if k != "name"}
+        return [name, _describe(config)]
+    if hasattr(value, "set_model"):
+        return [name, _describe(attributes(value))]
+    return name
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_is_plain(each) for each in value)
+    if isinstance(value, np.ndarray):
+        return not value.dtype.hasobject
+    return value is None or isinstance(
+        value, (bool, int, float, str, np.generic)
+    )
+
+
+def _pack(state: State, owner: str) -> bytes:
+    """A checksum, a line of JSON, and the arrays one after the other."""
+    arrays = [np.asarray(value) for value in state.variables]
+    rest = {**vars(state), "format": _FORMAT, "fingerprint": owner}
+    rest["variables"] = len(arrays)
+
+    def aside(value: Any) -> dict[str, int]:
+        arrays.append(np.asarray(value))
+        return {_ARRAY: len(arrays) - 1}
+
+    text = json.dumps(rest, default=aside)
+    kinds = json.dumps([(array.dtype.str, array.shape) for array in arrays])
+    content = b"\n".join(
+        [text.encode(), kinds.encode(), b"".join(a.tobytes() for a in arrays)]
+    )
+    return _checksum(content) + content
+
+
+def _unpack(content: bytes) -> tuple[State, str]:
+    size = len(_checksum(b""))
+    if content[:size] != _checksum(content[size:]):
+        raise ValueError("its checksum is wrong")
+    text, kinds, data = content[size:].split(b"\n", 2)
+    arrays: list[Any] = []
+    offset = 0
+    for kind, shape in json.loads(kinds):
+        array = np.frombuffer(data, kind, math.prod(shape), offset)
+        # A scalar comes back as one, not as an array.
+        arrays.append(array.reshape(shape)[()])
+        offset += array.nbytes
+
+    def back(value: dict[str, Any]) -> Any:
+        return arrays[value[_ARRAY]] if value.keys() == {_ARRAY} else value
+
+    rest = json.loads(text, object_hook=back)
+    if rest.pop("format") != _FORMAT:
+        raise ValueError("it is of another version")
+    owner = rest.pop("fingerprint")
+    rest["variables"] = arrays[: rest["variables"]]
+    return State(**rest), owner
+
+
+def _checksum(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
