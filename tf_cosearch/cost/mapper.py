@@ -9,7 +9,7 @@ import tensorflow as tf
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost import mapping
 from tf_cosearch.cost.mapping import Loops, Spread
-from tf_cosearch.cost.traffic import Traffic, count_traffic
+from tf_cosearch.cost.traffic import Flow, Traffic, flow, traffic_of
 from tf_cosearch.networks.workload import LayerTable
 
 OBJECTIVES = ("latency", "energy", "energy_delay")
@@ -63,23 +63,31 @@ def choose(
     best: Any = None
     for index, (unrolling, dataflow) in enumerate(mapping.MAPPINGS):
         space = spaces[unrolling]
-        traffic = count_traffic(layers, loops, machine, space, dataflow)
-        busy = _busy_cycles(machine, space, traffic)
+        moved = flow(layers, loops, machine, space, dataflow)
+        busy = _busy_cycles(machine, space, moved)
         cycles = tf.maximum(tf.maximum(busy[0], busy[1]), busy[2])
-        parts_pj = _mapped_pj(unit_pj, traffic)
-        energy_pj = parts_pj[0] + parts_pj[1] + parts_pj[2]
-        needed_pj = energy_pj + leakage_pj * cycles
-        keys = {
-            "latency": (cycles, needed_pj),
-            "energy": (needed_pj, cycles),
-            "energy_delay": (needed_pj * cycles, cycles),
-        }[objective]
+        energy_pj = _mapped_pj(unit_pj, space, moved)
+        keys = _keys(objective, cycles, energy_pj, leakage_pj)
         here = Choice(cycles, energy_pj)
         if per_layer:
             number = tf.fill(tf.shape(cycles), float(index))
+            traffic = traffic_of(moved, space)
+            parts_pj = _parts_pj(unit_pj, traffic)
             here = Choice(*here[:2], number, busy, parts_pj, traffic)
         best = _better(best, (keys, here))
     return best[1]
+
+
+def _keys(
+    objective: str, cycles: Any, energy_pj: Any, leakage_pj: Any
+) -> tuple[Any, Any]:
+    """What a mapping is chosen by, and what tells equally good ones apart."""
+    if objective == "latency":
+        return cycles, energy_pj  # equally fast ones leak the same
+    needed_pj = energy_pj + leakage_pj * cycles
+    if objective == "energy":
+        return needed_pj, cycles
+    return needed_pj * cycles, cycles
 
 
 def _better(best: Any, here: Any) -> Any:
@@ -96,16 +104,16 @@ def _better(best: Any, here: Any) -> Any:
 
 
 def _busy_cycles(
-    machine: Accelerator, space: Spread, traffic: Traffic
+    machine: Accelerator, space: Spread, moved: Flow
 ) -> tuple[Any, Any, Any]:
     """Cycles in which array, PE memories and interconnect are busy."""
     share, runtime = space.pe_share, machine.runtime
-    moved = traffic.read_bytes() + traffic.write_bytes()
     per_byte = runtime.memory_cycles(machine.pe_memory.cycles(share))
+    per_brought_byte = machine.interconnect.cycles(share)
     return (
         runtime.compute_cycles(space.compute_cycles),
-        moved * per_byte,
-        traffic.interconnect_bytes * machine.interconnect.cycles(share),
+        moved.moved_bytes() * per_byte,
+        moved.interconnect_bytes(space) * per_brought_byte,
     )
 
 
@@ -132,7 +140,35 @@ def _unit_pj(machine: Accelerator) -> _UnitEnergy:
     )
 
 
-def _mapped_pj(unit: _UnitEnergy, traffic: Traffic) -> tuple[Any, Any, Any]:
+def _mapped_pj(unit: _UnitEnergy, space: Spread, moved: Flow) -> Any:
+    """Energy of a mapping: the sum of `_parts_pj` in the least operations.
+
+    Every kind of bytes has one factor, which mappings with an unrolling share.
+    """
+    result = (
+        moved.output_bytes * unit.memory_write_pj
+        + unit.register_read_pj
+        * (space.operand_read_bytes + moved.stationary_read_bytes)
+    )
+    result += moved.weight_bytes * (
+        unit.memory_read_pj + unit.transfer_pj * space.weight_pes
+    )
+    result += moved.input_bytes * (
+        unit.memory_read_pj
+        + unit.transfer_pj * space.input_pes
+        + unit.register_write_pj * space.input_lanes
+    )
+    for some_bytes, factor in (
+        (moved.spilled_bytes, unit.memory_read_pj + unit.memory_write_pj),
+        (moved.reduced_bytes, unit.transfer_pj),
+        (moved.stationary_write_bytes, unit.register_write_pj),
+    ):
+        if tf.is_tensor(some_bytes):
+            result += some_bytes * factor
+    return result
+
+
+def _parts_pj(unit: _UnitEnergy, traffic: Traffic) -> tuple[Any, Any, Any]:
     """Energy of register files, PE memories and interconnect by a mapping."""
     return (
         traffic.register_file_read_bytes * unit.register_read_pj
