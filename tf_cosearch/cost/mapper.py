@@ -60,13 +60,21 @@ def choose(
         unrolling: mapping.spread(layers, loops, machine, unrolling)
         for unrolling in mapping.UNROLLINGS
     }
+    rates = {
+        unrolling: _rates(machine, unit_pj, space)
+        for unrolling, space in spaces.items()
+    }
     best: Any = None
     for index, (unrolling, dataflow) in enumerate(mapping.MAPPINGS):
-        space = spaces[unrolling]
+        space, rate = spaces[unrolling], rates[unrolling]
         moved = flow(layers, loops, machine, space, dataflow)
-        busy = _busy_cycles(machine, space, moved)
+        busy = (
+            rate.compute_cycles,
+            moved.moved_bytes() * rate.memory_cycles,
+            moved.interconnect_bytes(space) * rate.interconnect_cycles,
+        )
         cycles = tf.maximum(tf.maximum(busy[0], busy[1]), busy[2])
-        energy_pj = _mapped_pj(unit_pj, space, moved)
+        energy_pj = _mapped_pj(unit_pj, rate, space, moved)
         keys = _keys(objective, cycles, energy_pj, leakage_pj)
         here = Choice(cycles, energy_pj)
         if per_layer:
@@ -103,20 +111,6 @@ def _better(best: Any, here: Any) -> Any:
     )
 
 
-def _busy_cycles(
-    machine: Accelerator, space: Spread, moved: Flow
-) -> tuple[Any, Any, Any]:
-    """Cycles in which array, PE memories and interconnect are busy."""
-    share, runtime = space.pe_share, machine.runtime
-    per_byte = runtime.memory_cycles(machine.pe_memory.cycles(share))
-    per_brought_byte = machine.interconnect.cycles(share)
-    return (
-        runtime.compute_cycles(space.compute_cycles),
-        moved.moved_bytes() * per_byte,
-        moved.interconnect_bytes(space) * per_brought_byte,
-    )
-
-
 class _UnitEnergy(NamedTuple):
     """Energy of one byte by where it goes, each `[B, 1]`."""
 
@@ -140,26 +134,53 @@ def _unit_pj(machine: Accelerator) -> _UnitEnergy:
     )
 
 
-def _mapped_pj(unit: _UnitEnergy, space: Spread, moved: Flow) -> Any:
-    """Energy of a mapping: the sum of `_parts_pj` in the least operations.
+class _Rates(NamedTuple):
+    """What mappings with an unrolling share, each `[B, L]` or `[B, 1]`.
 
-    Every kind of bytes has one factor, which mappings with an unrolling share.
+    Attributes:
+        compute_cycles: Cycles the array is busy.
+        memory_cycles: Cycles the PE memories take for a byte.
+        interconnect_cycles: Cycles the interconnect takes for one.
+        weight_pj: Energy of a byte of weights, from PE memories to lanes.
+        input_pj: Energy of a byte of inputs, likewise and into register files.
+        spilled_pj: Energy of a byte of partial sums, out and in again.
     """
+
+    compute_cycles: Any
+    memory_cycles: Any
+    interconnect_cycles: Any
+    weight_pj: Any
+    input_pj: Any
+    spilled_pj: Any
+
+
+def _rates(machine: Accelerator, unit: _UnitEnergy, space: Spread) -> _Rates:
+    share, runtime = space.pe_share, machine.runtime
+    return _Rates(
+        compute_cycles=runtime.compute_cycles(space.compute_cycles),
+        memory_cycles=runtime.memory_cycles(machine.pe_memory.cycles(share)),
+        interconnect_cycles=machine.interconnect.cycles(share),
+        weight_pj=unit.memory_read_pj + unit.transfer_pj * space.weight_pes,
+        input_pj=unit.memory_read_pj
+        + unit.transfer_pj * space.input_pes
+        + unit.register_write_pj * space.input_lanes,
+        spilled_pj=unit.memory_read_pj + unit.memory_write_pj,
+    )
+
+
+def _mapped_pj(
+    unit: _UnitEnergy, rate: _Rates, space: Spread, moved: Flow
+) -> Any:
+    """Energy of a mapping: the sum of `_parts_pj` in the least operations."""
+    read_bytes = space.operand_read_bytes + moved.stationary_read_bytes
     result = (
         moved.output_bytes * unit.memory_write_pj
-        + unit.register_read_pj
-        * (space.operand_read_bytes + moved.stationary_read_bytes)
-    )
-    result += moved.weight_bytes * (
-        unit.memory_read_pj + unit.transfer_pj * space.weight_pes
-    )
-    result += moved.input_bytes * (
-        unit.memory_read_pj
-        + unit.transfer_pj * space.input_pes
-        + unit.register_write_pj * space.input_lanes
+        + read_bytes * unit.register_read_pj
+        + moved.weight_bytes * rate.weight_pj
+        + moved.input_bytes * rate.input_pj
     )
     for some_bytes, factor in (
-        (moved.spilled_bytes, unit.memory_read_pj + unit.memory_write_pj),
+        (moved.spilled_bytes, rate.spilled_pj),
         (moved.reduced_bytes, unit.transfer_pj),
         (moved.stationary_write_bytes, unit.register_write_pj),
     ):

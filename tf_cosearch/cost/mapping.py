@@ -106,6 +106,7 @@ class Loops(NamedTuple):
     operand_bytes: Any
     activation_bytes: Any
     outputs: Any
+    output_bytes: Any
     is_mac: Any
     steps: Any
     images: Any
@@ -126,7 +127,7 @@ def loops_of(layers: LayerTable, images: Any = 1.0) -> Loops:
     """
     is_mac = layers.is_mac > 0
     activation_bytes = layers.activation_bits / 8
-    taps = layers.taps()
+    taps, outputs = layers.taps(), layers.out_elements()
     operand_bytes = layers.is_mac * layers.operand_bits() / 8
     passes = tf.math.ceil(operand_bytes) * tf.math.ceil(activation_bytes)
     return Loops(
@@ -139,7 +140,8 @@ def loops_of(layers: LayerTable, images: Any = 1.0) -> Loops:
         weight_bytes=layers.operand_elements() * operand_bytes,
         operand_bytes=operand_bytes,
         activation_bytes=activation_bytes,
-        outputs=layers.out_elements(),
+        outputs=outputs,
+        output_bytes=outputs * activation_bytes,
         is_mac=layers.is_mac,
         steps=taps
         * tf.where(is_mac, passes, 1.0)
@@ -158,6 +160,7 @@ class Spread(NamedTuple):
         column_steps: Steps in which a lane works on a row.
         row_blocks: Blocks the rows fall into.
         column_blocks: Blocks the columns fall into.
+        dots: Dot products that the input channels of a tap fall into.
         in_c_steps: Dot products one after the other at a tap.
         lane_out_c: Output channels that a lane works on at a time.
         lane_in_c: Input channels that it needs for them.
@@ -177,6 +180,7 @@ class Spread(NamedTuple):
     column_steps: Any
     row_blocks: Any
     column_blocks: Any
+    dots: Any
     in_c_steps: Any
     lane_out_c: Any
     lane_in_c: Any
@@ -234,7 +238,7 @@ def spread(
             result = result * sizes[level] if on == loop else result
         return result
 
-    # Where a loop is not spread over, 1.0 instead of a tensor spares arithmetic.
+    # 1.0 instead of a tensor, where nothing is spread, spares arithmetic.
     streams = tf.where(loops.is_mac > 0, array.input_streams, array.simd_units)
     lane_columns: Any = 1.0
     if unrolling[3] == "out_c":
@@ -297,6 +301,7 @@ def spread(
         column_steps=column_steps,
         row_blocks=row_blocks,
         column_blocks=column_blocks,
+        dots=dots,
         in_c_steps=in_c_steps,
         lane_out_c=lane_out_c,
         lane_in_c=lane_groups * lane_in_c,

@@ -83,7 +83,7 @@ def off_chip(
     capacity = machine.pe_memory.capacity_bytes(machine.pe_array.pes())
     live, stored = _live_and_stored(layers, loops)
     in_bytes = layers.in_elements() * loops.activation_bytes
-    out_bytes = loops.outputs * loops.activation_bytes
+    out_bytes = loops.output_bytes
     total = tf.reduce_sum(stored, -1, keepdims=True)
     residency = _residency(live, total, machine)
     kept = machine.pe_memory.activation_bytes(machine.pe_array.pes())

@@ -29,7 +29,6 @@ from tf_cosearch.cost.mapping import (
     Loops,
     Spread,
     divide_up,
-    input_bytes,
     lines_read,
 )
 from tf_cosearch.networks.workload import LayerTable
@@ -180,14 +179,13 @@ def flow(
     registers = machine.register_file
     weights = loops.weight_bytes
     steps = space.row_steps * space.column_steps
-    accumulators = registers.accumulators(machine.pe_array.simd_units)
     inputs = space.pass_bytes * space.passes
     spilled: Any = 0.0
     # Every dot product of a tap is added to an accumulator.
-    dots = loops.taps * divide_up(loops.in_c, machine.pe_array.dot_width)
-    stationary = loops.is_mac * (2 * ACCUMULATOR_BYTES * loops.outputs * dots)
-    written: Any = 0.0
+    dots = loops.taps * space.dots
     sums, parts = ACCUMULATOR_BYTES * loops.outputs, 1.0
+    stationary = loops.is_mac * (2 * sums * dots)
+    written: Any = 0.0
     if dataflow == "weight-stationary":
         parts, tap_parts = _weight_parts(loops, machine, space)
         inputs = inputs * tap_parts
@@ -196,7 +194,8 @@ def flow(
         written = weights * lanes
         stationary = written * steps
     elif dataflow == "output-stationary":
-        weights = weights * divide_up(steps, accumulators)
+        units = machine.pe_array.simd_units
+        weights = weights * divide_up(steps, registers.accumulators(units))
     else:
         line = space.lane_in_c * loops.activation_bytes * layers.k_h
         step = tf.minimum(layers.stride_w, layers.k_w)
@@ -221,7 +220,7 @@ def flow(
         weight_bytes=weights,
         input_bytes=inputs,
         spilled_bytes=spilled,
-        output_bytes=loops.outputs * loops.activation_bytes,
+        output_bytes=loops.output_bytes,
         reduced_bytes=reduced,
         stationary_read_bytes=stationary,
         stationary_write_bytes=written,
