@@ -137,7 +137,7 @@ def _graph(price: Price) -> Callable[..., Any]:
 
 
 @functools.cache
-def _compiled(price: Price, dtypes: tuple[Any, ...]) -> Callable[..., Any]:
+def _compiled(price: Price, dtypes: tuple[Any, ...]) -> Any:
     """The compiled code for tables of some number types.
 
     Few arguments and one result, as each costs time in every call.
