@@ -2,7 +2,8 @@
 
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.accelerators.presets import load_accelerator
-from tf_cosearch.cost.model import Cost, estimate
+from tf_cosearch.cost.costs import Cost
+from tf_cosearch.cost.model import estimate
 from tf_cosearch.designs.export import Design, load_design
 from tf_cosearch.networks.blocks import block
 from tf_cosearch.networks.keras_import import from_keras

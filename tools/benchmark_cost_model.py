@@ -12,7 +12,9 @@ short list, through `PriceList`; beside it `estimate`. `exact_hardware`:
 threads. `machine`: what of the machine's arithmetic and memory bandwidth,
 measured here, that takes.
 
-Times on a busy machine differ from run to run; compare within one.
+Times on a busy machine differ from run to run; compare within one. Seconds of
+processor time (`candidates_per_core_second`, `first_call_core_seconds`) differ
+less: they do not count what other programs take.
 """
 
 from __future__ import annotations
@@ -22,15 +24,11 @@ import os
 import resource
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import command_line
 import numpy as np
 from absl import flags
-
-if TYPE_CHECKING:
-    from tf_cosearch.accelerators import Accelerator
-    from tf_cosearch.networks.workload import LayerTable
 
 FLAGS = flags.FLAGS
 flags.DEFINE_bool("quick", False, "Fewer repetitions: at most 45 s.")
@@ -43,9 +41,6 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_string("space", "mobilenet_v2", "Space of `in_space`.")
 flags.DEFINE_string("network", "mobilenet_v2", "Network of `exact_hardware`.")
-
-_SIZES = (7, 14, 28, 56, 112)
-_CHANNELS = (16, 24, 32, 48, 96, 144, 320)
 
 
 def main() -> None:
@@ -60,111 +55,8 @@ def main() -> None:
         _print_table(result)
 
 
-def random_layers(batch: int, depth: int, seed: int = 0) -> LayerTable:
-    """Any layers: `[B, L]` small integers, a third of them depthwise."""
-    from tf_cosearch.networks.workload import LayerTable
-
-    rng = np.random.default_rng(seed)
-    shape = (batch, depth)
-
-    def draw(choices: tuple[int, ...], kind: type) -> np.ndarray:
-        indices = rng.integers(0, len(choices), shape, np.uint8)
-        return np.asarray(choices, kind)[indices]
-
-    ones = np.ones(shape, np.uint8)
-    zeros = np.zeros(shape, np.uint8)
-    out, stride = draw(_SIZES, np.uint16), draw((1, 2), np.uint8)
-    in_c, out_c = draw(_CHANNELS, np.uint16), draw(_CHANNELS, np.uint16)
-    is_depthwise = draw((0, 0, 1), np.uint8).astype(bool)
-    out_c[is_depthwise] = in_c[is_depthwise]
-    groups = np.where(is_depthwise, in_c, np.uint16(1))
-    size_in, kernel = out * stride, draw((1, 3, 5), np.uint8)
-    held = draw((0, 0, 12544, 50176), np.uint16)
-    columns: list[Any] = [out, out, out_c, size_in, size_in, in_c]
-    columns += [kernel, kernel]
-    columns += [stride, stride, groups, ones, ones * 8, ones * 8, zeros, held]
-    columns += [ones, zeros, ones, ones]
-    return LayerTable(*columns)
-
-
-def random_accelerators(batch: int, seed: int = 0) -> Accelerator:
-    """Accelerators of the search space, `[B]`."""
-    from tf_cosearch import accelerators
-
-    rng = np.random.default_rng(seed)
-    return accelerators.from_paths(
-        {
-            path: rng.choice(held.choices, batch).astype(np.float32)
-            for path, held in accelerators.parameters().items()
-            if held.choices
-        }
-    )
-
-
-def first(table: Any, count: int) -> Any:
-    """The first candidates of a batch."""
-    import tensorflow as tf
-
-    return tf.nest.map_structure(
-        lambda field: field[:count] if np.ndim(field) else field, table
-    )
-
-
-def seconds(run: Callable[[], Any], repeat: int) -> list[float]:
-    """Seconds of some runs, sorted."""
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return sorted(times)
-
-
-def _rate(run: Callable[[], Any], count: int, repeat: int) -> float:
-    """Candidates a second in the median."""
-    times = seconds(run, repeat)
-    return count / times[len(times) // 2]
-
-
-def _repeat() -> int:
-    return 3 if FLAGS.quick else 7
-
-
-def _general() -> dict[str, float]:
-    from tf_cosearch.cost import batches, mapping, model
-
-    count, depth = int(FLAGS.candidates), int(FLAGS.layers)
-    layers, chips = random_layers(count, depth), random_accelerators(count)
-    start = time.perf_counter()
-    model.estimate(first(layers, 300), first(chips, 300))
-    first_call = time.perf_counter() - start
-    rate = _rate(lambda: model.estimate(layers, chips), count, _repeat())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    few = batches.SMALL * 4
-    some = (first(layers, few), first(chips, few))
-
-    def graph() -> None:
-        for begin in range(0, few, batches.SMALL):
-            part = slice(begin, begin + batches.SMALL)
-            model.estimate(
-                type(layers)(*(field[part] for field in some[0])),
-                _slice(some[1], part),
-            )
-
-    graph()
-    return {
-        "candidates_per_second": rate,
-        "graph_candidates_per_second": _rate(graph, few, _repeat()),
-        "peak_memory_bytes": float(peak),
-        "table_bytes": float(sum(np.asarray(f).nbytes for f in layers)),
-        "first_call_seconds": first_call,
-        "candidates": count,
-        "layers": depth,
-        "mappings": len(mapping.MAPPINGS),
-    }
-
-
-def _slice(table: Any, part: slice) -> Any:
+def some(table: Any, part: slice) -> Any:
+    """Some candidates of a batch."""
     import tensorflow as tf
 
     return tf.nest.map_structure(
@@ -172,33 +64,86 @@ def _slice(table: Any, part: slice) -> Any:
     )
 
 
+def seconds(run: Callable[[], Any], repeat: int) -> np.ndarray:
+    """Seconds of a run, and of processor time in it: medians of some."""
+    times = np.empty((repeat, 2))
+    for row in times:
+        before = time.perf_counter(), time.process_time()
+        run()
+        row[:] = (
+            time.perf_counter() - before[0],
+            time.process_time() - before[1],
+        )
+    return np.median(times, 0)
+
+
+def _rate(run: Callable[[], Any], count: int, repeat: int) -> float:
+    """Candidates a second."""
+    return float(count / seconds(run, repeat)[0])
+
+
+def _repeat() -> int:
+    return 3 if FLAGS.quick else 7
+
+
+def _general() -> dict[str, float]:
+    from tf_cosearch.benchmark.tables import random_accelerators, random_layers
+    from tf_cosearch.cost import batches, mapping, model
+
+    count, depth = int(FLAGS.candidates), int(FLAGS.layers)
+    layers, chips = random_layers(count, depth), random_accelerators(count)
+    few = some((layers, chips), slice(300))
+    first_call, first_core = seconds(lambda: model.estimate(*few), 1)
+    each, core_each = seconds(lambda: model.estimate(layers, chips), _repeat())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    in_graph = batches.SMALL * 4
+
+    def graph() -> None:
+        for begin in range(0, in_graph, batches.SMALL):
+            part = slice(begin, begin + batches.SMALL)
+            model.estimate(*some((layers, chips), part))
+
+    graph()
+    return {
+        "candidates_per_second": count / float(each),
+        "candidates_per_core_second": count / float(core_each),
+        "graph_candidates_per_second": _rate(graph, in_graph, _repeat()),
+        "peak_memory_bytes": float(peak),
+        "table_bytes": float(sum(np.asarray(f).nbytes for f in layers)),
+        "first_call_seconds": float(first_call),
+        "first_call_core_seconds": float(first_core),
+        "candidates": count,
+        "layers": depth,
+        "mappings": len(mapping.MAPPINGS),
+    }
+
+
 def _in_space() -> dict[str, float]:
     import tf_cosearch as cs
+    from tf_cosearch.benchmark.tables import random_accelerators
     from tf_cosearch.cost.model import estimate
     from tf_cosearch.cost.price_list import PriceList
     from tf_cosearch.search.exact import all_accelerators
 
     space = cs.SearchSpace.load(FLAGS.space)
     networks, chips = _networks(space, 20), all_accelerators({})
-    PriceList(first(chips, 10)).costs(networks[:1])  # compiles
+    PriceList(some(chips, slice(10))).costs(networks[:1])  # compiles
     start = time.perf_counter()
     prices = PriceList(chips)
     prices.costs(networks)
     building = time.perf_counter() - start
     count = len(networks) * space.num_accelerators
-    table, some = space.batch(space.sample(np.random.default_rng(1), 16384))
-    estimate(table, some)
+    sampled = space.batch(space.sample(np.random.default_rng(1), 16384))
+    estimate(*sampled)
     many, few = _networks(space, 512), random_accelerators(2000)
     shortlist = PriceList(few)
-    start = time.perf_counter()
-    shortlist.costs(many)
-    fresh = time.perf_counter() - start
+    fresh = float(seconds(lambda: shortlist.costs(many), 1)[0])
     return {
         "candidates_per_second": _rate(
             lambda: prices.costs(networks), count, _repeat()
         ),
         "estimate_candidates_per_second": _rate(
-            lambda: estimate(table, some), 16384, _repeat()
+            lambda: estimate(*sampled), 16384, _repeat()
         ),
         "shortlist_candidates_per_second": _rate(
             lambda: shortlist.costs(many), 512 * 2000, _repeat()
@@ -233,20 +178,17 @@ def _exact_hardware() -> dict[str, float]:
     def run() -> None:
         best_accelerators(network, budgets, top=10)
 
-    start = time.perf_counter()
-    run()
-    cold = time.perf_counter() - start
-    times = seconds(run, 2 * _repeat() + 1)
+    cold = float(seconds(run, 1)[0])
+    warm = float(seconds(run, 2 * _repeat() + 1)[0])
     chips = all_accelerators({})
     count = len(chips.pe_array.rows)
     one = pad([network.layers()])
     table = LayerTable(*(np.repeat(field, count, 0) for field in one))
     estimate(table, chips)
-    general = seconds(lambda: estimate(table, chips), _repeat())
     return {
-        "seconds": times[len(times) // 2],
+        "seconds": warm,
         "first_seconds": cold,
-        "estimate_seconds": general[len(general) // 2],
+        "estimate_seconds": seconds(lambda: estimate(table, chips), _repeat()),
         "accelerators": count,
         "layers": len(network.layers()),
     }
@@ -254,6 +196,7 @@ def _exact_hardware() -> dict[str, float]:
 
 def _scaling() -> list[dict[str, float]]:
     """Rates of `estimate` as one thing changes."""
+    from tf_cosearch.benchmark.tables import random_accelerators, random_layers
     from tf_cosearch.cost import batches, mapping
     from tf_cosearch.cost.model import estimate
 
@@ -312,20 +255,18 @@ def _machine(general: dict[str, float]) -> dict[str, float]:
 
     arithmetic(values)
     operations = 4096 * 64 * 64 * 4 * 3
-    rate = _rate(lambda: arithmetic(values).numpy(), operations, 9)
+    rate = operations / float(seconds(lambda: arithmetic(values).numpy(), 9)[1])
     source = np.ones(2**26, np.uint8)
     target = np.empty_like(source)
     copied = _rate(lambda: np.copyto(target, source), 2 * source.nbytes, 9)
-    cores = os.cpu_count() or 1
     per_layer = _operations_per_layer()
-    rows = general["candidates_per_second"] * general["layers"]
+    rows = general["candidates_per_core_second"] * general["layers"]
     read = general["candidates_per_second"] / general["candidates"]
     return {
-        "cores": cores,
-        "operations_per_second_and_core": rate,
+        "operations_per_core_second": rate,
         "bytes_per_second": copied,
         "operations_per_layer": per_layer,
-        "share_of_arithmetic": rows * per_layer / (rate * cores),
+        "share_of_arithmetic": rows * per_layer / rate,
         "share_of_memory_bandwidth": read * general["table_bytes"] / copied,
     }
 
@@ -334,6 +275,7 @@ def _operations_per_layer() -> int:
     """Element-wise operations on `[B, L]` in the code before fusion."""
     import tensorflow as tf
 
+    from tf_cosearch.benchmark.tables import random_accelerators, random_layers
     from tf_cosearch.cost import batches, model
 
     layers = random_layers(batches.CHUNK, 48)
@@ -377,7 +319,11 @@ def _print_table(result: dict[str, Any]) -> None:
         f"  in the graph  {general['graph_candidates_per_second']:>12,.0f} "
         "candidates/s: "
         f"{_times(general, 'candidates_per_second', 'graph_')}\n"
-        f"  first call    {general['first_call_seconds']:>12.2f} s\n"
+        "  of a core     "
+        f"{general['candidates_per_core_second']:>12,.0f} "
+        "candidates for each second of it\n"
+        f"  first call    {general['first_call_seconds']:>12.2f} s, "
+        f"{general['first_call_core_seconds']:.2f} s of a core\n"
         f"  peak memory   {general['peak_memory_bytes'] / 2**30:>12.2f} GiB "
         f"for {general['candidates']:,} candidates, all in all\n"
         f"in a space      {space['candidates_per_second']:>12,.0f} "
@@ -404,8 +350,8 @@ def _print_table(result: dict[str, Any]) -> None:
     print(
         f"\n{machine['operations_per_layer']:,} operations a layer: "
         f"{machine['share_of_arithmetic']:.0%} of the "
-        f"{machine['operations_per_second_and_core'] / 1e9:.1f} G operations/s "
-        f"measured on each of {machine['cores']} cores; tables take "
+        f"{machine['operations_per_core_second'] / 1e9:.1f} G operations/s "
+        "measured on a core; tables take "
         f"{machine['share_of_memory_bandwidth']:.0%} of the "
         f"{machine['bytes_per_second'] / 1e9:.1f} GB/s measured"
     )

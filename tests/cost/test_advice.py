@@ -8,7 +8,8 @@ import pytest
 from tf_cosearch import accelerators
 from tf_cosearch.accelerators import Accelerator, presets
 from tf_cosearch.cost import advice, summary, waste
-from tf_cosearch.cost.model import BOUNDS, estimate
+from tf_cosearch.cost.costs import BOUNDS
+from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.template import load_network
 from tf_cosearch.networks.workload import Layer, pad
 

@@ -5,7 +5,8 @@ import pytest
 
 from tf_cosearch import accelerators
 from tf_cosearch.cost import price_list, transfers
-from tf_cosearch.cost.model import Cost, estimate
+from tf_cosearch.cost.costs import Cost
+from tf_cosearch.cost.model import estimate
 from tf_cosearch.cost.price_list import PriceList
 from tf_cosearch.networks.workload import Layer, pad, to_array
 from tf_cosearch.search.space import SearchSpace

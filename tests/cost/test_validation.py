@@ -5,7 +5,7 @@ import scipy.stats
 from tf_cosearch import accelerators
 from tf_cosearch.accelerators import presets
 from tf_cosearch.cost import validation
-from tf_cosearch.cost.model import BOUNDS
+from tf_cosearch.cost.costs import BOUNDS
 
 
 @pytest.fixture(scope="module")

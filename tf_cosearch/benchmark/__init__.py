@@ -1,1 +1,1 @@
-"""Compares search algorithms, ours and others', without training anything."""
+"""Compares search algorithms, and measures the cost model; trains nothing."""

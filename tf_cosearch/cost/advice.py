@@ -17,7 +17,8 @@ import numpy as np
 from tf_cosearch import accelerators
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost import waste
-from tf_cosearch.cost.model import BOUNDS, estimate
+from tf_cosearch.cost.costs import BOUNDS
+from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.workload import Layer, pad, to_array
 
 RELIEF = {

@@ -3,15 +3,15 @@
 A small batch goes through the TensorFlow graph, which takes any shape at once.
 A large one goes through XLA, which is several times faster but compiles for
 one shape: it is cut into chunks of `CHUNK` candidates, and layers are padded
-to whole vectors. Every core works on a chunk of its own. Arrays that are
-aligned and writable are read where they lie, others copied a chunk at a time.
-One trace serves all batches of a kind.
+to whole vectors. Every core works on a chunk of its own, which it copies to
+where XLA reads it in place. One trace serves all batches of a kind.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import functools
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +32,7 @@ SMALL = 256
 
 _VECTOR = 8  # float32 numbers that compiled code works on at a time
 _ALIGNMENT = 64  # bytes; XLA reads arrays in place that start at a multiple
+_PADDING = [workload.PADDING[name] for name in LayerTable._fields]
 
 Price = Callable[[LayerTable, Accelerator, Any], Any]
 """Prices `[B, L]` layers on `[B]` accelerators with images in a batch."""
@@ -81,31 +82,33 @@ def run_compiled(
     """
     fields = [np.asarray(field) for field in layers]
     batch, depth = fields[0].shape
-    hardware = check_hardware(accelerator, batch)
+    parameters = _check(accelerator, batch)
     compiled = _compiled(price, tuple(field.dtype for field in fields))
     images = tf.constant(images, tf.float32)
-    wide = -depth % _VECTOR
-    padding = [workload.PADDING[name] for name in LayerTable._fields]
-    results: list[np.ndarray] = []
+    results = np.empty((compiled.output_shapes[0], batch), np.float32)
+    starts = iter(range(0, batch, CHUNK))
 
-    def run_chunk(start: int) -> np.ndarray:
-        end = start + CHUNK
-        tall = max(end - batch, 0)
-        pieces = [
-            np.pad(
-                field[start:end], ((0, tall), (0, wide)), constant_values=fill
-            )
-            if tall or wide
-            else field[start:end]
-            for field, fill in zip(fields, padding, strict=True)
+    def work(_: int) -> None:
+        # What a chunk does not fill is padding, or of the one before.
+        tables = [
+            _aligned((CHUNK, depth + -depth % _VECTOR), field.dtype, padding)
+            for field, padding in zip(fields, _PADDING, strict=True)
         ]
-        machines = np.pad(hardware[:, start:end], ((0, 0), (0, tall)), "edge")
-        results = compiled(*map(in_place, pieces), in_place(machines), images)
-        return results.numpy()[:, : CHUNK - tall]
+        hardware = _aligned((len(parameters), CHUNK), np.float32, 1)
+        for start in starts:
+            rows = slice(start, min(start + CHUNK, batch))
+            size = rows.stop - start
+            for table, field in zip(tables, fields, strict=True):
+                table[:size, :depth] = field[rows]
+            for row, values in zip(hardware, parameters, strict=True):
+                row[:size] = values[rows] if values.size > 1 else values
+            costs = compiled(*map(_in_place, (*tables, hardware)), images)
+            results[:, rows] = costs.numpy()[:, :size]
 
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(run_chunk, range(0, batch, CHUNK)))
-    return list(np.concatenate(results, 1))
+    cores = min(os.cpu_count() or 1, -(-batch // CHUNK))
+    with concurrent.futures.ThreadPoolExecutor(cores) as pool:
+        list(pool.map(work, range(cores)))
+    return list(results)
 
 
 def forget() -> None:
@@ -134,7 +137,7 @@ def _graph(price: Price) -> Callable[..., Any]:
 
 
 @functools.cache
-def _compiled(price: Price, dtypes: tuple[Any, ...]) -> Callable[..., Any]:
+def _compiled(price: Price, dtypes: tuple[Any, ...]) -> Any:
     """The compiled code for tables of some number types.
 
     Few arguments and one result, as each costs time in every call.
@@ -165,16 +168,19 @@ def unpack(hardware: Any) -> Accelerator:
     )
 
 
-def in_place(array: np.ndarray) -> tf.Tensor:
-    """A tensor that shares the memory of an array, if XLA can read it there.
+def _aligned(shape: tuple[int, int], kind: Any, fill: float) -> np.ndarray:
+    """An array that XLA can read where it lies."""
+    size = math.prod(shape) * np.dtype(kind).itemsize
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    array = memory[start : start + size].view(kind).reshape(shape)
+    array[:] = fill
+    return array
 
-    Arrays of tensors cannot be shared: they are read-only, which DLPack has no
-    word for.
-    """
-    flags, address = array.flags, array.ctypes.data
-    if flags.c_contiguous and flags.writeable and not address % _ALIGNMENT:
-        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
-    return tf.constant(array)
+
+def _in_place(array: np.ndarray) -> tf.Tensor:
+    """A tensor that shares the memory of an array."""
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
 def check_hardware(accelerator: Accelerator, batch: int) -> np.ndarray:
@@ -184,11 +190,17 @@ def check_hardware(accelerator: Accelerator, batch: int) -> np.ndarray:
         ValueError: If a parameter has another batch size, is not finite, or
             not positive where it must be.
     """
+    values = np.empty((len(accelerators.parameters()), batch), np.float32)
+    for row, array in zip(values, _check(accelerator, batch), strict=True):
+        row[:] = array
+    return values
+
+
+def _check(accelerator: Accelerator, batch: int) -> list[np.ndarray]:
+    """The parameters of an accelerator, each of one or of `batch` numbers."""
     held = accelerators.parameters()
-    values = np.empty((len(held), batch), np.float32)
-    for row, (path, value) in enumerate(
-        accelerators.to_paths(accelerator).items()
-    ):
+    values = []
+    for path, value in accelerators.to_paths(accelerator).items():
         array = np.asarray(value, np.float32)
         if array.shape not in ((), (1,), (batch,)):
             raise ValueError(
@@ -196,7 +208,6 @@ def check_hardware(accelerator: Accelerator, batch: int) -> np.ndarray:
                 f"candidates. Received: {batch} networks and {path} of shape "
                 f"{array.shape}."
             )
-        values[row] = array
         may_be_zero = held[path].low == 0
         good = np.isfinite(array) & (array >= 0 if may_be_zero else array > 0)
         if not good.all():
@@ -204,6 +215,7 @@ def check_hardware(accelerator: Accelerator, batch: int) -> np.ndarray:
             least = "not negative" if may_be_zero else "positive"
             raise ValueError(
                 f"{path} must be {least} and finite. Received: "
-                f"{values[row, candidate]} for candidate {candidate}."
+                f"{array.flat[candidate]} for candidate {candidate}."
             )
+        values.append(array)
     return values

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost import mapping
 from tf_cosearch.cost.mapping import Loops, Spread
-from tf_cosearch.cost.traffic import Traffic, count_traffic
+from tf_cosearch.cost.traffic import Flow, Traffic, flow, traffic_of
 from tf_cosearch.networks.workload import LayerTable
 
 OBJECTIVES = ("latency", "energy", "energy_delay")
@@ -60,26 +60,42 @@ def choose(
         unrolling: mapping.spread(layers, loops, machine, unrolling)
         for unrolling in mapping.UNROLLINGS
     }
+    rates = {
+        unrolling: _rates(machine, unit_pj, space)
+        for unrolling, space in spaces.items()
+    }
     best: Any = None
     for index, (unrolling, dataflow) in enumerate(mapping.MAPPINGS):
-        space = spaces[unrolling]
-        traffic = count_traffic(layers, loops, machine, space, dataflow)
-        busy = _busy_cycles(machine, space, traffic)
+        space, rate = spaces[unrolling], rates[unrolling]
+        moved = flow(layers, loops, machine, space, dataflow)
+        busy = (
+            rate.compute_cycles,
+            moved.moved_bytes() * rate.memory_cycles,
+            moved.interconnect_bytes(space) * rate.interconnect_cycles,
+        )
         cycles = tf.maximum(tf.maximum(busy[0], busy[1]), busy[2])
-        parts_pj = _mapped_pj(unit_pj, traffic)
-        energy_pj = parts_pj[0] + parts_pj[1] + parts_pj[2]
-        needed_pj = energy_pj + leakage_pj * cycles
-        keys = {
-            "latency": (cycles, needed_pj),
-            "energy": (needed_pj, cycles),
-            "energy_delay": (needed_pj * cycles, cycles),
-        }[objective]
+        energy_pj = _mapped_pj(unit_pj, rate, space, moved)
+        keys = _keys(objective, cycles, energy_pj, leakage_pj)
         here = Choice(cycles, energy_pj)
         if per_layer:
             number = tf.fill(tf.shape(cycles), float(index))
+            traffic = traffic_of(moved, space)
+            parts_pj = _parts_pj(unit_pj, traffic)
             here = Choice(*here[:2], number, busy, parts_pj, traffic)
         best = _better(best, (keys, here))
     return best[1]
+
+
+def _keys(
+    objective: str, cycles: Any, energy_pj: Any, leakage_pj: Any
+) -> tuple[Any, Any]:
+    """What a mapping is chosen by, and what tells equally good ones apart."""
+    if objective == "latency":
+        return cycles, energy_pj  # equally fast ones leak the same
+    needed_pj = energy_pj + leakage_pj * cycles
+    if objective == "energy":
+        return needed_pj, cycles
+    return needed_pj * cycles, cycles
 
 
 def _better(best: Any, here: Any) -> Any:
@@ -92,20 +108,6 @@ def _better(best: Any, here: Any) -> Any:
         lambda new, old: None if new is None else tf.where(wins, new, old),
         here,
         best,
-    )
-
-
-def _busy_cycles(
-    machine: Accelerator, space: Spread, traffic: Traffic
-) -> tuple[Any, Any, Any]:
-    """Cycles in which array, PE memories and interconnect are busy."""
-    share, runtime = space.pe_share, machine.runtime
-    moved = traffic.read_bytes() + traffic.write_bytes()
-    per_byte = runtime.memory_cycles(machine.pe_memory.cycles(share))
-    return (
-        runtime.compute_cycles(space.compute_cycles),
-        moved * per_byte,
-        traffic.interconnect_bytes * machine.interconnect.cycles(share),
     )
 
 
@@ -132,7 +134,62 @@ def _unit_pj(machine: Accelerator) -> _UnitEnergy:
     )
 
 
-def _mapped_pj(unit: _UnitEnergy, traffic: Traffic) -> tuple[Any, Any, Any]:
+class _Rates(NamedTuple):
+    """What mappings with an unrolling share, each `[B, L]` or `[B, 1]`.
+
+    Attributes:
+        compute_cycles: Cycles the array is busy.
+        memory_cycles: Cycles the PE memories take for a byte.
+        interconnect_cycles: Cycles the interconnect takes for one.
+        weight_pj: Energy of a byte of weights, from PE memories to lanes.
+        input_pj: Energy of a byte of inputs, likewise and into register files.
+        spilled_pj: Energy of a byte of partial sums, out and in again.
+    """
+
+    compute_cycles: Any
+    memory_cycles: Any
+    interconnect_cycles: Any
+    weight_pj: Any
+    input_pj: Any
+    spilled_pj: Any
+
+
+def _rates(machine: Accelerator, unit: _UnitEnergy, space: Spread) -> _Rates:
+    share, runtime = space.pe_share, machine.runtime
+    return _Rates(
+        compute_cycles=runtime.compute_cycles(space.compute_cycles),
+        memory_cycles=runtime.memory_cycles(machine.pe_memory.cycles(share)),
+        interconnect_cycles=machine.interconnect.cycles(share),
+        weight_pj=unit.memory_read_pj + unit.transfer_pj * space.weight_pes,
+        input_pj=unit.memory_read_pj
+        + unit.transfer_pj * space.input_pes
+        + unit.register_write_pj * space.input_lanes,
+        spilled_pj=unit.memory_read_pj + unit.memory_write_pj,
+    )
+
+
+def _mapped_pj(
+    unit: _UnitEnergy, rate: _Rates, space: Spread, moved: Flow
+) -> Any:
+    """Energy of a mapping: the sum of `_parts_pj` in the least operations."""
+    read_bytes = space.operand_read_bytes + moved.stationary_read_bytes
+    result = (
+        moved.output_bytes * unit.memory_write_pj
+        + read_bytes * unit.register_read_pj
+        + moved.weight_bytes * rate.weight_pj
+        + moved.input_bytes * rate.input_pj
+    )
+    for some_bytes, factor in (
+        (moved.spilled_bytes, rate.spilled_pj),
+        (moved.reduced_bytes, unit.transfer_pj),
+        (moved.stationary_write_bytes, unit.register_write_pj),
+    ):
+        if tf.is_tensor(some_bytes):
+            result += some_bytes * factor
+    return result
+
+
+def _parts_pj(unit: _UnitEnergy, traffic: Traffic) -> tuple[Any, Any, Any]:
     """Energy of register files, PE memories and interconnect by a mapping."""
     return (
         traffic.register_file_read_bytes * unit.register_read_pj

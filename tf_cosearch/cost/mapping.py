@@ -106,6 +106,7 @@ class Loops(NamedTuple):
     operand_bytes: Any
     activation_bytes: Any
     outputs: Any
+    output_bytes: Any
     is_mac: Any
     steps: Any
     images: Any
@@ -126,7 +127,7 @@ def loops_of(layers: LayerTable, images: Any = 1.0) -> Loops:
     """
     is_mac = layers.is_mac > 0
     activation_bytes = layers.activation_bits / 8
-    taps = layers.taps()
+    taps, outputs = layers.taps(), layers.out_elements()
     operand_bytes = layers.is_mac * layers.operand_bits() / 8
     passes = tf.math.ceil(operand_bytes) * tf.math.ceil(activation_bytes)
     return Loops(
@@ -139,7 +140,8 @@ def loops_of(layers: LayerTable, images: Any = 1.0) -> Loops:
         weight_bytes=layers.operand_elements() * operand_bytes,
         operand_bytes=operand_bytes,
         activation_bytes=activation_bytes,
-        outputs=layers.out_elements(),
+        outputs=outputs,
+        output_bytes=outputs * activation_bytes,
         is_mac=layers.is_mac,
         steps=taps
         * tf.where(is_mac, passes, 1.0)
@@ -158,6 +160,7 @@ class Spread(NamedTuple):
         column_steps: Steps in which a lane works on a row.
         row_blocks: Blocks the rows fall into.
         column_blocks: Blocks the columns fall into.
+        dots: Dot products that the input channels of a tap fall into.
         in_c_steps: Dot products one after the other at a tap.
         lane_out_c: Output channels that a lane works on at a time.
         lane_in_c: Input channels that it needs for them.
@@ -177,6 +180,7 @@ class Spread(NamedTuple):
     column_steps: Any
     row_blocks: Any
     column_blocks: Any
+    dots: Any
     in_c_steps: Any
     lane_out_c: Any
     lane_in_c: Any
@@ -234,9 +238,11 @@ def spread(
             result = result * sizes[level] if on == loop else result
         return result
 
+    # 1.0 instead of a tensor, where nothing is spread, spares arithmetic.
     streams = tf.where(loops.is_mac > 0, array.input_streams, array.simd_units)
+    lane_columns: Any = 1.0
     if unrolling[3] == "out_c":
-        units, lane_columns = array.simd_units, 1.0
+        units = array.simd_units
         jobs = divide_up(loops.out_c, units)
         at_once = tf.minimum(streams, tf.floor(units / loops.out_c))
         lane_groups = tf.maximum(tf.minimum(at_once, loops.groups), 1.0)
@@ -246,39 +252,45 @@ def spread(
         lane_columns = tf.minimum(array.simd_units, streams)
         jobs, lane_groups = loops.out_c, 1.0
         group_jobs, lane_out_c = loops.groups, 1.0
-    lanes = product("out_c", 3)
-    pes = product("out_c", 2)
-    pe_lanes = sizes[LEVELS[2]] if unrolling[2] == "out_c" else 1.0
+    pes, lanes = product("out_c", 2), product("out_c", 3)
     # Groups share a PE whole, or have whole PEs.
-    together = tf.maximum(
-        tf.maximum(
-            pes * tf.floor(pe_lanes / jobs),
-            tf.floor(pes / divide_up(jobs, pe_lanes)),
-        ),
-        1.0,
-    )
-    passes = divide_up(jobs, lanes)
-    in_flight = tf.minimum(group_jobs, together)
-    input_pes = tf.maximum(tf.minimum(jobs, tf.floor(pes / in_flight)), 1.0)
-    row_steps = divide_up(loops.rows, product("rows", 3))
+    together: Any = 1.0
+    input_pes: Any = 1.0
+    channel_pes: Any = 1.0
+    if unrolling[2] == "out_c":
+        pe_lanes = sizes[LEVELS[2]]
+        together = tf.maximum(pes * tf.floor(pe_lanes / jobs), 1.0)
+        if tf.is_tensor(pes):
+            apart = tf.floor(pes / divide_up(jobs, pe_lanes))
+            together = tf.maximum(together, apart)
+            in_flight = tf.minimum(group_jobs, together)
+            input_pes = tf.minimum(jobs, tf.floor(pes / in_flight))
+            input_pes = tf.maximum(input_pes, 1.0)
+            channel_pes = tf.minimum(pes, in_flight * input_pes)
+        group_jobs = tf.math.ceil(group_jobs / together)
+    passes = _dealt(jobs, lanes)
+    row_steps = _dealt(loops.rows, product("rows", 3))
     columns = product("columns", 3)
-    column_steps = divide_up(loops.columns, columns * lane_columns)
-    dots = divide_up(loops.in_c, array.dot_width)
-    in_c_steps = divide_up(dots, product("in_c", 3))
-    column_blocks = tf.minimum(loops.columns, columns)
-    channel_pes = tf.minimum(pes, in_flight * input_pes)
-    pixel_pes = tf.minimum(loops.rows, product("rows", 2)) * column_blocks
-    reduced_pes: Any = 1.0  # no tensor where that is known: spares arithmetic
+    column_steps = _dealt(loops.columns, columns * lane_columns)
+    column_blocks = _at_work(loops.columns, columns)
+    pixel_pes = _at_work(loops.rows, product("rows", 2)) * column_blocks
+    in_c_steps = dots = divide_up(loops.in_c, array.dot_width)
+    lane_in_c = loops.in_c
+    reduced_pes: Any = 1.0
     if "in_c" in unrolling:
+        in_c_steps = divide_up(dots, product("in_c", 3))
+        lane_in_c = tf.minimum(lane_in_c, in_c_steps * array.dot_width)
         reduced_pes = tf.minimum(dots, product("in_c", 2))
-    row_blocks = tf.minimum(loops.rows, product("rows", 3))
-    apart = tf.minimum(row_blocks * loops.images, loops.rows)
-    rows_read = lines_read(layers.k_h, layers.stride_h, loops.rows, apart)
+    row_blocks = _at_work(loops.rows, product("rows", 3))
+    image_blocks = tf.minimum(row_blocks * loops.images, loops.rows)
+    rows_read = lines_read(
+        layers.k_h, layers.stride_h, loops.rows, image_blocks
+    )
     columns_read = lines_read(
         layers.k_w, layers.stride_w, loops.columns, column_blocks
     )
     return Spread(
-        compute_cycles=tf.math.ceil(group_jobs / together)
+        compute_cycles=group_jobs
         * passes
         * row_steps
         * column_steps
@@ -289,14 +301,14 @@ def spread(
         column_steps=column_steps,
         row_blocks=row_blocks,
         column_blocks=column_blocks,
+        dots=dots,
         in_c_steps=in_c_steps,
         lane_out_c=lane_out_c,
-        lane_in_c=lane_groups
-        * tf.minimum(loops.in_c, in_c_steps * array.dot_width),
+        lane_in_c=lane_groups * lane_in_c,
         pe_share=1.0 / (channel_pes * pixel_pes * reduced_pes),
         weight_pes=pixel_pes,
         input_pes=input_pes,
-        input_lanes=tf.minimum(lanes, jobs),
+        input_lanes=_at_work(jobs, lanes),
         reduced_pes=reduced_pes,
         lane_columns=lane_columns,
         operand_read_bytes=loops.is_mac
@@ -327,6 +339,16 @@ def divide_up(count: Any, parts: Any) -> Any:
     return tf.math.ceil(count * (_BELOW_ONE / parts))
 
 
+def _dealt(count: Any, parts: Any) -> Any:
+    """What one of the parts that a loop is spread over gets of it at most."""
+    return divide_up(count, parts) if tf.is_tensor(parts) else count
+
+
+def _at_work(count: Any, parts: Any) -> Any:
+    """How many of the parts that a loop is spread over get some of it."""
+    return tf.minimum(count, parts) if tf.is_tensor(parts) else parts
+
+
 def lines_read(kernel: Any, stride: Any, outputs: Any, blocks: Any) -> Any:
     """Rows, or columns, of the input that blocks of those of the output read.
 
@@ -340,7 +362,7 @@ def lines_read(kernel: Any, stride: Any, outputs: Any, blocks: Any) -> Any:
         Rows, each as often as a block reads it.
     """
     step = tf.minimum(stride, kernel)
-    return blocks * kernel + (outputs - blocks) * step
+    return outputs * step + blocks * (kernel - step)
 
 
 def input_bytes(layers: LayerTable, positions: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,99 +11,12 @@ import tensorflow as tf
 from tf_cosearch import configuration
 from tf_cosearch.accelerators import Accelerator, technology
 from tf_cosearch.cost import batches, mapping
+from tf_cosearch.cost.costs import Cost, LayerCost
 from tf_cosearch.cost.mapper import OBJECTIVES, Choice, choose
 from tf_cosearch.cost.mapping import Loops
-from tf_cosearch.cost.off_chip import OffChip, off_chip
-from tf_cosearch.cost.traffic import Traffic
+from tf_cosearch.cost.off_chip import OffChip, off_chip, room_of
 from tf_cosearch.networks import table_errors
 from tf_cosearch.networks.workload import LayerTable
-
-BOUNDS = ("compute", "pe_memory", "interconnect", "dram")
-ENERGY_PARTS = (
-    "mac",
-    "register_file",
-    "pe_memory",
-    "interconnect",
-    "dram",
-    "leakage",
-)
-
-
-class LayerCost(NamedTuple):
-    """What each layer costs; every field is `[B, L]`, 0 for padding.
-
-    Attributes:
-        cycles: Cycles at the clock of the accelerator.
-        latency_ms: The same in milliseconds.
-        energy_mj: Energy in millijoules.
-        energy_parts_mj: `energy_mj` by `ENERGY_PARTS`, a tuple of `[B, L]`.
-        utilization: Share of the peak multiply-accumulates achieved.
-        macs: Multiply-accumulates.
-        params: Parameters stored with the model.
-        dram_bytes: Bytes to and from DRAM.
-        busy_cycles: Cycles each of `BOUNDS` is busy, a tuple of `[B, L]`.
-        fixed_cycles: Cycles in which none of them is: fill, drain, start.
-        mapping: Number of the chosen mapping, see `mapping.describe`.
-        traffic: What it moves, a `Traffic`.
-        row_tiles: Tiles of rows that the PE memories hold one after another.
-        out_c_tiles: Tiles of output channels, likewise.
-        missing_bytes: What the PE memories lack to hold a tile of one row.
-    """
-
-    cycles: Any
-    latency_ms: Any
-    energy_mj: Any
-    energy_parts_mj: tuple[Any, ...]
-    utilization: Any
-    macs: Any
-    params: Any
-    dram_bytes: Any
-    busy_cycles: tuple[Any, ...]
-    fixed_cycles: Any
-    mapping: Any
-    traffic: Traffic
-    row_tiles: Any
-    out_c_tiles: Any
-    missing_bytes: Any
-
-
-class Cost(NamedTuple):
-    """What each candidate costs; every field is `[B]` but `layers`.
-
-    A candidate with missing bytes cannot run: some layer fits no mapping. Its
-    other costs are those of a machine that had them.
-
-    Attributes:
-        latency_ms: Time of one batch, by default one inference, in
-            milliseconds.
-        energy_mj: Energy of one batch in millijoules.
-        area_mm2: Area of the accelerator in square millimetres.
-        utilization: Share of the peak multiply-accumulates achieved.
-        macs: Multiply-accumulates of one batch.
-        params: Parameters stored with the model.
-        dram_bytes: Bytes to and from DRAM for a batch.
-        weight_residency: Share of the weights that stay on the chip.
-        pe_memory_missing_bytes: What the PE memories lack for two tiles of
-            one row of the layer that needs most.
-        register_file_missing_bytes: What a register file lacks for two
-            accumulators a SIMD unit.
-        energy_parts_mj: `energy_mj` by `ENERGY_PARTS`, a tuple of `[B]`, or
-            `None` if layers were not asked for.
-        layers: `LayerCost` of `[B, L]`, or `None` if not asked for.
-    """
-
-    latency_ms: Any
-    energy_mj: Any
-    area_mm2: Any
-    utilization: Any
-    macs: Any
-    params: Any
-    dram_bytes: Any
-    weight_residency: Any
-    pe_memory_missing_bytes: Any
-    register_file_missing_bytes: Any
-    energy_parts_mj: Any = None
-    layers: Any = None
 
 
 def estimate(
@@ -269,7 +182,7 @@ def _add_up(
         that takes.
     """
     machine = expand(accelerator)
-    outside = off_chip(layers, loops, machine)
+    outside = off_chip(layers, loops, room_of(machine))
     steady_cycles = machine.dram.cycles(
         outside.steady_bytes(), machine.process.clock_ghz
     )

@@ -25,6 +25,35 @@ from tf_cosearch.networks.workload import LayerTable
 BIAS_BYTES = 4
 
 
+class Room(NamedTuple):
+    """All that this file asks of an accelerator.
+
+    Each field is `[B, 1]`, or `[M]` where nothing is said of layers.
+
+    Attributes:
+        capacity_bytes: Capacity of all PE memories.
+        weight_bytes: The most of it for weights that stay.
+        activation_bytes: The most of it for activations between layers.
+        onload_share: Part of an off-chip input that must come first.
+    """
+
+    capacity_bytes: Any
+    weight_bytes: Any
+    activation_bytes: Any
+    onload_share: Any
+
+
+def room_of(machine: Accelerator) -> Room:
+    """The `Room` of accelerators, in the shape of their fields."""
+    memory, pes = machine.pe_memory, machine.pe_array.pes()
+    return Room(
+        memory.capacity_bytes(pes),
+        memory.weight_bytes(pes),
+        memory.activation_bytes(pes),
+        machine.dram.onload_share,
+    )
+
+
 class OffChip(NamedTuple):
     """What does not stay on the chip.
 
@@ -55,11 +84,7 @@ class OffChip(NamedTuple):
         return self.dram_bytes - self.edge_bytes()
 
 
-def off_chip(
-    layers: LayerTable,
-    loops: Loops,
-    machine: Accelerator,
-) -> OffChip:
+def off_chip(layers: LayerTable, loops: Loops, room: Room) -> OffChip:
     """Finds what every layer moves to and from DRAM.
 
     With capacity `M` of all PE memories, of which `kept` may hold activations,
@@ -74,21 +99,20 @@ def off_chip(
     Args:
         layers: `LayerTable` of `[B, L]`.
         loops: `Loops` of `[B, L]`.
-        machine: `Accelerator` of `[B, 1]`.
+        room: `Room` of `[B, 1]`.
 
     Returns:
         The `OffChip`.
     """
     is_layer = layers.is_layer
-    capacity = machine.pe_memory.capacity_bytes(machine.pe_array.pes())
     live, stored = _live_and_stored(layers, loops)
     in_bytes = layers.in_elements() * loops.activation_bytes
-    out_bytes = loops.outputs * loops.activation_bytes
+    out_bytes = loops.output_bytes
     total = tf.reduce_sum(stored, -1, keepdims=True)
-    residency = _residency(live, total, machine)
-    kept = machine.pe_memory.activation_bytes(machine.pe_array.pes())
+    residency = _residency(live, total, room)
+    kept = room.activation_bytes
     beyond = tf.maximum(live - kept, 0.0)
-    per_half = 2 / capacity
+    per_half = 2 / room.capacity_bytes
     follows, precedes = _neighbours(is_layer)
     touched = layers.touched_elements(loops.images) * loops.activation_bytes
     spilled_in = tf.minimum(in_bytes, beyond)
@@ -112,7 +136,7 @@ def off_chip(
     return OffChip(
         residency=residency,
         dram_bytes=(read + written + elsewhere + streamed + again) * is_layer,
-        first_bytes=tf.maximum(window, machine.dram.onload_share * read),
+        first_bytes=tf.maximum(window, room.onload_share * read),
         last_bytes=tf.minimum(row, written),
         row_tiles=row_tiles,
         out_c_tiles=out_c_tiles,
@@ -120,7 +144,7 @@ def off_chip(
     )
 
 
-def all_stays(layers: LayerTable, loops: Loops, machine: Accelerator) -> Any:
+def all_stays(layers: LayerTable, loops: Loops, room: Room) -> Any:
     """Where all weights and all activations between layers stay on the chip.
 
     What passes the DRAM is then the same whatever the memories: the image and
@@ -129,16 +153,15 @@ def all_stays(layers: LayerTable, loops: Loops, machine: Accelerator) -> Any:
     Args:
         layers: `LayerTable` of `[B, L]`.
         loops: `Loops` of `[B, L]`.
-        machine: `Accelerator` of `[M]`, or of `[B, 1]`.
+        room: `Room` of `[M]`, or of `[B, 1]`.
 
     Returns:
         Booleans, `[B, M]` or `[B, 1]`.
     """
     live, stored = _live_and_stored(layers, loops)
     total = tf.reduce_sum(stored, -1, keepdims=True)
-    kept = machine.pe_memory.activation_bytes(machine.pe_array.pes())
-    fits = tf.reduce_max(live, -1, keepdims=True) <= kept
-    return fits & (_residency(live, total, machine) >= 1)
+    fits = tf.reduce_max(live, -1, keepdims=True) <= room.activation_bytes
+    return fits & (_residency(live, total, room) >= 1)
 
 
 def _live_and_stored(layers: LayerTable, loops: Loops) -> tuple[Any, Any]:
@@ -153,13 +176,11 @@ def _live_and_stored(layers: LayerTable, loops: Loops) -> tuple[Any, Any]:
     return (elements + right_bytes) * layers.is_layer, stored * layers.is_layer
 
 
-def _residency(live: Any, total: Any, machine: Accelerator) -> Any:
+def _residency(live: Any, total: Any, room: Room) -> Any:
     """Share of the weights that stays beside the largest activations."""
-    pes = machine.pe_array.pes()
-    room = machine.pe_memory.capacity_bytes(pes)
-    room -= tf.reduce_max(live, -1, keepdims=True)
-    room = tf.minimum(room, machine.pe_memory.weight_bytes(pes))
-    share = tf.maximum(room, 0.0) / tf.maximum(total, 1.0)
+    beside = room.capacity_bytes - tf.reduce_max(live, -1, keepdims=True)
+    beside = tf.minimum(beside, room.weight_bytes)
+    share = tf.maximum(beside, 0.0) / tf.maximum(total, 1.0)
     return tf.where(total > 0, tf.minimum(share, 1.0), 1.0)
 
 

@@ -20,7 +20,7 @@ Fixed cycles and energy of transfers are proportional to bytes, so they follow
 from sums over layers. The formulas are those of `model.estimate`.
 
 `N` are networks, `L` layers of one, `U` different layers, `H` accelerators,
-`A` those of them that differ in more than `OFF_CHIP`, `M` different memories.
+`A` those of them that differ in more than `neighbours.OFF_CHIP`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import concurrent.futures
 import functools
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -38,46 +38,22 @@ import tensorflow as tf
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost import batches, mapper, mapping, model
+from tf_cosearch.cost.costs import Cost
+from tf_cosearch.cost.neighbours import TILE, sort
 from tf_cosearch.cost.transfers import Transfers
 from tf_cosearch.networks import table_errors, workload
 from tf_cosearch.networks.workload import Layer, LayerTable
 
-OFF_CHIP = (
-    "pe_memory/weight_share",
-    "dram/bandwidth_gbs",
-    "dram/onload_share",
-    "runtime/inference_us",
-)
-"""Parameters that the mapping of a layer does not depend on."""
-
 IN_NETWORK = ("use_bias", "held_elements")
 """Columns of a layer that its mapping does not depend on."""
 
-ROWS, TILE = 32, 512
-"""Layers and arrays that compiled code maps at a time."""
+ROWS = 32
+"""Layers that compiled code maps at a time, to `TILE` arrays."""
 
 CANDIDATES = 2**20
 """Candidates that a core works on at a time."""
 
 _BLOCK = 2**17  # numbers that stay in the cache of a core
-
-
-class _Run(NamedTuple):
-    """Accelerators with the same memories whose arrays are neighbours.
-
-    Attributes:
-        begin: Where they begin when accelerators are sorted.
-        end: Where they end.
-        memory: Their memories.
-        tile: Which `TILE` arrays theirs are among.
-        array: The first of their arrays in it; others follow.
-    """
-
-    begin: int
-    end: int
-    memory: int
-    tile: int
-    array: int
 
 
 class PriceList:
@@ -125,55 +101,9 @@ class PriceList:
         self._missing = registers.missing_bytes(array.simd_units).numpy()
         self._objective = objective
         self._most = most_bytes // 8
-        self._sort_accelerators()
+        self._sorted = sort(self._hardware)
+        self.num_arrays = self._sorted.arrays.shape[1]
         self._forget()
-
-    def _sort_accelerators(self) -> None:
-        """Finds the different memories and arrays, and runs of neighbours."""
-        memory, pes = self._chips.pe_memory, self._chips.pe_array.pes()
-        dram = self._chips.dram
-        first, self._memory_of = _unique(
-            np.stack(
-                [
-                    memory.capacity_bytes(pes),
-                    memory.weight_bytes(pes),
-                    memory.activation_bytes(pes),
-                    dram.onload_share,
-                ]
-            )
-        )
-        self._memories = self._hardware[:, first]
-        # Arrays are numbered so that those met in this order are neighbours.
-        order = np.lexsort((dram.bandwidth_gbs, self._memory_of))
-        paths = accelerators.parameters()
-        on_chip = [path not in OFF_CHIP for path in paths]
-        first, array_of = _unique(self._hardware[on_chip][:, order])
-        if 2 * len(first) > len(order):  # longer runs are worth more
-            first = array_of = np.arange(len(order))
-        self._arrays = self._hardware[:, order[first]]
-        self.num_arrays = len(first)
-        memory_of = self._memory_of[order]
-        breaks = (
-            (np.diff(array_of) != 1)
-            | (np.diff(memory_of) != 0)
-            | (array_of[1:] % TILE == 0)
-        )
-        starts = np.append(0, np.flatnonzero(breaks) + 1)
-        ends = np.append(starts[1:], len(order))
-        runs = [
-            _Run(
-                int(begin),
-                int(end),
-                int(memory_of[begin]),
-                *divmod(int(array_of[begin]), TILE),
-            )
-            for begin, end in zip(starts, ends, strict=True)
-        ]
-        self._runs = sorted(runs, key=lambda run: run.tile)
-        # How to put what is sorted back in order.
-        self._rank = np.argsort(order)
-        cycles = dram.cycles(1.0, self._chips.process.clock_ghz)
-        self._sorted_dram = cycles[order]
 
     def _forget(self) -> None:
         self._row_of: dict[bytes, int] = {}
@@ -187,9 +117,7 @@ class PriceList:
         """Different layers that are on the list."""
         return len(self._row_of)
 
-    def costs(
-        self, networks: Sequence[Sequence[Layer] | np.ndarray]
-    ) -> model.Cost:
+    def costs(self, networks: Sequence[Sequence[Layer] | np.ndarray]) -> Cost:
         """What networks cost, each on every accelerator.
 
         Args:
@@ -238,7 +166,7 @@ class PriceList:
             _on_all_cores(self._put_together, jobs)
         fields["area_mm2"] = self._area_mm2
         fields["register_file_missing_bytes"] = self._missing
-        return model.Cost(
+        return Cost(
             **{
                 name: np.broadcast_to(field, shape)
                 for name, field in fields.items()
@@ -280,7 +208,7 @@ class PriceList:
             columns[:] = _PADDING[:, None, None]
             some = layers[row : row + ROWS]
             columns[:, : len(some), 0] = some.T
-            arrays = self._arrays[:, tile * TILE : (tile + 1) * TILE]
+            arrays = self._sorted.arrays[:, tile * TILE : (tile + 1) * TILE]
             width = arrays.shape[1]
             arrays = np.pad(arrays, ((0, 0), (0, TILE - width)), "edge")
             both = compiled(tf.constant(columns), tf.constant(arrays)).numpy()
@@ -303,17 +231,17 @@ class PriceList:
     ) -> None:
         """Prices some networks on all accelerators; fills in their costs."""
         tables, rows, fields = job
-        moved = Transfers(tables, self._memories)
+        moved = Transfers(tables, self._sorted.memories)
         used, flat = np.unique(np.concatenate(rows), return_inverse=True)
         lengths = [len(some) for some in rows]
         counts = _counts(flat, lengths, len(used))
         padded = np.zeros((len(rows), max(lengths)), np.intp)
         padded[np.arange(padded.shape[1]) < np.asarray(lengths)[:, None]] = flat
         cycles, energy_pj = np.empty(
-            (2, len(rows), len(self._rank)), np.float32
+            (2, len(rows), len(self._sorted.rank)), np.float32
         )
         tile = -1
-        for run in self._runs:
+        for run in self._sorted.runs:
             if run.tile != tile:
                 tile = run.tile
                 priced = self._priced[tile][:, used]
@@ -326,7 +254,7 @@ class PriceList:
                 run.memory,
                 padded,
                 priced[0][:, arrays],
-                self._sorted_dram[chips],
+                self._sorted.dram_cycles[chips],
                 cycles[:, chips],
             )
         self._finish(moved, lengths, cycles, energy_pj, fields)
@@ -344,12 +272,12 @@ class PriceList:
         starts = np.asarray(lengths, np.float32)[:, None]
         dram_pj, write_pj = model.transfer_pj(chips, 1.0)
         capacity = chips.pe_memory.capacity_bytes(chips.pe_array.pes())
-        step = max(_BLOCK // len(self._rank), 1)
+        step = max(_BLOCK // len(self._sorted.rank), 1)
         for at in range(0, len(lengths), step):
             some = slice(at, at + step)
 
             def of_chips(sums: np.ndarray, some: slice = some) -> np.ndarray:
-                return sums[moved.index[some]].take(self._memory_of, 1)
+                return sums[moved.index[some]].take(self._sorted.memory_of, 1)
 
             dram_bytes = of_chips(moved.dram_bytes)
             missing = of_chips(moved.needed_bytes) - capacity
@@ -361,8 +289,8 @@ class PriceList:
             )
             cost = model.put_together(
                 chips,
-                cycles[some].take(self._rank, 1) + fixed,
-                energy_pj[some].take(self._rank, 1)
+                cycles[some].take(self._sorted.rank, 1) + fixed,
+                energy_pj[some].take(self._sorted.rank, 1)
                 + dram_bytes * (dram_pj + write_pj),
                 area_mm2=self._area_mm2,
                 leakage_mw=self._leakage_mw,
@@ -414,26 +342,6 @@ def _counts(flat: np.ndarray, lengths: list[int], width: int) -> Any:
         ),
         shape=(len(lengths), width),
     )
-
-
-def _unique(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Different columns in order of appearance: first ones, and which each is.
-
-    Args:
-        columns: `[P, H]` float32.
-
-    Returns:
-        Indices of `A` columns, and `[H]` indices below `A`.
-    """
-    rows = np.ascontiguousarray(columns.T)
-    keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))
-    _, first, inverse = np.unique(
-        keys[:, 0], return_index=True, return_inverse=True
-    )
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return first[order], rank[inverse.reshape(-1)]
 
 
 def _explain(tables: list[np.ndarray]) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost import mapping
-from tf_cosearch.cost.model import BOUNDS, ENERGY_PARTS, Cost, estimate
+from tf_cosearch.cost.costs import BOUNDS, ENERGY_PARTS, Cost
+from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.workload import Layer, pad
 
 

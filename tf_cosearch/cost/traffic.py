@@ -29,7 +29,6 @@ from tf_cosearch.cost.mapping import (
     Loops,
     Spread,
     divide_up,
-    input_bytes,
     lines_read,
 )
 from tf_cosearch.networks.workload import LayerTable
@@ -68,6 +67,43 @@ class Traffic(NamedTuple):
         return self.output_bytes + self.spilled_bytes
 
 
+class Flow(NamedTuple):
+    """What a dataflow moves in one layer; each field is `[B, L]`.
+
+    What is known to be nothing is no tensor but 0.0, which spares arithmetic.
+
+    Attributes:
+        weight_bytes: As in `Traffic`.
+        input_bytes: As in `Traffic`.
+        spilled_bytes: As in `Traffic`.
+        output_bytes: As in `Traffic`.
+        reduced_bytes: As in `Traffic`.
+        stationary_read_bytes: What is stationary, read from register files.
+        stationary_write_bytes: What of it is brought to them.
+    """
+
+    weight_bytes: Any
+    input_bytes: Any
+    spilled_bytes: Any
+    output_bytes: Any
+    reduced_bytes: Any
+    stationary_read_bytes: Any
+    stationary_write_bytes: Any
+
+    def moved_bytes(self) -> Any:
+        """All that is read from and written to the PE memories."""
+        spilled = self.spilled_bytes
+        brought = self.weight_bytes + self.input_bytes + spilled
+        return brought + (self.output_bytes + spilled)
+
+    def interconnect_bytes(self, space: Spread) -> Any:
+        """Bytes brought to PEs, counted at each PE."""
+        return (
+            self.weight_bytes * space.weight_pes
+            + self.input_bytes * space.input_pes
+        )
+
+
 def count_traffic(
     layers: LayerTable,
     loops: Loops,
@@ -76,6 +112,44 @@ def count_traffic(
     dataflow: str,
 ) -> Traffic:
     """Counts what a mapping moves between the levels of the machine.
+
+    Args:
+        layers: `LayerTable` of `[B, L]`.
+        loops: `Loops` of `[B, L]`.
+        machine: `Accelerator` of `[B, 1]`.
+        space: The unrolling of the mapping.
+        dataflow: One of `DATAFLOWS`.
+
+    Returns:
+        The `Traffic`.
+    """
+    return traffic_of(flow(layers, loops, machine, space, dataflow), space)
+
+
+def traffic_of(moved: Flow, space: Spread) -> Traffic:
+    """The traffic between all levels that a dataflow makes of an unrolling."""
+    return Traffic(
+        weight_bytes=moved.weight_bytes,
+        input_bytes=moved.input_bytes,
+        spilled_bytes=moved.spilled_bytes,
+        output_bytes=moved.output_bytes,
+        interconnect_bytes=moved.interconnect_bytes(space),
+        reduced_bytes=moved.reduced_bytes,
+        register_file_read_bytes=space.operand_read_bytes
+        + moved.stationary_read_bytes,
+        register_file_write_bytes=moved.input_bytes * space.input_lanes
+        + moved.stationary_write_bytes,
+    )
+
+
+def flow(
+    layers: LayerTable,
+    loops: Loops,
+    machine: Accelerator,
+    space: Spread,
+    dataflow: str,
+) -> Flow:
+    """Counts what a dataflow moves.
 
     Of weights `W`, inputs of a pass `I`, outputs `O`, dot products `d` of a
     lane one after the other at a tap, of whose weights (for all channels of
@@ -100,19 +174,18 @@ def count_traffic(
         dataflow: One of `DATAFLOWS`.
 
     Returns:
-        The `Traffic`.
+        The `Flow`.
     """
     registers = machine.register_file
     weights = loops.weight_bytes
     steps = space.row_steps * space.column_steps
-    accumulators = registers.accumulators(machine.pe_array.simd_units)
     inputs = space.pass_bytes * space.passes
     spilled: Any = 0.0
     # Every dot product of a tap is added to an accumulator.
-    dots = loops.taps * divide_up(loops.in_c, machine.pe_array.dot_width)
-    stationary = loops.is_mac * (2 * ACCUMULATOR_BYTES * loops.outputs * dots)
-    written: Any = 0.0
+    dots = loops.taps * space.dots
     sums, parts = ACCUMULATOR_BYTES * loops.outputs, 1.0
+    stationary = loops.is_mac * (2 * sums * dots)
+    written: Any = 0.0
     if dataflow == "weight-stationary":
         parts, tap_parts = _weight_parts(loops, machine, space)
         inputs = inputs * tap_parts
@@ -121,7 +194,8 @@ def count_traffic(
         written = weights * lanes
         stationary = written * steps
     elif dataflow == "output-stationary":
-        weights = weights * divide_up(steps, accumulators)
+        units = machine.pe_array.simd_units
+        weights = weights * divide_up(steps, registers.accumulators(units))
     else:
         line = space.lane_in_c * loops.activation_bytes * layers.k_h
         step = tf.minimum(layers.stride_w, layers.k_w)
@@ -136,21 +210,20 @@ def count_traffic(
         weights = weights * space.row_steps * runs
         pieces = tf.minimum(runs * space.column_blocks, loops.columns)
         columns = lines_read(layers.k_w, layers.stride_w, loops.columns, pieces)
-        kept = input_bytes(layers, loops.rows * layers.k_h * columns)
+        rows = loops.rows * layers.k_h * layers.in_c * loops.activation_bytes
+        kept = columns * rows + layers.side_elements * loops.activation_bytes
         inputs = tf.where(fits, kept, inputs)
     reduced: Any = 0.0
     if tf.is_tensor(space.reduced_pes):
         reduced = (space.reduced_pes - 1) * sums * parts
-    return Traffic(
+    return Flow(
         weight_bytes=weights,
         input_bytes=inputs,
         spilled_bytes=spilled,
-        output_bytes=loops.outputs * loops.activation_bytes,
-        interconnect_bytes=weights * space.weight_pes
-        + inputs * space.input_pes,
+        output_bytes=loops.output_bytes,
         reduced_bytes=reduced,
-        register_file_read_bytes=space.operand_read_bytes + stationary,
-        register_file_write_bytes=inputs * space.input_lanes + written,
+        stationary_read_bytes=stationary,
+        stationary_write_bytes=written,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_cosearch.cost import batches, mapping, model, off_chip
+from tf_cosearch.cost import mapping, model, off_chip
 from tf_cosearch.networks import workload
 from tf_cosearch.networks.workload import LayerTable
 
@@ -24,7 +24,7 @@ class Transfers:
 
     Args:
         tables: `N` networks, `[L, F]` each.
-        memories: Accelerators with different memories, `[P, M]`.
+        memories: Different `off_chip.Room` of accelerators, `[4, M]`.
 
     Attributes:
         index: The pair of each network with each memory, `[N, M]`.
@@ -45,7 +45,7 @@ class Transfers:
             value.numpy() for value in _graph_stays(columns, memories)
         )
         self.operands, self.macs, self.params = (x[:, None] for x in sums)
-        shares = batches.unpack(memories).dram.onload_share
+        shares = off_chip.Room(*memories).onload_share
         networks, chosen = np.nonzero(_told_apart(stays, shares))
         self.index = np.zeros(stays.shape, np.intp)
         self.index[networks, chosen] = np.arange(len(networks))
@@ -125,7 +125,7 @@ def _told_apart(stays: np.ndarray, shares: np.ndarray) -> np.ndarray:
 @tf.function(
     input_signature=[
         tf.TensorSpec((len(LayerTable._fields), None, None)),
-        tf.TensorSpec((None, None)),
+        tf.TensorSpec((len(off_chip.Room._fields), None)),
     ],
     autograph=False,
 )
@@ -133,13 +133,13 @@ def _graph_stays(columns: Any, memories: Any) -> Any:
     """Which memories hold all of a network, and sums over its layers."""
     layers = LayerTable(*tf.unstack(columns))
     loops = mapping.loops_of(layers)
-    machine = batches.unpack(memories)
+    room = off_chip.Room(*tf.unstack(memories))
 
     def total(values: Any) -> Any:
         return tf.reduce_sum(values * layers.is_layer, -1)
 
     return (
-        off_chip.all_stays(layers, loops, machine),
+        off_chip.all_stays(layers, loops, room),
         total(model.operand_bytes(layers, loops)),
         total(layers.macs()),
         total(layers.params()),
@@ -149,7 +149,7 @@ def _graph_stays(columns: Any, memories: Any) -> Any:
 @tf.function(
     input_signature=[
         tf.TensorSpec((len(LayerTable._fields), None, None)),
-        tf.TensorSpec((None, None)),
+        tf.TensorSpec((len(off_chip.Room._fields), None)),
         tf.TensorSpec((None,), tf.int32),
         tf.TensorSpec((None,), tf.int32),
     ],
@@ -160,9 +160,11 @@ def _graph_outside(
 ) -> Any:
     """What passes the DRAM for pairs of a network and memories."""
     layers = LayerTable(*tf.unstack(tf.gather(columns, networks, axis=1)))
-    machine = model.expand(batches.unpack(tf.gather(memories, chosen, axis=1)))
+    room = off_chip.Room(
+        *tf.unstack(tf.gather(memories, chosen, axis=1)[..., None])
+    )
     loops = mapping.loops_of(layers)
-    outside = off_chip.off_chip(layers, loops, machine)
+    outside = off_chip.off_chip(layers, loops, room)
     edge_bytes = outside.edge_bytes() * layers.is_layer
     return (
         outside.steady_bytes() * layers.is_layer,

@@ -10,7 +10,8 @@ import numpy as np
 
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import Accelerator, presets
-from tf_cosearch.cost.price_list import OFF_CHIP, PriceList
+from tf_cosearch.cost.neighbours import OFF_CHIP
+from tf_cosearch.cost.price_list import PriceList
 from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.workload import Layer
 from tf_cosearch.search.budgets import Budgets

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tf_cosearch import accelerators
-from tf_cosearch.cost.model import Cost, estimate
+from tf_cosearch.cost.costs import Cost
+from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.workload import Layer, pad
 from tf_cosearch.testing.requirement import require
 

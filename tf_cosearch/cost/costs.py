@@ -1,0 +1,94 @@
+"""What is told of networks on accelerators, and of their layers."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from tf_cosearch.cost.traffic import Traffic
+
+BOUNDS = ("compute", "pe_memory", "interconnect", "dram")
+ENERGY_PARTS = (
+    "mac",
+    "register_file",
+    "pe_memory",
+    "interconnect",
+    "dram",
+    "leakage",
+)
+
+
+class LayerCost(NamedTuple):
+    """What each layer costs; every field is `[B, L]`, 0 for padding.
+
+    Attributes:
+        cycles: Cycles at the clock of the accelerator.
+        latency_ms: The same in milliseconds.
+        energy_mj: Energy in millijoules.
+        energy_parts_mj: `energy_mj` by `ENERGY_PARTS`, a tuple of `[B, L]`.
+        utilization: Share of the peak multiply-accumulates achieved.
+        macs: Multiply-accumulates.
+        params: Parameters stored with the model.
+        dram_bytes: Bytes to and from DRAM.
+        busy_cycles: Cycles each of `BOUNDS` is busy, a tuple of `[B, L]`.
+        fixed_cycles: Cycles in which none of them is: fill, drain, start.
+        mapping: Number of the chosen mapping, see `mapping.describe`.
+        traffic: What it moves, a `Traffic`.
+        row_tiles: Tiles of rows that the PE memories hold one after another.
+        out_c_tiles: Tiles of output channels, likewise.
+        missing_bytes: What the PE memories lack to hold a tile of one row.
+    """
+
+    cycles: Any
+    latency_ms: Any
+    energy_mj: Any
+    energy_parts_mj: tuple[Any, ...]
+    utilization: Any
+    macs: Any
+    params: Any
+    dram_bytes: Any
+    busy_cycles: tuple[Any, ...]
+    fixed_cycles: Any
+    mapping: Any
+    traffic: Traffic
+    row_tiles: Any
+    out_c_tiles: Any
+    missing_bytes: Any
+
+
+class Cost(NamedTuple):
+    """What each candidate costs; every field is `[B]` but `layers`.
+
+    A candidate with missing bytes cannot run: some layer fits no mapping. Its
+    other costs are those of a machine that had them.
+
+    Attributes:
+        latency_ms: Time of one batch, by default one inference, in
+            milliseconds.
+        energy_mj: Energy of one batch in millijoules.
+        area_mm2: Area of the accelerator in square millimetres.
+        utilization: Share of the peak multiply-accumulates achieved.
+        macs: Multiply-accumulates of one batch.
+        params: Parameters stored with the model.
+        dram_bytes: Bytes to and from DRAM for a batch.
+        weight_residency: Share of the weights that stay on the chip.
+        pe_memory_missing_bytes: What the PE memories lack for two tiles of
+            one row of the layer that needs most.
+        register_file_missing_bytes: What a register file lacks for two
+            accumulators a SIMD unit.
+        energy_parts_mj: `energy_mj` by `ENERGY_PARTS`, a tuple of `[B]`, or
+            `None` if layers were not asked for.
+        layers: `LayerCost` of `[B, L]`, or `None` if not asked for.
+    """
+
+    latency_ms: Any
+    energy_mj: Any
+    area_mm2: Any
+    utilization: Any
+    macs: Any
+    params: Any
+    dram_bytes: Any
+    weight_residency: Any
+    pe_memory_missing_bytes: Any
+    register_file_missing_bytes: Any
+    energy_parts_mj: Any = None
+    layers: Any = None

@@ -1,0 +1,130 @@
+"""Sorts accelerators so that what they share lies side by side.
+
+`H` are accelerators, `A` those of them that differ in more than `OFF_CHIP`, `M`
+different memories.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tf_cosearch import accelerators
+from tf_cosearch.cost import batches
+from tf_cosearch.cost.off_chip import room_of
+
+OFF_CHIP = (
+    "pe_memory/weight_share",
+    "dram/bandwidth_gbs",
+    "dram/onload_share",
+    "runtime/inference_us",
+)
+"""Parameters that the mapping of a layer does not depend on."""
+
+TILE = 512
+"""Arrays that are worked on together."""
+
+
+class Run(NamedTuple):
+    """Accelerators with the same memories whose arrays are neighbours.
+
+    Attributes:
+        begin: Where they begin when accelerators are sorted.
+        end: Where they end.
+        memory: Their memories.
+        tile: Which `TILE` arrays theirs are among.
+        array: The first of their arrays in it; others follow.
+    """
+
+    begin: int
+    end: int
+    memory: int
+    tile: int
+    array: int
+
+
+class Sorted(NamedTuple):
+    """Accelerators in an order in which those that share most are neighbours.
+
+    Attributes:
+        memories: Different `off_chip.Room`, `[4, M]`.
+        memory_of: Which of them each accelerator has, `[H]`.
+        arrays: Accelerators with different arrays, `[P, A]`.
+        runs: Runs of neighbours, those of a tile one after another.
+        rank: Where each accelerator is in the order, `[H]`.
+        dram_cycles: Cycles it takes to move a byte, in the order, `[H]`.
+    """
+
+    memories: np.ndarray
+    memory_of: np.ndarray
+    arrays: np.ndarray
+    runs: list[Run]
+    rank: np.ndarray
+    dram_cycles: np.ndarray
+
+
+def sort(hardware: np.ndarray) -> Sorted:
+    """Finds the different memories and arrays, and runs of neighbours.
+
+    Args:
+        hardware: Parameters of accelerators, `[P, H]`.
+
+    Returns:
+        The `Sorted`.
+    """
+    chips = batches.unpack(hardware)
+    rooms = np.stack(room_of(chips))
+    first, memory_of = _unique(rooms)
+    # Arrays are numbered so that those met in this order are neighbours.
+    order = np.lexsort((chips.dram.bandwidth_gbs, memory_of))
+    on_chip = [path not in OFF_CHIP for path in accelerators.parameters()]
+    first_array, array_of = _unique(hardware[on_chip][:, order])
+    if 2 * len(first_array) > len(order):  # longer runs are worth more
+        first_array = array_of = np.arange(len(order))
+    sorted_memory = memory_of[order]
+    breaks = (
+        (np.diff(array_of) != 1)
+        | (np.diff(sorted_memory) != 0)
+        | (array_of[1:] % TILE == 0)
+    )
+    starts = np.append(0, np.flatnonzero(breaks) + 1)
+    ends = np.append(starts[1:], len(order))
+    runs = [
+        Run(
+            int(begin),
+            int(end),
+            int(sorted_memory[begin]),
+            *divmod(int(array_of[begin]), TILE),
+        )
+        for begin, end in zip(starts, ends, strict=True)
+    ]
+    cycles: Any = chips.dram.cycles(1.0, chips.process.clock_ghz)
+    return Sorted(
+        memories=rooms[:, first],
+        memory_of=memory_of,
+        arrays=hardware[:, order[first_array]],
+        runs=sorted(runs, key=lambda run: run.tile),
+        rank=np.argsort(order),
+        dram_cycles=cycles[order],
+    )
+
+
+def _unique(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Different columns in order of appearance: first ones, and which each is.
+
+    Args:
+        columns: `[P, H]` float32.
+
+    Returns:
+        Indices of `A` columns, and `[H]` indices below `A`.
+    """
+    rows = np.ascontiguousarray(columns.T)
+    keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))
+    _, first, inverse = np.unique(
+        keys[:, 0], return_index=True, return_inverse=True
+    )
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[inverse.reshape(-1)]
