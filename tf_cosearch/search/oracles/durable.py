@@ -186,6 +186,9 @@ class DurableOracle(keras_tuner.Oracle):
             another worker.
         """
         trial_id = trial.trial_id
+        if self.renew(trial_id, tuner_id):
+            # It is heard of, however long it waits for a proposal to end.
+            self._leases[trial_id] = Lease(tuner_id, math.inf)
         with _locked(self):
             lease = self._leases.get(trial_id)
             if trial_id in self.end_order:
