@@ -20,6 +20,11 @@ def test_the_exit_code_is_that_of_the_chief(code):
     assert run(f"sys.exit({code} if me == 'chief' else 0)") == code
 
 
+def test_the_chief_is_told_to_listen_on_loopback():
+    script = "sys.exit(os.environ['KERASTUNER_ORACLE_IP'] == '127.0.0.1')"
+    assert run(script) == 1
+
+
 def test_a_killed_process_is_started_again(tmp_path):
     script = (
         "import time, pathlib; starts = os.environ['TF_COSEARCH_STARTS']; "
