@@ -274,7 +274,7 @@ def _claim(folder: pathlib.Path, space: cs.SearchSpace) -> None:
         before = json.loads((folder / "run.json").read_text())
         fingerprint = before["space"]["fingerprint"]
         given = {name: before["flags"][name] for name in TRIAL_FLAGS}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise ValueError(
             "--output_dir must be new, empty or that of a search. Received: "
             f"{folder}, which holds something else. Choose another folder."

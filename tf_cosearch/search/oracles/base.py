@@ -375,10 +375,10 @@ class CoSearchOracle(durable.DurableOracle):
         """Restores `get_state`.
 
         Raises:
-            ValueError: If the state belongs to another space.
+            AnotherSpaceError: If the state belongs to another space.
         """
         if state["space_fingerprint"] != self.space.fingerprint:
-            raise ValueError(
+            raise durable.AnotherSpaceError(
                 "A run must be continued with the space it was begun with. "
                 f"Received: another space than that of {self._project_dir}. "
                 "Use another project_name, or overwrite=True."
@@ -386,6 +386,7 @@ class CoSearchOracle(durable.DurableOracle):
         super().set_state(state)
         if self._requested_seed is not None:
             self.seed = self._requested_seed
+        configuration.at_least("seed", self.seed, 0)
 
     def reload(self) -> None:
         """Continues a run; budgets, reward and algorithm may have changed.
