@@ -97,6 +97,13 @@ flags.DEFINE_float(
     "another.",
     lower_bound=1.0,
 )
+flags.DEFINE_integer(
+    "trials_per_process",
+    50,
+    "After how many trials a process starts anew and goes on, since TensorFlow "
+    "never gives back all memory; 0 is never.",
+    lower_bound=0,
+)
 
 TRIAL_FLAGS = (
     "data",
@@ -163,6 +170,7 @@ def _search(
         project_name=folder.name,
         overwrite=FLAGS.overwrite,
         lease_seconds=FLAGS.lease_seconds,
+        trials_per_process=FLAGS.trials_per_process or None,
     )
     run = json.dumps(_description(space), indent=2)
     if not launch.is_worker():
