@@ -30,7 +30,12 @@ setuptools.setup(
     package_dir={"tf_cosearch.configs": "configs"},
     package_data={
         "tf_cosearch": ["py.typed"],
-        "tf_cosearch.configs": ["*/*.yaml", "*/*.flags", "*/*.csv"],
+        "tf_cosearch.configs": [
+            "*/*.yaml",
+            "*/*.flags",
+            "*/*.csv",
+            "cluster/*",
+        ],
     },
     install_requires=[
         # tf_keras and TFMOT each pull in a TensorFlow of their own choice;

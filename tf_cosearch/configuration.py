@@ -21,6 +21,8 @@ _SHIPPED = next(
     _PACKAGE / "configs",
 )
 
+_REASON = 300  # characters of a parser's message that help
+
 
 class _StrictLoader(yaml.SafeLoader):
     """Reads plain values only, and refuses a key that is given twice."""
@@ -95,8 +97,8 @@ def load(kind: str, name_or_path: str | pathlib.Path) -> dict[str, Any]:
         raise unknown(f"name in configs/{kind}", text, names(kind))
     try:
         content = yaml.load(path.read_text(), _StrictLoader)  # noqa: S506
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        reason = " ".join(str(error).split())
+    except Exception as error:  # PyYAML raises more than its own
+        reason = " ".join(str(error).split())[:_REASON]
         raise ValueError(f"{path} must be YAML. Received: {reason}") from None
     if not isinstance(content, dict):
         raise ValueError(

@@ -74,6 +74,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             None trains all of them to the end.
         lease_seconds: With workers, how long one may be silent before its
             trial goes to another.
+        trials_per_process: After how many trials the program starts anew, by
+            the same command, and goes on. TensorFlow never gives back all
+            memory of a training. `None` is never.
 
     Raises:
         ValueError: If an argument is not known or possible, or the folder
@@ -102,6 +105,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         overwrite: bool = False,
         early_stopping: str | early_stopping_lib.Rule | None = None,
         lease_seconds: float = chief.LEASE_SECONDS,
+        trials_per_process: int | None = None,
     ) -> None:
         configuration.at_least("executions_per_trial", executions_per_trial, 1)
         rule = early_stopping_lib.get(early_stopping)
@@ -154,6 +158,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             project_name=project_name,
             overwrite=overwrite,
             lease_seconds=lease_seconds,
+            trials_per_process=trials_per_process,
             executions_per_trial=executions_per_trial,
         )
         self.hypermodel = CoSearchHyperModel(space)
@@ -247,6 +252,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
 
     def on_trial_begin(self, trial: Any) -> None:
         """Stops the clock of the proposal."""
+        super().on_trial_begin(trial)
         self._proposal_seconds = time.perf_counter() - self._proposal_began
 
     def run_trial(

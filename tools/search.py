@@ -115,6 +115,13 @@ flags.DEFINE_float(
     "another.",
     lower_bound=1.0,
 )
+flags.DEFINE_integer(
+    "trials_per_process",
+    50,
+    "After how many trials a process starts anew and goes on, since TensorFlow "
+    "never gives back all memory; 0 is never.",
+    lower_bound=0,
+)
 
 TRIAL_FLAGS = (
     "data",
@@ -190,6 +197,7 @@ def _search(
         overwrite=FLAGS.overwrite,
         early_stopping=FLAGS.early_stopping,
         lease_seconds=FLAGS.lease_seconds,
+        trials_per_process=FLAGS.trials_per_process or None,
     )
     run = json.dumps(_description(oracle.space), indent=2)
     if not launch.is_worker():
@@ -314,7 +322,7 @@ def _claim(folder: pathlib.Path, space: cs.SearchSpace) -> None:
         before = json.loads((folder / "run.json").read_text())
         fingerprint = before["space"]["fingerprint"]
         given = {name: before["flags"][name] for name in TRIAL_FLAGS}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise ValueError(
             "--output_dir must be new, empty or that of a search. Received: "
             f"{folder}, which holds something else. Choose another folder."

@@ -39,8 +39,14 @@ flags.DEFINE_enum(
     "once. Each in turn by default.",
 )
 flags.DEFINE_enum("format", "table", ["table", "json"], "How to print.")
-flags.DEFINE_integer("throughput", 0, "Measure so many proposals instead.")
+flags.DEFINE_integer(
+    "throughput",
+    0,
+    "Instead, measure so many proposals of a real space and the cost model.",
+    lower_bound=0,
+)
 flags.DEFINE_integer("workers", 16, "Workers of --throughput.", lower_bound=1)
+flags.DEFINE_string("space", "evolved", "Space of --throughput.")
 
 COLUMNS = (
     "kills",
@@ -65,7 +71,7 @@ def main() -> None:
     for name in names:
         oracles.get(name)
     if FLAGS.throughput:
-        _print_throughput(names[0])
+        _print_throughput(FLAGS.oracle or "grey_box")
         return
     modes = [FLAGS.mode] if FLAGS.mode else list(_MODES)
     lines = [(name, mode) for name in names for mode in modes]
@@ -300,8 +306,11 @@ class Search:
 
 def make_tuner(name: str, folder: pathlib.Path, seed: int) -> Any:
     """The tuner of light trials: on a toy space, faults included."""
+    from tf_cosearch.distributed import chief
     from tf_cosearch.distributed.tuner import DurableTuner
     from tf_cosearch.search import oracles
+    from tf_cosearch.search.budgets import Budgets
+    from tf_cosearch.search.space import SearchSpace
     from tf_cosearch.testing import toys
 
     def tell(line: str) -> None:
@@ -325,22 +334,32 @@ def make_tuner(name: str, folder: pathlib.Path, seed: int) -> Any:
             return {"accuracy_int8": math.nan if fault == "nan" else 0.5}
 
         def on_trial_saved(self, trial: Any) -> None:
-            tell(f"saved {trial.trial_id}")
+            tell(f"saved {trial.trial_id} at {time.monotonic()}")
 
-    oracle = oracles.get(name)(
-        toys.ToySpace((9, 9, 9, 9)),  # type: ignore[arg-type]
-        max_trials=FLAGS.throughput or TRIALS,
-        seed=seed,
-        proposals=32,
-        max_retries_per_trial=1,
-        max_consecutive_failed_trials=TRIALS,
-        estimate=toys.toy_estimate,
-    )
+    if FLAGS.throughput:
+        oracle = oracles.get(name)(
+            SearchSpace.load(FLAGS.space),
+            Budgets(latency_ms=0.1, area_mm2=40.0),
+            max_trials=FLAGS.throughput,
+            seed=seed,
+        )
+    else:
+        oracle = oracles.get(name)(
+            toys.ToySpace((9, 9, 9, 9)),  # type: ignore[arg-type]
+            max_trials=TRIALS,
+            seed=seed,
+            proposals=32,
+            max_retries_per_trial=1,
+            max_consecutive_failed_trials=TRIALS,
+            estimate=toys.toy_estimate,
+        )
     return LightTuner(
         oracle,
         directory=folder,
         project_name="project",
-        lease_seconds=LEASE_SECONDS,
+        lease_seconds=(
+            chief.LEASE_SECONDS if FLAGS.throughput else LEASE_SECONDS
+        ),
     )
 
 
@@ -350,18 +369,30 @@ def light_search(name: str, folder: pathlib.Path, seed: int) -> None:
 
 
 def _print_throughput(name: str) -> None:
-    """Measures a chief whose workers do nothing but ask and report."""
+    """Measures a chief whose workers do nothing but ask and report.
+
+    From the first trial that ends, when all is loaded and compiled.
+    """
     with tempfile.TemporaryDirectory() as folder:
         search = Search(name, pathlib.Path(folder, "run"), random.Random(0))
-        names = [f"worker{i}" for i in range(FLAGS.workers)]
-        began = time.monotonic()
-        search.finish(["chief", *names])
-        minutes = (time.monotonic() - began) / 60
+        search.finish(["chief", *(f"worker{i}" for i in range(FLAGS.workers))])
+        lines = (pathlib.Path(folder, "run") / LOG).read_text().splitlines()
         designs = search.designs()
-    print(
-        f"{name}: {FLAGS.throughput / minutes:.0f} proposals a minute to "
-        f"{FLAGS.workers} workers; {FLAGS.throughput - designs} duplicates."
-    )
+    ended = [float(line.split()[-1]) for line in lines if "saved" in line]
+    found = {
+        "proposals_per_minute": 60 * (len(ended) - 1) / (ended[-1] - ended[0]),
+        "workers": FLAGS.workers,
+        "trials": FLAGS.throughput,
+        "duplicated": FLAGS.throughput - designs,
+    }
+    if FLAGS.format == "json":
+        print(json.dumps(found))
+    else:
+        print(
+            f"{name} on {FLAGS.space}: {found['proposals_per_minute']:.0f} "
+            f"proposals a minute to {FLAGS.workers} workers, "
+            f"{found['duplicated']} duplicates in {FLAGS.throughput} trials."
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
 import pytest
@@ -18,6 +19,11 @@ def run(script, workers=2, **kwargs):
 @pytest.mark.parametrize("code", [0, 3])
 def test_the_exit_code_is_that_of_the_chief(code):
     assert run(f"sys.exit({code} if me == 'chief' else 0)") == code
+
+
+def test_the_chief_is_told_to_listen_on_loopback():
+    script = "sys.exit(os.environ['KERASTUNER_ORACLE_IP'] == '127.0.0.1')"
+    assert run(script) == 1
 
 
 def test_a_killed_process_is_started_again(tmp_path):
@@ -69,3 +75,38 @@ def test_cores_are_divided(monkeypatch):
     assert given["OMP_NUM_THREADS"] == given["TF_NUM_INTRAOP_THREADS"] == "2"
     assert given["KERASTUNER_ORACLE_PORT"] == "5"
     assert launch.default_workers() <= 8
+
+
+def test_a_process_starts_anew_and_goes_on_after_some_trials(tmp_path):
+    script = textwrap.dedent("""
+        import os, sys
+        from tf_cosearch.distributed.tuner import DurableTuner
+        from tf_cosearch.search.oracles.random import RandomOracle
+        from tf_cosearch.testing import ToySpace, toy_estimate
+
+        class Tuner(DurableTuner):
+            def run_trial(self, trial, **_):
+                starts = os.environ.get("TF_COSEARCH_STARTS", "0")
+                print(trial.trial_id, starts, os.getpid(), sys.argv[1])
+                return {"accuracy_int8": 0.5}
+
+        oracle = RandomOracle(
+            ToySpace((5, 6, 7)), estimate=toy_estimate, seed=0, max_trials=3
+        )
+        Tuner(oracle, directory=sys.argv[1], project_name="p", overwrite=True,
+              trials_per_process=2).run()
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [line[:2] for line in lines] == [
+        ["0", "0"],
+        ["1", "0"],
+        ["2", "1"],
+    ]
+    assert len({tuple(line[2:]) for line in lines}) == 1

@@ -140,6 +140,16 @@ class Design:
         }
 
 
+_DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
 def load_design(folder: str | os.PathLike[str]) -> Design:
     """Reads a design that `Design.export` wrote, from its `design.json`.
 
@@ -179,7 +189,7 @@ def load_design(folder: str | os.PathLike[str]) -> Design:
             trial_id=content["trial_id"],
             seed=content["seed"],
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except _DAMAGE as error:
         raise ValueError(
             f"{path} must be a design of this program. Received: "
             f"{type(error).__name__}: {error}. Export the design again."

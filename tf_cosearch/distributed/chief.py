@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any, NoReturn
 
@@ -22,7 +24,8 @@ LEASE_SECONDS = 60.0
 ABANDONED_SECONDS = 3600.0
 """How long a chief waits for any worker at all."""
 
-_THREADS = 64  # a heartbeat must not wait for proposals to 16 workers
+_THREADS = 64
+_ASKING = 32  # calls that wait for a proposal; heartbeats need a thread, too
 
 
 def serve(
@@ -94,6 +97,10 @@ class Service(oracle_chief.OracleServicer):
         self.heard = time.monotonic()
         self._on_trial_end = on_trial_end
         self._workers: dict[str, float] = {}
+        self._asking = threading.BoundedSemaphore(_ASKING)
+        self._proposing = threading.Lock()
+        self._reports = 0
+        self._no_report = threading.Condition()
 
     def dismiss(self) -> None:
         """Waits until the workers know that the search has ended.
@@ -113,10 +120,13 @@ class Service(oracle_chief.OracleServicer):
         """Gives a worker its next trial."""
         name = request.tuner_id
         self._hear(name, context)
-        try:
-            trial = self.oracle.create_trial(name)
-        except Exception as error:
-            self._fail(error, context)
+        if self._asking.acquire(blocking=False):
+            try:
+                trial = self._propose(name, context)
+            finally:
+                self._asking.release()
+        else:  # It asks again.
+            trial = Trial(self.oracle.get_space(), status=TrialStatus.IDLE)
         if trial.status == TrialStatus.STOPPED:
             self._workers.pop(name, None)
         elif trial.status == TrialStatus.RUNNING:
@@ -128,6 +138,29 @@ class Service(oracle_chief.OracleServicer):
                 )
             )
         return protos.get_service().CreateTrialResponse(trial=trial.to_proto())
+
+    def _propose(self, name: str, context: Any) -> Trial:
+        """Lets reports go first: they take milliseconds, and teach."""
+        with self._proposing:
+            with self._no_report:
+                self._no_report.wait_for(lambda: not self._reports)
+            if not context.is_active():  # The worker has died, or asks anew.
+                return Trial(self.oracle.get_space(), status=TrialStatus.IDLE)
+            try:
+                return self.oracle.create_trial(name)
+            except Exception as error:
+                self._fail(error, context)
+
+    @contextlib.contextmanager
+    def _reporting(self) -> Iterator[None]:
+        with self._no_report:
+            self._reports += 1
+        try:
+            yield
+        finally:
+            with self._no_report:
+                self._reports -= 1
+                self._no_report.notify_all()
 
     def GetTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Shows a trial; of its worker, this is the heartbeat."""
@@ -151,7 +184,8 @@ class Service(oracle_chief.OracleServicer):
         before = len(self.oracle.end_order)
         counts = True
         try:
-            counts = self.oracle.report(trial, name)
+            with self._reporting():
+                counts = self.oracle.report(trial, name)
         except Exception as error:
             # Raised once the trial is saved; the others learn of it.
             self.failure = self.failure or error

@@ -15,7 +15,7 @@ from keras_tuner.engine import base_tuner
 from keras_tuner.engine import trial as trial_module
 from keras_tuner.src.distribute import utils as dist_utils
 
-from tf_cosearch import files
+from tf_cosearch import configuration, files
 from tf_cosearch.distributed import chief, launch, worker
 from tf_cosearch.search.oracles.durable import DurableOracle
 
@@ -36,6 +36,9 @@ class DurableTuner(base_tuner.BaseTuner):
         overwrite: Whether to delete such a search instead.
         lease_seconds: With workers, how long one may be silent before its
             trial goes to another.
+        trials_per_process: After how many trials the program starts anew, by
+            the same command, and goes on. TensorFlow never gives back all
+            memory of a training. `None` is never.
         **others: For KerasTuner's tuner.
 
     Attributes:
@@ -50,8 +53,12 @@ class DurableTuner(base_tuner.BaseTuner):
         project_name: str | None = None,
         overwrite: bool = False,
         lease_seconds: float = chief.LEASE_SECONDS,
+        trials_per_process: int | None = None,
         **others: Any,
     ) -> None:
+        if trials_per_process is not None:
+            configuration.at_least("trials_per_process", trials_per_process, 1)
+        self._trials_left = trials_per_process
         self.co_oracle: Any = oracle
         if dist_utils.is_chief_oracle():
             oracle.lease_seconds = lease_seconds
@@ -101,6 +108,17 @@ class DurableTuner(base_tuner.BaseTuner):
                 self.on_search_end()
             else:
                 super().search(**kwargs)
+
+    def on_trial_begin(self, trial: Any) -> None:
+        """Starts the program anew if it has run enough trials.
+
+        This one is handed out again: a worker that asked for it and did not
+        come back would leave its chief waiting.
+        """
+        if self._trials_left == 0:
+            launch.start_again()
+        if self._trials_left is not None:
+            self._trials_left -= 1
 
     def on_trial_saved(self, trial: Any) -> None:
         """Called for each trial that has ended, but not on workers."""

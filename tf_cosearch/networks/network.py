@@ -7,12 +7,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tf_cosearch import configuration
 from tf_cosearch.networks import blocks
 from tf_cosearch.networks.layer_ops import (
     BlockOps,
     KerasBuilder,
     LayerRecorder,
 )
+from tf_cosearch.networks.stage_values import check_value, image_shape
 from tf_cosearch.networks.workload import Layer
 
 
@@ -102,13 +104,40 @@ class Network:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Network:
-        """The network that `get_config` describes."""
-        specs = tuple(
-            BlockSpec(**{**spec, "options": tuple(spec["options"].items())})
-            for spec in config["blocks"]
+        """The network that `get_config` describes.
+
+        Raises:
+            ValueError: If a value is not possible.
+            TypeError, KeyError, AttributeError: If it describes none.
+        """
+        fields = [field.name for field in dataclasses.fields(cls)]
+        configuration.check_keys(config, "the network", fields)
+        specs = []
+        for spec in config["blocks"]:
+            where = f"the block {spec['path']}"
+            block = check_value("block", spec["block"], where)
+            options = spec["options"]
+            configuration.check_keys(options, where, blocks.options(block))
+            specs.append(
+                BlockSpec(
+                    str(spec["path"]),
+                    block,
+                    configuration.at_least("filters", spec["filters"], 1),
+                    check_value("stride", spec["stride"], where),
+                    tuple(
+                        (key, check_value(key, value, where))
+                        for key, value in options.items()
+                    ),
+                )
+            )
+        where = "the network"
+        return cls(
+            str(config["name"]),
+            image_shape(config["input_shape"], where),
+            check_value("classes", config["classes"], where),
+            tuple(specs),
+            check_value("dropout", config["dropout"], where),
         )
-        shape = tuple(config["input_shape"])
-        return cls(**{**config, "input_shape": shape, "blocks": specs})
 
     @property
     def macs(self) -> int:

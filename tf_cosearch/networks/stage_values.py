@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tf_cosearch import configuration
 from tf_cosearch.networks import blocks
 from tf_cosearch.networks.layer_ops import ACTIVATIONS
 
+MOST_PIXELS = 8192
+"""Largest side of an image."""
 WIDTH_DIVISOR = 8
 STAGE_KEYS = ("filters", "width_multiplier", "stride", "repeats")
 _RANGES: dict[str, tuple[float, float, bool]] = {
@@ -70,3 +73,18 @@ def check_value(key: str, value: object, where: str) -> Any:
             f"Received: {value!r}."
         )
     return int(number) if number == int(number) else number
+
+
+def image_shape(value: object, where: str) -> tuple[int, int, int]:
+    """Checks height, width and channels of an image."""
+    if (
+        not isinstance(value, Sequence)
+        or len(value) != 3
+        or any(isinstance(n, bool) or not isinstance(n, int) for n in value)
+        or not 1 <= min(value) <= max(value) <= MOST_PIXELS
+    ):
+        raise ValueError(
+            f"input_shape in {where} must be height, width and channels, "
+            f"each 1 to {MOST_PIXELS}. Received: {value!r}."
+        )
+    return tuple(value)

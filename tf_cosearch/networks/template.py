@@ -21,11 +21,12 @@ from tf_cosearch.networks import blocks
 from tf_cosearch.networks.layer_ops import LayerRecorder
 from tf_cosearch.networks.network import BlockSpec, Network
 from tf_cosearch.networks.stage import Stage
-from tf_cosearch.networks.stage_values import STAGE_KEYS, check_value
+from tf_cosearch.networks.stage_values import (
+    STAGE_KEYS,
+    check_value,
+    image_shape,
+)
 from tf_cosearch.networks.workload import to_array
-
-MOST_PIXELS = 8192
-"""Largest side of an image that a template takes."""
 
 
 class Template:
@@ -66,7 +67,7 @@ class Template:
         configuration.check_keys(content, where, self.KEYS, ["stem", "stages"])
         # A name may have a dot, as in `mobilenet_edgetpu_dm1.5`.
         self.name = re.sub(r"\.ya?ml$", "", pathlib.Path(where).name)
-        self.input_shape = _image_shape(
+        self.input_shape = image_shape(
             input_shape or content.get("input_shape"), where
         )
         self.classes = check_value(
@@ -275,20 +276,6 @@ def _with_defaults(
     for block in types:
         usable |= set(blocks.options(block))
     return {key: value for key, value in merged.items() if key in usable}
-
-
-def _image_shape(value: object, where: str) -> tuple[int, int, int]:
-    if (
-        not isinstance(value, Sequence)
-        or len(value) != 3
-        or any(isinstance(n, bool) or not isinstance(n, int) for n in value)
-        or not 1 <= min(value) <= max(value) <= MOST_PIXELS
-    ):
-        raise ValueError(
-            f"input_shape in {where} must be height, width and channels, "
-            f"each 1 to {MOST_PIXELS}. Received: {value!r}."
-        )
-    return tuple(value)
 
 
 def load_network(

@@ -41,6 +41,10 @@ from tf_cosearch.search.trial_files import read_trials
 _ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 
 
+class AnotherSpaceError(ValueError):
+    """A run is continued with another search space."""
+
+
 class Lease(NamedTuple):
     """A worker's right to a trial.
 
@@ -186,6 +190,9 @@ class DurableOracle(keras_tuner.Oracle):
             another worker.
         """
         trial_id = trial.trial_id
+        if self.renew(trial_id, tuner_id):
+            # It is heard of, however long it waits for a proposal to end.
+            self._leases[trial_id] = Lease(tuner_id, math.inf)
         with locked(self):
             lease = self._leases.get(trial_id)
             if trial_id in self.end_order:
@@ -325,24 +332,27 @@ class DurableOracle(keras_tuner.Oracle):
                 "its copy" if state else "the files of the trials",
             )
         running: dict[str, str] = {}
-        if state is not None:
-            try:
+        ended = [i for i, t in self.trials.items() if t.status in _ENDED]
+        try:
+            if state is not None:
                 if self.lease_seconds:
-                    running = state["ongoing_trials"]
+                    running = dict(state["ongoing_trials"])
                 state["ongoing_trials"] = {}  # who ran them is gone
                 self.set_state(state)
-            except (KeyError, TypeError, AttributeError) as error:
-                raise RuntimeError(
-                    "A run must be continued with the kind of oracle it was "
-                    f"begun with. Received: {self._get_oracle_fname()} has "
-                    f"no {error}. Use another project_name, or overwrite=True."
-                ) from error
+            self.start_order = _complete(self.start_order, self.trials)
+            self.end_order = _complete(self.end_order, ended)
+        except AnotherSpaceError:
+            raise
+        except Exception as error:  # whatever KerasTuner makes of it
+            raise RuntimeError(
+                "A run must be continued with the kind of oracle it was begun "
+                f"with. Received: {self._get_oracle_fname()}, which leads to "
+                f"{type(error).__name__}: {error}. Use another project_name, "
+                "or overwrite=True."
+            ) from error
         self.ongoing_trials = {}
         self._leases = {}
         self._exhausted_at = -1
-        ended = [i for i, t in self.trials.items() if t.status in _ENDED]
-        self.start_order = _complete(self.start_order, self.trials)
-        self.end_order = _complete(self.end_order, ended)
         self._retry_queue = [i for i in self.trials if i not in ended][::-1]
         for trial_id in self._retry_queue:
             _forget_results(self.trials[trial_id])

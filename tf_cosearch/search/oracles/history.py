@@ -10,7 +10,7 @@ import numpy as np
 from absl import logging
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from tf_cosearch import files
+from tf_cosearch import configuration, files
 from tf_cosearch.search import objectives, warm_start
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.genomes import check
@@ -320,10 +320,10 @@ class HistoryOracle(durable.DurableOracle):
         """Restores `get_state`.
 
         Raises:
-            ValueError: If the state belongs to another space.
+            AnotherSpaceError: If the state belongs to another space.
         """
         if state["space_fingerprint"] != self.space.fingerprint:
-            raise ValueError(
+            raise durable.AnotherSpaceError(
                 "A run must be continued with the space it was begun with. "
                 f"Received: another space than that of {self._project_dir}. "
                 "Use another project_name, or overwrite=True."
@@ -331,6 +331,7 @@ class HistoryOracle(durable.DurableOracle):
         super().set_state(state)
         if self._requested_seed is not None:
             self.seed = self._requested_seed
+        configuration.at_least("seed", self.seed, 0)
         if self.conditions is None:
             self.conditions = state.get("conditions")
 

@@ -1,0 +1,228 @@
+"""The files for clusters, with stand-ins for ssh and srun."""
+
+import ast
+import os
+import re
+import stat
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import yaml
+
+from tf_cosearch import configuration
+
+FOLDER = configuration.shipped("cluster", ".")
+SCRIPTS = sorted([*FOLDER.glob("*.sh"), *FOLDER.glob("*.sbatch")])
+PORT = "KERASTUNER_ORACLE_PORT"
+
+# Notes how it was started; the first worker and the chief die once.
+PROGRAM = """
+import os, pathlib, sys, time
+name = os.environ["KERASTUNER_TUNER_ID"]
+known = {k: v for k, v in os.environ.items() if k.startswith("KERASTUNER")}
+folder = pathlib.Path(sys.argv[1])
+starts = len(list(folder.glob(name + "-*")))
+(folder / f"{name}-{starts}").write_text(repr((known, sys.argv[2:])))
+if name in ("chief", "worker1") and not starts:
+    os.kill(os.getpid(), 9)
+if name == "chief":
+    while not (folder / "worker1-1").exists():
+        time.sleep(0.05)
+    sys.exit(3)
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Puts a script of that name on the path."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+
+    def write(name, script):
+        path = tmp_path / "bin" / name
+        path.write_text("#!/usr/bin/env bash\n" + textwrap.dedent(script))
+        path.chmod(0o755)
+
+    return write
+
+
+def run(script, *arguments, **environment):
+    return subprocess.run(
+        [FOLDER / script, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def started(folder):
+    """Name and start -> environment and arguments."""
+    return {
+        path.name: ast.literal_eval(path.read_text())
+        for path in folder.glob("*-?")
+    }
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_are_bash_and_want_a_command(path):
+    done = subprocess.run(["bash", "-n", path], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert path.stat().st_mode & stat.S_IXUSR
+    done = run(path.name)
+    assert done.returncode == 2
+    assert "Received:" in done.stderr
+
+
+def test_ssh_keeps_the_port_to_loopback_and_restarts_the_killed(
+    tmp_path, stand_in
+):
+    # The last argument is for the shell of the host.
+    stand_in(
+        "ssh",
+        f"""
+        echo "$@" >> {tmp_path}/ssh.log
+        bash -c "${{@: -1}}"
+        """,
+    )
+    stand_in("sleep", "exit 0")
+    program = tmp_path / "a program.py"
+    program.write_text(PROGRAM)
+    done = run(
+        "ssh.sh", "a b", sys.executable, program, tmp_path, "two words", "$x;"
+    )
+    assert done.returncode == 3, done.stderr
+    found = started(tmp_path)
+    assert {*found} >= {"chief-0", "chief-1", "worker0-0", "worker1-1"}
+    for environment, arguments in found.values():
+        assert environment["KERASTUNER_ORACLE_IP"] == "127.0.0.1"
+        assert environment[PORT] == found["chief-0"][0][PORT]
+        assert arguments == ["two words", "$x;"]
+    for line in (tmp_path / "ssh.log").read_text().splitlines():
+        assert re.search(r"-R 127\.0\.0\.1:(\d+):127\.0\.0\.1:\1 [ab] ", line)
+
+
+def test_slurm_makes_the_first_task_the_chief(tmp_path, stand_in):
+    stand_in(
+        "srun",
+        """
+        shift  # --kill-on-bad-exit=0
+        for id in 1 2; do SLURM_PROCID=$id "$@" & done
+        SLURM_PROCID=0 "$@"
+        """,
+    )
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    done = run(
+        "slurm.sbatch", sys.executable, program, tmp_path, SLURM_JOB_ID="123456"
+    )
+    assert done.returncode == 3, done.stderr
+    found = started(tmp_path)
+    assert {*found} >= {"chief-0", "chief-1", "worker1-1", "worker2-0"}
+    assert {environment[PORT] for environment, _ in found.values()} == {"23456"}
+    assert len({e["KERASTUNER_ORACLE_IP"] for e, _ in found.values()}) == 1
+
+
+def test_slurm_is_told_what_it_needs():
+    text = (FOLDER / "slurm.sbatch").read_text()
+    options = dict(re.findall(r"^#SBATCH --([a-z-]+)(?:=(\S+))?$", text, re.M))
+    assert len(options) == text.count("#SBATCH")
+    assert int(options["ntasks"]) > 1
+    assert "requeue" in options
+    assert options["open-mode"] == "append"
+    # Slurm reads them up to the first command.
+    assert text.rindex("#SBATCH") < text.index("set -euo")
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    documents = yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text())
+    return {(d["kind"], d["metadata"]["name"]): d for d in documents}
+
+
+def pod(manifest, name):
+    template = manifest["Job", f"tf-cosearch-{name}"]["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    variables = {v["name"]: v for v in container["env"]}
+    return template, container, variables
+
+
+def test_kubernetes_documents_are_what_their_kinds_want(manifest):
+    versions = {kind: d["apiVersion"] for (kind, _), d in manifest.items()}
+    assert versions == {
+        "Service": "v1",
+        "NetworkPolicy": "networking.k8s.io/v1",
+        "Job": "batch/v1",
+    }
+    for (kind, name), document in manifest.items():
+        assert set(document) == {"apiVersion", "kind", "metadata", "spec"}
+        assert re.fullmatch("[a-z0-9]([-a-z0-9]*[a-z0-9])?", name)
+        if kind == "Job":
+            spec = document["spec"]["template"]["spec"]
+            assert set(document["spec"]) <= {
+                "backoffLimit",
+                "completionMode",
+                "completions",
+                "parallelism",
+                "podFailurePolicy",
+                "template",
+            }
+            # The only one that a podFailurePolicy goes with.
+            assert spec["restartPolicy"] == "Never"
+            volumes = {volume["name"] for volume in spec["volumes"]}
+            (container,) = spec["containers"]
+            assert {m["name"] for m in container["volumeMounts"]} <= volumes
+            for variable in container["env"]:  # a value is text or a source
+                assert isinstance(variable.get("value", ""), str)
+                assert ("value" in variable) != ("valueFrom" in variable)
+
+
+def test_kubernetes_workers_find_the_chief_and_nobody_else_does(manifest):
+    service = manifest["Service", "tf-cosearch-chief"]["spec"]
+    policy = manifest["NetworkPolicy", "tf-cosearch-chief"]["spec"]
+    chief, chief_container, chief_env = pod(manifest, "chief")
+    worker, container, env = pod(manifest, "workers")
+    labels = chief["metadata"]["labels"]
+    assert service["selector"] == policy["podSelector"]["matchLabels"] == labels
+    (rule,) = policy["ingress"]
+    (source,) = rule["from"]
+    assert source["podSelector"]["matchLabels"] == worker["metadata"]["labels"]
+    assert policy["policyTypes"] == ["Ingress"]
+    assert env["KERASTUNER_ORACLE_IP"]["value"] == "tf-cosearch-chief"
+    ports = {env[PORT]["value"], chief_env[PORT]["value"]}
+    ports |= {str(p["port"]) for p in (*service["ports"], *rule["ports"])}
+    assert len(ports) == 1
+    for part in ("image", "command", "args", "volumeMounts"):
+        assert container[part] == chief_container[part]
+
+
+def test_kubernetes_workers_have_names_of_their_own(manifest):
+    job = manifest["Job", "tf-cosearch-workers"]["spec"]
+    assert job["completionMode"] == "Indexed"
+    assert job["completions"] == job["parallelism"]
+    _, container, env = pod(manifest, "workers")
+    # $(NAME) is replaced only by what was defined before.
+    names = [variable["name"] for variable in container["env"]]
+    assert names.index("INDEX") < names.index("KERASTUNER_TUNER_ID")
+    assert env["KERASTUNER_TUNER_ID"]["value"] == "worker$(INDEX)"
+    source = env["INDEX"]["valueFrom"]["fieldRef"]["fieldPath"]
+    assert source.endswith("['batch.kubernetes.io/job-completion-index']")
+
+
+def test_kubernetes_arguments_are_flags_of_the_script(manifest):
+    _, container, _ = pod(manifest, "chief")
+    script = FOLDER.parents[1] / container["command"][1]
+    text = script.read_text() + (script.parent / "command_line.py").read_text()
+    for argument in container["args"]:
+        name = re.fullmatch("--([a-z_0-9]+)=.+", argument)[1]
+        assert f'"{name}"' in text
+
+
+def test_the_image_holds_what_there_is():
+    text = (FOLDER / "Dockerfile").read_text()
+    copied = re.findall(r"^COPY (.+) \S+$", text, re.M)
+    for name in " ".join(copied).split():
+        assert (FOLDER.parents[1] / name).exists()
+    assert {"tf_cosearch", "configs", "tools"} <= {*" ".join(copied).split()}

@@ -1,0 +1,394 @@
+"""Readers answer malformed files with one clear error, whatever is wrong."""
+
+import importlib.util
+import json
+import pathlib
+import re
+import resource
+import shutil
+
+import command_line
+import numpy as np
+import pytest
+import yaml
+from absl import flags
+from hypothesis import HealthCheck, given, settings
+from malformed import (
+    as_json,
+    as_yaml,
+    byte_edits,
+    edit_bytes,
+    edit_values,
+    stopped_after,
+    value_edits,
+)
+
+import tf_cosearch as cs
+from tf_cosearch import configuration
+from tf_cosearch.accelerators import presets
+from tf_cosearch.cost import measurements
+from tf_cosearch.designs import export, report
+from tf_cosearch.networks import layers_csv, tflite_import
+from tf_cosearch.search.oracles.random import RandomOracle
+from tf_cosearch.search.space import SearchSpace
+from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
+from tf_cosearch.training import datasets
+
+SECONDS = 10.0
+MOST_BYTES = 2**30
+TOOLS = pathlib.Path(command_line.__file__).parent
+
+TRIALS = ",".join(report.TRIAL_COLUMNS)
+LAYERS = "name,H,W,Cin,Cout,Kh,Kw,stride,groups,OH,OW\nc,8,8,3,16,3,3,1,1,8,8\n"
+MEASURED = "network,input_px,latency_ms,device\nmobilenet_v2,,2.5,a\n"
+
+
+def examples(few, many):
+    """Few examples, always the same ones, or many new ones under `slow`."""
+    default = settings(
+        max_examples=few,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    slow = settings(default, max_examples=many, derandomize=False)
+
+    def decorate(test):
+        return pytest.mark.parametrize(
+            "count",
+            [
+                pytest.param(default, id="few"),
+                pytest.param(slow, id="many", marks=pytest.mark.slow),
+            ],
+        )(test)
+
+    return decorate
+
+
+def refuses_or_reads(read, *arguments):
+    """Calls a reader; the only errors are ours, and tell what is wrong."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with stopped_after(SECONDS):
+        try:
+            read(*arguments)
+        except (ValueError, RuntimeError, FileNotFoundError) as error:
+            told = str(error)
+            assert re.search("Received|Unknown|Missing", told), repr(told)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert (after - before) * 1024 < MOST_BYTES
+
+
+def attack(count, tmp_path, content, edits, edit, read, name):
+    @count
+    @given(edits=edits)
+    def attempt(edits):
+        path = tmp_path / name
+        path.write_bytes(edit(content, edits))
+        refuses_or_reads(read, path)
+
+    attempt()
+
+
+def read_space(path):
+    space = SearchSpace.load(path)
+    space.summary()
+    space.batch(space.sample(np.random.default_rng(0), 2))
+
+
+def read_network(path):
+    cs.load_network(path).layers()
+
+
+YAML = {
+    "accelerator": ("accelerators", "coral_usb", presets.load_accelerator),
+    "network": ("networks", "efficientnet_lite0", read_network),
+    "space": ("spaces", "evolved", read_space),
+}
+
+
+@examples(60, 4000)
+@pytest.mark.parametrize("kind", YAML)
+@pytest.mark.parametrize("how", ["bytes", "values"])
+def test_yaml(tmp_path, kind, how, count):
+    folder, name, read = YAML[kind]
+    content = configuration.shipped(folder, f"{name}.yaml").read_bytes()
+    if how == "bytes":
+        given_edits, edit = byte_edits(), edit_bytes
+    else:
+        content = yaml.safe_load(content)
+        given_edits = value_edits()
+
+        def edit(tree, edits):
+            return as_yaml(edit_values(tree, edits))
+
+    attack(count, tmp_path, content, given_edits, edit, read, "file.yaml")
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]\n"
+    for i in range(20)
+)
+
+
+@pytest.mark.parametrize("kind", YAML)
+@pytest.mark.parametrize(
+    "text",
+    [
+        BOMB,
+        "stem: &a {filters: *a}",
+        "stages: &a [*a]\nstem: {}",
+        "!!python/object/apply:os._exit [3]",
+        "stem: !!python/name:os.system ''",
+        "stages: " + "[" * 100_000,
+        "? [a, b]\n: 1",
+        "? {a: b}\n: 1",
+        "<<: [1]",
+        "\ud800",
+        "process: {node_nm: 2026-02-31}",
+        "a: !!binary '*'",
+        "a: !!int ''",
+        "a: !!float x",
+        "a: !!set 3",
+        "a: !!omap 3",
+        "a: 1:99:99",
+        "\tx",
+    ],
+)
+def test_yaml_tricks(tmp_path, kind, text):
+    path = tmp_path / "file.yaml"
+    path.write_bytes(text.encode(errors="surrogatepass"))
+    with pytest.raises(ValueError, match=r"Received|Unknown"), stopped_after(5):
+        YAML[kind][2](path)
+
+
+def trials_csv():
+    row = ["1"] * len(report.TRIAL_COLUMNS)
+    row[report.TRIAL_COLUMNS.index("status")] = "COMPLETED"
+    return f"{TRIALS}\n{','.join(row)}\n".encode()
+
+
+CSV = {
+    "layers": (LAYERS.encode(), layers_csv.read_layers_csv),
+    "measurements": (MEASURED.encode(), measurements.read_measurements),
+    "trials": (trials_csv(), report.read_trials),
+}
+
+
+@examples(100, 4000)
+@pytest.mark.parametrize("kind", CSV)
+def test_csv(tmp_path, kind, count):
+    content, read = CSV[kind]
+    read_path = tmp_path / "whole.csv"
+    read_path.write_bytes(content)
+    assert read(read_path)
+    attack(count, tmp_path, content, byte_edits(), edit_bytes, read, "file.csv")
+
+
+def finished_design(folder):
+    network = cs.load_network("mobilenet_v2")
+    design = export.Design(
+        network=network,
+        accelerator=cs.load_accelerator("edge_tpu"),
+        hyperparameters={"stage1/filters": 8},
+        metrics={
+            **dict.fromkeys(export.ACCURACIES, 0.5),
+            **dict.fromkeys(export.COST_UNITS, 1.5),
+        },
+        folder=folder,
+        trial_id="3",
+        seed=0,
+    )
+    return design.describe()
+
+
+def read_design(path):
+    shutil.copy(path, path.parent / export.DESCRIPTION)
+    design = export.load_design(path.parent)
+    design.network.layers()
+    design.describe()
+
+
+@examples(60, 4000)
+@pytest.mark.parametrize("how", ["bytes", "values"])
+def test_design(tmp_path, how, count):
+    tree = json.loads(as_json(finished_design(tmp_path)))
+    if how == "bytes":
+        content, edits, edit = as_json(tree), byte_edits(), edit_bytes
+    else:
+        content, edits = tree, value_edits()
+
+        def edit(tree, edits):
+            return as_json(edit_values(tree, edits))
+
+    attack(count, tmp_path, content, edits, edit, read_design, "file.json")
+
+
+def start(folder):
+    return place(
+        RandomOracle(
+            ToySpace((5, 6, 7)),
+            estimate=toy_estimate,
+            proposals=16,
+            seed=0,
+            max_trials=6,
+        ),
+        folder,
+    )
+
+
+@examples(50, 2000)
+@pytest.mark.parametrize("name", ["oracle.json", "trial_1/trial.json"])
+@pytest.mark.parametrize("how", ["bytes", "values"])
+@pytest.mark.parametrize("has_copy", [False, True])
+def test_state(tmp_path, name, how, has_copy, count):
+    run_trials(start(tmp_path), 3)
+    path = tmp_path / "project" / name
+    whole = path.read_bytes()
+    copy = path.with_name(f"{path.name}.bak")
+    backup = {
+        file: file.read_bytes()
+        for file in (tmp_path / "project").rglob("*.json*")
+    }
+    edits = byte_edits() if how == "bytes" else value_edits()
+
+    @count
+    @given(edits=edits)
+    def attempt(edits):
+        for file, content in backup.items():
+            file.write_bytes(content)
+        damaged = (
+            edit_bytes(whole, edits)
+            if how == "bytes"
+            else as_json(edit_values(json.loads(whole), edits))
+        )
+        path.write_bytes(damaged)
+        if has_copy:
+            copy.write_bytes(whole)
+        else:
+            copy.unlink()
+        oracle = start(tmp_path)
+
+        def read():
+            oracle.reload()
+            run_trials(oracle, 1)
+
+        refuses_or_reads(read)
+
+    attempt()
+
+
+@pytest.fixture
+def search_script():
+    """The module of tools/search.py, its flags parsed."""
+    spec = importlib.util.spec_from_file_location("search", TOOLS / "search.py")
+    module = importlib.util.module_from_spec(spec)
+    before = set(flags.FLAGS)
+    spec.loader.exec_module(module)
+    yield module
+    for flag in set(flags.FLAGS) - before:
+        delattr(flags.FLAGS, flag)
+    flags.FLAGS.unparse_flags()
+
+
+@examples(60, 2000)
+@pytest.mark.parametrize("how", ["bytes", "values"])
+def test_run_json(tmp_path, search_script, how, count):
+    command_line.parse(["search.py", f"--output_dir={tmp_path}"])
+    space = SearchSpace.load("digits")
+    (tmp_path / "trial_0").mkdir()
+    tree = json.loads(json.dumps(search_script._description(space)))
+    if how == "bytes":
+        content, edits, edit = as_json(tree), byte_edits(), edit_bytes
+    else:
+        content, edits = tree, value_edits()
+
+        def edit(tree, edits):
+            return as_json(edit_values(tree, edits))
+
+    def read(path):
+        search_script._claim(path.parent, space)
+
+    attack(count, tmp_path, content, edits, edit, read, "run.json")
+
+
+@examples(100, 3000)
+def test_flag_file(tmp_path, search_script, capsys, count):
+    text = configuration.shipped("searches", "digits.flags").read_bytes()
+
+    @count
+    @given(edits=byte_edits())
+    def attempt(edits):
+        path = tmp_path / "file.flags"
+        path.write_bytes(edit_bytes(text, edits))
+        capsys.readouterr()
+        with stopped_after(SECONDS):
+            try:
+                command_line.parse(
+                    ["search.py", "--output_dir=x", f"--flagfile={path}"]
+                )
+            except SystemExit as end:
+                told = capsys.readouterr()
+                if end.code != 0:  # --help is no error
+                    assert told.err.startswith("error: ")
+                    assert told.err.count("\n") == 1
+        flags.FLAGS.unparse_flags()
+
+    attempt()
+
+
+@pytest.fixture(scope="module")
+def tflite():
+    import tensorflow as tf
+    import tf_keras
+
+    kl = tf_keras.layers
+    x = image = tf_keras.Input((8, 8, 3))
+    x = kl.Conv2D(4, 3, activation="relu6")(x)
+    x = kl.Add()([x, kl.DepthwiseConv2D(3, padding="same")(x)])
+    x = kl.Conv2DTranspose(4, 3, strides=2)(x)
+    x = kl.Dense(5)(kl.GlobalAveragePooling2D()(kl.MaxPooling2D(2)(x)))
+    model = tf_keras.Model(image, kl.Softmax()(x))
+    return tf.lite.TFLiteConverter.from_keras_model(model).convert()
+
+
+@examples(200, 20_000)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_tflite(tflite, count):
+    def read(content):
+        rows = tflite_import.from_tflite(content, str)
+        assert rows
+        cs.pad([rows])
+
+    read(tflite)
+
+    @count
+    @given(edits=byte_edits(6))
+    def attempt(edits):
+        refuses_or_reads(read, edit_bytes(tflite, edits))
+
+    attempt()
+
+
+@examples(60, 2000)
+def test_npz(tmp_path, count):
+    path = tmp_path / "few.npz"
+    rng = np.random.default_rng(0)
+    np.savez(
+        path,
+        x_train=rng.random((40, 4, 4, 1), np.float32),
+        y_train=rng.integers(0, 2, 40),
+    )
+
+    def read(path):
+        datasets.load(f"npz:{path}")
+
+    content = path.read_bytes()
+    attack(count, tmp_path, content, byte_edits(), edit_bytes, read, "file.npz")
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/b", "..", "\x00"])
+@pytest.mark.parametrize("kind", ["accelerators", "networks", "spaces"])
+def test_names_of_files_do_not_lead_out_of_their_folder(kind, name):
+    with pytest.raises(ValueError, match="Unknown name"):
+        configuration.load(kind, name)
