@@ -141,7 +141,7 @@ class Hang(BaseException):
 
 
 class stopped_after:  # noqa: N801
-    """Stops what takes longer than some seconds."""
+    """Stops what computes for longer than some seconds, however busy it is."""
 
     def __init__(self, seconds):
         self._seconds = seconds
@@ -150,9 +150,9 @@ class stopped_after:  # noqa: N801
         def stop(*_):
             raise Hang(f"It takes more than {self._seconds} s.")
 
-        self._before = signal.signal(signal.SIGALRM, stop)
-        signal.setitimer(signal.ITIMER_REAL, self._seconds)
+        self._before = signal.signal(signal.SIGPROF, stop)
+        signal.setitimer(signal.ITIMER_PROF, self._seconds)
 
     def __exit__(self, *_):
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, self._before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, self._before)

@@ -4,6 +4,8 @@ import contextlib
 import importlib.util
 import io
 import pathlib
+import subprocess
+import sys
 import textwrap
 from typing import NamedTuple
 
@@ -52,9 +54,32 @@ def call_script(name, *arguments):
     return Result(code, out.getvalue(), err.getvalue())
 
 
+def search_with(workers):
+    """Like `call_script`, but searches have worker processes."""
+
+    def call(name, *arguments):
+        given = any(str(a).startswith("--workers") for a in arguments)
+        if name != "search" or given:
+            return call_script(name, *arguments)
+        done = subprocess.run(
+            [
+                sys.executable,
+                TOOLS / "search.py",
+                *map(str, arguments),
+                f"--workers={workers}",
+            ],
+            capture_output=True,
+            text=True,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
 @pytest.fixture(scope="session")
-def call():
-    return call_script
+def call(request):
+    workers = request.config.getoption("workers")
+    return search_with(workers) if workers > 1 else call_script
 
 
 @pytest.fixture(scope="session")

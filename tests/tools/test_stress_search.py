@@ -4,20 +4,26 @@ import subprocess
 import sys
 
 import command_line
+import pytest
 
 SCRIPT = pathlib.Path(command_line.__file__).parent / "stress_search.py"
 
 
-def test_a_few_kills_lose_nothing():
+@pytest.mark.parametrize(
+    ("oracle", "mode", "kills"),
+    [("random", None, 8), ("grey_box", "all", 3)],
+)
+def test_a_few_kills_lose_nothing(oracle, mode, kills):
     # A process of its own: it forks, which one with threads should not.
     done = subprocess.run(
         [
             sys.executable,
             SCRIPT,
-            "--kills=8",
+            f"--kills={kills}",
             "--seed=1",
-            "--oracle=random",
+            f"--oracle={oracle}",
             "--format=json",
+            *([f"--mode={mode}"] if mode else []),
         ],
         capture_output=True,
         text=True,
@@ -26,9 +32,9 @@ def test_a_few_kills_lose_nothing():
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found.pop("recovery_seconds") < 30
-    assert found.pop("finished") > 20
+    assert found.pop("finished") > kills
     assert found == {
-        "kills": 8,
+        "kills": kills,
         "lost": 0,
         "duplicated": 0,
         "unreadable": 0,
