@@ -87,7 +87,7 @@ def _note(folder: pathlib.Path) -> None:
 def _idle(folder: pathlib.Path) -> None:
     from tf_cosearch.distributed.tuner import DurableTuner
     from tf_cosearch.search import oracles
-    from tf_cosearch.testing import oracles as toys
+    from tf_cosearch.testing import toys
 
     class Tuner(DurableTuner):
         def run_trial(self, trial: Any, **_: Any) -> dict[str, float]:
