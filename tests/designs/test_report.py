@@ -26,7 +26,8 @@ class Oracle:
             for i, score in enumerate(scores)
         }
         self.end_order = list(self.trials)
-        self.max_trials = max_trials
+        self.own_trials = max_trials
+        self.num_known = 0
         self.budgets = budgets or Budgets()
         self.seed = 3
         self.stop_reason = None

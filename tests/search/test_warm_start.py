@@ -311,6 +311,8 @@ def test_nothing_to_start_from_is_refused(earlier, tmp_path):
     write(earlier / "trials.csv", [rows[0], rows[4]])  # the failed one
     with pytest.raises(ValueError, match="must have finished trials"):
         start(tmp_path, warm_start=earlier / "trials.csv")
+    (earlier / "oracle.json").unlink()  # there is a copy
+    assert len(warm_start.read(earlier, SPACE, []).designs) == 5
     (earlier / "oracle.json").write_text("[]")
     (earlier / "oracle.json.bak").unlink()
     with pytest.raises(ValueError, match=r"oracle.json is none of it"):

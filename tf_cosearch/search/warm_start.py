@@ -157,7 +157,7 @@ def read(
             "A warm start must be from the folder of a search, or from its "
             f"trials.csv. Received: {path}, which is neither."
         )
-    has_state = (folder / STATE).exists()
+    has_state = any(folder.glob(f"{STATE}*"))  # or its copy
     if path.is_dir() and not has_state:
         raise FileNotFoundError(
             "A warm start must be from the folder of a search. Received: "
