@@ -64,7 +64,7 @@ def some(table: Any, part: slice) -> Any:
     )
 
 
-def seconds(run: Callable[[], Any], repeat: int) -> np.ndarray:
+def seconds(run: Callable[[], Any], repeat: int) -> tuple[float, float]:
     """Seconds of a run, and of processor time in it: medians of some."""
     times = np.empty((repeat, 2))
     for row in times:
@@ -74,12 +74,13 @@ def seconds(run: Callable[[], Any], repeat: int) -> np.ndarray:
             time.perf_counter() - before[0],
             time.process_time() - before[1],
         )
-    return np.median(times, 0)
+    wall, core = np.median(times, 0).tolist()
+    return wall, core
 
 
 def _rate(run: Callable[[], Any], count: int, repeat: int) -> float:
     """Candidates a second."""
-    return float(count / seconds(run, repeat)[0])
+    return count / seconds(run, repeat)[0]
 
 
 def _repeat() -> int:
@@ -105,13 +106,13 @@ def _general() -> dict[str, float]:
 
     graph()
     return {
-        "candidates_per_second": count / float(each),
-        "candidates_per_core_second": count / float(core_each),
+        "candidates_per_second": count / each,
+        "candidates_per_core_second": count / core_each,
         "graph_candidates_per_second": _rate(graph, in_graph, _repeat()),
         "peak_memory_bytes": float(peak),
         "table_bytes": float(sum(np.asarray(f).nbytes for f in layers)),
-        "first_call_seconds": float(first_call),
-        "first_call_core_seconds": float(first_core),
+        "first_call_seconds": first_call,
+        "first_call_core_seconds": first_core,
         "candidates": count,
         "layers": depth,
         "mappings": len(mapping.MAPPINGS),
@@ -137,7 +138,7 @@ def _in_space() -> dict[str, float]:
     estimate(*sampled)
     many, few = _networks(space, 512), random_accelerators(2000)
     shortlist = PriceList(few)
-    fresh = float(seconds(lambda: shortlist.costs(many), 1)[0])
+    fresh = seconds(lambda: shortlist.costs(many), 1)[0]
     return {
         "candidates_per_second": _rate(
             lambda: prices.costs(networks), count, _repeat()
@@ -178,8 +179,8 @@ def _exact_hardware() -> dict[str, float]:
     def run() -> None:
         best_accelerators(network, budgets, top=10)
 
-    cold = float(seconds(run, 1)[0])
-    warm = float(seconds(run, 2 * _repeat() + 1)[0])
+    cold = seconds(run, 1)[0]
+    warm = seconds(run, 2 * _repeat() + 1)[0]
     chips = all_accelerators({})
     count = len(chips.pe_array.rows)
     one = pad([network.layers()])
@@ -188,7 +189,9 @@ def _exact_hardware() -> dict[str, float]:
     return {
         "seconds": warm,
         "first_seconds": cold,
-        "estimate_seconds": seconds(lambda: estimate(table, chips), _repeat()),
+        "estimate_seconds": seconds(lambda: estimate(table, chips), _repeat())[
+            0
+        ],
         "accelerators": count,
         "layers": len(network.layers()),
     }
@@ -255,7 +258,7 @@ def _machine(general: dict[str, float]) -> dict[str, float]:
 
     arithmetic(values)
     operations = 4096 * 64 * 64 * 4 * 3
-    rate = operations / float(seconds(lambda: arithmetic(values).numpy(), 9)[1])
+    rate = operations / seconds(lambda: arithmetic(values).numpy(), 9)[1]
     source = np.ones(2**26, np.uint8)
     target = np.empty_like(source)
     copied = _rate(lambda: np.copyto(target, source), 2 * source.nbytes, 9)
