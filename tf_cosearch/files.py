@@ -18,7 +18,14 @@ from absl import logging
 
 LOCK = ".lock"
 _BACKUP = ".bak"
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
+_NO_ROOM = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EIO,
+)
 _owned: set[str] = set()
 
 

@@ -110,7 +110,7 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_float(
     "lease_seconds",
-    60.0,
+    120.0,
     "With workers, how long one may be silent before its trial goes to "
     "another.",
     lower_bound=1.0,

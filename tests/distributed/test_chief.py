@@ -116,3 +116,67 @@ def test_the_chief_listens_where_it_is_told_and_nowhere_else(
             socket.create_connection(("127.0.0.2", port), timeout=5)
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
         search(monkeypatch, oracle, ["worker0"])
+
+
+class Proxy:
+    """Passes bytes on between workers and a chief, unless it is cut."""
+
+    def __init__(self, port):
+        self._port = port
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self._open = []
+        self.is_cut = False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self, seconds):
+        """Drops all connections, and new ones, for a while."""
+        self.is_cut = True
+        for side in self._open:
+            with contextlib.suppress(OSError):
+                side.shutdown(socket.SHUT_RDWR)
+        time.sleep(seconds)
+        self.is_cut = False
+
+    def _accept(self):
+        while True:
+            near, _ = self._server.accept()
+            if self.is_cut:
+                near.close()
+                continue
+            far = socket.create_connection(("127.0.0.1", self._port))
+            self._open += [near, far]
+            for ends in ((near, far), (far, near)):
+                threading.Thread(
+                    target=self._pass_on, args=ends, daemon=True
+                ).start()
+
+    @staticmethod
+    def _pass_on(source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_cut_of_half_a_lease_costs_nothing(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "LEASE_SECONDS", 3.0)
+    oracle = make(tmp_path, max_trials=30)
+    trials = iter(range(100))
+
+    def train(self, trial_id, metrics, step=0):
+        next(trials)
+        time.sleep(0.2)
+        return update(self, trial_id, metrics, step)
+
+    update = worker.RemoteOracle.update_trial
+    monkeypatch.setattr(worker.RemoteOracle, "update_trial", train)
+    with serving(monkeypatch, oracle) as port:
+        proxy = Proxy(port)
+        monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(proxy.port))
+        cutting = threading.Timer(1.0, proxy.cut, [1.5])
+        cutting.start()
+        ran = search(monkeypatch, oracle, ["worker0", "worker1"])
+        cutting.join()
+    assert sorted(ran) == sorted(oracle.end_order)
+    assert len(ran) == next(trials) == 30

@@ -18,8 +18,12 @@ from keras_tuner.src.distribute import oracle_chief
 
 from tf_cosearch.search.oracles.durable import DurableOracle
 
-LEASE_SECONDS = 60.0
-"""How long a worker may be silent before its trial goes to another."""
+LEASE_SECONDS = 120.0
+"""How long a worker may be silent before its trial goes to another.
+
+A network that is cut for a minute costs nothing: a worker is heard of every 20
+s, and a call made during the cut may wait for 30 s until it is repeated.
+"""
 
 ABANDONED_SECONDS = 3600.0
 """How long a chief waits for any worker at all."""

@@ -19,6 +19,7 @@ from keras_tuner.src.distribute import oracle_client
 PATIENCE_SECONDS = 600.0
 """How long a worker waits for a chief that does not answer."""
 
+_BEATS = 6  # heartbeats within a lease
 _IDLE_SECONDS = 0.5
 _CALL_SECONDS = 30.0
 _MESSAGE_BYTES = 4000  # gRPC allows 8 KiB of metadata
@@ -124,7 +125,7 @@ class RemoteOracle(oracle_client.OracleClient):
 
         def beat() -> None:
             request = protos.get_service().GetTrialRequest(trial_id=trial_id)
-            while not ended.wait(self._lease_seconds / 4):
+            while not ended.wait(self._lease_seconds / _BEATS):
                 try:
                     self.stub.call("GetTrial", request, metadata=(self._me,))
                 except Exception as error:  # noqa: PERF203
