@@ -11,6 +11,7 @@ import os
 import pathlib
 import shutil
 import socket
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -192,8 +193,9 @@ def _lock(path: str, folder: str) -> int:
 
 
 def _temporary(path: str | os.PathLike[str]) -> pathlib.Path:
+    """A name that no other writer takes, on whichever machine it runs."""
     path = pathlib.Path(path)
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
 
 
 def _sync(path: str | os.PathLike[str]) -> None:
