@@ -24,7 +24,8 @@ def test_quick_json_has_every_figure_and_its_baseline(call):
     space = found["in_space"]
     for name in ("candidates_per_second", "shortlist_candidates_per_second"):
         assert space[name] > space["estimate_candidates_per_second"] > 0
-    assert 0 < exact["seconds"] < exact["first_seconds"]
-    assert exact["estimate_seconds"] > 0
+    # Other tests may have compiled what the first call needs.
+    for name in ("seconds", "first_seconds", "estimate_seconds"):
+        assert exact[name] > 0
     assert len(found["scaling"]) >= 6
     assert 0 < found["machine"]["share_of_arithmetic"] < 1

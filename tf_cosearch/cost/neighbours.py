@@ -22,9 +22,6 @@ OFF_CHIP = (
 )
 """Parameters that the mapping of a layer does not depend on."""
 
-TILE = 512
-"""Arrays that are worked on together."""
-
 
 class Run(NamedTuple):
     """Accelerators with the same memories whose arrays are neighbours.
@@ -33,7 +30,7 @@ class Run(NamedTuple):
         begin: Where they begin when accelerators are sorted.
         end: Where they end.
         memory: Their memories.
-        tile: Which `TILE` arrays theirs are among.
+        tile: Which tile of arrays theirs are in.
         array: The first of their arrays in it; others follow.
     """
 
@@ -64,11 +61,12 @@ class Sorted(NamedTuple):
     dram_cycles: np.ndarray
 
 
-def sort(hardware: np.ndarray) -> Sorted:
+def sort(hardware: np.ndarray, tile: int) -> Sorted:
     """Finds the different memories and arrays, and runs of neighbours.
 
     Args:
         hardware: Parameters of accelerators, `[P, H]`.
+        tile: Arrays that are worked on together; no run has more.
 
     Returns:
         The `Sorted`.
@@ -86,7 +84,7 @@ def sort(hardware: np.ndarray) -> Sorted:
     breaks = (
         (np.diff(array_of) != 1)
         | (np.diff(sorted_memory) != 0)
-        | (array_of[1:] % TILE == 0)
+        | (array_of[1:] % tile == 0)
     )
     starts = np.append(0, np.flatnonzero(breaks) + 1)
     ends = np.append(starts[1:], len(order))
@@ -95,7 +93,7 @@ def sort(hardware: np.ndarray) -> Sorted:
             int(begin),
             int(end),
             int(sorted_memory[begin]),
-            *divmod(int(array_of[begin]), TILE),
+            *divmod(int(array_of[begin]), tile),
         )
         for begin, end in zip(starts, ends, strict=True)
     ]

@@ -39,7 +39,7 @@ from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost import batches, mapper, mapping, model
 from tf_cosearch.cost.costs import Cost
-from tf_cosearch.cost.neighbours import TILE, sort
+from tf_cosearch.cost.neighbours import sort
 from tf_cosearch.cost.transfers import Transfers
 from tf_cosearch.networks import table_errors, workload
 from tf_cosearch.networks.workload import Layer, LayerTable
@@ -47,8 +47,8 @@ from tf_cosearch.networks.workload import Layer, LayerTable
 IN_NETWORK = ("use_bias", "held_elements")
 """Columns of a layer that its mapping does not depend on."""
 
-ROWS = 32
-"""Layers that compiled code maps at a time, to `TILE` arrays."""
+ROWS, TILE = 32, 512
+"""Layers and arrays that compiled code maps at a time."""
 
 CANDIDATES = 2**20
 """Candidates that a core works on at a time."""
@@ -101,7 +101,7 @@ class PriceList:
         self._missing = registers.missing_bytes(array.simd_units).numpy()
         self._objective = objective
         self._most = most_bytes // 8
-        self._sorted = sort(self._hardware)
+        self._sorted = sort(self._hardware, TILE)
         self.num_arrays = self._sorted.arrays.shape[1]
         self._forget()
 
