@@ -36,12 +36,13 @@ flags.DEFINE_bool("quick", False, "A minute: 2 landscapes, 2 seeds, 30 trials.")
 flags.DEFINE_list("algorithms", [], "Which to run; all by default.")
 flags.DEFINE_list("landscapes", [], "On what to run them; all by default.")
 flags.DEFINE_integer("seeds", 10, "Runs of each.", lower_bound=1)
+flags.DEFINE_list("seeds_of", [], "NAME:N: algorithms that get fewer.")
+flags.DEFINE_integer("trials", 300, "Trials of a run.", lower_bound=3)
 flags.DEFINE_list(
-    "seeds_of",
-    ["keras_tuner_bayesian:3"],
+    "trials_of",
+    ["keras_tuner_bayesian:100"],
     "NAME:N: algorithms that get fewer, as they take too long.",
 )
-flags.DEFINE_integer("trials", 300, "Trials of a run.", lower_bound=3)
 flags.DEFINE_list(
     "searched",
     ["joint"],
@@ -104,15 +105,16 @@ def plan() -> list[Job]:
     for kind in FLAGS.searched:
         if kind not in SEARCHED:
             raise configuration.unknown("--searched", kind, SEARCHED)
-    most = _seeds_of(samplers.names())
+    seeds_of, trials_of = _numbers("seeds_of"), _numbers("trials_of")
     jobs = []
     for name in algorithms:
         if name not in samplers.names():
             raise configuration.unknown("algorithm", name, samplers.names())
         kinds = ["joint"] if name in samplers.RIVALS else FLAGS.searched
-        few = min(seeds, most.get(name, seeds))
+        few = range(min(seeds, seeds_of.get(name, seeds)))
+        most = min(trials, trials_of.get(name, trials))
         for place, kind in itertools.product(places, kinds):
-            jobs += [Job(place, name, kind, s, trials) for s in range(few)]
+            jobs += [Job(place, name, kind, seed, most) for seed in few]
         if FLAGS.long and name not in samplers.RIVALS:
             jobs.append(Job(places[0], name, "joint", 0, trials, FLAGS.long))
     needs_optuna = any(name.startswith("optuna") for name in algorithms)
@@ -125,18 +127,21 @@ def plan() -> list[Job]:
     return sorted(jobs, key=lambda job: job.seed)
 
 
-def _seeds_of(known: list[str]) -> dict[str, int]:
+def _numbers(flag: str) -> dict[str, int]:
+    """What a flag of NAME:N says of algorithms."""
     from tf_cosearch import configuration
+    from tf_cosearch.benchmark import samplers
 
     found = {}
-    for text in FLAGS.seeds_of:
+    for text in FLAGS[flag].value:
         name, _, count = text.partition(":")
-        if name not in known:
-            raise configuration.unknown("algorithm in --seeds_of", name, known)
+        if name not in samplers.names():
+            what = f"algorithm in --{flag}"
+            raise configuration.unknown(what, name, samplers.names())
         if not count.isdecimal() or not int(count):
             raise ValueError(
-                "--seeds_of must be NAME:N with a positive number. Received: "
-                f"{text}."
+                f"--{flag} must be NAME:N with a positive number. Received: "
+                f"{text}. For example random:3."
             )
         found[name] = int(count)
     return found
@@ -164,7 +169,7 @@ def _run(jobs: list[Job], folder: pathlib.Path) -> dict[str, Any]:
         )
     )
     found = summary.summarize(done)
-    trials = jobs[0].trials
+    trials = max(job.trials for job in jobs)
     counts = running.checkpoints(trials)
     early = max((c for c in counts if 3 * c <= trials), default=counts[0])
     default = FLAGS.default or default_algorithm()
@@ -203,12 +208,12 @@ def _print_tables(result: dict[str, Any]) -> None:
                 if measure not in entry:
                     continue
                 at = entry[measure]
-                low, high = at[str(trials)]["quartiles"]
+                low, high = list(at.values())[-1]["quartiles"]
                 rows.append(
                     [
                         label,
                         str(entry["seeds"]),
-                        *(f"{at[str(c)]['median']:.4f}" for c in counts),
+                        *(_median(at.get(str(count))) for count in counts),
                         f"{low:.4f}-{high:.4f}",
                         str(entry["violations"]),
                         f"{entry['seconds_per_proposal']:.3f}",
@@ -222,6 +227,10 @@ def _print_tables(result: dict[str, Any]) -> None:
             f"{result['runs']} of {result['runs_asked_for']} runs done. The "
             "same command goes on."
         )
+
+
+def _median(point: Any) -> str:
+    return f"{point['median']:.4f}" if point else "-"
 
 
 def _last(entry: dict[str, Any], measure: str) -> float:

@@ -1,4 +1,6 @@
+import dataclasses
 import time
+import types
 
 import numpy as np
 import pytest
@@ -134,3 +136,39 @@ def test_fingerprints_tell_landscapes_apart():
 def test_an_unknown_landscape_is_refused():
     with pytest.raises(ValueError, match="energy"):
         landscapes.get("energie")
+
+
+def test_a_network_is_trained_once(monkeypatch):
+    from tf_cosearch.training import fit
+
+    trained = []
+
+    def train(build, data, **options):
+        trained.append(options)
+        return types.SimpleNamespace(accuracy_int8=0.9 + len(trained) / 100)
+
+    monkeypatch.setattr(fit, "train", train)
+    landscape = dataclasses.replace(landscapes.get("digits"), epochs=3)
+    space = landscape.space
+    first, second = space.sample(np.random.default_rng(0), 2)
+    split = space.num_network_parameters
+    paired = np.concatenate([first[:split], second[split:]])
+    found = [
+        landscape.evaluate(space.values(genome)).accuracy
+        for genome in (first, paired, second, first)
+    ]
+    assert found == [0.91, 0.91, 0.92, 0.91]
+    assert trained == [{"epochs": 3, "seed": 0}] * 2
+    assert landscape.fingerprint != landscapes.get("digits").fingerprint
+
+
+@pytest.mark.slow
+def test_trained_accuracy_is_that_of_the_int8_file():
+    landscape = dataclasses.replace(landscapes.get("digits"), epochs=2)
+    genome = landscape.space.sample(np.random.default_rng(0), 1)[0]
+    found = landscape.evaluate(landscape.space.values(genome))
+    images = sum(len(y) for _, y in landscape._inputs.validation_batches())
+    assert 0.3 < found.accuracy <= 1
+    assert (found.accuracy * images) == pytest.approx(
+        round(found.accuracy * images), abs=1e-6
+    )

@@ -3,7 +3,7 @@ import pytest
 
 from tf_cosearch.search import surrogates
 from tf_cosearch.search.space import SearchSpace
-from tf_cosearch.search.surrogates import AccuracyModel, Encoder
+from tf_cosearch.search.surrogates import Encoder, Surrogate
 from tf_cosearch.testing import ToySpace
 
 
@@ -21,7 +21,7 @@ def observations(count, seed=0):
 def test_predicts_better_than_the_mean(kernel):
     features, values = observations(60)
     unseen, expected = observations(200, seed=1)
-    mean, std = AccuracyModel(kernel).fit(features, values).predict(unseen)
+    mean, std = Surrogate(kernel).fit(features, values).predict(unseen)
     error = np.sqrt(np.mean((mean - expected) ** 2))
     assert mean.shape == std.shape == (200,)
     assert error < (0.9 if kernel == "linear" else 0.15) * expected.std()
@@ -29,7 +29,11 @@ def test_predicts_better_than_the_mean(kernel):
 
 def test_knows_where_it_knows_little():
     features, values = observations(60)
-    model = AccuracyModel().fit(features, values)
+    noise = 0.01 * np.random.default_rng(2).normal(size=60)
+    model = Surrogate().fit(features, values + noise)
+    unseen, expected = observations(200, seed=1)
+    mean, std = model.predict(unseen)
+    assert 0.3 < ((mean - expected) / std).std() < 3
     _, known = model.predict(features)
     _, unknown = model.predict(features + 2)
     assert known.max() < unknown.min()
@@ -38,73 +42,82 @@ def test_knows_where_it_knows_little():
 def test_noise_is_not_learned():
     features, values = observations(150)
     noise = np.random.default_rng(2).normal(0, 0.3, 150)
-    mean, _ = AccuracyModel().fit(features, values + noise).predict(features)
+    mean, _ = Surrogate().fit(features, values + noise).predict(features)
     assert np.abs(mean - values).mean() < 0.5 * np.abs(noise).mean()
 
 
 def test_grown_and_fresh_models_agree():
     features, values = observations(50)
-    grown = AccuracyModel()
+    grown = Surrogate()
     for count in range(1, 51):
         grown.fit(features[:count], values[:count])
-    fresh = AccuracyModel().fit(features, values)
+    fresh = Surrogate().fit(features, values)
     unseen, _ = observations(20, seed=1)
     np.testing.assert_array_equal(grown.predict(unseen), fresh.predict(unseen))
 
 
 def test_a_belief_leaves_less_to_learn_there():
     features, values = observations(20)
-    model = AccuracyModel().fit(features, values)
+    model = Surrogate().fit(features, values)
     running = np.full((1, 5), 1.5)
     mean, std = model.predict(running)
     believed_mean, believed_std = model.believe(running).predict(running)
     assert believed_mean == pytest.approx(mean, abs=0.05)
     assert believed_std < 0.5 * std
+    assert len(model.values) == 21
+    worse, _ = model.believe(running, [mean[0] - 1]).predict(running)
+    assert worse < mean
 
 
 @pytest.mark.parametrize("values", [[0.5], [0.5, 0.5], [1e6, 1e6 + 1]])
 def test_few_and_equal_values_are_survived(values):
     features = np.zeros((len(values), 3))
-    mean, std = AccuracyModel().fit(features, values).predict(np.ones((2, 3)))
+    mean, std = Surrogate().fit(features, values).predict(np.ones((2, 3)))
     assert np.isfinite(mean).all()
-    assert np.isfinite(std).all()
+    assert (std >= 0).all()
 
 
 def test_what_cannot_be_learned_from_is_refused():
     with pytest.raises(ValueError, match="one or more finite"):
-        AccuracyModel().fit([[1.0]], [np.nan])
+        Surrogate().fit([[1.0]], [np.nan])
     with pytest.raises(ValueError, match="one or more finite"):
-        AccuracyModel().fit(np.zeros((0, 1)), [])
+        Surrogate().fit(np.zeros((0, 1)), [])
     with pytest.raises(ValueError, match="before it predicts"):
-        AccuracyModel().predict([[1.0]])
+        Surrogate().predict([[1.0]])
     with pytest.raises(ValueError, match="Did you mean 'linear'"):
-        AccuracyModel("liner")
+        Surrogate("liner")
 
 
-def test_ordered_genes_are_shares():
-    space = ToySpace((3, 1, 5))
-    features = Encoder(space)(np.asarray([[2, 0, 0], [1, 0, 4]]))
-    np.testing.assert_array_equal(features, [[1, 0], [0.5, 1]])
-    network = Encoder(space, network_only=True)
-    np.testing.assert_array_equal(network(np.asarray([[2, 0, 0]])), [[1]])
+def test_genes_have_equal_weight_and_one_choice_has_none():
+    space = ToySpace((2, 7, 1, 3))
+    everything = np.stack(np.meshgrid(*map(range, (2, 7, 1, 3))), -1)
+    features = Encoder(space.parameters)(everything.reshape(-1, 4))
+    variance = features.var(axis=0)
+    np.testing.assert_allclose(variance[variance > 0], 1 / 3)
 
 
 def test_words_are_one_hot_and_relations_are_logarithms():
     space = SearchSpace.load("evolved")
-    genome = space.sample(np.random.default_rng(0), 1)
-    values = space.values(genome[0])
-    features = Encoder(space)(genome)[0]
+    genomes = space.sample(np.random.default_rng(0), 4000)
+    features = Encoder(space.parameters)(genomes)
     words = [p for p in space.parameters if isinstance(p.choices[0], str)]
     extra = sum(len(p.choices) - 1 for p in words)
-    count = len(space.parameters) + extra + len(surrogates.RELATIONS)
-    assert features.shape == (count,)
-    aspect = values["pe_array/columns"] / values["pe_array/rows"]
-    relations = features[-len(surrogates.RELATIONS) :]
-    assert relations[0] == pytest.approx(np.log2(aspect))
-    fewer = Encoder(space, network_only=True)(genome)
-    assert len(fewer[0]) == space.num_network_parameters + extra
+    single = sum(len(p.choices) == 1 for p in space.parameters)
+    count = len(space.parameters) + extra - single + len(surrogates.RELATIONS)
+    assert features.shape[1] == count + 1
+    values = [space.values(genome) for genome in genomes[:50]]
+    aspect = [v["pe_array/columns"] / v["pe_array/rows"] for v in values]
+    relation = features[:50, -len(surrogates.RELATIONS) - 1]
+    slope, offset = np.polyfit(np.log(aspect), relation, 1)
+    np.testing.assert_allclose(
+        np.log(aspect) * slope + offset, relation, atol=1e-9
+    )
+    related = features[:, -len(surrogates.RELATIONS) - 1 : -1].var(axis=0)
+    np.testing.assert_allclose(related, related[0], rtol=0.15)
+    assert features.var(axis=0).sum() == pytest.approx(1, rel=0.1)
 
 
 def test_costs_are_logarithms_of_what_there_is():
     costs = {"latency_ms": np.asarray([1.0, np.e]), "other": np.ones(2)}
     np.testing.assert_allclose(surrogates.log_costs(costs), [[0], [1]])
+    assert surrogates.log_costs(costs, ("macs",)).shape == (2, 0)

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -47,14 +48,18 @@ def test_the_table_compares_what_is_searched(call):
     result = call(
         "benchmark_oracles",
         *SMALL,
-        "--algorithms=regularized_evolution",
+        "--algorithms=regularized_evolution,keras_tuner_random",
         "--default=regularized_evolution",
         "--searched=joint,network",
+        "--trials_of=keras_tuner_random:3",
     )
     assert result.code == 0, result.err
     assert "regularized_evolution/network" in result.out
     assert "best_reward of regularized_evolution" in result.out
     assert "hypervolume" in result.out
+    fewer = re.search(r"keras_tuner_random +2 +(.*)", result.out)
+    assert fewer
+    assert fewer[1].split()[0] == "-"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +70,7 @@ def test_the_table_compares_what_is_searched(call):
         ("--searched=nestet", "nested"),
         ("--default=optuna", "optuna_tpe"),
         ("--seeds_of=random:0", "NAME:N"),
-        ("--seeds_of=randam:2", "random"),
+        ("--trials_of=randam:2", "random"),
         ("--output=picture.jpeg", ".png"),
     ],
 )

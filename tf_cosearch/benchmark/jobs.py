@@ -30,7 +30,7 @@ class Job(NamedTuple):
     """One run to do.
 
     Attributes:
-        landscape: One of `landscapes.LANDSCAPES`.
+        landscape: What `landscapes.get` takes.
         algorithm: One of `samplers.names()`.
         searched: What is searched, for an oracle that can be told so.
         seed: Not negative.
@@ -162,7 +162,8 @@ def read(path: pathlib.Path) -> dict[Job, dict[str, Any]]:
         except ValueError:
             continue
         job = Job(*record["job"])
-        held = landscapes.LANDSCAPES.get(job.landscape)
+        known = {**landscapes.LANDSCAPES, **landscapes.TRAINED}
+        held = known.get(job.landscape)
         if held and record["fingerprint"] == held.fingerprint:
             records[job] = record
     return records

@@ -1,7 +1,8 @@
 """Searches to compare algorithms by: real spaces and costs, made-up accuracy.
 
 The cost model and the spaces are those of a search. Only the accuracy is
-`synthetic`, so a trial takes milliseconds instead of a training.
+`synthetic`, so a trial takes milliseconds instead of a training; but for a
+`TrainedLandscape`, where it is measured.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Evaluation(NamedTuple):
     """What a trial of a landscape finds out.
 
     Attributes:
-        accuracy: The synthetic accuracy.
+        accuracy: The synthetic accuracy, or the measured one.
         costs: What the cost model says, by name.
         reward: What a search maximises. Above a budget it shrinks with the
             excess; 0 for a design that cannot be mapped.
@@ -122,6 +123,9 @@ class Landscape:
         key = np.asarray(genes, np.int16).tobytes()
         return min(max(found + synthetic.noise(key, self.seed), 0.0), 1.0)
 
+    def _accuracy(self, genome: np.ndarray) -> float:
+        return self.synthetic_accuracy(genome)
+
     def evaluate(self, values: Mapping[str, Any]) -> Evaluation:
         """Runs one trial.
 
@@ -132,7 +136,7 @@ class Landscape:
             The `Evaluation`.
         """
         genome = self.space.genome(values)
-        accuracy = self.synthetic_accuracy(genome)
+        accuracy = self._accuracy(genome)
         costs = self._pricer.of(genome)
         is_mapped = np.isfinite(Budgets().violation(costs))
         excess = {
@@ -169,7 +173,54 @@ class Landscape:
         return hypervolume(points, np.ones(1 + len(self.objectives)))
 
 
-LANDSCAPES = {
+@dataclasses.dataclass(frozen=True)
+class TrainedLandscape(Landscape):
+    """One whose networks are trained, as those of a search are.
+
+    The same network has the same accuracy, whoever proposes it.
+
+    Attributes:
+        data: What `datasets.load` takes.
+        epochs: Of each training.
+    """
+
+    data: str = "digits"
+    epochs: int = 8
+
+    @functools.cached_property
+    def _inputs(self) -> Any:
+        from tf_cosearch.training import datasets, inputs
+
+        data = datasets.load(self.data)
+        return inputs.prepare(
+            *data.train,
+            input_shape=data.input_shape,
+            classes=data.classes,
+            validation_data=data.validation,
+        )
+
+    @functools.cached_property
+    def _known(self) -> dict[bytes, float]:
+        return {}
+
+    def _accuracy(self, genome: np.ndarray) -> float:
+        """Of the int8 file on validation data."""
+        from tf_cosearch.training import fit
+
+        network = genome[: self.space.num_network_parameters]
+        key = network.tobytes()
+        if key not in self._known:
+            trained = fit.train(
+                self.space.decode(genome).network.build,
+                self._inputs,
+                epochs=self.epochs,
+                seed=self.seed,
+            )
+            self._known[key] = trained.accuracy_int8
+        return self._known[key]
+
+
+LANDSCAPES: dict[str, Landscape] = {
     "tight_latency": Landscape(
         "evolved",
         Budgets(latency_ms=0.5, area_mm2=100),
@@ -210,14 +261,24 @@ LANDSCAPES = {
         array=(2, 4),
     ),
 }
-"""The landscapes by name; in `mostly_infeasible`, 90 % of designs are."""
+"""Synthetic landscapes by name; in `mostly_infeasible`, 90 % of designs are."""
+
+TRAINED: dict[str, Landscape] = {
+    "digits": TrainedLandscape(
+        "digits",
+        Budgets(latency_ms=0.002, area_mm2=40),
+        ("latency_ms",),
+        0.9,
+    )
+}
+"""Landscapes that take a training a trial."""
 
 
 def get(name: str) -> Landscape:
     """Finds a landscape by its name.
 
     Args:
-        name: One of `LANDSCAPES`.
+        name: One of `LANDSCAPES` or `TRAINED`.
 
     Returns:
         The landscape, the same one every time.
@@ -229,6 +290,7 @@ def get(name: str) -> Landscape:
     >>> get("tight_latency").budgets.latency_ms
     0.5
     """
-    if name not in LANDSCAPES:
-        raise configuration.unknown("landscape", name, LANDSCAPES)
-    return LANDSCAPES[name]
+    known = {**LANDSCAPES, **TRAINED}
+    if name not in known:
+        raise configuration.unknown("landscape", name, known)
+    return known[name]

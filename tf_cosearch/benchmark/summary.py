@@ -116,7 +116,9 @@ def targets(
 
 
 def _at(entry: Mapping[str, Any], measure: str, count: int) -> float:
-    return float(entry[measure][str(count)]["median"])
+    """The median after so many trials, or after the last."""
+    reached = [text for text in entry[measure] if int(text) <= count]
+    return float(entry[measure][max(reached, key=int)]["median"])
 
 
 def _against_rivals(

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from tf_cosearch.search.space import SearchSpace
 
 
-LONG = 4096
-"""Accelerators from which on the prices of layers are kept."""
+LISTS = 2
+"""Groups of accelerators whose prices of layers are kept."""
 
 MOST_BYTES = 2**28
-"""Memory for them."""
+"""Memory for each."""
 
 
 class Pricer:
@@ -40,7 +40,7 @@ class Pricer:
         self._space = space
         self._batch = batch
         self._estimate = estimate
-        self._kept: tuple[bytes, Any] = b"", None
+        self._lists: dict[bytes, PriceList] = {}  # the last used last
         self._known: dict[bytes, dict[str, float]] = {}
 
     def __call__(self, genomes: Any) -> dict[str, np.ndarray]:
@@ -97,18 +97,19 @@ class Pricer:
         return {k: v.reshape(shape) for k, v in self.price(pairs).items()}
 
     def _price_list(self, genomes: np.ndarray) -> PriceList:
-        """The prices on some accelerators; long lists are kept."""
+        """The prices on some accelerators; the last lists are kept."""
         from tf_cosearch.cost.price_list import PriceList
 
         key = genomes.tobytes()
-        if key != self._kept[0]:
+        prices = self._lists.pop(key, None)
+        if prices is None:
             prices = PriceList(
                 self._space.accelerators(genomes), most_bytes=MOST_BYTES
             )
-            if len(genomes) < LONG:
-                return prices
-            self._kept = key, prices
-        return self._kept[1]
+            while len(self._lists) >= LISTS:
+                self._lists.pop(next(iter(self._lists)))
+        self._lists[key] = prices
+        return prices
 
     def remember(
         self, genomes: np.ndarray, costs: Mapping[str, np.ndarray]

@@ -1,31 +1,31 @@
-"""What is learned from finished trials: features, and a Gaussian process.
-
-Nothing here imports scikit-learn before a model is fitted.
-"""
+"""What is learned from finished trials: features, and a Gaussian process."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import threadpoolctl
+from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 
 from tf_cosearch import configuration
 
-if TYPE_CHECKING:
-    from tf_cosearch.search.space import SearchSpace
+_BLAS = threadpoolctl.ThreadpoolController().select(user_api="blas")
 
 KERNELS = {
-    "linear": "the paper's: linear in the features",
-    "squared_exponential": "the paper's ablation: smooth, no trend",
+    "linear": "a linear trend (arXiv 2010.02075)",
+    "squared_exponential": "what is smooth, without a trend",
     "linear+matern": "a linear trend and what is smooth around it",
 }
-"""Kernels of `AccuracyModel`; each has noise as well."""
+"""Kernels of `Surrogate`; each has noise as well."""
 
-MOST_FITTED = 192
-"""Observations that hyperparameters are fitted to at most."""
+MOST = 256
+"""Observations that a kernel's parameters are fitted to at most."""
 
 COST_FEATURES = (
     "latency_ms",
@@ -59,112 +59,112 @@ RELATIONS: dict[str, dict[str, int]] = {
 
 
 class Encoder:
-    """Turns genomes into features.
+    """Turns genes into numbers that a distance makes sense of.
 
-    A gene of ordered choices is its position, 0 to 1; one of unordered
-    choices (words) is one-hot. Where the space has the parameters of a
-    relation, its base-2 logarithm is a feature as well. A gene without a
-    second choice has none.
+    Numbers become positions, on a logarithmic scale where they are positive;
+    words become one column each. Where there are the parameters of a relation
+    of `RELATIONS`, its logarithm is a feature as well. Every parameter and
+    relation has the same variance over its choices, and all together have 1.
 
     Args:
-        space: What the genomes belong to.
-        network_only: Whether to leave out the accelerator.
+        parameters: Each with a `name` and `choices`.
+
+    Example:
+    >>> from tf_cosearch.testing import ToySpace
+    >>> encode = Encoder(ToySpace((2, 1)).parameters)
+    >>> encode(np.asarray([[0, 0], [1, 0]])).ravel()
+    array([-1.,  0.,  1.,  0.])
 
     Reference: Shi et al., arXiv 2010.02075, the relational features of the
     hardware.
     """
 
-    def __init__(self, space: SearchSpace, network_only: bool = False) -> None:
-        count = space.num_network_parameters if network_only else None
-        self._parameters = space.parameters[:count]
-        positions = {p.name: i for i, p in enumerate(self._parameters)}
+    def __init__(self, parameters: Sequence[Any]) -> None:
+        self._tables = [_columns(p.choices) for p in parameters]
+        position = {p.name: i for i, p in enumerate(parameters)}
         self._relations = [
-            {positions[path]: power for path, power in relation.items()}
+            {position[path]: power for path, power in relation.items()}
             for relation in RELATIONS.values()
-            if relation.keys() <= positions.keys()
+            if relation.keys() <= position.keys()
         ]
+        self._logs = {
+            i: np.log(np.asarray(parameters[i].choices, np.float64))
+            for relation in self._relations
+            for i in relation
+        }
+        free = sum(table.shape[1] > 0 for table in self._tables)
+        free += len(self._relations)
+        self._scale = 1 / np.sqrt(max(free, 1))
 
-    def __call__(self, genomes: np.ndarray) -> np.ndarray:
-        """Encodes genomes.
+    def __call__(self, genes: np.ndarray) -> np.ndarray:
+        """Encodes `[N, P]` choice indices as `[N, F]` numbers."""
+        columns = [t[genes[:, i]] for i, t in enumerate(self._tables)]
+        columns += [self._related(genes, r) for r in self._relations]
+        columns.append(np.zeros((len(genes), 1)))  # at least one
+        return np.concatenate(columns, axis=1) * self._scale
 
-        Args:
-            genomes: `[N, P]` choice indices.
-
-        Returns:
-            `[N, F]` float64 features.
-        """
-        genomes = np.asarray(genomes)
-        columns = [np.zeros((len(genomes), 0))]
-        for position, parameter in enumerate(self._parameters):
-            genes, count = genomes[:, position], len(parameter.choices)
-            if isinstance(parameter.choices[0], str):
-                columns.append(np.eye(count)[genes])
-            elif count > 1:
-                columns.append(genes[:, None] / (count - 1))
-        for relation in self._relations:
-            logarithms = [
-                power * np.log2(self._parameters[i].choices)[genomes[:, i]]
-                for i, power in relation.items()
-            ]
-            columns.append(np.sum(logarithms, axis=0)[:, None])
-        return np.concatenate(columns, axis=1)
+    def _related(
+        self, genes: np.ndarray, relation: Mapping[int, int]
+    ) -> np.ndarray:
+        """The logarithm of a relation, `[N, 1]`, of variance 1."""
+        total: Any = sum(
+            power * (self._logs[i] - self._logs[i].mean())[genes[:, i]]
+            for i, power in relation.items()
+        )
+        variance = sum(
+            power**2 * self._logs[i].var() for i, power in relation.items()
+        )
+        return total[:, None] / np.sqrt(variance or 1.0)
 
 
-def log_costs(costs: Mapping[str, np.ndarray]) -> np.ndarray:
+def _columns(choices: Sequence[Any]) -> np.ndarray:
+    """`[choices, columns]`, of mean 0 and variances that add up to 1."""
+    if len(choices) == 1:
+        return np.zeros((1, 0))
+    if isinstance(choices[0], str):
+        table = np.eye(len(choices))
+    else:
+        table = np.asarray(choices, np.float64)[:, None]
+        table = np.log(table) if table.min() > 0 else table
+    table = table - table.mean(axis=0)
+    return table / np.sqrt((table**2).mean(axis=0).sum())
+
+
+def log_costs(
+    costs: Mapping[str, np.ndarray], names: Sequence[str] = COST_FEATURES
+) -> np.ndarray:
     """Costs as features, on a scale where a factor is a distance.
 
     Args:
         costs: `[N]` numbers for each scalar of `Cost`.
+        names: Which to take.
 
     Returns:
-        `[N, C]` logarithms of those of `COST_FEATURES` that there are.
+        `[N, C]` logarithms of those of `names` that there are.
     """
-    named = [costs[name] for name in COST_FEATURES if name in costs]
-    return np.log(np.maximum(np.stack(named, axis=1), 1e-9))
+    count = len(next(iter(costs.values())))
+    named = [costs[name] for name in names if name in costs]
+    stacked = np.asarray(named, np.float64).reshape(-1, count).T
+    return np.log(np.maximum(stacked, 1e-9))
 
 
-def fitted_rows(count: int) -> int:
-    """Observations that hyperparameters are fitted to: 2^k or 3 x 2^k.
+class Surrogate:
+    """A Gaussian process from features to what a trial reports, with noise.
 
-    They are refitted when a search has grown by a half or a third, which
-    costs little over the search and depends on nothing but its trials.
-
-    Example:
-    >>> [fitted_rows(n) for n in (1, 4, 5, 11, 12, 100, 1000)]
-    [1, 4, 4, 8, 12, 96, 192]
-    """
-    power = 1 << (count.bit_length() - 1)
-    return min(MOST_FITTED, power * 3 // 2 if 2 * count >= 3 * power else power)
-
-
-class _Fit(NamedTuple):
-    """Hyperparameters, and the scales that they hold for."""
-
-    theta: np.ndarray
-    center: np.ndarray
-    width: np.ndarray
-    mean: float
-    std: float
-
-
-class AccuracyModel:
-    """A Gaussian process from features to what a trial reports.
-
-    Hyperparameters maximise the marginal likelihood of the first
-    `fitted_rows` observations, and are kept until there are more of those;
-    predictions always follow from all observations. So a model that is
-    fitted once to a search predicts what one does that grew with it.
+    Its kernel's parameters maximise the likelihood of the first observations,
+    each time these have grown by a quarter, up to `MOST`. So what it predicts
+    follows from the observations in their order alone, and one more costs
+    little.
 
     Args:
         kernel: One of `KERNELS`.
-        steps: Most steps of the optimiser of hyperparameters.
 
     Raises:
-        ValueError: If the kernel is unknown or there is no step.
+        ValueError: If the kernel is unknown.
 
     Example:
     >>> x = np.linspace(0, 1, 12)[:, None]
-    >>> model = AccuracyModel().fit(x, np.sin(3 * x[:, 0]))
+    >>> model = Surrogate().fit(x, np.sin(3 * x[:, 0]))
     >>> mean, std = model.predict(np.asarray([[0.5], [3.0]]))
     >>> bool(abs(mean[0] - np.sin(1.5)) < 0.01), bool(std[0] < std[1])
     (True, True)
@@ -173,21 +173,20 @@ class AccuracyModel:
     Learning, algorithm 2.1 and section 5.4.1.
     """
 
-    def __init__(self, kernel: str = "linear+matern", steps: int = 40) -> None:
+    def __init__(self, kernel: str = "linear+matern") -> None:
         if kernel not in KERNELS:
             raise configuration.unknown("kernel", kernel, KERNELS)
-        self._kernel = kernel
-        self._steps = configuration.at_least("steps", steps, 1)
-        self._fits: dict[bytes, _Fit] = {}
-        self._features = self._values = np.zeros(0)
-        self._fit: _Fit | None = None
+        self._untuned = _kernel(kernel)
+        self._tuned: Any = None
+        self._tuned_on = b""
         self._process: Any = None
 
-    def fit(self, features: Any, values: Any) -> AccuracyModel:
+    def fit(self, features: Any, values: Any) -> Surrogate:
         """Learns from observations, in the order that they were made.
 
         Args:
-            features: `[N, F]`, at least one row.
+            features: `[N, F]`, at least one row, of variances about 1
+                together.
             values: `[N]` finite numbers.
 
         Returns:
@@ -196,148 +195,127 @@ class AccuracyModel:
         Raises:
             ValueError: If there is no observation, or one is not finite.
         """
-        self._features = np.asarray(features, np.float64)
-        self._values = np.asarray(values, np.float64)
-        finite = np.isfinite(self._features).all(axis=-1) & np.isfinite(
-            self._values
-        )
-        if not (len(self._values) and finite.all()):
+        features = np.asarray(features, np.float64)
+        values = np.asarray(values, np.float64)
+        finite = np.isfinite(features).all(axis=-1) & np.isfinite(values)
+        if not (len(values) and finite.all()):
             raise ValueError(
                 "A model must be fitted to one or more finite observations. "
-                f"Received: {len(self._values)}, {finite.sum()} finite. "
-                "Leave out trials that failed."
+                f"Received: {len(values)}, {finite.sum()} finite. Leave out "
+                "trials that failed."
             )
-        rows = fitted_rows(len(self._values))
-        first = self._features[:rows], self._values[:rows]
+        rows = _whole_steps(len(values))
+        first = features[:rows], values[:rows]
         key = first[0].tobytes() + first[1].tobytes()
-        if key not in self._fits:
-            self._fits = {key: self._optimise(*first)}
-        self._fit = self._fits[key]
-        self._condition()
+        if key != self._tuned_on:
+            targets = (first[1] - first[1].mean()) / (first[1].std() + 1e-9)
+            process = _process(
+                self._untuned, "fmin_l_bfgs_b", first[0], targets
+            )
+            self._tuned, self._tuned_on = process.kernel_, key
+        self._condition(features, values)
         return self
 
-    def believe(self, features: Any) -> AccuracyModel:
-        """Takes predictions for observed, so that others are looked for.
+    def believe(self, features: Any, values: Any = None) -> Surrogate:
+        """Takes more for observed, with the parameters that there are.
 
         Args:
-            features: `[M, F]`, of trials that are running.
+            features: `[M, F]`, of trials that are running or failed.
+            values: `[M]`. Defaults to what is expected of them, so that
+                others are looked for.
 
         Returns:
             The model.
 
+        Raises:
+            ValueError: If the model is not fitted.
+
         Reference: Ginsbourger et al., Kriging is well-suited to parallelize
         optimization, 2010: the kriging believer.
         """
-        mean, _ = self.predict(features)
-        self._features = np.concatenate([self._features, features])
-        self._values = np.append(self._values, mean)
-        self._condition()
+        if values is None:
+            values, _ = self.predict(features)
+        self._condition(
+            np.concatenate([self._features, features]),
+            np.concatenate([self._values, values]),
+        )
         return self
 
     def predict(self, features: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Predicts what designs would report, without noise.
+        """Predicts what designs would report.
 
         Args:
             features: `[N, F]`.
 
         Returns:
-            The `[N]` means and standard deviations.
+            Means and standard deviations without the noise, `[N]` each.
 
         Raises:
             ValueError: If the model is not fitted.
         """
-        fit = self._fitted()
-        scaled = (np.asarray(features, np.float64) - fit.center) / fit.width
-        with _one_thread():
-            mean, std = self._process.predict(scaled, return_std=True)
-        noise = np.exp(fit.theta[-1])  # part of scikit-learn's deviation
-        std = np.sqrt(np.maximum(std**2 - noise, 0))
-        return fit.mean + fit.std * mean, fit.std * std
-
-    def _fitted(self) -> _Fit:
-        if self._fit is None:
+        if self._process is None:
             raise ValueError(
                 "A model must be fitted before it predicts. Received: no "
                 "observation. Call `fit`."
             )
-        return self._fit
+        with _quietly():
+            mean, std = self._process.predict(features, return_std=True)
+        noise = self._tuned.k2.noise_level  # part of scikit-learn's deviation
+        std = np.sqrt(np.maximum(std**2 - noise, 1e-6))
+        return mean * self._std + self._mean, std * self._std
 
-    def _condition(self) -> None:
+    @property
+    def values(self) -> np.ndarray:
+        """What is known or believed, `[N]`."""
+        return self._values
+
+    def _condition(self, features: np.ndarray, values: np.ndarray) -> None:
         """Computes what predictions need of all observations."""
-        fit = self._fitted()
-        self._process = _process(
-            _kernel(self._kernel).clone_with_theta(fit.theta),
-            (self._features - fit.center) / fit.width,
-            (self._values - fit.mean) / fit.std,
-        )
+        self._features, self._values = features, values
+        self._mean, self._std = values.mean(), values.std() + 1e-9
+        targets = (values - self._mean) / self._std
+        self._process = _process(self._tuned, None, features, targets)
 
-    def _optimise(self, features: np.ndarray, values: np.ndarray) -> _Fit:
-        """Scales observations and fits hyperparameters to them."""
-        from scipy import optimize
 
-        spread = features.std(axis=0)
-        width = np.where(spread > 1e-9, spread, 1.0)
-        width *= np.sqrt(max(features.shape[1], 1))
-        center, mean = features.mean(axis=0), float(values.mean())
-        std = float(values.std())
-        std = std if std > 1e-9 else 1.0
-        process = _process(
-            _kernel(self._kernel),
-            (features - center) / width,
-            (values - mean) / std,
-        )
-
-        def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
-            likelihood, gradient = process.log_marginal_likelihood(
-                theta, eval_gradient=True, clone_kernel=False
-            )
-            return -likelihood, -gradient
-
-        # Not by scikit-learn's `fit`, which warns of every bound it meets.
-        start, bounds = process.kernel_.theta.copy(), process.kernel_.bounds
-        with _one_thread():
-            found = optimize.minimize(
-                loss,
-                start,
-                jac=True,
-                bounds=bounds,
-                method="L-BFGS-B",
-                options={"maxiter": self._steps},
-            )
-        theta = found.x if np.isfinite(found.x).all() else start
-        return _Fit(theta, center, width, mean, std)
+def _whole_steps(count: int) -> int:
+    """The last of 1, 2, 3, 4, 6, 8, 11, 14, … that has been reached."""
+    reached = min(count, 4)
+    while (larger := reached * 5 // 4 + 1) <= min(count, MOST):
+        reached = larger
+    return reached
 
 
 def _kernel(name: str) -> Any:
     """A kernel for features and values of about unit size; noise is last."""
-    from sklearn.gaussian_process import kernels
-
-    amplitude = (1e-3, 1e2)
-    scale = {"length_scale": 1.0, "length_scale_bounds": (0.1, 10.0)}
+    amplitude = (1e-3, 1e3)
     parts = {
         "linear": kernels.ConstantKernel(1.0, amplitude)
-        * kernels.DotProduct(1.0, "fixed"),
+        * kernels.DotProduct(1.0, (1e-3, 1e3)),
         "squared_exponential": kernels.ConstantKernel(1.0, amplitude)
-        * kernels.RBF(**scale),
+        * kernels.RBF(1.0, (1e-1, 1e2)),
         "matern": kernels.ConstantKernel(1.0, amplitude)
-        * kernels.Matern(**scale, nu=2.5),
+        * kernels.Matern(1.0, (1e-1, 1e2), nu=2.5),
     }
     trends = [parts[part] for part in name.split("+")]
     return functools.reduce(operator.add, trends) + kernels.WhiteKernel(
-        0.1, (1e-4, 1.0)
+        1e-2, (1e-4, 1.0)
     )
 
 
-def _process(kernel: Any, features: np.ndarray, values: np.ndarray) -> Any:
-    from sklearn.gaussian_process import GaussianProcessRegressor
+def _process(
+    kernel: Any, optimizer: Any, features: np.ndarray, targets: np.ndarray
+) -> GaussianProcessRegressor:
+    process = GaussianProcessRegressor(kernel, optimizer=optimizer)
+    with _quietly():
+        return process.fit(features, targets)
 
-    process = GaussianProcessRegressor(kernel, optimizer=None)
-    with _one_thread():
-        return process.fit(features, values)
 
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without warnings of rounding and bounds, and on one core.
 
-def _one_thread() -> Any:
-    """Matrices this small are slower on more, far so on a busy machine."""
-    import threadpoolctl
-
-    return threadpoolctl.threadpool_limits(1)
+    Matrices are so small that threads would only wait for each other.
+    """
+    with warnings.catch_warnings(), _BLAS.limit(limits=1):
+        warnings.simplefilter("ignore")
+        yield

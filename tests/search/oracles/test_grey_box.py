@@ -83,11 +83,15 @@ def test_growth_of_the_front_is_that_of_the_hypervolume(tmp_path):
 def test_running_trials_count_as_information(tmp_path):
     oracle = _search(tmp_path, trials=12)
     oracle.max_trials = 20
-    genomes = [
-        oracle.trial_genome(oracle.create_trial(f"worker{i}"))[:3].tolist()
-        for i in range(6)
-    ]
-    assert len({tuple(genome) for genome in genomes}) >= 5
+    running = oracle.trial_genome(oracle.create_trial("other"))
+    oracle._learn()
+    expected, std = oracle._model.predict(oracle._features([running]))
+    assert oracle._accuracies[-1] == pytest.approx(expected[0], abs=0.01)
+    oracle.pending = list
+    oracle._learn()
+    _, before = oracle._model.predict(oracle._features([running]))
+    assert len(oracle._accuracies) == 12
+    assert std < 0.9 * before
 
 
 @pytest.mark.parametrize(

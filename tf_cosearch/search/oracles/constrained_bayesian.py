@@ -10,7 +10,7 @@ from tf_cosearch import configuration
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.genomes import mutate
 from tf_cosearch.search.oracles.base import CoSearchOracle
-from tf_cosearch.search.surrogates import AccuracyModel, Encoder, log_costs
+from tf_cosearch.search.surrogates import Encoder, Surrogate, log_costs
 
 if TYPE_CHECKING:
     from tf_cosearch.search.space import SearchSpace
@@ -85,9 +85,9 @@ class ConstrainedBayesianOracle(CoSearchOracle):
                 "`exploration` must not be negative. Received: "
                 f"{exploration!r}. 0 trusts the mean, 1 is the paper's."
             )
-        self._encode = Encoder(space)
-        self._reward_model = AccuracyModel(kernel)
-        self._feasibility_model = AccuracyModel(kernel)
+        self._encode = Encoder(space.parameters)
+        self._reward_model = Surrogate(kernel)
+        self._feasibility_model = Surrogate(kernel)
 
     def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Draws `[n, P]` candidates, half of them beside the best designs."""

@@ -11,10 +11,10 @@ from scipy import special
 
 from tf_cosearch import configuration
 from tf_cosearch.search import genomes as genome_arrays
-from tf_cosearch.search.accuracy_model import AccuracyModel, Encoder
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracles.base import CoSearchOracle
-from tf_cosearch.search.pareto import COSTS
+from tf_cosearch.search.pareto import COSTS, non_dominated
+from tf_cosearch.search.surrogates import Encoder, Surrogate, log_costs
 
 if TYPE_CHECKING:
     from tf_cosearch.search.space import SearchSpace
@@ -28,7 +28,16 @@ TOP = 16
 FINALISTS = 4
 """Networks that are paired with all accelerators."""
 
-_SHORTLIST = 2**32 - 3  # a trial number nobody reaches
+STRETCH = 8
+"""Finished trials after which the accelerators to consider are renewed.
+
+Between, what layers cost on them is kept.
+"""
+
+SUGGESTED = 64
+"""Pairs to suggest, of which one is tried."""
+
+_SHORTLIST, _NEAR = 2**32 - 3, 2**32 - 5  # trial numbers nobody reaches
 
 Gain = Callable[[np.ndarray, Mapping[str, np.ndarray]], np.ndarray]
 """Rates `[N, S]` networks, whose costs are `[N, H]`: `[N, H]`."""
@@ -112,12 +121,13 @@ class GreyBoxOracle(CoSearchOracle):
         split = space.num_network_parameters
         self._network, self._accelerator = slice(split), slice(split, None)
         self._encode = Encoder(space.parameters[:split])
-        self._model = AccuracyModel()
+        self._model = Surrogate()
+        self._pool: tuple[int, np.ndarray] | None = None
 
     def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Suggests `[N, P]` pairs, a network each."""
         gain = self._gain(rng)
-        accelerators = self._some_accelerators(rng)
+        accelerators = self._some_accelerators()
         networks = self._some_networks(rng)
         found: dict[bytes, tuple[float, np.ndarray]] = {}
         for _ in range(ROUNDS):
@@ -126,7 +136,7 @@ class GreyBoxOracle(CoSearchOracle):
         finalists = _best_first(found)[:FINALISTS, self._network]
         if self._all_accelerators is not None:
             self._rate(found, gain, finalists, self._all_accelerators)
-        return _best_first(found)[:n]
+        return _best_first(found)[: min(n, SUGGESTED)]
 
     def _rate(
         self,
@@ -162,46 +172,42 @@ class GreyBoxOracle(CoSearchOracle):
     def _learn(self) -> None:
         """Fits the accuracies of networks that are known or expected."""
         finished, failed = self.finished(), self.failed()
+        pending = self.pending()
         genomes = [trial.genome for trial in finished]
         values = [trial.metrics[self.objective.name] for trial in finished]
-        features = self._features(genomes)
-        self._model.tune(features, values)
-        values += [min(values)] * len(failed)
-        genomes += failed
-        self._model.learn(self._features(genomes), values)
-        if pending := self.pending():
-            expected, _ = self._model.predict(self._features(pending))
-            values += expected.tolist()
-            genomes += pending
-            self._model.learn(self._features(genomes), values)
+        self._model.fit(self._features(genomes), values)
+        if failed:
+            lowest = np.full(len(failed), min(values))
+            self._model.believe(self._features(failed), lowest)
+        if pending:
+            self._model.believe(self._features(pending))
+        genomes = [*genomes, *failed, *pending]
         costs = [self._pricer.of(genome) for genome in genomes]
-        self._accuracies = np.asarray(values)
+        self._accuracies = self._model.values
         self._costs = {k: np.asarray([c[k] for c in costs]) for k in costs[0]}
 
     def _features(self, genomes: Sequence[np.ndarray]) -> np.ndarray:
         """What the accuracy of designs is learned from, `[N, F]`."""
         costs = [self._pricer.of(genome) for genome in genomes]
         sizes = {
-            name: np.asarray([cost[name] for cost in costs])
-            for name in SIZES
-            if name in costs[0]
+            name: np.asarray([c[name] for c in costs]) for name in costs[0]
         }
         return self._encoded(np.asarray(genomes)[:, self._network], sizes)
 
     def _encoded(
-        self, networks: np.ndarray, sizes: Mapping[str, np.ndarray]
+        self, networks: np.ndarray, costs: Mapping[str, np.ndarray]
     ) -> np.ndarray:
         """Genes of networks beside their sizes, `[N, F]`.
 
         As logarithms, both sides have about the same weight.
         """
-        logs = [np.log(sizes[k])[:, None] for k in SIZES if k in sizes]
-        return np.concatenate([self._encode(networks), *logs], axis=1)
+        sizes = log_costs(costs, SIZES)
+        return np.concatenate([self._encode(networks), sizes], axis=1)
 
     def _features_of_grid(
         self, networks: np.ndarray, costs: Mapping[str, np.ndarray]
     ) -> np.ndarray:
-        first = {k: costs[k][:, 0] for k in SIZES if k in costs}
+        first = {name: value[:, 0] for name, value in costs.items()}
         return self._encoded(networks, first)
 
     def _distance(
@@ -259,11 +265,15 @@ class GreyBoxOracle(CoSearchOracle):
         values = np.where(within, self._accuracies[:, None], floor)
         mean, std = self._model.predict(self._features_of_grid(networks, costs))
         gain = _improvement(mean[:, None], std[:, None], values.max(axis=0))
-        result = np.empty_like(costs[self.objectives[0]], np.float64)
+        gain = gain.astype(np.float32)
+        priced = [np.asarray(costs[k], np.float32) for k in self.objectives]
+        columns = limits.T.astype(np.float32)
+        result = np.empty(priced[0].shape)
         for row in range(len(networks)):
-            priced = [costs[name][row, :, None] for name in self.objectives]
-            meets = [p <= q for p, q in zip(priced, limits.T, strict=True)]
-            result[row] = np.logical_and.reduce(meets) @ gain[row]
+            meets = priced[0][row, :, None] <= columns[0]
+            for cost, column in zip(priced[1:], columns[1:], strict=True):
+                meets &= cost[row, :, None] <= column
+            result[row] = meets.astype(np.float32) @ gain[row]
         return result / len(limits)
 
     # What is considered.
@@ -291,22 +301,36 @@ class GreyBoxOracle(CoSearchOracle):
         children = genome_arrays.mutate(self.space, rng, parents, count)
         return self._part(children, self._network)
 
-    def _some_accelerators(self, rng: np.random.Generator) -> np.ndarray:
-        """The short list, those of the front, and their neighbours."""
-        pool = self._shortlist
-        front = self._front()
-        if len(front):
-            near = rng.permutation(front)[:TOP]
-            parents = np.repeat(near, 2, axis=0)
-            close = genome_arrays.mutate(self.space, rng, parents)
-            pool = np.concatenate([near, close, pool])
-        return self._part(pool, self._accelerator)[: self.accelerators]
+    def _some_accelerators(self) -> np.ndarray:
+        """The short list, those of the front, and their neighbours.
 
-    def _front(self) -> np.ndarray:
-        """`[N, P]` designs that none finished beats, the best first."""
-        ids = [trial_id for trial_id, _ in self.archive.front]
-        genomes = [self.trial_genome(self.trials[i]) for i in ids]
-        return np.asarray(genomes, np.int64)
+        They follow from the first trials that finished, a whole number of
+        stretches of them.
+        """
+        whole = len(self.finished()) // STRETCH * STRETCH
+        if self._pool is None or self._pool[0] != whole:
+            front = self._front(whole)
+            pool = self._shortlist
+            if len(front):
+                rng = np.random.default_rng([self.seed, _NEAR, whole])
+                near = rng.permutation(front)[:TOP]
+                parents = np.repeat(near, 2, axis=0)
+                close = genome_arrays.mutate(self.space, rng, parents)
+                pool = np.concatenate([near, close, pool])
+            self._pool = whole, pool
+        chosen = self._part(self._pool[1], self._accelerator)
+        return chosen[: self.accelerators]
+
+    def _front(self, count: int | None = None) -> np.ndarray:
+        """`[N, P]` designs that none of the first finished ones beats."""
+        finished = self.finished()[:count]
+        names = (self.objective.name, *COSTS)
+        points = np.asarray([[t.metrics[k] for k in names] for t in finished])
+        genomes = np.asarray([trial.genome for trial in finished], np.int64)
+        if not len(finished):
+            return genomes
+        points[:, 0] *= -1
+        return genomes[non_dominated(points)]
 
     @functools.cached_property
     def _all_accelerators(self) -> np.ndarray | None:
