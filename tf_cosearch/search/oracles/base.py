@@ -412,6 +412,13 @@ class CoSearchOracle(durable.DurableOracle):
                 self._score_again(trial)
             self.on_trial_ended(trial)
 
+    def check_trial(self, trial: Trial) -> None:
+        """Raises any error if a trial is none of a design of this space."""
+        super().check_trial(trial)
+        if trial.hyperparameters.values:
+            self._genomes.pop(trial.trial_id, None)
+            self.trial_genome(trial)
+
     def _drop_infeasible(self) -> None:
         """Ends trials that were not finished and exceed today's budgets."""
         for trial_id in list(self._retry_queue):

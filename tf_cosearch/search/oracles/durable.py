@@ -360,6 +360,10 @@ class DurableOracle(keras_tuner.Oracle):
                 self.ongoing_trials[tuner_id] = self.trials[trial_id]
                 self._lease(trial_id, tuner_id)
 
+    def check_trial(self, trial: Trial) -> None:
+        """Raises any error if a trial makes no sense; its file is damaged."""
+        reported(trial)
+
     def _read_trials(self) -> dict[str, Trial]:
         trials: dict[int, Trial] = {}
         for folder in glob.glob(
@@ -371,6 +375,7 @@ class DurableOracle(keras_tuner.Oracle):
                 trial = Trial.from_state(state)
                 if not folder.endswith(f"trial_{trial.trial_id}"):
                     raise ValueError(f"It is of trial {trial.trial_id}.")
+                self.check_trial(trial)
                 trials[int(trial.trial_id)] = trial
             except Exception as error:  # whatever a damaged file leads to
                 logging.warning("%s cannot be read: %s", path, wrong or error)
