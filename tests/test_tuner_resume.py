@@ -47,12 +47,15 @@ def pretend(monkeypatch):
 
     class Trained:
         seconds = dict.fromkeys(report.PHASES[1:], 0.0)
+        stopped_epoch = None
 
         def __init__(self):
             accuracy = 0.9 / (1 + len(trained))
             self.accuracy_int8 = self.accuracy_qat = accuracy
             self.accuracy_float = accuracy
             self.tflite = b"model %d" % len(trained)
+
+        metrics = fit.Trained.metrics
 
         def save_weights(self, folder):
             for name in ("float.weights.h5", "qat.weights.h5"):

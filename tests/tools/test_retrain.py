@@ -6,7 +6,7 @@ import pytest
 
 import tf_cosearch as cs
 from tf_cosearch.designs import export
-from tf_cosearch.training import fit
+from tf_cosearch.training import phases
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_damaged_designs_are_refused(
 ):
     folder = tmp_path / "design"
     shutil.copytree(finished / "design", folder)
-    monkeypatch.setattr(fit._Run, "fit", None)  # nothing may be trained
+    monkeypatch.setattr(phases.Run, "fit", None)  # nothing may be trained
     arguments = (
         "retrain",
         f"--design={folder}",

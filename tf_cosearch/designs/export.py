@@ -183,7 +183,7 @@ def load_design(folder: str | os.PathLike[str]) -> Design:
                     for name, value in content["accelerator"].items()
                 }
             ),
-            hyperparameters=content["hyperparameters"],
+            hyperparameters=dict(content["hyperparameters"]),
             metrics=metrics,
             folder=folder,
             trial_id=content["trial_id"],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
+from collections.abc import Callable
+from typing import Any
 
 import keras_tuner
 from absl import logging
@@ -14,11 +16,13 @@ from tf_cosearch import files
 
 def read_trials(
     project: str | os.PathLike[str],
+    check: Callable[[Trial], Any] = lambda trial: None,
 ) -> tuple[dict[str, Trial], list[Trial]]:
     """Reads the trials of a project, from copies where files are damaged.
 
     Args:
         project: Its folder.
+        check: Raises any error if a trial makes no sense; its file is damaged.
 
     Returns:
         The trials by id, in the order of their numbers, failed ones in the
@@ -35,6 +39,7 @@ def read_trials(
             trial = Trial.from_state(state)
             if not folder.endswith(f"trial_{trial.trial_id}"):
                 raise ValueError(f"It is of trial {trial.trial_id}.")
+            check(trial)
             trials[int(trial.trial_id)] = trial
         except Exception as error:  # whatever a damaged file leads to
             logging.warning("%s cannot be read: %s", path, wrong or error)

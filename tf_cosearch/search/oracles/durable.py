@@ -323,7 +323,9 @@ class DurableOracle(keras_tuner.Oracle):
         Raises:
             RuntimeError: If `oracle.json` is that of another kind of oracle.
         """
-        self.trials, self._damaged = read_trials(self._project_dir)
+        self.trials, self._damaged = read_trials(
+            self._project_dir, self.check_trial
+        )
         state, wrong = files.read_json(self._get_oracle_fname())
         if wrong:
             logging.warning(
@@ -362,6 +364,10 @@ class DurableOracle(keras_tuner.Oracle):
                 self.trials[trial_id].status = TrialStatus.RUNNING
                 self.ongoing_trials[tuner_id] = self.trials[trial_id]
                 self._lease(trial_id, tuner_id)
+
+    def check_trial(self, trial: Trial) -> None:
+        """Raises any error if a trial makes no sense; its file is damaged."""
+        reported(trial)
 
 
 def _complete(order: list[str], trial_ids: Any) -> list[str]:

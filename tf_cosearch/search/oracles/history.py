@@ -365,6 +365,13 @@ class HistoryOracle(durable.DurableOracle):
             stacked = np.stack(genomes)
             self._pricer.remember(stacked, self._pricer.price(stacked))
 
+    def check_trial(self, trial: Trial) -> None:
+        """Raises any error if a trial is none of a design of this space."""
+        super().check_trial(trial)
+        if trial.hyperparameters.values:
+            self._genomes.pop(trial.trial_id, None)
+            self.trial_genome(trial)
+
     def _drop_infeasible(self) -> None:
         """Ends trials that were not finished and exceed today's budgets."""
         for trial_id in list(self._retry_queue):
