@@ -209,7 +209,7 @@ def _scaling() -> list[dict[str, float]]:
     def add(batch: int = count, layers: int = depth, **settings: Any) -> None:
         tables = random_layers(batch, layers), random_accelerators(batch)
         estimate(*tables)
-        rate = _rate(lambda: estimate(*tables), batch, _repeat())
+        wall, core = seconds(lambda: estimate(*tables), _repeat())
         rows.append(
             {
                 "batch": batch,
@@ -217,8 +217,9 @@ def _scaling() -> list[dict[str, float]]:
                 "mappings": len(mapping.MAPPINGS),
                 "threads": os.cpu_count() or 1,
                 **settings,
-                "candidates_per_second": rate,
-                "layers_per_second": rate * layers,
+                "candidates_per_second": batch / wall,
+                "candidates_per_core_second": batch / core,
+                "layers_per_core_second": batch * layers / core,
             }
         )
 
@@ -343,12 +344,16 @@ def _print_table(result: dict[str, Any]) -> None:
         f"  first time    {exact['first_seconds']:>12.2f} s\n"
         f"  by estimate   {exact['estimate_seconds']:>12.3f} s"
     )
-    print("\n   batch  layers  mappings  threads  candidates/s   Mlayers/s")
+    print(
+        "\n   batch  layers  mappings  threads  candidates/s"
+        "   of a core   Mlayers of a core"
+    )
     for row in result["scaling"]:
         print(
             f"{row['batch']:>8}{row['layers']:>8}{row['mappings']:>10}"
             f"{row['threads']:>9}{row['candidates_per_second']:>14,.0f}"
-            f"{row['layers_per_second'] / 1e6:>12.1f}"
+            f"{row['candidates_per_core_second']:>12,.0f}"
+            f"{row['layers_per_core_second'] / 1e6:>20.1f}"
         )
     print(
         f"\n{machine['operations_per_layer']:,} operations a layer: "

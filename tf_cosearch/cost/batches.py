@@ -31,6 +31,7 @@ SMALL = 256
 """Up to so many candidates the graph is used, which needs no compiling."""
 
 _VECTOR = 8  # float32 numbers that compiled code works on at a time
+_LEAST = 40  # layers; XLA sums up to 32 in a loop that it does not vectorize
 _ALIGNMENT = 64  # bytes; XLA reads arrays in place that start at a multiple
 _PADDING = [workload.PADDING[name] for name in LayerTable._fields]
 
@@ -87,11 +88,12 @@ def run_compiled(
     images = tf.constant(images, tf.float32)
     results = np.empty((compiled.output_shapes[0], batch), np.float32)
     starts = iter(range(0, batch, CHUNK))
+    wide = max(depth + -depth % _VECTOR, _LEAST)
 
     def work(_: int) -> None:
         # What a chunk does not fill is padding, or of the one before.
         tables = [
-            _aligned((CHUNK, depth + -depth % _VECTOR), field.dtype, padding)
+            _aligned((CHUNK, wide), field.dtype, padding)
             for field, padding in zip(fields, _PADDING, strict=True)
         ]
         hardware = _aligned((len(parameters), CHUNK), np.float32, 1)
