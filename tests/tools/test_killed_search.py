@@ -40,7 +40,7 @@ def pid_of(parent, name):
             if tag in pathlib.Path(f"/proc/{pid}/environ").read_text():
                 return int(pid)
         time.sleep(0.05)
-    pytest.fail(f"The search has ended: {parent.stderr.read()}")
+    pytest.fail(f"The search has ended: {parent.communicate()[1]}")
 
 
 def trained(folder):
@@ -65,7 +65,8 @@ def wait_for_running(folder, count):
 @pytest.mark.slow
 def test_what_is_killed_trains_the_same_designs(tmp_path, search_flags):
     whole = begin(tmp_path / "whole", search_flags)
-    assert whole.wait(600) == 0, whole.stderr.read()
+    _, told = whole.communicate(timeout=600)
+    assert whole.returncode == 0, told
     folder = tmp_path / "killed"
     search = begin(folder, search_flags)
     killed = []
@@ -75,8 +76,8 @@ def test_what_is_killed_trains_the_same_designs(tmp_path, search_flags):
         pid = pid_of(search, name)
         os.kill(pid, signal.SIGKILL)
         killed.append(pid)
-    assert search.wait(600) == 0, search.stderr.read()
-    told = search.stderr.read()
+    _, told = search.communicate(timeout=600)
+    assert search.returncode == 0, told
     assert told.count("was killed by SIGKILL") == len(set(killed)) == 3
     expected = trained(tmp_path / "whole")
     assert len(expected) == TRIALS
