@@ -594,6 +594,7 @@ class Killed(BaseException):
     """What no code catches."""
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_goes_on_where_it_was(
     space, data, tmp_path, monkeypatch
 ):

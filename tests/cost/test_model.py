@@ -281,6 +281,7 @@ def test_one_trace_serves_every_batch(batch, monkeypatch):
     assert len(traces) == 2
 
 
+@pytest.mark.slow
 def test_compiled_code_and_graph_agree(batch):
     """Chunks with and without rest, layers padded to whole vectors or not."""
     space, _, _ = batch

@@ -77,6 +77,7 @@ def test_cores_are_divided(monkeypatch):
     assert launch.default_workers() <= 8
 
 
+@pytest.mark.slow
 def test_a_process_starts_anew_and_goes_on_after_some_trials(tmp_path):
     script = textwrap.dedent("""
         import os, sys

@@ -173,6 +173,7 @@ def test_only_a_search_is_ever_deleted(call, search_flags, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(call, search_flags, tmp_path, monkeypatch):
     real, calls = fit.train, []
 

@@ -101,7 +101,7 @@ def assert_same(trained, whole):
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("killed", [2, 5])
+@pytest.mark.parametrize("killed", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_either_phase_resumes_at_its_last_epoch(
     build, data, whole, tmp_path, killed
 ):
@@ -118,6 +118,7 @@ def test_either_phase_resumes_at_its_last_epoch(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_finished_float_phase_is_kept(
     build, data, whole, tmp_path, monkeypatch
 ):

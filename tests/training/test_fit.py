@@ -94,6 +94,7 @@ def test_phases_continue_epochs_and_copy_callbacks(data, build, tmp_path):
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2"]
 
 
+@pytest.mark.slow
 def test_early_stopping_ends_the_float_phase_only(data, build):
     stop = keras.callbacks.EarlyStopping(
         monitor="loss", patience=0, min_delta=100, restore_best_weights=True
@@ -203,6 +204,7 @@ def test_learning_rate_of_0_is_not_the_default(data, build):
         fit.train(build, data, epochs=1, learning_rate=0)
 
 
+@pytest.mark.slow
 def test_sample_weight_reaches_a_loss_of_keras_3(waves, build):
     (x, y), validation = waves
     # Every second label is wrong, but weighs nothing.

@@ -65,6 +65,7 @@ def test_genes_without_effect_get_no_credit():
     assert decided(space, genomes).tolist() == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [ReinforceOracle, PPOOracle])
 def test_learns_from_costs_until_the_next_trial_ends(tmp_path, cls):
     oracle = start(tmp_path, cls)
