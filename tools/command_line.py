@@ -70,6 +70,8 @@ def parse(arguments: list[str]) -> list[str]:
         sys.exit(0)
     except (flags.Error, OSError, ValueError) as error:
         _fail(_one_line(error).removeprefix("ERROR:: "))
+    except RecursionError:  # absl compares the name with all known ones
+        _fail("Flags must be known. Received: one of a very long name.")
     if len(rest) > 1:
         _fail(
             "Arguments must be flags. Received: "

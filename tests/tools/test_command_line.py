@@ -142,3 +142,8 @@ def test_output_files_need_their_ending_and_a_folder(tmp_path):
     path = tmp_path / "new" / "a.svg"
     assert command_line.output_file(str(path), ".png", ".svg") == path
     assert path.parent.is_dir()
+
+
+def test_a_flag_of_a_very_long_name_is_one_line():
+    done = run("launch", "--" + "x" * 3000)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
