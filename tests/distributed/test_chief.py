@@ -85,10 +85,10 @@ def make(folder, kind=RandomOracle, max_trials=6):
     )
 
 
-@pytest.mark.slow
 def test_a_report_does_not_lose_its_trial_while_a_proposal_takes_long(
     tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(worker, "_IDLE_SECONDS", 0.02)  # as short as the lease
     oracle = make(tmp_path, SlowOracle)
     with serving(monkeypatch, oracle):
         ran = search(monkeypatch, oracle, [f"worker{i}" for i in range(4)])
@@ -160,7 +160,6 @@ class Proxy:
             target.shutdown(socket.SHUT_RDWR)
 
 
-@pytest.mark.slow
 def test_a_cut_of_half_a_lease_costs_nothing(tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "LEASE_SECONDS", 3.0)
     oracle = make(tmp_path, max_trials=30)

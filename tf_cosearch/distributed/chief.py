@@ -32,6 +32,12 @@ _THREADS = 64
 _ASKING = 32  # calls that wait for a proposal; heartbeats need a thread, too
 
 
+def address() -> str:
+    """Where KerasTuner's variables say that the chief listens."""
+    variables = "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
+    return ":".join(os.environ[name] for name in variables)
+
+
 def serve(
     oracle: DurableOracle,
     on_trial_end: Callable[[Trial], None] = lambda trial: None,
@@ -52,21 +58,18 @@ def serve(
         RuntimeError: If trials keep failing for the same reason, if no
             worker is heard of, or if the port is taken.
     """
-    address = (
-        f"{os.environ['KERASTUNER_ORACLE_IP']}:"
-        f"{os.environ['KERASTUNER_ORACLE_PORT']}"
-    )
+    where = address()
     # Without it two chiefs could share a port.
     options = [("grpc.so_reuseport", 0)]
     server = grpc.server(futures.ThreadPoolExecutor(_THREADS), options=options)
     service = Service(oracle, on_trial_end)
     protos.get_service_grpc().add_OracleServicer_to_server(service, server)
     try:
-        server.add_insecure_port(address)
+        server.add_insecure_port(where)
     except RuntimeError:
         raise RuntimeError(
             "A chief must have a port to itself. Received: "
-            f"{address}, which is taken or not of this machine. Set "
+            f"{where}, which is taken or not of this machine. Set "
             "KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT."
         ) from None
     server.start()

@@ -16,13 +16,22 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_client
 
+from tf_cosearch.distributed import chief
+
 PATIENCE_SECONDS = 600.0
 """How long a worker waits for a chief that does not answer."""
 
 _BEATS = 6  # heartbeats within a lease
 _IDLE_SECONDS = 0.5
 _CALL_SECONDS = 30.0
+_PAUSE_SECONDS = 0.1
 _MESSAGE_BYTES = 4000  # gRPC allows 8 KiB of metadata
+# gRPC waits longer and longer before it connects again, in the end for two
+# minutes: a lease would end long after the network is back.
+_RECONNECT = (
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+)
 _TRANSIENT = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -47,8 +56,7 @@ class RemoteOracle(oracle_client.OracleClient):
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         super().__init__(oracle)
-        stub: Any = self.stub
-        self.stub: Any = _Stub(stub, patience_seconds)
+        self.stub: Any = _Stub(_connect(), patience_seconds)
         self._me = ("tuner-id", self.tuner_id)
         self._trial: Trial | None = None
         self._seed = 0
@@ -145,6 +153,12 @@ class RemoteOracle(oracle_client.OracleClient):
         return self._trial
 
 
+def _connect() -> Any:
+    """A stub like KerasTuner's, which is soon back after a cut."""
+    channel = grpc.insecure_channel(chief.address(), options=_RECONNECT)
+    return protos.get_service_grpc().OracleStub(channel)
+
+
 class _Stub:
     """KerasTuner's stub, with calls that outlast the chief's restart."""
 
@@ -169,11 +183,15 @@ class _Stub:
                 there is no answer for too long.
         """
         until = time.monotonic() + self._patience_seconds
-        pause = 0.1
         while True:
+            left = max(until - time.monotonic(), _PAUSE_SECONDS)
             try:
+                # Waits for a connection, and no longer than for that.
                 return getattr(self._stub, name).with_call(
-                    request, timeout=_CALL_SECONDS, metadata=metadata
+                    request,
+                    timeout=min(left, _CALL_SECONDS),
+                    metadata=metadata,
+                    wait_for_ready=True,
                 )
             except grpc.RpcError as error:
                 code, details = error.code(), error.details()
@@ -189,5 +207,4 @@ class _Stub:
                     f"{self._patience_seconds:g} s ({details}). Start it "
                     "again, and this worker."
                 )
-            time.sleep(pause)
-            pause = min(2 * pause, 5.0)
+            time.sleep(_PAUSE_SECONDS)

@@ -156,7 +156,8 @@ class DurableOracle(keras_tuner.Oracle):
         lease = self._leases.get(trial_id)
         if lease is None or lease.tuner_id != tuner_id:
             return False
-        self._lease(trial_id, tuner_id)
+        if lease.until < math.inf:  # else its report waits to be entered
+            self._lease(trial_id, tuner_id)
         return True
 
     def reap(self) -> None:
