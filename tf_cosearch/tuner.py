@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import pathlib
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras_tuner
-from absl import logging
-from keras_tuner.engine import trial as trial_module
 
 from tf_cosearch import configuration, files
-from tf_cosearch.designs import export, report
+from tf_cosearch.designs import export, report, results
 from tf_cosearch.designs.export import Design
 from tf_cosearch.distributed import chief
 from tf_cosearch.distributed.tuner import DurableTuner
@@ -27,7 +24,7 @@ from tf_cosearch.search.oracles.base import CoSearchOracle
 from tf_cosearch.search.oracles.durable import reason
 from tf_cosearch.search.oracles.history import EXPECTED
 from tf_cosearch.search.space import SearchSpace
-from tf_cosearch.search.warm_start import is_known, require_outside
+from tf_cosearch.search.warm_start import require_outside
 from tf_cosearch.training import checkpoint, inputs
 
 
@@ -304,15 +301,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 self._execute(trial, execution, folder, runs, settings)
             if report.STOPPED in runs[-1]:
                 break
-        kept = max(runs, key=lambda run: run["accuracy_int8"])
-        means = {
-            name: statistics.fmean(run[name] for run in runs)
-            for name in runs[0]
-        }
         seconds = sum(run["seconds"] for run in runs) + self._proposal_seconds
         return {
-            **means,
-            **{f"kept_{name}": kept[name] for name in export.ACCURACIES},
+            **results.averaged(runs),
             "seconds_proposal": self._proposal_seconds,
             "seconds": seconds,
             **{name: costs[name] for name in export.COST_UNITS},
@@ -330,9 +321,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         from tf_cosearch.training import fit
 
         def on_epoch(history: dict[str, list[float]], epochs: int) -> bool:
-            execution.epoch(history, epochs)
             if self._is_worker():
                 self.oracle.check()  # the trial may have gone to another
+            execution.epoch(history, epochs)
             curve = execution.curve
             return not runs and self._curves.is_losing(curve, folder)
 
@@ -387,64 +378,19 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
     def best_designs(self, num_designs: int = 1) -> list[Design]:
         """The finished designs of highest reward within the budgets.
 
-        What is only known from a trials.csv has no weights and is left out,
-        with a warning if it is better.
+        See `designs.results.best`.
 
         Args:
             num_designs: How many.
 
         Returns:
-            Designs, the best first, of equal reward the faster; fewer if
-            fewer were finished.
+            Designs, the best first; fewer if fewer were finished.
         """
-        completed = trial_module.TrialStatus.COMPLETED
-        trials = self.oracle.get_best_trials(len(self.co_oracle.trials))
-        designs = [
-            self.design(trial) for trial in trials if trial.status == completed
-        ]
-        designs.sort(key=self._rank)
-        kept = [design for design in designs if not self._lacks_files(design)]
-        if designs[0:1] != kept[0:1]:
-            logging.warning(
-                "Trial %s has the best reward, but no files: its result is "
-                "known from a trials.csv alone. Warm start from the folder of "
-                "that search to have its design.",
-                designs[0].trial_id,
-            )
-        return kept[:num_designs]
-
-    def _lacks_files(self, design: Design) -> bool:
-        trial = self.co_oracle.trials[design.trial_id]
-        return is_known(trial) and not (design.folder / export.MODEL).exists()
-
-    def _rank(self, design: Design) -> tuple[float, ...]:
-        """Reward, best first; of equal ones, the faster and the smaller."""
-        score = self.co_oracle.trials[design.trial_id].score
-        return (
-            -score,
-            design.metrics["latency_ms"],
-            design.metrics["area_mm2"],
-        )
+        return results.best(self.co_oracle, self.project_dir, num_designs)
 
     def design(self, trial: Any) -> Design:
         """The design of a finished trial."""
-        candidate = self.space.decode(self.co_oracle.trial_genome(trial))
-        metrics = self.co_oracle.trial_metrics(trial)
-        # A trial reports means; the file is that of one execution.
-        kept = {
-            name: metrics[f"kept_{name}"]
-            for name in export.ACCURACIES
-            if f"kept_{name}" in metrics
-        }
-        return Design(
-            network=candidate.network,
-            accelerator=candidate.accelerator,
-            hyperparameters=self.space.values(candidate.genome),
-            metrics={**metrics, **kept},
-            folder=pathlib.Path(self.get_trial_dir(trial.trial_id)),
-            trial_id=trial.trial_id,
-            seed=self.co_oracle.seed,
-        )
+        return results.design(self.co_oracle, self.project_dir, trial)
 
     def load_model(self, trial: Any) -> Any:
         """The trained quantization-aware tf_keras model of a trial."""

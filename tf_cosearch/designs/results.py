@@ -1,0 +1,116 @@
+"""The designs that a search has finished."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import statistics
+from collections.abc import Mapping, Sequence
+
+from absl import logging
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from tf_cosearch.designs import export
+from tf_cosearch.designs.export import Design
+from tf_cosearch.search.oracles.base import CoSearchOracle
+from tf_cosearch.search.warm_start import is_known
+
+
+def averaged(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """What a trial reports of its executions.
+
+    Args:
+        runs: Metrics of each.
+
+    Returns:
+        Their means, and as `kept_*` the accuracies of the best, whose file is
+        kept.
+    """
+    kept = max(runs, key=lambda run: run["accuracy_int8"])
+    return {
+        **{
+            name: statistics.fmean(run[name] for run in runs)
+            for name in runs[0]
+        },
+        **{f"kept_{name}": kept[name] for name in export.ACCURACIES},
+    }
+
+
+def design(
+    oracle: CoSearchOracle, project: str | os.PathLike[str], trial: Trial
+) -> Design:
+    """The design of a finished trial.
+
+    Args:
+        oracle: Of the search.
+        project: Its folder.
+        trial: Which.
+
+    Returns:
+        The design; its files lie in the folder of the trial.
+    """
+    candidate = oracle.space.decode(oracle.trial_genome(trial))
+    metrics = oracle.trial_metrics(trial)
+    # A trial reports means; the file is that of one execution.
+    kept = {
+        name: metrics[f"kept_{name}"]
+        for name in export.ACCURACIES
+        if f"kept_{name}" in metrics
+    }
+    return Design(
+        network=candidate.network,
+        accelerator=candidate.accelerator,
+        hyperparameters=oracle.space.values(candidate.genome),
+        metrics={**metrics, **kept},
+        folder=pathlib.Path(project, f"trial_{trial.trial_id}"),
+        trial_id=trial.trial_id,
+        seed=oracle.seed,
+    )
+
+
+def best(
+    oracle: CoSearchOracle, project: str | os.PathLike[str], count: int
+) -> list[Design]:
+    """The finished designs of highest reward within the budgets.
+
+    What is only known from a trials.csv has no weights and is left out, with
+    a warning if it is better.
+
+    Args:
+        oracle: Of the search.
+        project: Its folder.
+        count: How many.
+
+    Returns:
+        Designs, the best first, of equal reward the faster; fewer if fewer
+        were finished.
+    """
+    designs = [
+        design(oracle, project, trial)
+        for trial in oracle.get_best_trials(len(oracle.trials))
+        if trial.status == TrialStatus.COMPLETED
+    ]
+
+    def rank(design: Design) -> tuple[float, ...]:
+        score = oracle.trials[design.trial_id].score
+        return (
+            -score,
+            design.metrics["latency_ms"],
+            design.metrics["area_mm2"],
+        )
+
+    designs.sort(key=rank)
+    kept = [design for design in designs if not _lacks_files(oracle, design)]
+    if designs[0:1] != kept[0:1]:
+        logging.warning(
+            "Trial %s has the best reward, but no files: its result is known "
+            "from a trials.csv alone. Warm start from the folder of that "
+            "search to have its design.",
+            designs[0].trial_id,
+        )
+    return kept[:count]
+
+
+def _lacks_files(oracle: CoSearchOracle, design: Design) -> bool:
+    trial = oracle.trials[design.trial_id]
+    return is_known(trial) and not (design.folder / export.MODEL).exists()
