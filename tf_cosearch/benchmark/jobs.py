@@ -30,7 +30,7 @@ class Job(NamedTuple):
     """One run to do.
 
     Attributes:
-        landscape: What `landscapes.get` takes.
+        landscape: One of `landscapes.KNOWN`.
         algorithm: One of `samplers.names()`.
         searched: What is searched, for an oracle that can be told so.
         seed: Not negative.
@@ -162,8 +162,7 @@ def read(path: pathlib.Path) -> dict[Job, dict[str, Any]]:
         except ValueError:
             continue
         job = Job(*record["job"])
-        known = {**landscapes.LANDSCAPES, **landscapes.TRAINED}
-        held = known.get(job.landscape)
+        held = landscapes.KNOWN.get(job.landscape)
         if held and record["fingerprint"] == held.fingerprint:
             records[job] = record
     return records

@@ -7,6 +7,7 @@ The cost model and the spaces are those of a search. Only the accuracy is
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import hashlib
@@ -273,12 +274,15 @@ TRAINED: dict[str, Landscape] = {
 }
 """Landscapes that take a training a trial."""
 
+KNOWN = collections.ChainMap(LANDSCAPES, TRAINED)
+"""All of them."""
+
 
 def get(name: str) -> Landscape:
     """Finds a landscape by its name.
 
     Args:
-        name: One of `LANDSCAPES` or `TRAINED`.
+        name: One of `KNOWN`.
 
     Returns:
         The landscape, the same one every time.
@@ -290,7 +294,6 @@ def get(name: str) -> Landscape:
     >>> get("tight_latency").budgets.latency_ms
     0.5
     """
-    known = {**LANDSCAPES, **TRAINED}
-    if name not in known:
-        raise configuration.unknown("landscape", name, known)
-    return known[name]
+    if name not in KNOWN:
+        raise configuration.unknown("landscape", name, KNOWN)
+    return KNOWN[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,6 +125,14 @@ class Pricer:
         if genome.tobytes() not in self._known:
             self.remember(genome[None], self.price(genome[None]))
         return dict(self._known[genome.tobytes()])
+
+    def of_all(self, genomes: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """The same of some, `[N]` numbers for each scalar of `Cost`."""
+        costs = [self.of(genome) for genome in genomes]
+        return {
+            name: np.asarray([cost[name] for cost in costs])
+            for name in costs[0]
+        }
 
     def _scalars(self, genomes: np.ndarray) -> dict[str, np.ndarray]:
         if self._estimate is None:  # only pricing needs TensorFlow

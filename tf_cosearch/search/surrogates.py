@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import threadpoolctl
+from scipy import special
 from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 
 from tf_cosearch import configuration
@@ -275,6 +276,25 @@ class Surrogate:
         self._mean, self._std = values.mean(), values.std() + 1e-9
         targets = (values - self._mean) / self._std
         self._process = _process(self._tuned, None, features, targets)
+
+
+def expected_improvement(mean: Any, std: Any, best: Any) -> Any:
+    """How much a normal value exceeds the best so far, `E[max(A - best, 0)]`.
+
+    Args:
+        mean: Of the value, as are the others of one shape or broadcast.
+        std: Positive.
+        best: What is to exceed.
+
+    Returns:
+        Not negative, of the broadcast shape.
+
+    Reference: Jones et al., Efficient Global Optimization of Expensive
+    Black-Box Functions, J. Global Optimization 1998, equation 15.
+    """
+    z = (mean - best) / std
+    density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+    return std * (z * special.ndtr(z) + density)
 
 
 def _whole_steps(count: int) -> int:

@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import special
 
 from tf_cosearch import configuration
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.genomes import mutate
 from tf_cosearch.search.oracles.base import CoSearchOracle
-from tf_cosearch.search.surrogates import Encoder, Surrogate, log_costs
+from tf_cosearch.search.surrogates import (
+    Encoder,
+    Surrogate,
+    expected_improvement,
+    log_costs,
+)
 
 if TYPE_CHECKING:
     from tf_cosearch.search.space import SearchSpace
@@ -118,18 +124,11 @@ class ConstrainedBayesianOracle(CoSearchOracle):
 
     def _features(self, genomes: list[np.ndarray]) -> np.ndarray:
         """Features `[N, F]` of designs that were handed out."""
-        stacked = np.stack(genomes)
-        priced = [self._pricer.of(genome) for genome in genomes]
-        costs = {
-            name: np.asarray([cost[name] for cost in priced])
-            for name in priced[0]
-        }
-        return np.concatenate([self._encode(stacked), log_costs(costs)], axis=1)
+        costs = log_costs(self._pricer.of_all(genomes))
+        return np.concatenate([self._encode(np.stack(genomes)), costs], axis=1)
 
     def _acquire(self, features: np.ndarray) -> np.ndarray:
         """What `[N]` candidates are worth if they can run, not negative."""
-        from scipy.special import ndtr
-
         done = self.finished()
         rewards = np.asarray([finished.reward for finished in done])
         model = self._reward_model.fit(
@@ -143,18 +142,13 @@ class ConstrainedBayesianOracle(CoSearchOracle):
             bound = mean + self.exploration * std
             # A probability is a weight only of what is not negative.
             return bound - bound.min()
-        gain = mean - rewards.max()
-        std = np.maximum(std, 1e-12)
-        density = np.exp(-0.5 * (gain / std) ** 2) / np.sqrt(2 * np.pi)
-        return gain * ndtr(gain / std) + std * density
+        return expected_improvement(mean, std, rewards.max())
 
     def _probability(self, features: np.ndarray) -> np.ndarray:
         """How likely `[N]` candidates run, by those that did and did not.
 
         A Gaussian process on labels of 1 and -1, as in the paper.
         """
-        from scipy.special import ndtr
-
         good = [finished.genome for finished in self.finished()]
         bad = self.failed()
         if not bad:
@@ -168,4 +162,4 @@ class ConstrainedBayesianOracle(CoSearchOracle):
             self._features(good + bad)[order], labels[order]
         )
         mean, std = model.predict(features)
-        return ndtr(mean / np.maximum(std, 1e-6))
+        return special.ndtr(mean / np.maximum(std, 1e-6))

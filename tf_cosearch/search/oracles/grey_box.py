@@ -7,14 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import special
 
 from tf_cosearch import configuration
 from tf_cosearch.search import genomes as genome_arrays
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracles.base import CoSearchOracle
 from tf_cosearch.search.pareto import COSTS, non_dominated
-from tf_cosearch.search.surrogates import Encoder, Surrogate, log_costs
+from tf_cosearch.search.surrogates import (
+    Encoder,
+    Surrogate,
+    expected_improvement,
+    log_costs,
+)
 
 if TYPE_CHECKING:
     from tf_cosearch.search.space import SearchSpace
@@ -182,17 +186,13 @@ class GreyBoxOracle(CoSearchOracle):
         if pending:
             self._model.believe(self._features(pending))
         genomes = [*genomes, *failed, *pending]
-        costs = [self._pricer.of(genome) for genome in genomes]
         self._accuracies = self._model.values
-        self._costs = {k: np.asarray([c[k] for c in costs]) for k in costs[0]}
+        self._costs = self._pricer.of_all(genomes)
 
     def _features(self, genomes: Sequence[np.ndarray]) -> np.ndarray:
         """What the accuracy of designs is learned from, `[N, F]`."""
-        costs = [self._pricer.of(genome) for genome in genomes]
-        sizes = {
-            name: np.asarray([c[name] for c in costs]) for name in costs[0]
-        }
-        return self._encoded(np.asarray(genomes)[:, self._network], sizes)
+        networks = np.asarray(genomes)[:, self._network]
+        return self._encoded(networks, self._pricer.of_all(genomes))
 
     def _encoded(
         self, networks: np.ndarray, costs: Mapping[str, np.ndarray]
@@ -234,7 +234,7 @@ class GreyBoxOracle(CoSearchOracle):
         best = self.reward(self._accuracies, self._costs)
         ok = self.budgets.is_feasible(self._costs)
         highest = best[ok].max() if ok.any() else 0.0
-        gain = factor * _improvement(
+        gain = factor * expected_improvement(
             mean[:, None], std[:, None], highest / factor
         )
         return gain * (1 + self._cheapness(costs))
@@ -264,7 +264,9 @@ class GreyBoxOracle(CoSearchOracle):
         floor = self._accuracies.min()
         values = np.where(within, self._accuracies[:, None], floor)
         mean, std = self._model.predict(self._features_of_grid(networks, costs))
-        gain = _improvement(mean[:, None], std[:, None], values.max(axis=0))
+        gain = expected_improvement(
+            mean[:, None], std[:, None], values.max(axis=0)
+        )
         gain = gain.astype(np.float32)
         priced = [np.asarray(costs[k], np.float32) for k in self.objectives]
         columns = limits.T.astype(np.float32)
@@ -367,13 +369,6 @@ class GreyBoxOracle(CoSearchOracle):
 
 SIZES = ("macs", "params")
 """Costs that follow from the network alone."""
-
-
-def _improvement(mean: Any, std: Any, best: Any) -> np.ndarray:
-    """`E[max(A - best, 0)]` of a normal `A`, equation 15 of Jones et al."""
-    z = (mean - best) / std
-    density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
-    return std * (z * special.ndtr(z) + density)
 
 
 def _best_first(found: Mapping[bytes, tuple[float, np.ndarray]]) -> np.ndarray:
