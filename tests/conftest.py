@@ -1,3 +1,5 @@
+import textwrap
+
 import pytest
 
 
@@ -16,3 +18,22 @@ def compared():
     from tf_cosearch.cost import validation
 
     return validation.compare_devices(), validation.compare_zigzag()
+
+
+@pytest.fixture(scope="session")
+def space_file(tmp_path_factory):
+    """A space of networks that train in a moment."""
+    path = tmp_path_factory.mktemp("space") / "tiny.yaml"
+    path.write_text(
+        textwrap.dedent("""
+        input_shape: [8, 8, 1]
+        classes: 10
+        stem: {filters: 8}
+        stages:
+          - block: [conv_bn, inverted_residual]
+            filters: [8, 16]
+            stride: 2
+            expansion: [1, 2]
+        """)
+    )
+    return path

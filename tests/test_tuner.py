@@ -27,22 +27,8 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def space(tmp_path_factory):
-    """Networks that train in a moment."""
-    path = tmp_path_factory.mktemp("space") / "small.yaml"
-    path.write_text(
-        textwrap.dedent("""
-        input_shape: [8, 8, 1]
-        classes: 10
-        stem: {filters: 8}
-        stages:
-          - block: [conv_bn, inverted_residual]
-            filters: [8, 16]
-            stride: 2
-            expansion: [1, 2]
-        """)
-    )
-    return cs.SearchSpace.load(path)
+def space(space_file):
+    return cs.SearchSpace.load(space_file)
 
 
 def small_tuner(space, folder, **kwargs):

@@ -10,23 +10,10 @@ import tf_cosearch as cs
 from tf_cosearch.designs import report
 from tf_cosearch.training import datasets, fit
 
-SPACE = """
-input_shape: [8, 8, 1]
-classes: 10
-stem: {filters: 8}
-stages:
-  - block: [conv_bn, inverted_residual]
-    filters: [8, 16]
-    stride: 2
-    expansion: [1, 2]
-"""
-
 
 @pytest.fixture(scope="module")
-def space(tmp_path_factory):
-    path = tmp_path_factory.mktemp("space") / "small.yaml"
-    path.write_text(SPACE)
-    return cs.SearchSpace.load(path)
+def space(space_file):
+    return cs.SearchSpace.load(space_file)
 
 
 @pytest.fixture(scope="module")

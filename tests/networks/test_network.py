@@ -28,7 +28,7 @@ def random_networks(name, count, seed=0):
 @pytest.mark.parametrize(
     ("name", "count"),
     [
-        ("digits", 4),
+        ("digits", 12),
         ("mobilenet_v2", 2),
         ("efficientnet_b0", 2),
         ("evolved", 3),

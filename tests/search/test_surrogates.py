@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import integrate, stats
 
 from tf_cosearch.search import surrogates
 from tf_cosearch.search.space import SearchSpace
@@ -121,3 +122,12 @@ def test_costs_are_logarithms_of_what_there_is():
     costs = {"latency_ms": np.asarray([1.0, np.e]), "other": np.ones(2)}
     np.testing.assert_allclose(surrogates.log_costs(costs), [[0], [1]])
     assert surrogates.log_costs(costs, ("macs",)).shape == (2, 0)
+
+
+def test_expected_improvement_is_its_integral():
+    def gain(accuracy):
+        return (accuracy - 0.7) * stats.norm.pdf(accuracy, 0.65, 0.05)
+
+    expected = integrate.quad(gain, 0.7, 2)[0]
+    found = surrogates.expected_improvement(0.65, 0.05, 0.7)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -4,9 +4,9 @@ import contextlib
 import importlib.util
 import io
 import pathlib
+import shutil
 import subprocess
 import sys
-import textwrap
 from typing import NamedTuple
 
 import command_line
@@ -83,21 +83,10 @@ def call(request):
 
 
 @pytest.fixture(scope="session")
-def files(tmp_path_factory):
+def files(space_file, tmp_path_factory):
     """A space of networks that train in a moment, and a few digits."""
     folder = tmp_path_factory.mktemp("files")
-    (folder / "tiny.yaml").write_text(
-        textwrap.dedent("""
-        input_shape: [8, 8, 1]
-        classes: 10
-        stem: {filters: 8}
-        stages:
-          - block: [conv_bn, inverted_residual]
-            filters: [8, 16]
-            stride: 2
-            expansion: [1, 2]
-        """)
-    )
+    shutil.copy(space_file, folder / "tiny.yaml")
     digits = datasets.load("digits")
     np.savez(
         folder / "few.npz",

@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
-from scipy import integrate, stats
 
 from tf_cosearch.search import oracles
 from tf_cosearch.search.budgets import Budgets
-from tf_cosearch.search.oracles import grey_box
 from tf_cosearch.search.oracles.grey_box import GreyBoxOracle
 from tf_cosearch.search.pareto import hypervolume
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
@@ -49,15 +47,6 @@ def test_a_third_of_the_trials_beats_random_search(tmp_path):
         ours.append([best[0], _volume(a)])
         theirs.append([best[1], _volume(b)])
     assert (np.median(ours, axis=0) >= np.median(theirs, axis=0)).all()
-
-
-def test_expected_improvement_is_its_integral():
-    def gain(accuracy):
-        return (accuracy - 0.7) * stats.norm.pdf(accuracy, 0.65, 0.05)
-
-    expected = integrate.quad(gain, 0.7, 2)[0]
-    found = grey_box._improvement(0.65, 0.05, 0.7)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_growth_of_the_front_is_that_of_the_hypervolume(tmp_path):
