@@ -15,7 +15,7 @@ from reference.cost_cases import KINDS, random_chip, random_layer
 
 from tf_cosearch.cost import mapping
 from tf_cosearch.cost.model import estimate
-from tf_cosearch.cost.traffic import Traffic, count_traffic
+from tf_cosearch.cost.traffic import Traffic, flow, traffic_of
 from tf_cosearch.networks.workload import pad
 
 CASES = 400
@@ -58,7 +58,9 @@ def modelled(cases):
     results = []
     for way in mapping.MAPPINGS:
         space = mapping.spread(table, loops, machine, way.unrolling)
-        moved = count_traffic(table, loops, machine, space, way.dataflow)
+        moved = traffic_of(
+            flow(table, loops, machine, space, way.dataflow), space
+        )
         counts = moved._asdict() | {
             "compute_cycles": space.compute_cycles,
             "pes_at_work": 1 / space.pe_share,

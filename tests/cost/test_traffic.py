@@ -6,7 +6,7 @@ import tensorflow as tf
 from tf_cosearch import accelerators
 from tf_cosearch.cost import mapping
 from tf_cosearch.cost.model import estimate
-from tf_cosearch.cost.traffic import count_traffic
+from tf_cosearch.cost.traffic import flow, traffic_of
 from tf_cosearch.networks.workload import Layer, pad
 
 CHANNELS = ("out_c", "out_c", "out_c", "out_c")
@@ -32,7 +32,7 @@ def traffic(layer, machine, unrolling, dataflow, images=1.0):
     table = pad([[layer]]).stack_images(images)
     loops = mapping.loops_of(table, images)
     space = mapping.spread(table, loops, machine, unrolling)
-    moved = count_traffic(table, loops, machine, space, dataflow)
+    moved = traffic_of(flow(table, loops, machine, space, dataflow), space)
     return {
         name.removesuffix("_bytes"): float(tf.reshape(value, ()))
         for name, value in moved._asdict().items()

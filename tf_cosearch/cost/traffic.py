@@ -104,30 +104,16 @@ class Flow(NamedTuple):
         )
 
 
-def count_traffic(
-    layers: LayerTable,
-    loops: Loops,
-    machine: Accelerator,
-    space: Spread,
-    dataflow: str,
-) -> Traffic:
-    """Counts what a mapping moves between the levels of the machine.
+def traffic_of(moved: Flow, space: Spread) -> Traffic:
+    """What a mapping moves between the levels of the machine.
 
     Args:
-        layers: `LayerTable` of `[B, L]`.
-        loops: `Loops` of `[B, L]`.
-        machine: `Accelerator` of `[B, 1]`.
-        space: The unrolling of the mapping.
-        dataflow: One of `DATAFLOWS`.
+        moved: What its dataflow moves, `[B, L]`.
+        space: Its unrolling.
 
     Returns:
         The `Traffic`.
     """
-    return traffic_of(flow(layers, loops, machine, space, dataflow), space)
-
-
-def traffic_of(moved: Flow, space: Spread) -> Traffic:
-    """The traffic between all levels that a dataflow makes of an unrolling."""
     return Traffic(
         weight_bytes=moved.weight_bytes,
         input_bytes=moved.input_bytes,
