@@ -105,7 +105,7 @@ def edit_values(tree, edits):
             break
         holder, key = places[which % len(places)]
         if kind == "replace":
-            holder[key] = value
+            holder[key] = copy.deepcopy(value)
         elif kind == "remove":
             del holder[key]
         elif kind == "wrap":
