@@ -241,6 +241,7 @@ def test_a_search_is_continued_and_finished_trials_are_kept(
     assert tuner.remaining_trials == 0
 
 
+@pytest.mark.slow
 def test_keras_conveniences_work_together(space, data, tmp_path):
     log = tmp_path / "log.csv"
     tuner = small_tuner(space, tmp_path, max_trials=1, executions_per_trial=2)
@@ -419,6 +420,7 @@ def test_our_oracle_serves_a_plain_tuner(space, data, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_executions_are_averaged_and_the_exported_file_is_one_of_them(
     space, data, tmp_path
 ):

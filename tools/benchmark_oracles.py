@@ -2,7 +2,7 @@ r"""Compares search algorithms, ours and others', without training anything.
 
     python tools/benchmark_oracles.py --output_dir=runs/oracles
     python tools/benchmark_oracles.py --quick --format=json
-    python tools/benchmark_oracles.py --algorithms=surrogate,optuna_tpe \
+    python tools/benchmark_oracles.py --algorithms=grey_box,optuna_tpe \
         --searched=joint,nested,phased,network
 
 Every algorithm searches every landscape (`tf_cosearch/benchmark`) once a seed.

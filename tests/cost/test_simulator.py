@@ -20,6 +20,11 @@ from tf_cosearch.networks.workload import pad
 
 CASES = 400
 ROUNDING = 1e-6
+OBJECTIVES = [
+    "latency",
+    "energy_delay",
+    pytest.param("energy", marks=pytest.mark.slow),
+]
 TRAFFIC = Traffic._fields
 
 
@@ -122,7 +127,7 @@ def chosen_ways(layers, chips, objective):
     )
 
 
-@pytest.mark.parametrize("objective", ["latency", "energy", "energy_delay"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
 def test_cycles_of_a_layer_are_those_of_a_timeline(cases, objective):
     layers, chips, walked = cases
     total_ms, busy, numbers = chosen_ways(layers, chips, objective)
@@ -147,7 +152,7 @@ def test_cycles_of_a_layer_are_those_of_a_timeline(cases, objective):
         ), what
 
 
-@pytest.mark.parametrize("objective", ["latency", "energy", "energy_delay"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
 def test_chosen_mapping_is_the_best_of_all_walked(cases, objective):
     layers, chips, walked = cases
     *_, numbers = chosen_ways(layers, chips, objective)

@@ -28,7 +28,7 @@ def random_networks(name, count, seed=0):
 @pytest.mark.parametrize(
     ("name", "count"),
     [
-        ("digits", 12),
+        ("digits", 4),
         ("mobilenet_v2", 2),
         ("efficientnet_b0", 2),
         ("evolved", 3),

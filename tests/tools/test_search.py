@@ -93,6 +93,7 @@ def test_search_tells_where_it_is_and_what_it_found(finished):
     assert f"{finished / 'design'}: model.tflite" in printed
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_search(
     call, search_flags, finished, tmp_path
 ):
@@ -194,6 +195,7 @@ def test_ctrl_c_says_how_to_go_on(call, search_flags, tmp_path, monkeypatch):
     assert rows(tmp_path / "run")[:1] == kept
 
 
+@pytest.mark.slow
 def test_sigkill_loses_no_finished_trial(call, search_flags, tmp_path):
     folder = tmp_path / "run"
     arguments = (*search_flags, f"--output_dir={folder}")

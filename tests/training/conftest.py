@@ -89,7 +89,14 @@ VARIANTS = {
 }
 
 
-@pytest.fixture(params=VARIANTS, scope="session")
+@pytest.fixture(
+    params=[
+        pytest.param("inverted", marks=pytest.mark.slow),
+        pytest.param("fused", marks=pytest.mark.slow),
+        "swish_squeeze",
+    ],
+    scope="session",
+)
 def variant(request):
     return VARIANTS[request.param]
 

@@ -167,7 +167,10 @@ def flip(path):
 
 @pytest.mark.parametrize(
     ("damage", "damaged", "epochs"),
-    [(cut, 1, [2, 3, 4, 5]), (flip, 2, [1, 2, 3, 4, 5])],
+    [
+        (cut, 1, [2, 3, 4, 5]),
+        pytest.param(flip, 2, [1, 2, 3, 4, 5], marks=pytest.mark.slow),
+    ],
 )
 def test_damaged_checkpoints_fall_back_and_say_so(
     build, data, whole, begun, tmp_path, damage, damaged, epochs, caplog
@@ -294,6 +297,7 @@ def test_what_of_a_callback_is_kept():
     np.testing.assert_array_equal(other.array, [0.1])
 
 
+@pytest.mark.slow
 def test_giving_up_ends_in_order(build, data, tmp_path):
     stop = {"on_epoch": lambda history, _: len(history["loss"]) == 2}
     trained = fit.train(

@@ -61,12 +61,14 @@ def test_measures_every_phase(trained):
     )
 
 
+@pytest.mark.slow
 def test_same_seed_same_result(trained, data, build):
     again = fit.train(build, data, epochs=4, seed=3)
     assert again.tflite == trained.tflite
     assert again.history == trained.history
 
 
+@pytest.mark.slow
 def test_one_epoch_is_calibrated_after_training(trained, data, build):
     result = fit.train(build, data, epochs=1, seed=4)
     assert len(result.history["loss"]) == 1
@@ -137,6 +139,7 @@ def test_divergence_is_raised_at_once(data, build):
         fit.train(build, data, epochs=50, optimizer=keras.optimizers.SGD(1e30))
 
 
+@pytest.mark.slow
 def test_class_weight_and_sample_weight_reach_the_loss(waves, build):
     (x, y), validation = waves
     settings = {"input_shape": (8, 8, 1), "classes": 3}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost import mapping
@@ -48,9 +49,12 @@ def summarize(
     """
     if not layers:
         raise ValueError("A network must have layers. Received: none.")
-    cost = estimate(pad([layers]), accelerator, True, objective, batch_size)
+    cost = tf.nest.map_structure(
+        np.asarray,  # numbers are taken out of it one by one
+        estimate(pad([layers]), accelerator, True, objective, batch_size),
+    )
     by_layer = cost.layers
-    busy = np.stack([cycles.numpy()[0] for cycles in by_layer.busy_cycles])
+    busy = np.stack([cycles[0] for cycles in by_layer.busy_cycles])
     rows = [
         {
             "name": layer.name,
@@ -112,7 +116,7 @@ def _by_name(
 
 def _unfit(layers: Sequence[Layer], cost: Cost) -> str | None:
     """Why the network cannot run, or `None` if it can."""
-    missing = cost.layers.missing_bytes.numpy()[0, : len(layers)]
+    missing = cost.layers.missing_bytes[0, : len(layers)]
     if missing.any():
         row = int(missing.argmax())
         return (

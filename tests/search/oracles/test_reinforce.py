@@ -79,7 +79,9 @@ def test_learns_from_costs_until_the_next_trial_ends(tmp_path, cls):
     np.testing.assert_array_equal(oracle.suggest(rng(0), 64), before)
 
 
-@pytest.mark.parametrize("cls", [ReinforceOracle, PPOOracle])
+@pytest.mark.parametrize(
+    "cls", [pytest.param(ReinforceOracle, marks=pytest.mark.slow), PPOOracle]
+)
 def test_beats_random_search(tmp_path, monkeypatch, cls):
     monkeypatch.setattr(durable, "write_json", lambda path, state: None)
     gains = np.random.default_rng(1).random((12, 4))
