@@ -26,7 +26,13 @@ from tf_cosearch.networks.stage_values import (
     check_value,
     image_shape,
 )
-from tf_cosearch.networks.workload import to_array
+from tf_cosearch.networks.workload import LayerTable, to_array
+
+MOST_STAGES = 2**15
+"""Stages whose rows are remembered."""
+
+Shape = tuple[int, int, int]
+"""Height, width and channels."""
 
 
 class Template:
@@ -93,7 +99,8 @@ class Template:
             slice(end - len(stage.parameters), end)
             for stage, end in zip(self.stages, ends, strict=True)
         ]
-        self._rows: dict[tuple[Any, ...], tuple[np.ndarray, Any]] = {}
+        self._rows: dict[tuple[Any, ...], tuple[np.ndarray, Shape]] = {}
+        self._stage_rows: dict[tuple[Any, ...], tuple[np.ndarray, Shape]] = {}
 
     @staticmethod
     def _read_stages(
@@ -219,7 +226,7 @@ class Template:
         return sum(stage.max_layers() for stage in self.stages) + 2
 
     def rows(self, genes: tuple[int, ...]) -> np.ndarray:
-        """`to_array(decode(genes).layers())`, remembering blocks seen before.
+        """`to_array(decode(genes).layers())`, remembering stages and blocks.
 
         Args:
             genes: Indices of the choices, one for each parameter.
@@ -230,31 +237,41 @@ class Template:
         shape = self.input_shape
         parts = []
         for stage, part in zip(self.stages, self._slices, strict=True):
-            for spec in stage.decode(genes[part]):
-                key = (
-                    spec.block,
-                    spec.filters,
-                    spec.stride,
-                    spec.options,
-                    shape,
-                )
-                rows = self._rows.get(key)
-                if rows is None:
-                    rows = self._rows[key] = _record(spec.apply, shape)
-                parts.append(rows[0])
-                shape = rows[1]
+            key = stage.name, genes[part], shape
+            known = self._stage_rows.get(key)
+            if known is None:
+                if len(self._stage_rows) >= MOST_STAGES:
+                    self._stage_rows.clear()
+                known = self._read_stage(stage, genes[part], shape)
+                self._stage_rows[key] = known
+            rows, shape = known
+            parts.append(rows)
         if shape not in self._rows:
             self._rows[shape] = _record(self._classify, shape)
         parts.append(self._rows[shape][0])
         return np.concatenate(parts)
+
+    def _read_stage(
+        self, stage: Stage, genes: tuple[int, ...], shape: Shape
+    ) -> tuple[np.ndarray, Shape]:
+        """Rows of a stage that starts from a shape, and the one it ends in."""
+        parts = [np.empty((0, len(LayerTable._fields)), np.float32)]
+        for spec in stage.decode(genes):
+            key = spec.block, spec.filters, spec.stride, spec.options, shape
+            known = self._rows.get(key)
+            if known is None:
+                known = self._rows[key] = _record(spec.apply, shape)
+            rows, shape = known
+            parts.append(rows)
+        return np.concatenate(parts), shape
 
     def _classify(self, ops: Any, x: Any) -> Any:
         return ops.classify(x, self.classes, self.dropout, "logits")
 
 
 def _record(
-    read: Callable[[Any, Any], Any], shape: tuple[int, int, int]
-) -> tuple[np.ndarray, tuple[int, int, int]]:
+    read: Callable[[Any, Any], Any], shape: Shape
+) -> tuple[np.ndarray, Shape]:
     """Rows of one reading that starts from a shape, and the shape it ends in.
 
     A block holds what it needs of its input itself, so blocks can be recorded

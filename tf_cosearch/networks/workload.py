@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
+import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -298,6 +299,9 @@ class LayerTable(NamedTuple):
 POSITIVE = (*LayerTable._fields[:11], "weight_bits", "activation_bits")
 """Fields of a table that are at least one."""
 
+# The last columns are those of the operation, and `is_layer`.
+_numbers = operator.attrgetter(*LayerTable._fields[: -len(OpKind._fields) - 1])
+
 PADDING = dict.fromkeys(LayerTable._fields, 1.0) | dict.fromkeys(
     (
         "use_bias",
@@ -321,18 +325,8 @@ def to_array(layers: Sequence[Layer]) -> np.ndarray:
     Returns:
         A `[L, F]` float32 array; column `f` is `LayerTable._fields[f]`.
     """
-    rows = [
-        [
-            {**_fields(layer), **layer.kind._asdict(), "is_layer": 1}[field]
-            for field in LayerTable._fields
-        ]
-        for layer in layers
-    ]
+    rows = [(*_numbers(layer), *layer.kind, 1) for layer in layers]
     return np.asarray(rows, np.float32).reshape(-1, len(LayerTable._fields))
-
-
-def _fields(layer: Layer) -> dict[str, Any]:
-    return {field: getattr(layer, field) for field in layer.__slots__}
 
 
 def pad(

@@ -12,6 +12,7 @@ the same decorator.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -79,9 +80,14 @@ def options(name: str) -> dict[str, Any]:
     >>> options("conv_bn")
     {'kernel_size': 3, 'groups': 1, 'activation': 'relu'}
     """
+    return dict(_options(get(name)))
+
+
+@functools.cache
+def _options(function: Block) -> dict[str, Any]:
     return {
         key: parameter.default
-        for key, parameter in inspect.signature(get(name)).parameters.items()
+        for key, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         and key not in ("filters", "stride")
     }

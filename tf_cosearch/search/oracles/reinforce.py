@@ -16,6 +16,9 @@ from tf_cosearch.search.oracles.controller import Controller
 if TYPE_CHECKING:
     from tf_cosearch.search.space import SearchSpace
 
+SAMPLES = 256
+"""Most designs to sample at a time, of which one is tried."""
+
 _WEIGHTS = 2**32 - 3  # a trial number nobody reaches, for initial weights
 
 
@@ -81,8 +84,9 @@ class ReinforceOracle(CoSearchOracle):
         self._start_over()
 
     def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """Samples `[n, P]` genomes from the policy."""
-        return (self._explorer or self._controller).sample(rng, n)
+        """Samples genomes from the policy, `n` or `SAMPLES` of them."""
+        policy = self._explorer or self._controller
+        return policy.sample(rng, min(n, SAMPLES))
 
     def observe(
         self, genome: np.ndarray, metrics: dict[str, float], reward: float
