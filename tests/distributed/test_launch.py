@@ -8,7 +8,11 @@ import pytest
 
 from tf_cosearch.distributed import launch
 
-CHIEF = "import os, sys; me = os.environ['KERASTUNER_TUNER_ID']; "
+CHIEF = (
+    "import os, socket, sys; me = os.environ['KERASTUNER_TUNER_ID']; "
+    "port = int(os.environ['KERASTUNER_ORACLE_PORT']); "
+    "held = me == 'chief' and socket.create_server(('127.0.0.1', port)); "
+)
 
 
 def run(script, workers=2, **kwargs):
@@ -27,16 +31,36 @@ def test_the_chief_is_told_to_listen_on_loopback():
 
 
 def test_a_killed_process_is_started_again(tmp_path):
-    script = (
-        "import time, pathlib; starts = os.environ['TF_COSEARCH_STARTS']; "
-        f"pathlib.Path({str(tmp_path)!r}, me + starts).touch(); "
-        "starts == '0' and os.kill(os.getpid(), 9); time.sleep(0.5)"
-    )
+    script = textwrap.dedent(f"""
+        import pathlib, time
+        folder = pathlib.Path({str(tmp_path)!r})
+        starts = os.environ["TF_COSEARCH_STARTS"]
+        (folder / f"{{me}}{{starts}}").touch()
+        if starts == "0":
+            os.kill(os.getpid(), 9)
+        while me == "chief" and len(list(folder.iterdir())) < 6:
+            time.sleep(0.05)
+    """)
     assert run(script) == 0
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
         f"{n}{i}" for n in ("chief", "worker0", "worker1") for i in (0, 1)
     }
+
+
+def test_workers_follow_a_chief_that_listens(tmp_path):
+    script = textwrap.dedent(f"""
+        import pathlib
+        pathlib.Path({str(tmp_path)!r}, me).touch()
+        sys.exit(7)
+    """)
+    command = [
+        sys.executable,
+        "-c",
+        "import os, sys; me = os.environ['KERASTUNER_TUNER_ID']" + script,
+    ]
+    assert launch.launch(command, 2) == 7
+    assert [path.name for path in tmp_path.iterdir()] == ["chief"]
 
 
 def test_restarts_have_a_limit():

@@ -83,6 +83,12 @@ def call(request):
 
 
 @pytest.fixture(scope="session")
+def call_here():
+    """Calls in this process whatever `--workers`, for what is patched in it."""
+    return call_script
+
+
+@pytest.fixture(scope="session")
 def files(space_file, tmp_path_factory):
     """A space of networks that train in a moment, and a few digits."""
     folder = tmp_path_factory.mktemp("files")

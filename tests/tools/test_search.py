@@ -175,7 +175,9 @@ def test_only_a_search_is_ever_deleted(call, search_flags, tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on(call, search_flags, tmp_path, monkeypatch):
+def test_ctrl_c_says_how_to_go_on(
+    call_here, search_flags, tmp_path, monkeypatch
+):
     real, calls = fit.train, []
 
     def interrupted(*args, **kwargs):
@@ -186,12 +188,12 @@ def test_ctrl_c_says_how_to_go_on(call, search_flags, tmp_path, monkeypatch):
 
     monkeypatch.setattr(fit, "train", interrupted)
     arguments = (*search_flags, f"--output_dir={tmp_path / 'run'}")
-    stopped = call("search", *arguments)
+    stopped = call_here("search", *arguments)
     assert stopped.code == 130
     assert "the same command goes on" in stopped.err
     kept = rows(tmp_path / "run")
     assert len(kept) == 1
-    assert call("search", *arguments).code == 0
+    assert call_here("search", *arguments).code == 0
     assert rows(tmp_path / "run")[:1] == kept
 
 
@@ -371,13 +373,13 @@ def test_damaged_data_are_refused(call, search_flags, files, tmp_path):
 
 
 def test_a_search_without_a_finished_trial_fails(
-    call, search_flags, tmp_path, monkeypatch
+    call_here, search_flags, tmp_path, monkeypatch
 ):
     def fails(*args, **kwargs):
         raise MemoryError("no [red] memory [/]")
 
     monkeypatch.setattr(fit, "train", fails)
-    done = call("search", *search_flags, f"--output_dir={tmp_path}")
+    done = call_here("search", *search_flags, f"--output_dir={tmp_path}")
     assert done.code == 1
     assert "failed: MemoryError: no [red] memory [/]" in done.out
     assert "must finish a trial" in done.err

@@ -68,6 +68,12 @@ def free_port(ip: str) -> int:
         return int(sock.getsockname()[1])
 
 
+def _listens(ip: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((ip, port), 1):
+        return True
+    return False
+
+
 def environment(
     tuner_id: str, workers: int, ip: str, port: int
 ) -> dict[str, str]:
@@ -103,8 +109,9 @@ def launch(
 ) -> int:
     """Runs the same command as chief and as workers until the chief ends.
 
-    A process that a signal killed is started again. One that ended with an
-    error has said why, and is not.
+    Workers follow once the chief listens: what is wrong with the command, it
+    alone finds and says. A process that a signal killed is started again. One
+    that ended with an error has said why, and is not.
 
     Args:
         command: What to run, the program first.
@@ -124,9 +131,10 @@ def launch(
     )
     with _forwarding(crew):
         try:
-            for name in names:
-                crew.start(name)
+            crew.start("chief")
             while (code := crew.watch()) is None:
+                if not crew.is_complete and _listens(ip, port):
+                    crew.complete()
                 time.sleep(0.1)
         finally:
             crew.stop()
@@ -147,6 +155,7 @@ class _Crew:
         self._left = dict.fromkeys(environments, restarts)
         self._starts = dict.fromkeys(environments, 0)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.is_complete = False
         self.stopped_by = 0
 
     def start(self, name: str) -> None:
@@ -159,6 +168,13 @@ class _Crew:
                 },
             )
             self._starts[name] += 1
+
+    def complete(self) -> None:
+        """Starts the workers."""
+        self.is_complete = True
+        for name in self._environments:
+            if name != "chief":
+                self.start(name)
 
     def watch(self) -> int | None:
         """Starts the killed again; the exit code if the search has ended."""
@@ -180,7 +196,7 @@ class _Crew:
                 return code if code >= 0 else 128 - code
             else:
                 del self.processes[name]
-        if set(self.processes) == {"chief"}:
+        if self.is_complete and set(self.processes) == {"chief"}:
             # The chief may be about to end, with or without an error.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = self.processes["chief"].wait(_GRACE_SECONDS)

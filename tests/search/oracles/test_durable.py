@@ -185,6 +185,12 @@ def test_workers_stay_until_the_last_trial_has_ended(tmp_path, clock):
     assert oracle.create_trial("second").status == "STOPPED"
 
 
+def test_a_search_alone_that_was_killed_leaves_its_trial_to_workers(tmp_path):
+    trial = start(tmp_path).create_trial("tuner0")
+    oracle = leased(tmp_path, reload=True)
+    assert oracle.create_trial("worker1").trial_id == trial.trial_id
+
+
 def test_a_chief_started_again_leaves_trials_to_their_workers(tmp_path, clock):
     oracle = leased(tmp_path)
     trials = [copy_of(oracle.create_trial(f"w{i}")) for i in range(2)]

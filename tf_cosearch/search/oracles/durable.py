@@ -302,6 +302,8 @@ class DurableOracle(keras_tuner.Oracle):
             for tuner_id, trial in self.ongoing_trials.items()
             if trial.status == TrialStatus.RUNNING
         }
+        # Only workers may still be at a trial when this is read again.
+        state["has_workers"] = self.lease_seconds is not None
         return state
 
     def save(self) -> None:
@@ -338,7 +340,7 @@ class DurableOracle(keras_tuner.Oracle):
         ended = [i for i, t in self.trials.items() if t.status in _ENDED]
         try:
             if state is not None:
-                if self.lease_seconds:
+                if self.lease_seconds and state.get("has_workers", True):
                     running = dict(state["ongoing_trials"])
                 state["ongoing_trials"] = {}  # who ran them is gone
                 self.set_state(state)
