@@ -103,9 +103,10 @@ flags.DEFINE_enum(
 flags.DEFINE_bool("overwrite", False, "Delete a search in --output_dir first.")
 flags.DEFINE_integer(
     "workers",
-    1,
+    0,
     "Processes that train; 0 is as many as the machine has cores and memory "
-    "for. With more than 1, the order of trials depends on their speed.",
+    "for. With 1 the same seed gives the same search, with more the order of "
+    "trials depends on their speed.",
     lower_bound=0,
 )
 flags.DEFINE_float(
@@ -139,9 +140,9 @@ TRIAL_FLAGS = (
 def main() -> None:
     import tf_cosearch as cs
     from tf_cosearch import files
-    from tf_cosearch.distributed import launch
+    from tf_cosearch.distributed import launch, worker
 
-    workers = FLAGS.workers or launch.default_workers()
+    workers = FLAGS.workers or min(launch.default_workers(), FLAGS.max_trials)
     if workers > 1 and not launch.is_child():
         command = [sys.executable, *sys.argv]
         sys.exit(launch.launch(command, workers))
@@ -154,7 +155,12 @@ def main() -> None:
     oracle = _oracle(space, options | _scope(space))
     folder = command_line.output_folder(FLAGS.output_dir)
     if launch.is_worker():
-        _search(folder, oracle, data)
+        try:
+            _search(folder, oracle, data)
+        except worker.EndedByChiefError:
+            if command_line.is_one_of_many():
+                sys.exit(1)  # the chief says why
+            raise
         return
     with files.owned(folder):
         _claim(folder, space)

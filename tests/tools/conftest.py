@@ -54,6 +54,12 @@ def call_script(name, *arguments):
     return Result(code, out.getvalue(), err.getvalue())
 
 
+def call_alone(name, *arguments):
+    """Like `call_script`, but searches have one worker: this process."""
+    one = ["--workers=1"] if name == "search" else []
+    return call_script(name, *one, *arguments)
+
+
 def search_with(workers):
     """Like `call_script`, but searches have worker processes."""
 
@@ -79,13 +85,13 @@ def search_with(workers):
 @pytest.fixture(scope="session")
 def call(request):
     workers = request.config.getoption("workers")
-    return search_with(workers) if workers > 1 else call_script
+    return search_with(workers) if workers > 1 else call_alone
 
 
 @pytest.fixture(scope="session")
 def call_here():
     """Calls in this process whatever `--workers`, for what is patched in it."""
-    return call_script
+    return call_alone
 
 
 @pytest.fixture(scope="session")

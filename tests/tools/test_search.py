@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import pathlib
 import signal
 import struct
@@ -203,7 +204,7 @@ def test_sigkill_loses_no_finished_trial(call, search_flags, tmp_path):
     arguments = (*search_flags, f"--output_dir={folder}")
     with (tmp_path / "stderr.txt").open("w") as stderr:
         killed = subprocess.Popen(
-            [sys.executable, SCRIPT, *arguments],
+            [sys.executable, SCRIPT, "--workers=1", *arguments],
             stdout=subprocess.DEVNULL,
             stderr=stderr,
         )
@@ -226,16 +227,27 @@ def test_sigkill_loses_no_finished_trial(call, search_flags, tmp_path):
 
 
 @pytest.mark.slow
-def test_sigint_is_answered_in_a_line(search_flags, tmp_path):
-    folder = tmp_path / "run"
-    command = [sys.executable, SCRIPT, *search_flags, f"--output_dir={folder}"]
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_is_answered_in_a_line(search_flags, tmp_path, workers):
     running = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [
+            sys.executable,
+            SCRIPT,
+            *search_flags,
+            f"--output_dir={tmp_path}",
+            f"--workers={workers}",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
-    while not (folder / "trials.csv").exists():
+    while not (tmp_path / "trials.csv").exists():
         time.sleep(0.05)
-    running.send_signal(signal.SIGINT)
-    assert "the same command goes on" in running.communicate()[1]
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+    said = running.communicate()[1]
+    assert said.strip().count("\n") == 0
+    assert "the same command goes on" in said
     assert running.returncode == 130
 
 

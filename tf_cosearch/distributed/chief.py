@@ -11,7 +11,6 @@ from concurrent import futures
 from typing import Any, NoReturn
 
 import grpc
-from absl import logging
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_chief
@@ -196,7 +195,6 @@ class Service(oracle_chief.OracleServicer):
         except Exception as error:
             # Raised once the trial is saved; the others learn of it.
             self.failure = self.failure or error
-            logging.error("%s", error)
         if not counts:
             _refuse(trial.trial_id, context)
         if len(self.oracle.end_order) > before:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 from typing import NoReturn
 
+import tensorflow as tf
 from absl import logging
 
 GIB_PER_WORKER = 2.0
@@ -27,7 +28,12 @@ _STARTS = "TF_COSEARCH_STARTS"
 
 
 def default_workers() -> int:
-    """Workers that this machine has cores and memory for, at least 1."""
+    """Workers that this machine has cores and memory for, at least 1.
+
+    A GPU is for one: TensorFlow takes all of its memory.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        return 1
     cores = len(os.sched_getaffinity(0))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(1, min(cores, int(memory / 2**30 / GIB_PER_WORKER)))

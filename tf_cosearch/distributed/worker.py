@@ -39,6 +39,10 @@ _TRANSIENT = (
 )
 
 
+class EndedByChiefError(keras_tuner.errors.FatalRuntimeError):
+    """The search has ended with an error, which the chief has, too."""
+
+
 class RemoteOracle(oracle_client.OracleClient):
     """Calls the chief, again and again if need be.
 
@@ -179,8 +183,8 @@ class _Stub:
 
         Raises:
             TimeoutError: If the trial has gone to another worker.
-            RuntimeError: If the chief has ended the search with an error, or
-                there is no answer for too long.
+            EndedByChiefError: If the search has ended with an error.
+            RuntimeError: If there is no answer for too long.
         """
         until = time.monotonic() + self._patience_seconds
         while True:
@@ -198,7 +202,7 @@ class _Stub:
             if code == grpc.StatusCode.FAILED_PRECONDITION:
                 raise TimeoutError(details)
             if code not in _TRANSIENT:
-                raise keras_tuner.errors.FatalRuntimeError(
+                raise EndedByChiefError(
                     f"The chief ended the search: {details}"
                 )
             if time.monotonic() > until:
