@@ -37,3 +37,11 @@ def space_file(tmp_path_factory):
         """)
     )
     return path
+
+
+@pytest.fixture(scope="session")
+def space(space_file):
+    """The space of that file."""
+    import tf_cosearch as cs
+
+    return cs.SearchSpace.load(space_file)

@@ -46,3 +46,17 @@ def pretend(build, data, **kwargs):
 class Pretended(fit.Trained):
     def save_weights(self, folder):
         pass
+
+
+def interrupt_second_training(monkeypatch):
+    """Presses Ctrl-C in it; a list grows with every training."""
+    real, calls = fit.train, []
+
+    def interrupted(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(fit, "train", interrupted)
+    return calls

@@ -25,11 +25,6 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def space(space_file):
-    return cs.SearchSpace.load(space_file)
-
-
-@pytest.fixture(scope="module")
 def finished(space, data, tmp_path_factory):
     """A finished search of two trials."""
     tuner = small_tuner(space, tmp_path_factory.mktemp("runs"))

@@ -12,11 +12,6 @@ from tf_cosearch.training import datasets, fit
 
 
 @pytest.fixture(scope="module")
-def space(space_file):
-    return cs.SearchSpace.load(space_file)
-
-
-@pytest.fixture(scope="module")
 def data():
     x, y = datasets.load("digits").train
     return {

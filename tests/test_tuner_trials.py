@@ -7,7 +7,12 @@ import json
 import keras
 import numpy as np
 import pytest
-from light_searches import few, pretend, small_tuner
+from light_searches import (
+    few,
+    interrupt_second_training,
+    pretend,
+    small_tuner,
+)
 
 import tf_cosearch as cs
 from tf_cosearch.designs import report
@@ -18,11 +23,6 @@ from tf_cosearch.training import checkpoint, datasets, fit
 @pytest.fixture(scope="module")
 def data():
     return datasets.load("digits")
-
-
-@pytest.fixture(scope="module")
-def space(space_file):
-    return cs.SearchSpace.load(space_file)
 
 
 def test_a_failed_trial_is_recorded_and_the_search_goes_on(
@@ -68,15 +68,7 @@ def test_a_search_stops_when_all_trials_fail_alike(
 def test_ctrl_c_loses_only_the_running_trial(
     space, data, tmp_path, monkeypatch
 ):
-    real, calls = fit.train, []
-
-    def interrupted(*args, **kwargs):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(fit, "train", interrupted)
+    calls = interrupt_second_training(monkeypatch)
     tuner = small_tuner(space, tmp_path)
     with pytest.raises(KeyboardInterrupt):
         tuner.search(**few(data), epochs=1)

@@ -12,6 +12,7 @@ import command_line
 import keras_tuner
 import numpy as np
 import pytest
+from light_searches import interrupt_second_training
 
 import tf_cosearch as cs
 from tf_cosearch.designs import report
@@ -179,15 +180,7 @@ def test_only_a_search_is_ever_deleted(call, search_flags, tmp_path):
 def test_ctrl_c_says_how_to_go_on(
     call_here, search_flags, tmp_path, monkeypatch
 ):
-    real, calls = fit.train, []
-
-    def interrupted(*args, **kwargs):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(fit, "train", interrupted)
+    interrupt_second_training(monkeypatch)
     arguments = (*search_flags, f"--output_dir={tmp_path / 'run'}")
     stopped = call_here("search", *arguments)
     assert stopped.code == 130
