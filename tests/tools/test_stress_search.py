@@ -11,7 +11,11 @@ SCRIPT = pathlib.Path(command_line.__file__).parent / "stress_search.py"
 
 @pytest.mark.parametrize(
     ("oracle", "mode", "kills", "finished"),
-    [("random", None, 5, 10), ("grey_box", "all", 3, 3)],
+    [
+        ("random", None, 5, 10),
+        pytest.param("random", None, 8, 20, marks=pytest.mark.slow),
+        ("grey_box", "all", 3, 3),
+    ],
 )
 def test_a_few_kills_lose_nothing(oracle, mode, kills, finished):
     # A process of its own: it forks, which one with threads should not.

@@ -91,9 +91,10 @@ VARIANTS = {
 
 @pytest.fixture(
     params=[
-        pytest.param("inverted", marks=pytest.mark.slow),
-        pytest.param("fused", marks=pytest.mark.slow),
-        "swish_squeeze",
+        name
+        if name == "swish_squeeze"
+        else pytest.param(name, marks=pytest.mark.slow)
+        for name in VARIANTS
     ],
     scope="session",
 )
