@@ -90,7 +90,7 @@ def guard(main: Callable[[], None]) -> None:
         main()
         sys.stdout.flush()
     except KeyboardInterrupt as interrupt:
-        if not is_one_of_many():  # else the chief says it
+        if "TF_COSEARCH_SPOKEN_FOR" not in os.environ:  # else the chief says it
             print(f"\nStopped. {interrupt}".rstrip(), file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # `| head` has seen enough
@@ -103,12 +103,6 @@ def guard(main: Callable[[], None]) -> None:
         if not isinstance(error, _EXPECTED):
             message = f"{type(error).__name__}: {message} (--debug shows where)"
         _fail(message)
-
-
-def is_one_of_many() -> bool:
-    """Whether this is a worker that `launch` started beside a chief."""
-    name = os.environ.get("KERASTUNER_TUNER_ID", "chief")
-    return name != "chief" and "TF_COSEARCH_STARTS" in os.environ
 
 
 def define_positive(name: str, help_text: str) -> None:

@@ -158,8 +158,8 @@ def main() -> None:
         try:
             _search(folder, oracle, data)
         except worker.EndedByChiefError:
-            if command_line.is_one_of_many():
-                sys.exit(1)  # the chief says why
+            if launch.is_spoken_for():
+                sys.exit(1)
             raise
         return
     with files.owned(folder):

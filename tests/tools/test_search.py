@@ -389,3 +389,24 @@ def test_a_search_without_a_finished_trial_fails(
     assert "failed: MemoryError: no [red] memory [/]" in done.out
     assert "must finish a trial" in done.err
     assert [row["status"] for row in rows(tmp_path)] == ["FAILED", "FAILED"]
+
+
+@pytest.mark.slow
+def test_of_many_processes_one_says_what_is_wrong(search_flags, tmp_path):
+    done = subprocess.run(
+        [
+            sys.executable,
+            SCRIPT,
+            *search_flags,
+            f"--output_dir={tmp_path}",
+            "--max_trials=8",
+            "--learning_rate=1e38",
+            "--workers=2",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: Trials must not all fail")
+    assert done.stderr.count("\n") == 1

@@ -25,6 +25,7 @@ RESTARTS = 10
 
 _GRACE_SECONDS = 20.0
 _STARTS = "TF_COSEARCH_STARTS"
+_SPOKEN_FOR = "TF_COSEARCH_SPOKEN_FOR"  # by the chief, on the same terminal
 
 
 def default_workers() -> int:
@@ -47,6 +48,11 @@ def is_child() -> bool:
 def is_worker() -> bool:
     """Whether this process only trains what a chief proposes."""
     return is_child() and "chief" not in os.environ["KERASTUNER_TUNER_ID"]
+
+
+def is_spoken_for() -> bool:
+    """Whether `launch` started this worker; its chief says what both know."""
+    return _SPOKEN_FOR in os.environ
 
 
 def is_restarted() -> bool:
@@ -153,7 +159,7 @@ class _Crew:
     def __init__(
         self,
         command: Sequence[str],
-        environments: Mapping[str, Mapping[str, str]],
+        environments: Mapping[str, dict[str, str]],
         restarts: int,
     ) -> None:
         self._command = command
@@ -180,6 +186,7 @@ class _Crew:
         self.is_complete = True
         for name in self._environments:
             if name != "chief":
+                self._environments[name][_SPOKEN_FOR] = "1"
                 self.start(name)
 
     def watch(self) -> int | None:

@@ -184,7 +184,8 @@ class _Stub:
         Raises:
             TimeoutError: If the trial has gone to another worker.
             EndedByChiefError: If the search has ended with an error.
-            RuntimeError: If there is no answer for too long.
+            RuntimeError: If there is no answer for too long, or none that
+                makes sense.
         """
         until = time.monotonic() + self._patience_seconds
         while True:
@@ -201,9 +202,14 @@ class _Stub:
                 code, details = error.code(), error.details()
             if code == grpc.StatusCode.FAILED_PRECONDITION:
                 raise TimeoutError(details)
-            if code not in _TRANSIENT:
+            if code == grpc.StatusCode.ABORTED:
                 raise EndedByChiefError(
                     f"The chief ended the search: {details}"
+                )
+            if code not in _TRANSIENT:
+                raise keras_tuner.errors.FatalRuntimeError(
+                    "The chief must answer. Received: "
+                    f"{code.name.lower()}, {details}."
                 )
             if time.monotonic() > until:
                 raise keras_tuner.errors.FatalRuntimeError(
