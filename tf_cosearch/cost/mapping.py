@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.accelerators.register_file import ACCUMULATOR_BYTES
 from tf_cosearch.networks.workload import LayerTable
 
 LEVELS = ("PE columns", "PE rows", "lanes", "SIMD units")
@@ -107,6 +108,7 @@ class Loops(NamedTuple):
     activation_bytes: Any
     outputs: Any
     output_bytes: Any
+    sum_bytes: Any
     is_mac: Any
     steps: Any
     images: Any
@@ -142,6 +144,7 @@ def loops_of(layers: LayerTable, images: Any = 1.0) -> Loops:
         activation_bytes=activation_bytes,
         outputs=outputs,
         output_bytes=outputs * activation_bytes,
+        sum_bytes=ACCUMULATOR_BYTES * outputs,
         is_mac=layers.is_mac,
         steps=taps
         * tf.where(is_mac, passes, 1.0)
@@ -155,12 +158,11 @@ class Spread(NamedTuple):
 
     Attributes:
         compute_cycles: Cycles the array is busy.
-        passes: Times that an input is needed, one after the other.
         row_steps: Rows that a lane works on.
         column_steps: Steps in which a lane works on a row.
+        steps: Steps in which it works on all of them.
         row_blocks: Blocks the rows fall into.
         column_blocks: Blocks the columns fall into.
-        dots: Dot products that the input channels of a tap fall into.
         in_c_steps: Dot products one after the other at a tap.
         lane_out_c: Output channels that a lane works on at a time.
         lane_in_c: Input channels that it needs for them.
@@ -171,16 +173,16 @@ class Spread(NamedTuple):
         reduced_pes: PEs whose partial sums belong to the same output.
         lane_columns: Columns that a lane works on at a time.
         operand_read_bytes: Inputs read from register files.
-        pass_bytes: Inputs read from the PE memories in one pass.
+        accumulated_bytes: Accumulators read and written, a dot product each.
+        fetched_bytes: Inputs read from the PE memories in all passes.
     """
 
     compute_cycles: Any
-    passes: Any
     row_steps: Any
     column_steps: Any
+    steps: Any
     row_blocks: Any
     column_blocks: Any
-    dots: Any
     in_c_steps: Any
     lane_out_c: Any
     lane_in_c: Any
@@ -191,7 +193,8 @@ class Spread(NamedTuple):
     reduced_pes: Any
     lane_columns: Any
     operand_read_bytes: Any
-    pass_bytes: Any
+    accumulated_bytes: Any
+    fetched_bytes: Any
 
 
 def spread(
@@ -217,7 +220,8 @@ def spread(
 
     `n` columns in `b` blocks read `b k_w + (n - b) min(stride_w, k_w)` columns
     of the input. So do rows, but a block has those of each image apart: of `N`
-    images there are `min(b N, n)`. One pass reads rows x columns x `in_c`.
+    images there are `min(b N, n)`. A pass reads rows x columns x `in_c`, and
+    there are ceil(j / p) of them.
 
     Args:
         layers: `LayerTable` of `[B, L]`.
@@ -296,12 +300,11 @@ def spread(
         * column_steps
         * in_c_steps
         * loops.steps,
-        passes=passes,
         row_steps=row_steps,
         column_steps=column_steps,
+        steps=row_steps * column_steps,
         row_blocks=row_blocks,
         column_blocks=column_blocks,
-        dots=dots,
         in_c_steps=in_c_steps,
         lane_out_c=lane_out_c,
         lane_in_c=lane_groups * lane_in_c,
@@ -315,7 +318,9 @@ def spread(
         * (loops.rows * loops.columns * loops.taps * loops.in_c)
         * (loops.groups * loops.activation_bytes)
         * jobs,
-        pass_bytes=input_bytes(layers, rows_read * columns_read),
+        accumulated_bytes=loops.is_mac
+        * (2 * loops.sum_bytes * (loops.taps * dots)),
+        fetched_bytes=input_bytes(layers, rows_read * columns_read) * passes,
     )
 
 

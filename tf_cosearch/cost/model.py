@@ -153,18 +153,23 @@ def price(
     machine = expand(accelerator)
     loops = mapping.loops_of(stacked, batch_size)
     chosen = choose(stacked, loops, machine, objective, per_layer)
-    return _add_up(stacked, loops, accelerator, chosen, layers.is_wrong())
+    return _add_up(
+        stacked, loops, accelerator, machine, chosen, layers.is_wrong()
+    )
 
 
 def expand(accelerator: Accelerator) -> Accelerator:
     """The `[B]` accelerators with an axis for layers, `[B, 1]`."""
-    return tf.nest.map_structure(lambda field: field[:, None], accelerator)
+    return tf.nest.map_structure(
+        lambda field: tf.expand_dims(field, -1), accelerator
+    )
 
 
 def _add_up(
     layers: LayerTable,
     loops: Loops,
     accelerator: Accelerator,
+    machine: Accelerator,
     chosen: Choice,
     is_wrong: Any,
 ) -> Cost:
@@ -174,6 +179,7 @@ def _add_up(
         layers: `LayerTable` of `[B, L]` tensors.
         loops: Their `Loops`.
         accelerator: `Accelerator` of `[B]` float32 tensors.
+        machine: The same, expanded.
         chosen: The mappings, `[B, L]`.
         is_wrong: Rows that are no layers; they make `macs` NaN.
 
@@ -181,7 +187,6 @@ def _add_up(
         A `Cost` of `[B]` float32 tensors, with layers if `chosen` has what
         that takes.
     """
-    machine = expand(accelerator)
     outside = off_chip(layers, loops, room_of(machine))
     steady_cycles = machine.dram.cycles(
         outside.steady_bytes(), machine.process.clock_ghz

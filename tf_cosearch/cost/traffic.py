@@ -164,24 +164,22 @@ def flow(
     """
     registers = machine.register_file
     weights = loops.weight_bytes
-    steps = space.row_steps * space.column_steps
-    inputs = space.pass_bytes * space.passes
+    inputs, parts = space.fetched_bytes, 1.0
+    stationary = space.accumulated_bytes
     spilled: Any = 0.0
-    # Every dot product of a tap is added to an accumulator.
-    dots = loops.taps * space.dots
-    sums, parts = ACCUMULATOR_BYTES * loops.outputs, 1.0
-    stationary = loops.is_mac * (2 * sums * dots)
     written: Any = 0.0
     if dataflow == "weight-stationary":
         parts, tap_parts = _weight_parts(loops, machine, space)
         inputs = inputs * tap_parts
-        spilled = (parts - 1) * sums
+        spilled = (parts - 1) * loops.sum_bytes
         lanes = space.row_blocks * space.column_blocks
         written = weights * lanes
-        stationary = written * steps
+        stationary = written * space.steps
     elif dataflow == "output-stationary":
         units = machine.pe_array.simd_units
-        weights = weights * divide_up(steps, registers.accumulators(units))
+        weights = weights * divide_up(
+            space.steps, registers.accumulators(units)
+        )
     else:
         line = space.lane_in_c * loops.activation_bytes * layers.k_h
         step = tf.minimum(layers.stride_w, layers.k_w)
@@ -201,7 +199,7 @@ def flow(
         inputs = tf.where(fits, kept, inputs)
     reduced: Any = 0.0
     if tf.is_tensor(space.reduced_pes):
-        reduced = (space.reduced_pes - 1) * sums * parts
+        reduced = (space.reduced_pes - 1) * loops.sum_bytes * parts
     return Flow(
         weight_bytes=weights,
         input_bytes=inputs,
