@@ -277,7 +277,11 @@ def _draw(found: dict[str, Any], path: pathlib.Path) -> None:
 
     labels = list(dict.fromkeys(k for e in found.values() for k in e))
     palette = matplotlib.colormaps["tab10"]
+    default = FLAGS.default or default_algorithm()
     styles: dict[str, dict[str, Any]] = {}
+    if default in labels:
+        labels.remove(default)
+        styles[default] = {"color": "black", "linewidth": 2.5}
     for kind, line in ((False, "-"), (True, "--")):
         group = [k for k in labels if (k in samplers.RIVALS) == kind]
         for index, label in enumerate(group):
@@ -295,9 +299,9 @@ def _draw(found: dict[str, Any], path: pathlib.Path) -> None:
                 curve = entries.get(label, {}).get(measure)
                 if curve:
                     _draw_curve(axes, curve, label, style)
-                    lows = [value["quartiles"][0] for value in curve.values()]
-                    bottom = min(bottom, lows[min(2, len(lows) - 1)])
-            # From 25 trials on; before, some have found nothing.
+                    begun = min(curve, key=lambda n: abs(int(n) - 50))
+                    bottom = min(bottom, curve[begun]["median"])
+            # From 50 trials on; before, some have found nothing.
             axes.set_ylim(bottom=bottom)
             axes.set_title(f"{landscape}: {measure}", fontsize=10)
             axes.grid(alpha=0.3)
