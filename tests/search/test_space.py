@@ -39,6 +39,18 @@ def test_canonical_is_idempotent_and_keeps_the_design(tmp_path):
         assert space.decode(one).network == space.decode(other).network
 
 
+@pytest.mark.parametrize("name", configuration.names("spaces"))
+def test_a_gene_is_decided_where_another_choice_is_another_design(name):
+    space = SearchSpace.load(name)
+    genomes = space.sample(np.random.default_rng(0), 10)
+    decided = space.decided(genomes)
+    for place, count in enumerate(space.choice_counts):
+        other = genomes.copy()
+        other[:, place] = (other[:, place] + 1) % count
+        differs = (space.canonical(other) != genomes).any(axis=1)
+        np.testing.assert_array_equal(decided[:, place], differs)
+
+
 def test_batch_is_what_decode_describes(space):
     genomes = space.sample(np.random.default_rng(1), 16)
     together = estimate(*space.batch(genomes))

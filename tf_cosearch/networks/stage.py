@@ -84,6 +84,7 @@ class Stage:
             for path, key in self._places
         )
         self._canonical: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._decided: dict[tuple[int, ...], tuple[bool, ...]] = {}
         self._specs: dict[tuple[int, ...], tuple[BlockSpec, ...]] = {}
 
     @staticmethod
@@ -142,6 +143,27 @@ class Stage:
         found = self._canonical.get(genes)
         if found is None:
             found = self._canonical[genes] = self._find_canonical(genes)
+        return found
+
+    def decided(self, genes: tuple[int, ...]) -> tuple[bool, ...]:
+        """Which genes make a difference.
+
+        Args:
+            genes: Canonical indices of the choices, one for each parameter.
+
+        Returns:
+            For each whether the run would be another one with the next choice
+            there.
+        """
+        found = self._decided.get(genes)
+        if found is None:
+            others = []
+            for place, parameter in enumerate(self.parameters):
+                other = list(genes)
+                other[place] = (other[place] + 1) % len(parameter.choices)
+                others.append(tuple(other))
+            found = tuple(self.canonical(other) != genes for other in others)
+            self._decided[genes] = found
         return found
 
     def _find_canonical(self, genes: tuple[int, ...]) -> tuple[int, ...]:

@@ -152,6 +152,20 @@ class Template:
             found.extend(stage.canonical(genes[part]))
         return tuple(found)
 
+    def decided(self, genes: tuple[int, ...]) -> tuple[bool, ...]:
+        """Which genes make a difference.
+
+        Args:
+            genes: Canonical indices of the choices, one for each parameter.
+
+        Returns:
+            For each whether it does, see `Stage.decided`.
+        """
+        found: list[bool] = []
+        for stage, part in zip(self.stages, self._slices, strict=True):
+            found.extend(stage.decided(genes[part]))
+        return tuple(found)
+
     def decode(self, genes: tuple[int, ...]) -> Network:
         """The network that genes stand for.
 

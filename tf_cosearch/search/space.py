@@ -171,6 +171,23 @@ class SearchSpace:
             row[:split] = self.template.canonical(genes)
         return genomes
 
+    def decided(self, genomes: np.ndarray) -> np.ndarray:
+        """Which genes make a difference.
+
+        Args:
+            genomes: `[N, P]` canonical genomes.
+
+        Returns:
+            `[N, P]` booleans: whether the design would be another one with
+            the next choice there.
+        """
+        found = np.empty(genomes.shape, bool)
+        found[:] = self.choice_counts > 1
+        split = self._split
+        for row, genes in zip(found, genomes[:, :split].tolist(), strict=True):
+            row[:split] = self.template.decided(tuple(genes))
+        return found
+
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Draws genomes, every gene uniformly.
 

@@ -75,6 +75,15 @@ class ToySpace:
             genomes[genomes[:, 0] == 0, -1] = 0
         return genomes
 
+    def decided(self, genomes: np.ndarray) -> np.ndarray:
+        """Which genes of `[N, P]` genomes make a difference."""
+        found = np.empty(genomes.shape, bool)
+        for place in range(genomes.shape[1]):
+            other = genomes.copy()
+            other[:, place] = (other[:, place] + 1) % self.choice_counts[place]
+            found[:, place] = (self.canonical(other) != genomes).any(axis=1)
+        return found
+
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Draws `[count, P]` genomes."""
         shape = (count, len(self.parameters))

@@ -5,7 +5,7 @@ from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracles import durable
 from tf_cosearch.search.oracles.ppo import PPOOracle
 from tf_cosearch.search.oracles.random import RandomOracle
-from tf_cosearch.search.oracles.reinforce import ReinforceOracle, decided
+from tf_cosearch.search.oracles.reinforce import ReinforceOracle
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 SPACE = ToySpace((4,) * 12)
@@ -62,7 +62,7 @@ def test_genes_without_effect_get_no_credit():
     space = ToySpace((2, 1, 3), has_inactive=True)
     genomes = np.array([[0, 0, 0], [1, 0, 0]])
     expected = [[True, False, False], [True, False, True]]
-    assert decided(space, genomes).tolist() == expected
+    assert space.decided(genomes).tolist() == expected
 
 
 @pytest.mark.slow

@@ -11,7 +11,6 @@ from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracles.controller import Controller
 from tf_cosearch.search.oracles.reinforce import (
     ReinforceOracle,
-    decided,
     inside,
 )
 
@@ -69,7 +68,7 @@ class PPOOracle(ReinforceOracle):
         advantages: np.ndarray,
     ) -> None:
         """Improves a controller by several steps on one batch."""
-        genes = decided(self.space, genomes)
+        genes = self.space.decided(genomes)
         advantages = advantages - advantages.mean()
         advantages = advantages / (advantages.std() + 1e-8)
         before = controller.log_probability(genomes, genes)

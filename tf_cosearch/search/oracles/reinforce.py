@@ -125,7 +125,7 @@ class ReinforceOracle(CoSearchOracle):
         controller.ascend(
             controller.gradient(
                 genomes,
-                decided(self.space, genomes),
+                self.space.decided(genomes),
                 advantages,
                 self.entropy_weight,
             )
@@ -159,27 +159,6 @@ class ReinforceOracle(CoSearchOracle):
                 reward - self._baseline
             )
         return rewards - baseline
-
-
-def decided(space: SearchSpace, genomes: np.ndarray) -> np.ndarray:
-    """Which genes make a difference.
-
-    Args:
-        space: What the genomes belong to.
-        genomes: `[N, P]` canonical genomes.
-
-    Returns:
-        `[N, P]` booleans: whether the design would be another one with
-        another choice there. The policy gets no credit for the others.
-    """
-    positions = genomes.shape[1]
-    others = np.repeat(genomes[:, None], positions, axis=1)
-    diagonal = np.arange(positions)
-    others[:, diagonal, diagonal] += 1
-    others %= space.choice_counts
-    canonical = space.canonical(others.reshape(-1, positions))
-    differs = canonical.reshape(others.shape) != genomes[:, None]
-    return np.asarray(differs.any(axis=2))
 
 
 def inside(name: str, value: Any, most: float = np.inf) -> float:
