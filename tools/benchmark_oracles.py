@@ -6,7 +6,7 @@ r"""Compares search algorithms, ours and others', without training anything.
         --searched=joint,nested,phased,network
 
 Every algorithm searches every landscape (`tf_cosearch/benchmark`) once a seed:
-rivals 300 trials, ours a third of that, and all but the default five seeds
+rivals 300 trials, ours a third of that, and all but the default three seeds
 instead of ten, unless flags say otherwise. That takes about an hour.
 A run that is done is kept in `--output_dir`, and the same command goes on where
 it was interrupted; after a change of an algorithm, use another folder. Runs go
@@ -45,7 +45,7 @@ flags.DEFINE_list("landscapes", [], "On what to run them; all by default.")
 flags.DEFINE_integer("seeds", 10, "Runs of each.", lower_bound=1)
 flags.DEFINE_list(
     "seeds_of",
-    [f"{name}:5" for name in _OTHERS],
+    [f"{name}:3" for name in _OTHERS],
     "NAME:N: algorithms that get fewer; `--seeds_of=` is none.",
 )
 flags.DEFINE_integer("trials", 300, "Trials of a run.", lower_bound=3)
