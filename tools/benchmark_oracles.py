@@ -6,8 +6,9 @@ r"""Compares search algorithms, ours and others', without training anything.
         --searched=joint,nested,phased,network
 
 Every algorithm searches every landscape (`tf_cosearch/benchmark`) once a seed:
-rivals 300 trials, ours a third of that, and all but the default three seeds
-instead of ten, unless flags say otherwise. That takes about an hour.
+rivals and the default ten seeds, our others three; rivals 300 trials, ours 100.
+Flags say otherwise. That takes about an hour.
+
 A run that is done is kept in `--output_dir`, and the same command goes on where
 it was interrupted; after a change of an algorithm, use another folder. Runs go
 seed by seed, so whatever is done can be compared.

@@ -43,10 +43,9 @@ Price = Callable[[LayerTable, Accelerator, Any], Any]
 def prefer_wide_vectors() -> None:
     """Lets XLA use 512-bit vectors where the processor has them.
 
-    Its own choice is 256 bits, as the first processors with wide ones became
-    slower by them. Large batches are priced a third faster so. XLA reads its
-    flags when the process first compiles something; a width that the user
-    chose in `XLA_FLAGS` stays.
+    Its own choice is 256 bits. Large batches are priced a fifth to two fifths
+    faster so. XLA reads its flags when the process first compiles something; a
+    width that the user chose in `XLA_FLAGS` stays.
     """
     chosen = os.environ.get("XLA_FLAGS", "")
     if _WIDE_VECTORS.partition("=")[0] not in chosen:
