@@ -120,6 +120,8 @@ class DurableOracle(keras_tuner.Oracle):
                 trial = super().create_trial(tuner_id)
             else:
                 trial = Trial(self.get_space(), status=TrialStatus.STOPPED)
+                # KerasTuner's own chief waits until it knows of no tuner.
+                self.tuner_ids.discard(tuner_id)
             if trial.status == TrialStatus.RUNNING:
                 self._lease(trial.trial_id, tuner_id)
             elif trial.status == TrialStatus.STOPPED:
