@@ -10,11 +10,11 @@ import keras_tuner
 import numpy as np
 import pytest
 import tensorflow as tf
-from light_searches import BUDGETS, few, small_tuner
+from light_searches import BUDGETS, few, pretend, small_tuner
 
 import tf_cosearch as cs
 from tf_cosearch.designs import report
-from tf_cosearch.training import datasets
+from tf_cosearch.training import datasets, fit
 
 OUTSIDE = {"searched": "network", "fixed": {"pe_array/rows": 3}}
 
@@ -290,6 +290,122 @@ def test_oracles_must_be_known_and_over_the_space(space, tmp_path):
         small_tuner(space, tmp_path, oracle=other)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("budgets", BUDGETS),
+        ("max_trials", 20),
+        ("reward", "hard"),
+        ("seed", 0),
+        ("oracle_options", {"proposals": 64}),
+        ("start_from", ["mobilenet_v2"]),
+        ("warm_start", "runs/earlier"),
+    ],
+)
+def test_an_oracle_has_its_arguments_itself(space, tmp_path, name, value):
+    oracle = cs.oracles.get("random")(space, BUDGETS, max_trials=3)
+    with pytest.raises(ValueError, match=f"{name} must be given to the oracle"):
+        cs.CoSearchTuner(space, oracle, directory=tmp_path, **{name: value})
+    assert not any(tmp_path.iterdir())
+    tuner = cs.CoSearchTuner(space, oracle, directory=tmp_path)
+    assert tuner.co_oracle.own_trials == 3
+    assert tuner.co_oracle.budgets == BUDGETS
+
+
+def test_arguments_that_are_not_given_have_the_defaults_told(space, tmp_path):
+    oracle = cs.CoSearchTuner(space, directory=tmp_path).co_oracle
+    assert type(oracle) is cs.oracles.get("grey_box")
+    assert oracle.max_trials == 20
+    assert oracle.reward.form == "hard"
+
+
+def beside():
+    others = keras_tuner.HyperParameters()
+    others.Float("learning_rate", 1e-4, 1e-1)
+    return others
+
+
+def test_nothing_beside_the_space_is_drawn_and_not_used(
+    space, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(fit, "train", pretend)
+    refused = pytest.raises(ValueError, match=r"alone.*Received: learning_rate")
+    kwargs = {"directory": tmp_path, "project_name": "run"}
+
+    def oracle(**options):
+        defaults = {"max_trials": 1, "seed": 0, "proposals": 64}
+        return cs.oracles.get("random")(space, **{**defaults, **options})
+
+    with refused:
+        cs.CoSearchTuner(space, oracle(hyperparameters=beside()), **kwargs)
+    assert not any(tmp_path.iterdir())
+    tuner = cs.CoSearchTuner(space, oracle(), **kwargs)
+    with pytest.raises(RuntimeError, match="learning_rate"):
+        tuner.oracle.update_space(beside())
+    tuner.oracle.hyperparameters.Float("learning_rate", 1e-4, 1e-1)
+    with refused:
+        tuner.search(**few(data), epochs=1)
+    assert not tuner.oracle.trials
+
+    # Of a search by a tuner of one's own, whose training did use it.
+    own = keras_tuner.engine.base_tuner.BaseTuner(
+        oracle(hyperparameters=beside()), **kwargs
+    )
+    own.run_trial = lambda trial: {"accuracy_int8": 0.5}
+    own.oracle.verbose = 0
+    own.search()
+    with refused:
+        cs.CoSearchTuner(space, oracle(), **kwargs).search(
+            **few(data), epochs=1
+        )
+    with refused:
+        cs.CoSearchTuner(
+            space,
+            oracle(warm_start=tmp_path / "run"),
+            directory=tmp_path,
+            project_name="new",
+        )
+
+
+def test_a_subclass_must_not_ask_for_more_than_the_space(
+    space, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(fit, "train", pretend)
+
+    class Curious(cs.CoSearchTuner):
+        def run_trial(self, trial, **kwargs):
+            trial.hyperparameters.Float("learning_rate", 1e-4, 1e-1)
+            return super().run_trial(trial, **kwargs)
+
+    tuner = Curious(space, "random", directory=tmp_path)
+    with pytest.raises(RuntimeError, match=r"new entries.*learning_rate"):
+        tuner.search(**few(data), epochs=1)
+
+
+def test_our_hypermodel_uses_the_space_and_what_a_subclass_adds(
+    space, tmp_path
+):
+    class Own(cs.CoSearchHyperModel):
+        def build(self, hp):
+            model = super().build(hp)
+            model.optimizer.learning_rate = hp["learning_rate"]
+            return model
+
+    def tuner(hypermodel):
+        return keras_tuner.RandomSearch(
+            hypermodel,
+            hyperparameters=beside(),
+            objective="val_accuracy",
+            directory=tmp_path,
+        )
+
+    with pytest.raises(ValueError, match="Received: learning_rate"):
+        tuner(cs.CoSearchHyperModel(space))
+    names = {p.name for p in space.parameters} | {"learning_rate"}
+    found = tuner(Own(space)).oracle.get_space().values
+    assert found.keys() == names
+
+
 def test_our_hypermodel_serves_kerastuners_own_oracles(space, data, tmp_path):
     tuner = keras_tuner.tuners.RandomSearch(
         cs.CoSearchHyperModel(space),
@@ -361,6 +477,10 @@ def test_hardware_alone_can_be_searched(data, tmp_path):
         ({"max_trials": 0}, "max_trials"),
         ({"oracle_options": {"populaton_size": 4}}, "populaton_size"),
         ({"oracle_options": {"seed": 4}}, "argument of its own"),
+        ({"oracle_options": {"tune_new_entries": True}}, "Tuner of your own"),
+        ({"oracle_options": {"hyperparameters": 4}}, "Tuner of your own"),
+        ({"oracle_options": {"objective": "val_loss"}}, "maximise"),
+        ({"oracle_options": {"objective": "val_accuracy"}}, "accuracy_int8"),
         ({"oracle_options": {"initial_designs": 4}}, "of the types it"),
         ({"oracle_options": {"estimate": 4}}, "must be a function"),
         ({"oracle_options": OUTSIDE}, "choices of the space. Received: 3"),

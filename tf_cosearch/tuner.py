@@ -16,7 +16,7 @@ from tf_cosearch.designs.export import Design
 from tf_cosearch.distributed import chief
 from tf_cosearch.distributed.tuner import DurableTuner
 from tf_cosearch.search import early_stopping as early_stopping_lib
-from tf_cosearch.search import executions, oracles
+from tf_cosearch.search import executions, objectives, oracles
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.hypermodel import CoSearchHyperModel
 from tf_cosearch.search.objectives import Reward
@@ -26,6 +26,9 @@ from tf_cosearch.search.oracles.history import EXPECTED
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.search.warm_start import require_outside
 from tf_cosearch.training import checkpoint, inputs
+
+TRIALS = 20
+"""Designs that are trained unless told."""
 
 
 class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
@@ -39,12 +42,12 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
     Args:
         space: The joint space.
         oracle: Who proposes: a name of `oracles.names()`, or a
-            `CoSearchOracle` over `space` (then `budgets`, `max_trials`,
-            `reward`, `seed` and `oracle_options` are its affair).
+            `CoSearchOracle` over `space`, which has the arguments from
+            `budgets` to `warm_start` itself: here they are refused then.
         budgets: Limits that no trained design exceeds.
-        max_trials: How many designs to train.
-        reward: What counts as better: `hard`, `soft`, `absolute`, a
-            `WeightedProduct` or an `AbsoluteDeviation`.
+        max_trials: How many designs to train; 20 by default.
+        reward: What counts as better: `hard`, which is the default, `soft`,
+            `absolute`, a `WeightedProduct` or an `AbsoluteDeviation`.
         seed: Makes proposals and training repeatable.
         oracle_options: Further arguments of the oracle, for example
             `{"population_size": 20}`.
@@ -76,8 +79,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             memory of a training. `None` is never.
 
     Raises:
-        ValueError: If an argument is not known or possible, or the folder
-            belongs to the search of another space.
+        ValueError: If an argument is not known or possible, the folder
+            belongs to the search of another space, or the oracle chooses
+            hyperparameters beside the space, which no training here uses.
     """
 
     def __init__(
@@ -85,9 +89,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         space: SearchSpace,
         oracle: str | CoSearchOracle = "grey_box",
         budgets: Budgets | None = None,
-        max_trials: int = 20,
+        max_trials: int | None = None,
         *,
-        reward: str | Reward = "hard",
+        reward: str | Reward | None = None,
         seed: int | None = None,
         oracle_options: Mapping[str, Any] | None = None,
         start_from: Sequence[str] = (),
@@ -106,14 +110,24 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
     ) -> None:
         configuration.at_least("executions_per_trial", executions_per_trial, 1)
         rule = early_stopping_lib.get(early_stopping)
+        of_oracle = {
+            "budgets": budgets,
+            "max_trials": max_trials,
+            "reward": reward,
+            "seed": seed,
+            "oracle_options": oracle_options or None,
+            "start_from": start_from or None,
+            "warm_start": warm_start,
+        }
+        given = [name for name, value in of_oracle.items() if value is not None]
         if isinstance(oracle, str):
             oracle = oracles.make(
                 oracle,
                 oracle_options or {},
                 space=space,
                 budgets=budgets,
-                max_trials=max_trials,
-                reward=reward,
+                max_trials=TRIALS if max_trials is None else max_trials,
+                reward="hard" if reward is None else reward,
                 seed=seed,
                 start_from=start_from,
                 warm_start=warm_start,
@@ -126,14 +140,17 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 f"Received: {oracle!r}. Known names: "
                 f"{', '.join(oracles.names())}."
             )
-        elif (budgets, seed, warm_start) != (None,) * 3 or (
-            oracle_options or start_from
-        ):
+        elif given:
             raise ValueError(
-                "`budgets`, `seed`, `oracle_options`, `start_from` and "
-                "`warm_start` must be given to the oracle itself. Received: "
-                "an oracle and one of them."
+                f"{', '.join(given)} must be given to the oracle itself. "
+                f"Received: them beside a {type(oracle).__name__}. Pass them "
+                "where it is made, or its name here."
             )
+        _require_space_alone(oracle)
+        if type(self).run_trial is CoSearchTuner.run_trial:
+            _require_measured(oracle)
+        # Nor may a subclass of this tuner ask for more while it trains.
+        oracle.allow_new_entries = False
         if overwrite and oracle.earlier is not None:
             project = pathlib.Path(
                 directory or ".", project_name or "untitled_project"
@@ -238,6 +255,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
 
     def on_search_begin(self) -> None:
         """Says what is searched; from now on the search can be continued."""
+        _require_space_alone(self.co_oracle)
         self.save()
         if not self._is_worker():
             self.co_oracle.take_known()
@@ -402,3 +420,34 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         model = qat.quantize(design.network.build(tf_keras))
         qat.load_weights(model, design.folder / export.QAT_WEIGHTS)
         return model
+
+
+def _require_space_alone(oracle: CoSearchOracle) -> None:
+    """Refuses hyperparameters that would be drawn, but never used."""
+    entries = [entry.name for entry in oracle.hyperparameters.space]
+    earlier = oracle.earlier.designs if oracle.earlier is not None else []
+    known = [name for design in earlier for name in design.values]
+    tried = [
+        name
+        for trial in oracle.trials.values()
+        for name in trial.hyperparameters.values
+    ]
+    names = {parameter.name for parameter in oracle.space.parameters}
+    others = [name for name in entries + known + tried if name not in names]
+    if others:
+        raise ValueError(
+            "A CoSearchTuner must search its space alone, as its training "
+            "uses no other hyperparameters. Received: "
+            f"{', '.join(dict.fromkeys(others))}. Leave them out, or set what "
+            "they stand for by an argument such as learning_rate; a "
+            "keras_tuner.Tuner of your own may use them."
+        )
+
+
+def _require_measured(oracle: CoSearchOracle) -> None:
+    """Refuses to train for an accuracy that no trial will report."""
+    for name in objectives.names(oracle.objective):
+        if name not in export.ACCURACIES:
+            raise configuration.unknown(
+                "objective of a CoSearchTuner", name, export.ACCURACIES
+            )

@@ -13,6 +13,10 @@ from tf_cosearch.search.space import SearchSpace
 class CoSearchHyperModel(keras_tuner.HyperModel):
     """Builds the network of a design; declares the accelerator beside it.
 
+    It uses the hyperparameters of the space and no others. To search more,
+    for example a learning rate, override `build` or `fit` in a subclass, or
+    call `build` from a hypermodel of your own.
+
     Use it with KerasTuner's own tuners, which train in float and know nothing
     of costs. What a design costs follows from its hyperparameters:
     `estimate(*space.batch(space.genome(hp.values)[None]))`.
@@ -41,7 +45,24 @@ class CoSearchHyperModel(keras_tuner.HyperModel):
         self._metrics = metrics
 
     def declare_hyperparameters(self, hp: Any) -> None:
-        """Adds every parameter of the space to `hp`."""
+        """Adds every parameter of the space to `hp`.
+
+        Raises:
+            ValueError: If others are there that nothing would use.
+        """
+        names = {parameter.name for parameter in self.space.parameters}
+        others = [entry.name for entry in hp.space if entry.name not in names]
+        mine = (type(self).build, type(self).fit)
+        if others and mine == (
+            CoSearchHyperModel.build,
+            keras_tuner.HyperModel.fit,
+        ):
+            raise ValueError(
+                "The hyperparameters of a CoSearchHyperModel must be those of "
+                f"its space. Received: {', '.join(others)}, which nothing "
+                "uses. Leave them out, or use them in a subclass that "
+                "overrides `build` or `fit`."
+            )
         hp.merge(self.space.hyperparameters(), overwrite=False)
 
     def build(self, hp: Any) -> keras.Model:
@@ -53,7 +74,7 @@ class CoSearchHyperModel(keras_tuner.HyperModel):
         Returns:
             A model from images to logits.
         """
-        self.declare_hyperparameters(hp)
+        hp.merge(self.space.hyperparameters(), overwrite=False)
         values = {p.name: hp.get(p.name) for p in self.space.parameters}
         network = self.space.decode(self.space.genome(values)).network
         model = network.build(keras)

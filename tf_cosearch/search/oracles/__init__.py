@@ -15,6 +15,9 @@ from typing import Any
 from tf_cosearch import configuration
 from tf_cosearch.search.oracles.base import CoSearchOracle
 
+OF_OTHER_TUNERS = ("hyperparameters", "allow_new_entries", "tune_new_entries")
+"""Arguments about a user's own model, in a `keras_tuner.Tuner` of theirs."""
+
 
 def names() -> list[str]:
     """Names of the algorithms.
@@ -51,7 +54,7 @@ def get(name: str) -> type[CoSearchOracle]:
 def make(
     name: str, chosen: Mapping[str, Any], **arguments: Any
 ) -> CoSearchOracle:
-    """Makes an algorithm.
+    """Makes an algorithm for a `CoSearchTuner`.
 
     Args:
         name: One of `names()`.
@@ -67,12 +70,19 @@ def make(
         TypeError: If an option is not of its type.
     """
     algorithm = get(name)
-    known = [each for each in options(algorithm) if each not in arguments]
+    taken = {*arguments, *OF_OTHER_TUNERS}
+    known = [each for each in options(algorithm) if each not in taken]
     for option in chosen:
         if option in arguments:
             raise ValueError(
                 f"{option} must be set as an argument of its own. Received: "
                 f"it as an option of {name}."
+            )
+        if option in OF_OTHER_TUNERS:
+            raise ValueError(
+                f"{option} must be for a keras_tuner.Tuner of your own, whose "
+                f"model may use it. Received: it as an option of {name}. Leave "
+                "it out: the training of a search of ours would not use it."
             )
         if option not in known:
             raise configuration.unknown(f"option of {name}", option, known)

@@ -73,9 +73,10 @@ class CoSearchOracle(HistoryOracle):
         warm_start: Folder of an earlier search of the space, or its
             trials.csv: what is known, also with other budgets. See
             `HistoryOracle`.
-        hyperparameters: Those of a hypermodel beside the space, if they are
-            to be known in advance.
-        allow_new_entries: Whether a hypermodel may add hyperparameters.
+        hyperparameters: Those of a user's own model beside the space, if they
+            are to be known in advance. They are drawn at random, and for a
+            `keras_tuner.Tuner` alone: a `CoSearchTuner` refuses them.
+        allow_new_entries: Whether such a model may add hyperparameters.
         tune_new_entries: Whether those that it adds are drawn at random, or
             keep their default.
         max_retries_per_trial: How often to repeat a trial that fails.
