@@ -10,7 +10,7 @@ from typing import Any
 
 import keras_tuner
 
-from tf_cosearch import configuration, files
+from tf_cosearch import configuration, files, seeds
 from tf_cosearch.designs import export, report, results
 from tf_cosearch.designs.export import Design
 from tf_cosearch.distributed import chief
@@ -302,8 +302,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             settings = {
                 "epochs": epochs,
                 "callbacks": callbacks,
-                "seed": (self.oracle.training_seed(trial.trial_id) + number)
-                % 2**31,
+                "seed": seeds.derive(
+                    self.oracle.training_seed(trial.trial_id), number
+                ),
                 **self._training,
             }
             execution = executions.Execution(

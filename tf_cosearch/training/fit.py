@@ -162,7 +162,7 @@ def train(
         # What the trainings before this one left behind would pile up.
         tf_keras.backend.clear_session()
         gc.collect()
-        tf_keras.utils.set_random_seed(seed)
+        phases.seed_phase(seed, "build")
         with dropout.seedable():
             model = build(tf_keras)
         qat.run_groups_natively(model)
@@ -188,7 +188,7 @@ def train(
             qat_epochs = 0
     with run.clock("qat"):
         # Dropout takes part in the calibration.
-        tf_keras.utils.set_random_seed(seed)
+        phases.seed_phase(seed, "calibration")
         qat_model = qat.quantize(model)
         if qat_weights is None:
             qat.calibrate(qat_model, _some_images(data, seed))

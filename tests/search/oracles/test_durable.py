@@ -218,8 +218,23 @@ def test_a_retry_has_a_seed_of_its_own_an_interruption_has_not(tmp_path):
 
     oracle = start(tmp_path, max_trials=1, max_retries_per_trial=1, seed=5)
     run_trials(oracle, 1, fail)
-    assert start(tmp_path, reload=True, seed=5).training_seed("0") == 105
-    assert seeds == [5]
+    retried = start(tmp_path, reload=True, seed=5).training_seed("0")
+    assert len(seeds) == 1
+    assert retried != seeds[0]
+    again = start(tmp_path, reload=True, seed=5)
+    assert again.training_seed("0") == retried
+
+
+def test_no_seed_of_a_training_is_that_of_another_search(tmp_path):
+    drawn = []
+    for seed in (0, 100, 1000, 2**31 - 1):
+        oracle = start(tmp_path / str(seed), seed=seed, max_trials=12)
+        run_trials(oracle, 12)
+        for failures in range(3):
+            oracle._run_times.update(dict.fromkeys(oracle.trials, failures))
+            drawn += [oracle.training_seed(each) for each in oracle.trials]
+    assert len(set(drawn)) == 4 * 12 * 3
+    assert all(0 <= seed < 2**63 for seed in drawn)
 
 
 def test_the_same_reason_in_a_row_ends_the_search_after_saving(tmp_path):

@@ -34,7 +34,7 @@ from absl import logging
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.src.engine import oracle as oracle_module
 
-from tf_cosearch import files
+from tf_cosearch import files, seeds
 from tf_cosearch.files import write_json
 from tf_cosearch.search.trial_files import read_trials
 
@@ -216,7 +216,7 @@ class DurableOracle(keras_tuner.Oracle):
         A retry has another seed; a trial that was interrupted has not.
         """
         failures = self._run_times[trial_id]
-        return (self.seed + 1000 * int(trial_id) + 100 * failures) % 2**31
+        return seeds.derive(self.seed, int(trial_id), failures)
 
     def update_trial(
         self, trial_id: str, metrics: dict[str, float], step: int = 0
