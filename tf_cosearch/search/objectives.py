@@ -17,8 +17,51 @@ FORMS = {"hard": (0.0, -1.0), "soft": (-0.07, -0.07)}
 """The exponents (p, q) of the forms of the weighted product."""
 
 
+class Reward:
+    """What accuracy and costs are worth together: `factor * accuracy + term`.
+
+    Every reward is linear in the accuracy, with a `factor` that is not negative
+    and a `term` that costs decide, as `parts` says. So what is known of the
+    accuracy is known of the reward: one that is normal makes the other normal.
+    """
+
+    @property
+    def targets(self) -> Budgets | None:
+        """What costs are related to; `None` before `aimed_at`."""
+        raise NotImplementedError
+
+    def parts(self, costs: Mapping[str, Any]) -> tuple[Any, Any]:
+        """What the costs of designs make of their accuracy.
+
+        Args:
+            costs: Arrays of one shape for each cost that has a target.
+
+        Returns:
+            The factor of the accuracy and the term to add, of that shape or
+            numbers.
+        """
+        raise NotImplementedError
+
+    def aimed_at(self, budgets: Budgets) -> Reward:
+        """The same with targets: its own, or else from the budgets."""
+        raise NotImplementedError
+
+    def __call__(self, accuracy: Any, costs: Mapping[str, Any]) -> np.ndarray:
+        """Rewards designs.
+
+        Args:
+            accuracy: `[N]`, or one number.
+            costs: `[N]` numbers for each cost that has a target.
+
+        Returns:
+            `[N]` rewards; more is better.
+        """
+        factor, term = self.parts(costs)
+        return factor * np.asarray(accuracy, np.float64) + term
+
+
 @dataclasses.dataclass(frozen=True)
-class WeightedProduct:
+class WeightedProduct(Reward):
     """Accuracy times a power of each cost relative to its target.
 
     The reward is `accuracy * (latency / target)^w * (area / target)^w`, where
@@ -69,24 +112,16 @@ class WeightedProduct:
                 )
                 object.__setattr__(self, name, exponent)
 
-    def __call__(self, accuracy: Any, costs: Mapping[str, Any]) -> np.ndarray:
-        """Rewards designs.
-
-        Args:
-            accuracy: `[N]`, or one number.
-            costs: `[N]` numbers for each cost that has a target.
-
-        Returns:
-            `[N]` rewards; more is better.
-        """
+    def parts(self, costs: Mapping[str, Any]) -> tuple[Any, Any]:
+        """The product of all powers, and nothing to add."""
         p, q = FORMS[self.form]
         p = p if self.p is None else self.p
         q = q if self.q is None else self.q
-        reward = np.asarray(accuracy, np.float64)
+        factor: Any = 1.0
         for name, target in (self.targets or Budgets()).limits().items():
             ratio = np.asarray(costs[name], np.float64) / target
-            reward = reward * ratio ** np.where(ratio <= 1, p, q)
-        return reward
+            factor = factor * ratio ** np.where(ratio <= 1, p, q)
+        return factor, 0.0
 
     def aimed_at(self, budgets: Budgets) -> WeightedProduct:
         """The same with targets: its own, or else the budgets."""
@@ -96,7 +131,7 @@ class WeightedProduct:
 
 
 @dataclasses.dataclass(frozen=True)
-class AbsoluteDeviation:
+class AbsoluteDeviation(Reward):
     """Accuracy less a share of how far a cost is from its target.
 
     The reward is `accuracy + beta * |latency / target - 1|` with a negative
@@ -134,21 +169,13 @@ class AbsoluteDeviation:
             )
         object.__setattr__(self, "beta", beta)
 
-    def __call__(self, accuracy: Any, costs: Mapping[str, Any]) -> np.ndarray:
-        """Rewards designs.
-
-        Args:
-            accuracy: `[N]`, or one number.
-            costs: `[N]` numbers for each cost that has a target.
-
-        Returns:
-            `[N]` rewards; more is better.
-        """
-        reward = np.asarray(accuracy, np.float64)
+    def parts(self, costs: Mapping[str, Any]) -> tuple[Any, Any]:
+        """The accuracy as it is, and what is off target."""
+        term: Any = 0.0
         for name, target in (self.targets or Budgets()).limits().items():
             ratio = np.asarray(costs[name], np.float64) / target
-            reward = reward + self.beta * np.abs(ratio - 1)
-        return reward
+            term = term + self.beta * np.abs(ratio - 1)
+        return 1.0, term
 
     def aimed_at(self, budgets: Budgets) -> AbsoluteDeviation:
         """The same with targets: its own, or else the latency budget.
@@ -163,9 +190,6 @@ class AbsoluteDeviation:
                 "budget. Set latency_ms, or pass AbsoluteDeviation(targets)."
             )
         return dataclasses.replace(self, targets=targets)
-
-
-Reward = WeightedProduct | AbsoluteDeviation
 
 
 def get(reward: str | Reward, budgets: Budgets) -> Reward:

@@ -283,7 +283,7 @@ def expected_improvement(mean: Any, std: Any, best: Any) -> Any:
 
     Args:
         mean: Of the value, as are the others of one shape or broadcast.
-        std: Positive.
+        std: Not negative.
         best: What is to exceed.
 
     Returns:
@@ -292,6 +292,7 @@ def expected_improvement(mean: Any, std: Any, best: Any) -> Any:
     Reference: Jones et al., Efficient Global Optimization of Expensive
     Black-Box Functions, J. Global Optimization 1998, equation 15.
     """
+    std = np.maximum(std, 1e-12)
     z = (mean - best) / std
     density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
     return std * (z * special.ndtr(z) + density)

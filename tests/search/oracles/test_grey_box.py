@@ -3,7 +3,9 @@ import pytest
 
 from tf_cosearch.search import oracles
 from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.objectives import AbsoluteDeviation, WeightedProduct
 from tf_cosearch.search.oracles.grey_box import GreyBoxOracle
+from tf_cosearch.search.oracles.two_level import SlowReward
 from tf_cosearch.search.pareto import hypervolume
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
@@ -47,6 +49,50 @@ def test_a_third_of_the_trials_beats_random_search(tmp_path):
         ours.append([best[0], _volume(a)])
         theirs.append([best[1], _volume(b)])
     assert (np.median(ours, axis=0) >= np.median(theirs, axis=0)).all()
+
+
+REWARDS = [
+    WeightedProduct(),
+    WeightedProduct(form="soft"),
+    WeightedProduct(p=-1.0, q=-2.0),
+    AbsoluteDeviation(),
+    AbsoluteDeviation(Budgets(latency_ms=1.2, area_mm2=4), beta=-1.5),
+    SlowReward(AbsoluteDeviation(), 0.6),
+    SlowReward(WeightedProduct(form="soft"), 0.0),
+]
+
+
+@pytest.mark.parametrize("reward", REWARDS)
+def test_expected_improvement_is_that_of_the_reward(tmp_path, reward):
+    """Against an integral over the accuracies, whatever the reward."""
+    oracle = _search(tmp_path, trials=12, reward=reward)
+    oracle._learn()
+    rng = np.random.default_rng(0)
+    networks = SPACE.sample(rng, 150)[:, :3]
+    chips = SPACE.all_accelerators()
+    costs = oracle._pricer.grid(networks, chips)
+    features = oracle._features_of_grid(networks, costs)
+    mean, std = oracle._model.predict(features)
+    best = max(trial.reward for trial in oracle.finished())
+    z = np.linspace(-8, 8, 801)
+    density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    improvement = 0.0
+    for step, weight in zip(z, density * (z[1] - z[0]), strict=True):
+        rewards = oracle.reward((mean + step * std)[:, None], costs)
+        improvement += weight * np.maximum(rewards - best, 0)
+    found = oracle._reward_gain(networks, costs)
+    assert improvement.max() > 1e-5
+    np.testing.assert_allclose(found, improvement, rtol=1e-2, atol=1e-7)
+
+
+def test_without_a_design_within_the_budgets_more_is_an_improvement(tmp_path):
+    far = AbsoluteDeviation(Budgets(latency_ms=0.01))  # rewards are negative
+    oracle = _search(tmp_path, trials=10, reward=far)
+    oracle.budgets = Budgets(latency_ms=1e-9)
+    oracle._learn()
+    networks = SPACE.sample(np.random.default_rng(0), 20)
+    costs = oracle._pricer.grid(networks[:, :3], networks[:, 3:])
+    assert oracle._reward_gain(networks[:, :3], costs).max() > 1
 
 
 def test_growth_of_the_front_is_that_of_the_hypervolume(tmp_path):

@@ -48,6 +48,24 @@ def test_learns_the_hardware_without_training(tmp_path):
     assert feasible.mean() > 5 * random.mean()
 
 
+@pytest.mark.parametrize("inner", ["grey_box", "reinforce"])
+@pytest.mark.parametrize("reward", ["hard", "soft", "absolute"])
+def test_the_inner_algorithm_learns_from_score_and_utilization(
+    tmp_path, reward, inner
+):
+    budgets = Budgets(latency_ms=1.6)
+    oracle = start(
+        tmp_path, budgets=budgets, reward=reward, inner=inner, beta=0.8
+    )
+    run_trials(oracle, 10)
+    outer, inside = oracle.finished(), oracle._with_history().finished()
+    assert len(outer) == len(inside) == 10
+    for trial, learnt in zip(outer, inside, strict=True):
+        utilization = trial.metrics["utilization"]
+        expected = 0.8 * trial.reward + 0.2 * utilization
+        assert learnt.reward == pytest.approx(expected)
+
+
 def test_fewer_fast_steps_when_most_designs_survive(tmp_path, monkeypatch):
     oracle = start(tmp_path, fast_steps=7)
     steps = []

@@ -56,9 +56,10 @@ class GreyBoxOracle(CoSearchOracle):
     each proposal is the best of more than 100,000 pairs of a network and an
     accelerator whose costs are exact. Trials take turns in what is best:
 
-    - The expected improvement of the reward `r = A f(c)` over the best `r*`:
+    - The expected improvement of the reward `r = f(c) A + t(c)` over the best
+      one `r*`; a weighted product has no term `t`, a sum the factor 1:
 
-          f(c) E[max(A - r* / f(c), 0)]
+          E[max(r - r*, 0)] = f(c) E[max(A - (r* - t(c)) / f(c), 0)]
 
     - The expected growth of the hypervolume. With known costs it is the
       improvement over the best accuracy `a*(q)` within limits `q`, for all
@@ -230,12 +231,12 @@ class GreyBoxOracle(CoSearchOracle):
     ) -> np.ndarray:
         """Expected improvement of the reward, `[N, H]`."""
         mean, std = self._model.predict(self._features_of_grid(networks, costs))
-        factor = self.reward(1.0, costs)
         best = self.reward(self._accuracies, self._costs)
         ok = self.budgets.is_feasible(self._costs)
-        highest = best[ok].max() if ok.any() else 0.0
-        gain = factor * expected_improvement(
-            mean[:, None], std[:, None], highest / factor
+        highest = best[ok].max() if ok.any() else best.min()
+        factor, term = self.reward.parts(costs)
+        gain = expected_improvement(
+            factor * mean[:, None] + term, factor * std[:, None], highest
         )
         return gain * (1 + self._cheapness(costs))
 

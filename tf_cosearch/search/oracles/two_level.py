@@ -13,7 +13,7 @@ from tf_cosearch import configuration
 from tf_cosearch.search import genomes as genome_arrays
 from tf_cosearch.search import oracles
 from tf_cosearch.search.budgets import Budgets
-from tf_cosearch.search.objectives import WeightedProduct
+from tf_cosearch.search.objectives import Reward
 from tf_cosearch.search.oracles.base import CoSearchOracle, Finished
 
 if TYPE_CHECKING:
@@ -23,35 +23,47 @@ _NAME = __name__.rpartition(".")[2]
 
 
 @dataclasses.dataclass(frozen=True)
-class SlowReward(WeightedProduct):
-    """What the slow level teaches: `R = beta * A + (1 - beta) * U`.
+class SlowReward(Reward):
+    """What the slow level teaches: `R = beta * S + (1 - beta) * U`.
 
-    `A` is the weighted product, which in its hard form is the accuracy of a
-    design within its targets, and `U` the utilization.
+    `S` is the score of a trial, which with the hard product is the accuracy of
+    a design within its targets, and `U` the utilization.
 
     Attributes:
+        score: What trials are scored by.
         beta: From 0, for efficient hardware, to 1, for accurate networks.
 
+    Raises:
+        ValueError: If `beta` is out of its range.
+
     Example:
-    >>> reward = SlowReward(beta=0.75)
+    >>> from tf_cosearch.search.objectives import WeightedProduct
+    >>> reward = SlowReward(WeightedProduct(), beta=0.75)
     >>> round(float(reward(0.8, {"utilization": 0.4})), 6)
     0.7
     """
 
+    score: Reward
     beta: float = 0.9
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= configuration.number(self.beta, "`beta`") <= 1:
-            raise ValueError(
-                f"`beta` must be from 0 to 1. Received: {self.beta}."
-            )
+        _share("beta", self.beta)
 
-    def __call__(self, accuracy: Any, costs: Mapping[str, Any]) -> np.ndarray:
-        """Rewards designs, as a `WeightedProduct` does."""
-        product = super().__call__(accuracy, costs)
+    @property
+    def targets(self) -> Budgets | None:
+        """Those of the score."""
+        return self.score.targets
+
+    def parts(self, costs: Mapping[str, Any]) -> tuple[Any, Any]:
+        """The factor of the score, and both terms."""
+        factor, term = self.score.parts(costs)
         utilization = np.asarray(costs["utilization"], np.float64)
-        return self.beta * product + (1 - self.beta) * utilization
+        slow = self.beta * term + (1 - self.beta) * utilization
+        return self.beta * factor, slow
+
+    def aimed_at(self, budgets: Budgets) -> SlowReward:
+        """The same with a score that is aimed at them."""
+        return dataclasses.replace(self, score=self.score.aimed_at(budgets))
 
 
 class TwoLevelOracle(CoSearchOracle):
@@ -67,8 +79,8 @@ class TwoLevelOracle(CoSearchOracle):
     step.
 
     Slow level: a survivor is trained, and the inner algorithm learns from
-    `R = beta * A + (1 - beta) * U`. The score of the trial stays that of
-    `reward`, so that trials compare with those of other algorithms.
+    `R = beta * S + (1 - beta) * U`, where `S` is the score of the trial, that
+    of `reward`, as with other algorithms.
 
     The specification is the budgets and `min_utilization`. A least throughput
     is a budget of latency: one image at a time, so 1000 / FPS milliseconds.
@@ -83,7 +95,7 @@ class TwoLevelOracle(CoSearchOracle):
         enough: Share of a step's designs that must survive to train one.
         min_utilization: Least utilization of the accelerator. A design below
             is trained only if no new one above is found.
-        beta: Weight of accuracy against utilization in what is learnt.
+        beta: Weight of the score against utilization in what is learnt.
         **kwargs: Further arguments of `CoSearchOracle`.
 
     Raises:
@@ -113,7 +125,7 @@ class TwoLevelOracle(CoSearchOracle):
         self.enough = _share("enough", enough)
         self.min_utilization = _share("min_utilization", min_utilization)
         self._shared = shared
-        self._slow_reward = SlowReward(**vars(self.reward), beta=beta)
+        self._slow_reward = SlowReward(self.reward, beta)
         options = dict(inner_options or {})
         known = [name for name in oracles.names() if name != _NAME]
         if inner not in known:
