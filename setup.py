@@ -44,6 +44,7 @@ setuptools.setup(
         "tf_keras>=2.21,<2.22",  # the Keras that TFMOT can quantize
         "keras>=3.12,<4",  # the Keras that users and KerasTuner speak
         "keras-tuner==1.4.8",  # the search loop and its oracles
+        "tensorboard>=2.20",  # which KerasTuner's own tuners import
         "tensorflow-model-optimization>=0.8.1,<0.9",  # quantization-aware fit
         "ai-edge-litert>=2.0,<3",  # runs the int8 .tflite for its accuracy
         "absl-py>=1.2,<2",  # flags and logging of the tools

@@ -1,0 +1,299 @@
+"""Runs what the README shows, as a reader types it."""
+
+import contextlib
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+import tf_cosearch as cs
+from tf_cosearch.networks import blocks
+
+ROOT = pathlib.Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text()
+
+
+def code_blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+def commands():
+    """Commands of all shell blocks, with continued lines in one."""
+    text = "".join(code_blocks("bash")).replace("\\\n", "")
+    return [
+        " ".join(line.split("  #")[0].split()) for line in text.splitlines()
+    ]
+
+
+COMMANDS = commands()
+PYTHON = code_blocks("python")
+
+SHORTER = {
+    "--space=evolved": "--max_trials=1 --epochs=1",
+    "--early_stopping": "--max_trials=2 --epochs=2 --oracle=random",
+    "--workers=2": "--max_trials=2 --epochs=1 --oracle=random",
+    "ssh.sh": "--max_trials=2 --epochs=1 --oracle=random",
+    "slurm.sbatch": "--max_trials=2 --epochs=1 --oracle=random",
+    "retrain.py": "--epochs=1",
+    "runs/oracles": "--trials=3 --seeds=1 --landscapes=tight_latency "
+    "--algorithms=grey_box,keras_tuner_random",
+    "runs/trained": "--trials=3 --seeds=1 --algorithms=grey_box,random",
+    "runs/searched": "--trials=3 --seeds=1 --landscapes=tight_latency",
+    "runs/memory ": "--trials=20",
+    "runs/memory_training": "--trials=3 --trials_per_process=2",
+    "benchmark_cost_model.py": "--candidates=5000",
+}
+"""Part of a command -> flags that follow it, as the last ones count."""
+
+ELSEWHERE = {
+    "make test": "what runs this",
+    "make search": "test_make_search_leaves_what_is_promised",
+    "pip install '.[benchmark]'": "test_extras_are_those_of_setup",
+}
+"""Commands that are not run by `test_commands_run`, and who holds them."""
+
+FAST = ("tools/estimate.py", "tools/plot_pareto.py", "kubectl")
+
+
+def finish(command, folder, path):
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=1200,
+    )
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A folder like a reader's: this checkout, and files of their own."""
+    folder = tmp_path_factory.mktemp("desk")
+    for name in ("tools", "configs", "tests", "tf_cosearch", ".pytest.ini"):
+        (folder / name).symlink_to(ROOT / name)
+    rng = np.random.default_rng(0)
+    np.savez(
+        folder / "mine.npz",
+        x_train=rng.random((64, 32, 32, 3), np.float32),
+        y_train=np.arange(64) % 10,
+    )
+    shutil.copy(ROOT / "tests/networks/data/layers.csv", folder)
+    shutil.copy(
+        ROOT / "configs/accelerators/coral_usb.yaml", folder / "my_chip.yaml"
+    )
+    (folder / "mine.csv").write_text(
+        "network,latency_ms\nmobilenet_v1,2.4\nmobilenet_v2,2.6\n"
+        "efficientnet_edgetpu_s,5.0\nmobilenet_edgetpu,3.1\n"
+    )
+    (folder / "my_search.py").write_text(
+        PYTHON[0]
+        .replace("max_trials=12", "max_trials=2")
+        .replace("epochs=12", "epochs=1")
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """PATH with this Python, and stand-ins for the programs of clusters."""
+    folder = tmp_path_factory.mktemp("bin")
+    for name, script in {
+        "ssh": 'bash -c "${@: -1}"',
+        "sbatch": 'SLURM_JOB_ID=$$ exec "$@"',
+        "srun": 'shift\nSLURM_PROCID=1 "$@" &\nSLURM_PROCID=0 "$@"',
+        "kubectl": f'{sys.executable} -c "import sys, yaml; '
+        'list(yaml.safe_load_all(open(sys.argv[-1])))" "$@"',
+    }.items():
+        (folder / name).write_text(f"#!/usr/bin/env bash\n{script}\n")
+        (folder / name).chmod(0o755)
+    here = pathlib.Path(sys.executable).parent
+    return f"{folder}:{here}:{os.environ['PATH']}"
+
+
+@pytest.fixture(scope="module")
+def run_at_desk(desk, path, request):
+    """Runs a command as it stands, made shorter; with what it builds on."""
+    done = {}
+
+    def run(command):
+        if command in done:
+            return done[command]
+        for earlier in COMMANDS[: COMMANDS.index(command)]:
+            made = re.search(r"--output_dir=(\S+)", earlier)
+            if made and f"={made[1]} " in command.replace(made[0], ""):
+                run(earlier)
+        if "=runs/digits" in command and not (desk / "runs/digits").exists():
+            finish(
+                "python tools/search.py --workers=1 --max_trials=2 --epochs=1 "
+                "--output_dir=runs/digits --oracle=random",
+                desk,
+                path,
+            )
+        if "my.tflite" in command and not (desk / "my.tflite").exists():
+            (desk / "my.tflite").write_bytes(
+                request.getfixturevalue("tflite_model")
+            )
+        shorter = [flags for part, flags in SHORTER.items() if part in command]
+        done[command] = finish(" ".join([command, *shorter]), desk, path)
+        return done[command]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def tflite_model():
+    import tensorflow as tf
+    import tf_keras
+
+    model = tf_keras.Sequential(
+        [tf_keras.Input((8, 8, 3)), tf_keras.layers.Conv2D(4, 3)]
+    )
+    return tf.lite.TFLiteConverter.from_keras_model(model).convert()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(
+            command,
+            marks=()
+            if any(name in command for name in FAST)
+            else pytest.mark.slow,
+        )
+        for command in COMMANDS
+        if command not in ELSEWHERE
+    ],
+)
+def test_commands_run(command, run_at_desk, desk):
+    done = run_at_desk(command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    for made in re.findall(
+        r"--(?:output_dir|output|plot|roofline)=(\S+)", command
+    ):
+        assert (desk / made).exists()
+
+
+def test_every_command_has_flags_that_are_there():
+    """Also those which take long: what they say is checked here at once."""
+    for command in COMMANDS:
+        words = shlex.split(command)
+        scripts = [word for word in words if word.startswith("tools/")]
+        for script in scripts:
+            text = (ROOT / script).read_text()
+            text += (ROOT / "tools/command_line.py").read_text()
+            after = " ".join(words[words.index(script) + 1 :])
+            for name in re.findall(r"--(\w+)", after.partition(" -- ")[0]):
+                assert f'"{name}"' in text, (command, name)
+
+
+def test_what_is_shortened_or_run_elsewhere_is_in_the_readme():
+    text = "\n".join(COMMANDS)
+    assert [part for part in (*SHORTER, *ELSEWHERE) if part not in text] == []
+
+
+def test_extras_are_those_of_setup():
+    setup = (ROOT / "setup.py").read_text()
+    extras = re.findall(r"pip install '\.\[(\w+)\]'", TEXT)
+    assert extras
+    assert all(f'"{extra}": [' in setup for extra in extras)
+
+
+def test_python_runs_in_one_session(tmp_path, monkeypatch, capsys):
+    """All blocks, one after the other, with fewer trials and epochs."""
+    monkeypatch.chdir(tmp_path)
+    program = "\n".join(PYTHON)
+    for long, short, times in (
+        ("max_trials=12", "max_trials=1", 1),
+        ("epochs=12", "epochs=1", 1),
+        ("max_trials=2", "max_trials=1", 2),
+        ("epochs=2", "epochs=1", 2),
+    ):
+        assert program.count(f"{long},") + program.count(f"{long})") == times
+        program = program.replace(f"{long},", f"{short},")
+        program = program.replace(f"{long})", f"{short})")
+    names = {"__name__": "readme"}
+    with contextlib.ExitStack() as stack:
+        stack.callback(blocks._BLOCKS.pop, "bottleneck", None)
+        # What a library warns of inside a trial would fail it here.
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        exec(compile(program, "README.md", "exec"), names)  # noqa: S102
+        assert_block_passes_its_suite()
+    assert_algorithm_passes_its_suite(names["HillClimbOracle"], tmp_path)
+    assert (tmp_path / "runs/example/design/model.tflite").is_file()
+    out = capsys.readouterr().out
+    assert "Pareto front" in out
+    assert re.search(r"\d\.\d{3} ms", out)
+    assert len(names["best"]) == 3
+    for folder in ("ours", "theirs"):
+        trials = tmp_path.glob(f"runs/{folder}/*/trial_*/trial.json")
+        assert ['"COMPLETED"' in t.read_text() for t in trials] == [True]
+
+
+def assert_block_passes_its_suite():
+    from tf_cosearch.testing import BlockSuite
+
+    class Suite(BlockSuite):
+        name = "bottleneck"
+
+    Suite().test_rows_equal_a_walk_over_the_built_model()
+    Suite().test_stride_and_filters_are_honoured()
+
+
+def assert_algorithm_passes_its_suite(oracle_class, folder):
+    from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
+
+    oracle = place(
+        oracle_class(
+            ToySpace([4, 4, 4]), seed=0, estimate=toy_estimate, max_trials=20
+        ),
+        folder,
+    )
+    genomes = {tuple(genome) for genome in run_trials(oracle, 20)}
+    assert len(genomes) == 20
+
+
+def test_the_space_loads(tmp_path):
+    (block,) = code_blocks("yaml")
+    path = tmp_path / "space.yaml"
+    path.write_text(block)
+    space = cs.SearchSpace.load(path)
+    assert space.fixed == {"process/node_nm": 28}
+    assert space.num_networks > 1e6
+
+
+@pytest.mark.slow
+def test_python_runs_as_it_stands(desk, path):
+    (desk / "readme.py").write_text("\n".join(PYTHON))
+    done = finish("python readme.py", desk, path)
+    assert done.returncode == 0, done.stderr
+    assert (desk / "runs/example/design/model.tflite").is_file()
+
+
+@pytest.mark.slow
+def test_make_search_leaves_what_is_promised(tmp_path):
+    """In a copy of this checkout, with this environment as its own."""
+    checkout = tmp_path / "checkout"
+    shutil.copytree(
+        ROOT,
+        checkout,
+        ignore=shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__"),
+    )
+    (checkout / ".venv").symlink_to(sys.prefix)
+    done = finish(
+        "touch .venv/.installed && make search", checkout, os.environ["PATH"]
+    )
+    assert done.returncode == 0, done.stderr
+    promised = re.findall(r"^\| `([\w./*]+)` \|", TEXT, re.MULTILINE)[:7]
+    assert "design/model.tflite" in promised
+    for pattern in promised:
+        assert list((checkout / "runs/digits").glob(pattern)), pattern
