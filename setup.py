@@ -49,7 +49,8 @@ setuptools.setup(
         "ai-edge-litert>=2.0,<3",  # runs the int8 .tflite for its accuracy
         "absl-py>=1.2,<2",  # flags and logging of the tools
         "numpy>=1.26",  # genomes, Pareto fronts
-        "scipy>=1.11",  # sparse sums, the normal distribution
+        "scipy>=1.11",  # sparse sums, fits, the normal distribution
+        "moocore>=0.2",  # Pareto fronts and hypervolumes
         "pyyaml>=6.0",  # presets and search spaces
         "rich>=13",  # progress lines and tables
         "matplotlib>=3.8",  # pareto.png

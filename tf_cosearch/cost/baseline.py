@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import optimize
 
 from tf_cosearch.accelerators import Accelerator
-from tf_cosearch.cost import least_squares
 from tf_cosearch.cost.measurements import Measurement
 from tf_cosearch.networks.workload import Layer
 
@@ -46,10 +46,8 @@ def left_out(
     predicted_ms = np.empty(len(names))
     for name in dict.fromkeys(names):
         kept = names != name
-        found, _ = least_squares.non_negative(
-            relative[kept], np.ones((kept.sum(), 1))
-        )
-        predicted_ms[~kept] = counted[~kept] @ found[:, 0]
+        weights, _ = optimize.nnls(relative[kept], np.ones(kept.sum()))
+        predicted_ms[~kept] = counted[~kept] @ weights
     return predicted_ms
 
 

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import optimize
 
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import Accelerator
-from tf_cosearch.cost import least_squares
 from tf_cosearch.cost.measurements import Measurement
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks import workload
@@ -336,9 +336,7 @@ class _Search:
         side, points, missing = self._first
         reach = self._reach
         while True:
-            amounts, errors = least_squares.non_negative(
-                self._terms[is_kept], missing[is_kept]
-            )
+            amounts, errors = _explain(self._terms[is_kept], missing[is_kept])
             best = int(errors.argmin())
             cell = reach * 2 / (side - 1)
             if not (cell > _CLOSE).any():
@@ -348,7 +346,7 @@ class _Search:
         values = {
             **self._fixed,
             **dict(zip(self._scaled, np.exp(points[best]), strict=True)),
-            **dict(zip(self._added, amounts[:, best], strict=True)),
+            **dict(zip(self._added, amounts[best], strict=True)),
         }
         return {
             name: float(f"{value:.{_DIGITS}g}")
@@ -382,6 +380,21 @@ class _Search:
             points,
             1 - predicted_ms / self.problem.measured_ms[:, None],
         )
+
+
+def _explain(
+    terms: np.ndarray, targets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Explains `[N, G]` targets by amounts `[G, K]` of `[N, K]` terms.
+
+    Returns:
+        The amounts, none negative, and what is left of each target, `[G]`.
+    """
+    if not terms.shape[1]:  # SciPy 1.17 crashes without terms
+        return np.empty((targets.shape[1], 0)), np.linalg.norm(targets, axis=0)
+    fits = [optimize.nnls(terms, target) for target in targets.T]
+    amounts, errors = zip(*fits, strict=True)
+    return np.array(amounts), np.array(errors)
 
 
 def _terms(problem: _Problem, added: Sequence[str]) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+from scipy import stats
 
 from tf_cosearch import configuration
 from tf_cosearch.accelerators.presets import load_accelerator
@@ -184,28 +184,6 @@ def _reason(
     return "another reason"
 
 
-def kendall_tau(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
-    """Agreement of two orders, 1 for the same and -1 for the reverse.
-
-    Args:
-        one: `N` values.
-        other: `N` values of the same things.
-
-    Returns:
-        Kendall's tau-b, which takes ties into account.
-
-    Example:
-    >>> kendall_tau([1, 2, 3, 4], [1, 2, 4, 3])  # 5 pairs of 6 agree
-    0.6666666666666666
-    """
-    signs = [
-        np.sign(np.subtract.outer(values, values))
-        for values in (np.asarray(one), np.asarray(other))
-    ]
-    counted = np.sqrt((signs[0] ** 2).sum() * (signs[1] ** 2).sum())
-    return float((signs[0] * signs[1]).sum() / counted)
-
-
 def rows(
     devices: Sequence[DeviceComparison], zigzag: ZigZagComparison
 ) -> list[dict[str, Any]]:
@@ -308,7 +286,9 @@ def summarize(
         "zigzag": {
             "median_error": float(np.median(np.abs(difference))),
             "mean_error": float(np.abs(difference).mean()),
-            "kendall_tau": kendall_tau(zigzag.ours, zigzag.theirs),
+            "kendall_tau": float(
+                stats.kendalltau(zigzag.ours, zigzag.theirs).statistic
+            ),
             "reasons": {
                 reason: zigzag.reasons.count(reason)
                 for reason in sorted(set(filter(None, zigzag.reasons)))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from scipy import stats
 
 from tf_cosearch.cost import validation
 
@@ -90,9 +91,10 @@ def _draw_devices(axes: Any, rows: _Rows) -> None:
 def _draw_layers(axes: Any, rows: _Rows) -> None:
     """Draws layers by ZigZag, one colour for each reason to differ."""
     median = np.median([abs(row["ours_error"]) for row in rows])
-    tau = validation.kendall_tau(
-        *([row[kind] for row in rows] for kind in ("ours", "reference"))
+    ours, theirs = (
+        [row[kind] for row in rows] for kind in ("ours", "reference")
     )
+    tau = stats.kendalltau(ours, theirs).statistic
     axes.set_title(
         f"Layers on ZigZag's edge_tpu_like: median difference {median:.1%},\n"
         f"Kendall tau {tau:.2f}",

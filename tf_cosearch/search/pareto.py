@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import moocore
 import numpy as np
 
 COSTS = ("latency_ms", "energy_mj", "area_mm2")
@@ -30,22 +31,14 @@ def non_dominated(points: Any) -> np.ndarray:
     array([ True,  True, False,  True])
     """
     points = np.asarray(points, np.float64)
-    mask = np.zeros(len(points), bool)
-    rest = np.flatnonzero(~np.isnan(points).any(axis=1))
-    rest = rest[np.lexsort(points[rest].T[::-1])]
-    while rest.size:  # nothing left can dominate the first in this order
-        first = points[rest[0]]
-        others = points[rest]
-        mask[rest[(others == first).all(axis=1)]] = True
-        rest = rest[(others < first).any(axis=1)]
+    mask = ~np.isnan(points).any(axis=1)
+    if mask.any():
+        mask[mask] = moocore.is_nondominated(points[mask], keep_weakly=True)
     return mask
 
 
 def hypervolume(points: Any, reference: Any) -> float:
     """The volume that a front dominates, up to a reference point.
-
-    Exact, by slicing along the last objective; meant for up to four
-    objectives and some hundred points.
 
     Args:
         points: `[N, M]` objectives, each to be minimised. Points that are not
@@ -63,27 +56,7 @@ def hypervolume(points: Any, reference: Any) -> float:
     reference = np.asarray(reference, np.float64)
     points = np.asarray(points, np.float64).reshape(-1, reference.size)
     points = points[(points < reference).all(axis=1)]
-    points = np.unique(points[non_dominated(points)], axis=0)
-    return float(_volume(points, reference))
-
-
-def _volume(points: np.ndarray, reference: np.ndarray) -> float:
-    if not len(points):
-        return 0.0
-    if reference.size == 1:
-        return reference[0] - points.min()
-    points = points[np.argsort(points[:, -1], kind="stable")]
-    upper = np.append(points[1:, -1], reference[-1])
-    thickness = upper - points[:, -1]
-    if reference.size == 2:
-        width = reference[0] - np.minimum.accumulate(points[:, 0])
-        return width @ thickness
-    total = 0.0
-    for count in np.flatnonzero(thickness) + 1:
-        base = points[:count, :-1]
-        base = base[non_dominated(base)]
-        total += thickness[count - 1] * _volume(base, reference[:-1])
-    return total
+    return moocore.hypervolume(points, ref=reference) if len(points) else 0.0
 
 
 class ParetoArchive:
