@@ -83,6 +83,11 @@ def test_networks_must_fit():
         ({"groups": -1}, "groups"),
         ({"held_elements": -1}, "held_elements"),
         ({"weight_bits": 0}, "weight_bits"),
+        ({"dilation_w": 0}, "dilation_w must be a positive whole number"),
+        ({"output_bits": 0}, "output_bits"),
+        ({"repeats": 0}, "repeats"),
+        ({"stored_elements": -1}, "stored_elements must be a non-negative"),
+        ({"network_in_elements": 0.5}, "network_in_elements"),
     ],
 )
 def test_impossible_layers_are_refused(bounds, message):
@@ -112,3 +117,93 @@ def test_tape_holds_what_is_read_later():
     # Kept for whoever comes after the tape.
     kept = {row.name: row for row in tape.layers([a])}
     assert kept["d"].held_elements == 128
+
+
+def test_an_embedding_must_have_a_table():
+    with pytest.raises(ValueError, match=r"must have stored_elements.*'words'"):
+        Layer("words", "embedding", 7, 1, 16, 7, 1, 1)
+
+
+def test_parameters_are_stored_once():
+    words = Layer("words", "embedding", 7, 1, 16, 7, 1, 1, stored_elements=80)
+    gains = Layer("gains", "elementwise", 8, 8, 4, 8, 8, 4, stored_elements=8)
+    rows = [
+        words,
+        conv(repeats=3),
+        conv(repeats=3, reuses_weights=True),
+        gains,
+    ]
+    assert [row.params for row in rows] == [80, 16 * 4 + 16, 0, 8]
+    assert [row.macs for row in rows] == [0, 3 * 4096, 3 * 4096, 0]
+
+
+def test_hand_made_tables_read_first_and_write_last():
+    first = conv()
+    array = to_array([first, conv(), conv(output_bits=32)])
+    table = LayerTable(*array.T)
+    assert table.network_in_elements.tolist() == [8 * 8 * 4, 0, 0]
+    assert table.network_out_elements.tolist() == [0, 0, 8 * 8 * 16]
+    assert table.output_bits.tolist() == [8, 8, 32]
+    told = to_array([first, conv(network_out_elements=5)])
+    assert LayerTable(*told.T).network_in_elements.tolist() == [0, 0]
+
+
+def test_optional_columns_may_be_left_out():
+    plain = pad([[conv()]])
+    assert len(plain.columns()) == len(plain) - len(plain._field_defaults)
+    assert len(LayerTable(*plain.columns()).columns()) == len(plain.columns())
+    for change in (
+        {"dilation_h": 2},
+        {"output_bits": 4},
+        {"repeats": 2},
+        {"reuses_weights": True},
+        {"stored_elements": 9},
+    ):
+        table = pad([[conv(), conv(**change)]], 3)
+        assert len(table.columns()) == len(table)
+        for column, field in zip(table.columns(), table, strict=True):
+            assert (column == field.numpy()).all()
+    mixed = LayerTable(*plain.columns(), dilation_w=np.full((1, 1), 2.0))
+    assert [c.tolist() for c in mixed.columns()[-6:]] == [
+        [[1]],
+        [[2]],
+        [[8]],
+        [[1]],
+        [[0]],
+        [[0]],
+    ]
+
+
+def test_tape_finds_what_comes_from_outside_and_leaves():
+    tape = Tape()
+    image, mask = tape.input(8, 8, 4), tape.input(8, 8, 1, bits=32)
+    a = tape.add("a", "conv2d", [image], (4, 4, 8), stride_h=2, stride_w=2)
+    b = tape.add("b", "conv2d", [image], (8, 8, 8))
+    c = tape.add("c", "elementwise", [b, mask], (8, 8, 8), output_bits=16)
+    rows = {row.name: row for row in tape.layers([a, c])}
+    # Both convolutions read the image, so all of it comes, once.
+    assert [r.network_in_elements for r in rows.values()] == [256, 0, 256]
+    assert [r.network_out_elements for r in rows.values()] == [128, 0, 512]
+    # An element of 32 bits counts as four of 8.
+    assert (rows["c"].side_elements, c.bits) == (256, 16)
+
+
+def test_tape_leaves_out_what_strides_jump_over():
+    tape = Tape()
+    image = tape.input(8, 8, 4)
+    tape.add("a", "conv2d", [image], (2, 2, 8), stride_h=4, stride_w=4)
+    (row,) = tape.layers()
+    assert row.network_in_elements == row.touched_elements == 16
+    assert row.network_out_elements == 32
+
+
+def test_tape_divides_a_sequence_among_runs():
+    tape = Tape()
+    sequence = tape.input(10, 1, 6)
+    step = sequence._replace(height=1)
+    states = tape.add(
+        "step", "dense", [step], (1, 1, 4), (10, 1, 4), repeats=10
+    )
+    (row,) = tape.layers()
+    assert (states.elements, row.out_elements) == (40, 4)
+    assert (row.network_in_elements, row.network_out_elements) == (6, 4)

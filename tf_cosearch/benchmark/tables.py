@@ -35,6 +35,7 @@ def random_layers(batch: int, depth: int, seed: int = 0) -> LayerTable:
     columns: list[Any] = [out, out, out_c, size_in, size_in, in_c]
     columns += [kernel, kernel]
     columns += [stride, stride, groups, ones, ones * 8, ones * 8, zeros, held]
+    columns += [zeros, zeros]
     columns += [ones, zeros, ones, ones]
     return LayerTable(*columns)
 

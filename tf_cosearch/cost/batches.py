@@ -73,9 +73,9 @@ def run_graph(
         ValueError: If a parameter is not possible or batch sizes differ.
     """
     hardware = check_hardware(accelerator, len(layers.out_h))
-    tables = LayerTable(*(tf.cast(f, tf.float32) for f in layers))
-    return _graph(price)(
-        tables, tf.constant(hardware), tf.constant(images, tf.float32)
+    columns = [np.asarray(field, np.float32) for field in layers.columns()]
+    return _graph(price, len(columns))(
+        columns, tf.constant(hardware), tf.constant(images, tf.float32)
     )
 
 
@@ -97,7 +97,7 @@ def run_compiled(
     Raises:
         ValueError: As `run_graph`.
     """
-    fields = [np.asarray(field) for field in layers]
+    fields = layers.columns()
     batch, depth = fields[0].shape
     parameters = _check(accelerator, batch)
     compiled = _compiled(price, tuple(field.dtype for field in fields))
@@ -110,7 +110,7 @@ def run_compiled(
         # What a chunk does not fill is padding, or of the one before.
         tables = [
             _aligned((CHUNK, wide), field.dtype, padding)
-            for field, padding in zip(fields, _PADDING, strict=True)
+            for field, padding in zip(fields, _PADDING, strict=False)
         ]
         hardware = _aligned((len(parameters), CHUNK), np.float32, 1)
         for start in starts:
@@ -137,17 +137,16 @@ def forget() -> None:
 
 
 @functools.cache
-def _graph(price: Price) -> Callable[..., Any]:
-    """The graph for any shape."""
-    fields = [tf.TensorSpec((None, None))] * len(LayerTable._fields)
+def _graph(price: Price, columns: int) -> Callable[..., Any]:
+    """The graph for tables of any shape with the first so many columns."""
 
-    def run(layers: Any, hardware: Any, images: Any) -> Any:
-        return price(layers, unpack(hardware), images)
+    def run(fields: Any, hardware: Any, images: Any) -> Any:
+        return price(LayerTable(*fields), unpack(hardware), images)
 
     return tf.function(
         run,
         input_signature=(
-            LayerTable(*fields),
+            [tf.TensorSpec((None, None))] * columns,
             tf.TensorSpec((None, None)),
             tf.TensorSpec(()),
         ),

@@ -44,7 +44,14 @@ from tf_cosearch.cost.transfers import Transfers
 from tf_cosearch.networks import table_errors, workload
 from tf_cosearch.networks.workload import Layer, LayerTable
 
-IN_NETWORK = ("use_bias", "held_elements")
+IN_NETWORK = (
+    "use_bias",
+    "held_elements",
+    "network_in_elements",
+    "network_out_elements",
+    "repeats",
+    "reuses_weights",
+)
 """Columns of a layer that its mapping does not depend on."""
 
 ROWS, TILE = 32, 512
@@ -309,7 +316,7 @@ _PADDING = np.asarray(
     [workload.PADDING[name] for name in LayerTable._fields], np.float32
 )
 _ALONE = np.asarray(
-    [name not in IN_NETWORK for name in LayerTable._fields], np.float32
+    [name not in IN_NETWORK for name in LayerTable._fields], bool
 )
 _AXES = {
     "latency_ms": 2,
@@ -326,7 +333,7 @@ _AXES = {
 
 def _keys(table: np.ndarray) -> list[bytes]:
     """Layers without what their network makes of them, as bytes."""
-    alone = np.ascontiguousarray(table * _ALONE, np.float32)
+    alone = np.where(_ALONE, table, _PADDING)
     kind = np.dtype((np.void, alone.itemsize * alone.shape[1]))
     keys: list[bytes] = alone.view(kind)[:, 0].tolist()
     return keys

@@ -70,7 +70,8 @@ class GraphTape:
             costed, with its name. Logs a warning when it is not given.
 
     Attributes:
-        precision: `weight_bits` and `activation_bits` of the rows to come.
+        precision: `weight_bits` and `output_bits` of the rows to come; the
+            bits of what they read are those of the tensors.
     """
 
     def __init__(self, on_unknown: Callable[[str], None] | None = None) -> None:
@@ -82,9 +83,9 @@ class GraphTape:
         # A tensor that several rows write, by the number of its last part.
         self._parts: dict[int, list[TensorShape]] = {}
 
-    def input(self, shape: Sequence[int | None]) -> TensorShape:
-        """Declares an input of the graph."""
-        return self._tape.input(*extents(shape))
+    def input(self, shape: Sequence[int | None], bits: int = 8) -> TensorShape:
+        """Declares an input of the graph, with the bits of an element."""
+        return self._tape.input(*extents(shape), bits)
 
     def layers(self, outputs: Sequence[TensorShape]) -> list[workload.Layer]:
         """The rows so far; see `Tape.layers`."""
@@ -106,10 +107,11 @@ class GraphTape:
         self._names[name] += 1
         if self._names[name] > 1:
             name = f"{name}:{self._names[name]}"
-        if op != "matmul":
-            others = sum(tensor.elements for tensor in inputs[1:])
-            bounds = {"side_elements": others, **bounds}
         bounds = {**self.precision, **bounds}
+        if op != "matmul":
+            bits = bounds.get("activation_bits", inputs[0].bits)
+            others = sum(tensor.count_of(bits) for tensor in inputs[1:])
+            bounds = {"side_elements": others, **bounds}
         return self._tape.add(name, op, self._whole(inputs), output, **bounds)
 
     def elementwise(

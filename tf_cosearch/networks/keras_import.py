@@ -126,7 +126,7 @@ class _Walker:
     def leave_unpadded(self, call: keras_graph.Call) -> TensorShape:
         """Leaves a padding to who reads it, which sees its input instead."""
         tensor = self.read(call, call.inputs[0], image=True)
-        self._unpadded[id(call.outputs[0])] = tensor[1:]
+        self._unpadded[id(call.outputs[0])] = tensor.extents
         return tensor
 
     def readers(self, call: keras_graph.Call) -> list[str]:

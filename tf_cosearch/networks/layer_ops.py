@@ -218,7 +218,7 @@ class LayerRecorder(_Scoped):
 
     def shape(self, x: TensorShape) -> tuple[int, int, int]:
         """Height, width and channels of a tensor."""
-        return x[1:]
+        return x.extents
 
     def _activate(
         self, x: TensorShape, activation: str | None, name: str
@@ -226,7 +226,7 @@ class LayerRecorder(_Scoped):
         if activation in FUSED_ACTIVATIONS:
             return x
         path = self._path(f"{name}_{activation}")
-        return self._tape.add(path, "elementwise", [x], x[1:])
+        return self._tape.add(path, "elementwise", [x], x.extents)
 
     def conv(
         self,
@@ -296,9 +296,11 @@ class LayerRecorder(_Scoped):
             y = self._tape.add(
                 self._path(f"se_{name}"), "conv2d", [y], (1, 1, filters)
             )
-        gate = self._tape.add(self._path("se_gate"), "elementwise", [y], y[1:])
+        gate = self._tape.add(
+            self._path("se_gate"), "elementwise", [y], y.extents
+        )
         path = self._path("se_scale")
-        return self._tape.add(path, "elementwise", [x, gate], x[1:])
+        return self._tape.add(path, "elementwise", [x, gate], x.extents)
 
     def _pool(self, x: TensorShape, name: str) -> TensorShape:
         return self._tape.add(
@@ -313,7 +315,9 @@ class LayerRecorder(_Scoped):
 
     def add(self, x: TensorShape, y: TensorShape) -> TensorShape:
         """Sum of two tensors of one shape."""
-        return self._tape.add(self._path("add"), "elementwise", [x, y], x[1:])
+        return self._tape.add(
+            self._path("add"), "elementwise", [x, y], x.extents
+        )
 
     def classify(
         self, x: TensorShape, classes: int, dropout: float, name: str

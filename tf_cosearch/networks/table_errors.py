@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tf_cosearch.networks.workload import POSITIVE, LayerTable
+from tf_cosearch.networks.workload import NUMBERS, POSITIVE, LayerTable
 
 
 def explain(table: LayerTable, candidate: int) -> str:
@@ -29,7 +29,7 @@ def explain(table: LayerTable, candidate: int) -> str:
             f"Received: {values[name]:g}."
         )
 
-    for name in LayerTable._fields[:16]:
+    for name in NUMBERS:
         least = int(name in POSITIVE)
         if not (values[name] >= least and values[name].is_integer()):
             kind = "positive" if least else "non-negative"

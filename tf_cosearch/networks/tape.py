@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,25 +11,46 @@ from tf_cosearch.networks.workload import Layer
 
 
 class TensorShape(NamedTuple):
-    """A tensor on a `Tape`: its number there and its shape."""
+    """A tensor on a `Tape`: its number there, its shape, bits an element."""
 
     number: int
     height: int
     width: int
     channels: int
+    bits: int = 8
+
+    @property
+    def extents(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        return self.height, self.width, self.channels
 
     @property
     def elements(self) -> int:
         """Elements of one example."""
         return self.height * self.width * self.channels
 
+    def count_of(self, bits: int) -> int:
+        """Elements of so many bits that take as much memory."""
+        return -(-self.elements * self.bits // bits)
+
+
+class _Row(NamedTuple):
+    """An operation: its layer, numbers of tensors read, and of the written."""
+
+    layer: Layer
+    read: tuple[int, ...]
+    written: int
+
 
 class Tape:
     """Records operations in execution order, with what they read and write.
 
     From who reads what until when follows which tensors have to be held while
-    a layer runs, so that nobody has to say it: `layers` fills in
-    `held_elements` and `side_elements`.
+    a layer runs, and which come from outside the chip or leave it, so that
+    nobody has to say it: `layers` fills in `held_elements`, `side_elements`,
+    `network_in_elements` and `network_out_elements`. A tensor has bits of its
+    own, and rows count what they read besides their first input in elements of
+    that one.
 
     Example:
     >>> tape = Tape()
@@ -37,15 +59,33 @@ class Tape:
     >>> y = tape.add("add", "elementwise", [y, image], (8, 8, 4))
     >>> [(row.name, row.held_elements) for row in tape.layers()]
     [('conv', 0), ('add', 0)]
+    >>> [row.network_in_elements for row in tape.layers()]
+    [256, 0]
+    >>> y = tape.add("top", "pool", [y], (1, 1, 4), k_h=8, k_w=8, groups=4,
+    ...     output_bits=32)
+    >>> tape.layers([y])[-1].network_out_elements, y.bits
+    (4, 32)
     """
 
     def __init__(self) -> None:
-        self._rows: list[tuple[Layer, tuple[int, ...], int]] = []
+        self._rows: list[_Row] = []
         self._tensors: list[TensorShape] = []
 
-    def input(self, height: int, width: int, channels: int) -> TensorShape:
-        """Declares a tensor that no recorded operation makes."""
-        shape = TensorShape(len(self._tensors), height, width, channels)
+    def input(
+        self, height: int, width: int, channels: int, bits: int = 8
+    ) -> TensorShape:
+        """Declares a tensor that no recorded operation makes.
+
+        Args:
+            height: Its rows.
+            width: Its columns.
+            channels: Its channels.
+            bits: Bits of an element.
+
+        Returns:
+            The tensor.
+        """
+        shape = TensorShape(len(self._tensors), height, width, channels, bits)
         self._tensors.append(shape)
         return shape
 
@@ -55,6 +95,7 @@ class Tape:
         op: str,
         inputs: Sequence[TensorShape],
         output: tuple[int, int, int],
+        written: tuple[int, int, int] | None = None,
         **bounds: Any,
     ) -> TensorShape:
         """Records an operation.
@@ -62,53 +103,88 @@ class Tape:
         Args:
             name: Name of the row.
             op: One of `OPS`.
-            inputs: What it reads; the first gives `in_h`, `in_w` and `in_c`.
-                For a `matmul` only the left operand goes here first; a right
-                operand that follows is held, but not counted twice.
-            output: Height, width and channels of what it writes.
-            **bounds: Further fields of `Layer`.
+            inputs: What it reads; the first gives `in_h`, `in_w`, `in_c` and
+                `activation_bits`. For a `matmul` only the left operand goes
+                here first; a right operand that follows is held, but not
+                counted twice.
+            output: Height, width and channels of what it writes in a run.
+            written: Those of the whole tensor, if several runs write it.
+            **bounds: Further fields of `Layer`. `output_bits` are those of
+                the tensor written, by default the bits of the first input;
+                `held_elements` are held besides what the tape finds.
 
         Returns:
             The tensor written.
         """
         first, *others = inputs
-        sides = 0 if op == "matmul" else sum(t.elements for t in others)
-        layer = Layer(
-            name,
-            op,
-            *output,
-            first.height,
-            first.width,
-            first.channels,
-            **{"side_elements": sides, **bounds},
-        )
-        written = self.input(*output)
+        bits = bounds.setdefault("activation_bits", first.bits)
+        if op != "matmul" and "side_elements" not in bounds:
+            bounds["side_elements"] = sum(t.count_of(bits) for t in others)
+        layer = Layer(name, op, *output, *first.extents, **bounds)
+        tensor = self.input(*(written or output), layer.output_bits or bits)
         read = tuple(tensor.number for tensor in inputs)
-        self._rows.append((layer, read, written.number))
-        return written
+        self._rows.append(_Row(layer, read, tensor.number))
+        return tensor
 
-    def layers(self, outputs: Sequence[TensorShape] = ()) -> list[Layer]:
+    def layers(
+        self, outputs: Sequence[TensorShape] | None = None
+    ) -> list[Layer]:
         """The rows so far, with what each has to hold.
 
         Args:
-            outputs: Tensors that are needed after the last row.
+            outputs: Tensors that leave the chip; what the last row writes, if
+                they are not given.
 
         Returns:
             The recorded `Layer`s.
         """
         last_use = {
             number: index
-            for index, (_, read, _) in enumerate(self._rows)
-            for number in read
+            for index, row in enumerate(self._rows)
+            for number in row.read
         }
-        last_use |= {tensor.number: len(self._rows) for tensor in outputs}
-        made = {written: i for i, (_, _, written) in enumerate(self._rows)}
-        held = [0] * len(self._rows)
+        last_use |= {tensor.number: len(self._rows) for tensor in outputs or ()}
+        made = {row.written: i for i, row in enumerate(self._rows)}
+        held = [row.layer.held_elements for row in self._rows]
         for number, last in last_use.items():
             for index in range(made.get(number, -1) + 1, last):
-                if number not in self._rows[index][1]:
-                    held[index] += self._tensors[number].elements
+                layer, read, _ = self._rows[index]
+                if number not in read:
+                    tensor = self._tensors[number]
+                    held[index] += tensor.count_of(layer.activation_bits)
+        brought = self._brought()
+        leaving = {tensor.number for tensor in outputs or ()}
+        if outputs is None and self._rows:
+            leaving = {self._rows[-1].written}
         return [
-            dataclasses.replace(layer, held_elements=elements)
-            for (layer, _, _), elements in zip(self._rows, held, strict=True)
+            dataclasses.replace(
+                row.layer,
+                held_elements=held[index],
+                network_in_elements=brought[index],
+                network_out_elements=int(row.written in leaving)
+                * row.layer.out_elements,
+            )
+            for index, row in enumerate(self._rows)
         ]
+
+    def _brought(self) -> list[int]:
+        """Elements that come from outside the chip for each row and run."""
+        readers = collections.Counter(
+            number for row in self._rows for number in set(row.read)
+        )
+        known = {row.written for row in self._rows}
+        brought = []
+        for layer, read, _ in self._rows:
+            elements = 0
+            for number in dict.fromkeys(read):
+                if number not in known:
+                    tensor = self._tensors[number]
+                    count = tensor.count_of(layer.activation_bits)
+                    # Nobody needs what strides jump over.
+                    if number == read[0] and readers[number] == 1:
+                        skipped = layer.in_elements - layer.touched_elements
+                        count -= skipped
+                    elements += count
+            known.update(read)
+            brought.append(-(-elements // layer.repeats))
+        return brought

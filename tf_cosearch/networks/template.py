@@ -26,10 +26,16 @@ from tf_cosearch.networks.stage_values import (
     check_value,
     image_shape,
 )
-from tf_cosearch.networks.workload import LayerTable, to_array
+from tf_cosearch.networks.workload import (
+    NETWORK_ENDS,
+    LayerTable,
+    to_array,
+)
 
 MOST_STAGES = 2**15
 """Stages whose rows are remembered."""
+
+_FROM_OUTSIDE, _TO_OUTSIDE = NETWORK_ENDS
 
 Shape = tuple[int, int, int]
 """Height, width and channels."""
@@ -262,6 +268,7 @@ class Template:
             parts.append(rows)
         if shape not in self._rows:
             self._rows[shape] = _record(self._classify, shape)
+            self._rows[shape][0][:, _FROM_OUTSIDE] = 0
         parts.append(self._rows[shape][0])
         return np.concatenate(parts)
 
@@ -277,7 +284,12 @@ class Template:
                 known = self._rows[key] = _record(spec.apply, shape)
             rows, shape = known
             parts.append(rows)
-        return np.concatenate(parts), shape
+        rows = np.concatenate(parts)
+        # Only the first block reads the image, only the last row answers.
+        is_first = stage is self.stages[0]
+        rows[len(parts[1]) if is_first else 0 :, _FROM_OUTSIDE] = 0
+        rows[:, _TO_OUTSIDE] = 0
+        return rows, shape
 
     def _classify(self, ops: Any, x: Any) -> Any:
         return ops.classify(x, self.classes, self.dropout, "logits")

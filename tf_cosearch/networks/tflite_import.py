@@ -85,7 +85,9 @@ class _Walker:
         self._dilated: set[int] = set()
         self._biases: set[int] = set()
         self._tensors = {
-            index: tape.input(graph.tensors[index].shape)
+            index: tape.input(
+                graph.tensors[index].shape, graph.tensors[index].bits
+            )
             for index in graph.inputs
         }
         self._readers: dict[int, list[Operator | None]] = {
@@ -141,7 +143,7 @@ class _Walker:
         reads = self._reads(call)
         rows = recorder(self, call, reads) if recorder and bits else None
         if rows is None:
-            layouts = call.layouts or [reads[0][1:]]
+            layouts = call.layouts or [reads[0].extents]
             rows = self.tape.unknown(call.op, call.name, reads, layouts)
         rows = rows if isinstance(rows, list) else [rows]
         if call.activation not in tflite_file.CLIPS:
@@ -150,7 +152,7 @@ class _Walker:
 
     def _activate(self, call: Operator, row: TensorShape) -> TensorShape:
         name = f"{call.name}/{call.activation}"
-        return self.tape.elementwise(name, [row], row[1:])
+        return self.tape.elementwise(name, [row], row.extents)
 
     def is_read_by_convolutions(self, call: Operator) -> bool:
         """Whether only convolutions read what an operator writes."""

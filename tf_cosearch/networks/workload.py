@@ -33,8 +33,8 @@ class OpKind(NamedTuple):
         is_mac: Multiply-accumulates that a reduction tree can add up.
         is_vector: One operation an output element and kernel tap, no
             reduction across channels (pooling, additions, activations).
-        has_weights: The second operand is stored with the model; without it
-            (`matmul`) it is an activation.
+        has_weights: What it works with is stored with the model; without it
+            the second operand (of a `matmul`) is an activation.
     """
 
     is_mac: bool
@@ -51,10 +51,19 @@ OPS = {
     "pool": OpKind(False, True, False),
     "elementwise": OpKind(False, True, False),
     "data_movement": OpKind(False, False, False),
+    "embedding": OpKind(False, False, True),
 }
 """Every operation that a layer table knows."""
 
-_MAY_BE_ZERO = ("use_bias", "side_elements", "held_elements")
+_MAY_BE_ZERO = (
+    "use_bias",
+    "side_elements",
+    "held_elements",
+    "network_in_elements",
+    "network_out_elements",
+    "reuses_weights",
+    "stored_elements",
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -78,12 +87,37 @@ class Layer:
         use_bias: Whether a bias is stored for every output channel. Batch
             normalisation counts as one: it is folded into the convolution.
         weight_bits: Bits of a weight.
-        activation_bits: Bits of an activation.
+        activation_bits: Bits of an element of the input.
         side_elements: Elements of further inputs, for example of the second
             addend of an addition. The right operand of a `matmul` is not
             among them: it follows from the loop bounds.
         held_elements: Elements of other tensors that must be kept while this
-            layer runs, for example the input of a residual block.
+            layer runs, for example the input of a residual block. Like those
+            of further inputs they are counted in elements of
+            `activation_bits`: one of 32 bits counts as four of 8.
+        network_in_elements: Elements of its inputs, in elements of
+            `activation_bits`, that come from outside the chip: of inputs of
+            the network that no row before has read.
+        network_out_elements: Elements of its output that leave the chip.
+        dilation_h: Rows from one tap of the kernel to the next.
+        dilation_w: Columns from one tap of the kernel to the next.
+        output_bits: Bits of an element of the output; as `activation_bits`
+            if not given.
+        repeats: How often the row runs, one after the other, as the time
+            steps of a recurrent layer do. All other fields are of one run.
+        reuses_weights: Whether its weights are those of an earlier row, as
+            of a layer that is called twice. They are stored once.
+        stored_elements: Further parameters, of `weight_bits`: the table of an
+            embedding, the gains of a normalisation. As many as the output
+            has elements are read in a run, or all of them.
+
+    Example:
+    An image that is read here first, by a kernel that spans 5 x 5 pixels.
+
+    >>> row = Layer("conv", "conv2d", 8, 8, 16, 8, 8, 3, k_h=3, k_w=3,
+    ...     dilation_h=2, dilation_w=2, network_in_elements=192)
+    >>> row.macs, row.params
+    (27648, 448)
     """
 
     name: str
@@ -104,12 +138,22 @@ class Layer:
     activation_bits: int = 8
     side_elements: int = 0
     held_elements: int = 0
+    network_in_elements: int = 0
+    network_out_elements: int = 0
+    dilation_h: int = 1
+    dilation_w: int = 1
+    output_bits: int | None = None
+    repeats: int = 1
+    reuses_weights: bool = False
+    stored_elements: int = 0
 
     def __post_init__(self) -> None:
         if self.op not in OPS:
             raise configuration.unknown("operation", self.op, OPS)
         for name in self.__slots__[2:]:
             value, least = getattr(self, name), name not in _MAY_BE_ZERO
+            if name == "output_bits" and value is None:
+                continue
             if not isinstance(value, numbers.Integral) or value < least:
                 kind = "positive" if least else "non-negative"
                 raise ValueError(
@@ -128,6 +172,11 @@ class Layer:
                 f"{self.groups}, in_c={self.in_c}, out_c={self.out_c} in "
                 f"layer {self.name!r}."
             )
+        if self.op == "embedding" and not self.stored_elements:
+            raise ValueError(
+                "An embedding must have stored_elements, those of its table. "
+                f"Received: 0 in layer {self.name!r}."
+            )
 
     @property
     def kind(self) -> OpKind:
@@ -137,12 +186,17 @@ class Layer:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference."""
-        return int(self.kind.is_mac) * self.pixels * self.operand_elements
+        return self.repeats * self.pixels * self.operand_elements
 
     @property
     def pixels(self) -> int:
         """Positions of the output."""
         return self.out_h * self.out_w
+
+    @property
+    def in_elements(self) -> int:
+        """Elements of all activation inputs but a matmul's right."""
+        return self.in_h * self.in_w * self.in_c + self.side_elements
 
     @property
     def touched_elements(self) -> int:
@@ -154,6 +208,11 @@ class Layer:
         return height * width * self.in_c + self.side_elements
 
     @property
+    def out_elements(self) -> int:
+        """Elements of the output."""
+        return self.pixels * self.out_c
+
+    @property
     def operand_elements(self) -> int:
         """Elements of the second operand: the weights, or a matmul's right."""
         taps = self.k_h * self.k_w
@@ -163,9 +222,11 @@ class Layer:
 
     @property
     def params(self) -> int:
-        """Parameters stored with the model: weights and biases."""
-        stored = self.operand_elements + self.use_bias * self.out_c
-        return int(self.kind.has_weights) * stored
+        """Parameters stored with the model, but for an earlier row's."""
+        stored = self.stored_elements
+        if self.kind.is_mac and self.kind.has_weights:
+            stored += self.operand_elements + self.use_bias * self.out_c
+        return 0 if self.reuses_weights else stored
 
 
 def _touched(size: int, outputs: int, kernel: int, stride: int) -> int:
@@ -179,7 +240,8 @@ class LayerTable(NamedTuple):
 
     Every field is a `[B, L]` float32 tensor. Rows stand in execution order,
     padding comes last and is marked by `is_layer` 0. The fields are those of
-    `Layer`, with `op` spelled out as the three flags of `OpKind`.
+    `Layer`, with `op` spelled out as the three flags of `OpKind`; those with a
+    default may be left out.
     """
 
     out_h: Any
@@ -198,10 +260,40 @@ class LayerTable(NamedTuple):
     activation_bits: Any
     side_elements: Any
     held_elements: Any
+    network_in_elements: Any
+    network_out_elements: Any
     is_mac: Any
     is_vector: Any
     has_weights: Any
     is_layer: Any
+    dilation_h: Any = 1.0
+    dilation_w: Any = 1.0
+    output_bits: Any = None
+    repeats: Any = 1.0
+    reuses_weights: Any = 0.0
+    stored_elements: Any = 0.0
+
+    def columns(self) -> list[np.ndarray]:
+        """The fields as arrays, without the optional ones if none is used.
+
+        Returns:
+            `[B, L]` arrays of all fields; or of those before the first one
+            that has a default, where every row has the defaults.
+        """
+        defaults = self._field_defaults | {"output_bits": self.activation_bits}
+        some = len(self) - len(self._field_defaults)
+        arrays = [np.asarray(field) for field in self[:some]]
+        rest = {
+            name: np.asarray(defaults[name] if value is None else value)
+            for name, value in self._asdict().items()
+            if name in self._field_defaults
+        }
+        if all(
+            np.all(rest[name] == np.asarray(defaults[name])) for name in rest
+        ):
+            return arrays
+        shape = arrays[0].shape
+        return [*arrays, *(np.broadcast_to(v, shape) for v in rest.values())]
 
     def stack_images(self, count: Any) -> LayerTable:
         """The table of a batch of images: their rows are one loop."""
@@ -210,6 +302,8 @@ class LayerTable(NamedTuple):
             in_h=self.in_h * count,
             side_elements=self.side_elements * count,
             held_elements=self.held_elements * count,
+            network_in_elements=self.network_in_elements * count,
+            network_out_elements=self.network_out_elements * count,
         )
 
     def is_wrong(self) -> Any:
@@ -218,11 +312,16 @@ class LayerTable(NamedTuple):
         Bounds are positive whole numbers, groups divide the channels, and
         every window of a convolution touches its input.
         """
-        least: Any = tf.minimum(self.side_elements, self.held_elements) + 1
+        least: Any = 1.0
         rest: Any = 0.0
-        for name in POSITIVE:
+        for name in NUMBERS:
             value = getattr(self, name)
-            least, rest = tf.minimum(least, value), rest + value
+            if value is LayerTable._field_defaults.get(name, self):
+                continue
+            if name in POSITIVE:
+                least, rest = tf.minimum(least, value), rest + value
+            else:
+                least = tf.minimum(least, value + 1)
         rest *= 0.0  # NaN if one of them is not finite
         for channels in (self.in_c / self.groups, self.out_c / self.groups):
             rest += tf.abs(channels - tf.floor(channels))
@@ -296,28 +395,32 @@ class LayerTable(NamedTuple):
         return self.pixels() * self.out_c
 
 
-POSITIVE = (*LayerTable._fields[:11], "weight_bits", "activation_bits")
+_FLAGS = (*OpKind._fields, "is_layer")
+NUMBERS = tuple(name for name in LayerTable._fields if name not in _FLAGS)
+"""Fields of a table that are fields of a `Layer`."""
+
+POSITIVE = tuple(name for name in NUMBERS if name not in _MAY_BE_ZERO)
 """Fields of a table that are at least one."""
 
-# The last columns are those of the operation, and `is_layer`.
-_numbers = operator.attrgetter(*LayerTable._fields[: -len(OpKind._fields) - 1])
+PADDING = {name: float(name in POSITIVE) for name in LayerTable._fields}
+"""What stands in the rows that are no layers."""
 
-PADDING = dict.fromkeys(LayerTable._fields, 1.0) | dict.fromkeys(
-    (
-        "use_bias",
-        "side_elements",
-        "held_elements",
-        "is_mac",
-        "is_vector",
-        "has_weights",
-        "is_layer",
-    ),
-    0.0,
+NETWORK_ENDS = [
+    LayerTable._fields.index(name)
+    for name in ("network_in_elements", "network_out_elements")
+]
+"""Columns of what comes from outside the chip, and of what leaves it."""
+
+_numbers = operator.attrgetter(
+    *(name for name in NUMBERS if name not in LayerTable._field_defaults)
 )
 
 
 def to_array(layers: Sequence[Layer]) -> np.ndarray:
-    """Turns layers into numbers.
+    """Turns the layers of a network into numbers.
+
+    Where no row says what comes from outside the chip or leaves it, the first
+    one reads its inputs from there and the last one writes its output.
 
     Args:
         layers: `L` layers.
@@ -325,8 +428,27 @@ def to_array(layers: Sequence[Layer]) -> np.ndarray:
     Returns:
         A `[L, F]` float32 array; column `f` is `LayerTable._fields[f]`.
     """
-    rows = [(*_numbers(layer), *layer.kind, 1) for layer in layers]
-    return np.asarray(rows, np.float32).reshape(-1, len(LayerTable._fields))
+    rows = np.asarray(
+        [
+            (
+                *_numbers(layer),
+                *layer.kind,
+                1,
+                layer.dilation_h,
+                layer.dilation_w,
+                layer.output_bits or layer.activation_bits,
+                layer.repeats,
+                layer.reuses_weights,
+                layer.stored_elements,
+            )
+            for layer in layers
+        ],
+        np.float32,
+    ).reshape(-1, len(LayerTable._fields))
+    if len(rows) and not rows[:, NETWORK_ENDS].any():
+        rows[0, NETWORK_ENDS[0]] = layers[0].touched_elements
+        rows[-1, NETWORK_ENDS[1]] = layers[-1].out_elements
+    return rows
 
 
 def pad(
