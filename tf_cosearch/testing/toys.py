@@ -79,10 +79,9 @@ class ToySpace:
     def decided(self, genomes: np.ndarray) -> np.ndarray:
         """Which genes of `[N, P]` genomes make a difference."""
         found = np.empty(genomes.shape, bool)
-        for place in range(genomes.shape[1]):
-            other = genomes.copy()
-            other[:, place] = (other[:, place] + 1) % self.choice_counts[place]
-            found[:, place] = (self.canonical(other) != genomes).any(axis=1)
+        found[:] = self.choice_counts > 1
+        if self._has_inactive:
+            found[genomes[:, 0] == 0, -1] = False
         return found
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
