@@ -167,16 +167,20 @@ def test_a_batch_is_a_taller_image():
 
 
 def test_unknown_operations_are_reported_once_and_move_data():
-    content = from_function(
-        lambda x: tf.cumsum(tf.cumsum(x, 1) * 2.0, 2), (1, 4, 6)
-    )
+    def spectra(x):
+        y = tf.abs(tf.signal.rfft(x)) * 2.0
+        return tf.abs(tf.signal.rfft(y, [4]))
+
     reported = []
-    rows = tflite_import.from_tflite(content, reported.append)
-    assert reported == ["CUMSUM"]
+    rows = tflite_import.from_tflite(
+        from_function(spectra, (1, 8)), reported.append
+    )
+    assert reported == ["RFFT2D"]
     assert [row.op for row in rows] == [
-        "data_movement", "elementwise", "data_movement",
-    ]  # fmt: skip
-    assert rows[0].out_h * rows[0].out_w * rows[0].out_c == 24
+        *("data_movement", "elementwise", "elementwise"),
+        *("data_movement", "elementwise"),
+    ]
+    assert rows[0].out_elements == 5
 
 
 def test_space_to_batch_is_free_only_around_a_convolution():
@@ -184,10 +188,8 @@ def test_space_to_batch_is_free_only_around_a_convolution():
         y = tf.space_to_batch(x, [2, 2], [[0, 0], [0, 0]]) * 2.0
         return tf.batch_to_space(y, [2, 2], [[0, 0], [0, 0]])
 
-    reported = []
     content = from_function(blocks, (1, 4, 4, 3))
-    rows = tflite_import.from_tflite(content, reported.append)
-    assert reported == ["SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"]
+    rows = tflite_import.from_tflite(content, pytest.fail)
     assert [row.op for row in rows] == [
         "data_movement", "elementwise", "data_movement",
     ]  # fmt: skip
@@ -212,7 +214,7 @@ def test_several_outputs_and_smaller_operators():
 
 def test_an_open_shape_is_refused():
     content = from_function(lambda x: tf.nn.relu(x) * 2.0, (1, None, 8, 3))
-    with pytest.raises(ValueError, match=r"leaves more than the batch open"):
+    with pytest.raises(ValueError, match=r"\(--input_px=224\)"):
         tflite_import.from_tflite(content)
 
 

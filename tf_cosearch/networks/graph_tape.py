@@ -72,10 +72,12 @@ class GraphTape:
     Attributes:
         precision: `weight_bits` and `output_bits` of the rows to come; the
             bits of what they read are those of the tensors.
+        repeats: How often the rows to come run: they are within a loop.
     """
 
     def __init__(self, on_unknown: Callable[[str], None] | None = None) -> None:
         self.precision: dict[str, int] = {}
+        self.repeats = 1
         self._tape = Tape()
         self._on_unknown = on_unknown or warn_unknown
         self._reported: set[str] = set()
@@ -108,6 +110,7 @@ class GraphTape:
         if self._names[name] > 1:
             name = f"{name}:{self._names[name]}"
         bounds = {**self.precision, **bounds}
+        bounds["repeats"] = self.repeats * bounds.get("repeats", 1)
         if op != "matmul":
             bits = bounds.get("activation_bits", inputs[0].bits)
             others = sum(tensor.count_of(bits) for tensor in inputs[1:])
@@ -119,13 +122,14 @@ class GraphTape:
         name: str,
         inputs: Sequence[TensorShape],
         output: Extents,
+        **bounds: Any,
     ) -> TensorShape:
         """Records an operation on every element, with the largest input first.
 
         A smaller input is broadcast, like the gate of a squeeze-excite.
         """
         largest_first = sorted(inputs, key=lambda t: t.elements, reverse=True)
-        return self.add(name, "elementwise", largest_first, output)
+        return self.add(name, "elementwise", largest_first, output, **bounds)
 
     def reduce(
         self, name: str, tensor: TensorShape, output: Extents
@@ -154,12 +158,13 @@ class GraphTape:
         name: str,
         inputs: Sequence[TensorShape],
         outputs: Sequence[Extents],
+        **bounds: Any,
     ) -> list[TensorShape]:
         """Records an operation that copies; all outputs are one row."""
         layout = outputs[0]
         if len(outputs) > 1:
             layout = (1, 1, sum(math.prod(output) for output in outputs))
-        moved = self.add(name, "data_movement", inputs, layout)
+        moved = self.add(name, "data_movement", inputs, layout, **bounds)
         return [view(moved, output) for output in outputs]
 
     def unknown(
@@ -186,6 +191,7 @@ class GraphTape:
         right: TensorShape | None,
         sizes: tuple[int, int, int, int],
         use_bias: bool = False,
+        **bounds: Any,
     ) -> TensorShape:
         """Records `batch` products of `[m, k]` by `[k, n]` matrices.
 
@@ -195,6 +201,7 @@ class GraphTape:
             right: The right operand; without it, weights (`dense`).
             sizes: `batch`, `m`, `n` and `k`.
             use_bias: Whether a bias is added.
+            **bounds: Further fields of `Layer`.
 
         Returns:
             The product, as `m` rows of `batch * n` channels.
@@ -208,6 +215,61 @@ class GraphTape:
             (m, 1, batch * n),
             groups=batch,
             use_bias=use_bias,
+            **bounds,
+        )
+
+    def convolution_3d(
+        self,
+        name: str,
+        tensor: TensorShape,
+        read: Sequence[int],
+        output: Sequence[int],
+        kernel: Sequence[int],
+        strides: Sequence[int] = (1, 1, 1),
+        **bounds: Any,
+    ) -> TensorShape:
+        """Records a three-dimensional convolution, a run for each depth.
+
+        Each run is a plain convolution of as many images as the kernel is
+        deep, side by side as channels. Images beyond the first and the last
+        count like the padding of any convolution.
+
+        Args:
+            name: Name of the row.
+            tensor: The input.
+            read: Depth, height, width and channels of the input.
+            output: Depth, height, width and channels of the output.
+            kernel: Depth, height and width of the kernel.
+            strides: Along depth, height and width.
+            **bounds: Further fields of `Layer`.
+
+        Returns:
+            The whole output, whose images are stacked.
+
+        Example:
+        >>> tape = GraphTape()
+        >>> clip = tape.input((1, 8, 16, 16, 3))
+        >>> _ = tape.convolution_3d("conv", clip, (8, 16, 16, 3),
+        ...     (6, 14, 14, 4), (3, 3, 3))
+        >>> [row] = tape.layers([])
+        >>> row.repeats, row.macs == 6 * 14 * 14 * 4 * 27 * 3
+        (6, True)
+        """
+        _, height, width, channels = read
+        depth, out_h, out_w, out_c = output
+        k_d, k_h, k_w = kernel
+        return self.add(
+            name,
+            "conv2d",
+            [view(tensor, (height, width, k_d * channels))],
+            (out_h, out_w, out_c),
+            written=(depth * out_h, out_w, out_c),
+            k_h=k_h,
+            k_w=k_w,
+            stride_h=strides[1],
+            stride_w=strides[2],
+            repeats=depth,
+            **bounds,
         )
 
     def transposed_convolution(

@@ -14,47 +14,11 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
-from tf_cosearch.networks import graph_tape
-
-
-def _words(text: str) -> set[str]:
-    return set(text.split())
-
-
-CONVOLUTIONS = {"CONV_2D", "DEPTHWISE_CONV_2D"}
-"""Operators that slide a kernel."""
-POOLS = {"AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D"}
-"""Operators that slide a window without weights."""
-VARIABLES = {"VAR_HANDLE", "READ_VARIABLE", "CALL_ONCE"}
-"""What hands weights to other operators."""
-DILATIONS = {"SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"}
-"""What TensorFlow wraps a dilated convolution in."""
-CLIPS = {"none", "relu", "relu6", "relu_n1_to_1"}
-"""Fused activations that cost nothing."""
-FREE = _words(
-    "RESHAPE SQUEEZE EXPAND_DIMS RELU RELU6 RELU_N1_TO_1 RELU_0_TO_1 FAKE_QUANT"
-)
-"""What costs nothing."""
-ELEMENTWISE = _words(
-    "ADD ADD_N SUB MUL DIV MAXIMUM MINIMUM POW SQUARED_DIFFERENCE FLOOR_DIV "
-    "FLOOR_MOD EQUAL NOT_EQUAL GREATER GREATER_EQUAL LESS LESS_EQUAL "
-    "LOGICAL_AND LOGICAL_OR LOGICAL_NOT SELECT SELECT_V2 WHERE LOGISTIC TANH "
-    "HARD_SWISH GELU ELU LEAKY_RELU PRELU SOFTMAX LOG_SOFTMAX EXP LOG SQRT "
-    "RSQRT SQUARE ABS NEG SIGN SIN COS CEIL FLOOR ROUND CAST QUANTIZE "
-    "DEQUANTIZE L2_NORMALIZATION LOCAL_RESPONSE_NORMALIZATION"
-)
-"""One operation an element."""
-REDUCTIONS = _words("MEAN SUM REDUCE_MAX REDUCE_MIN REDUCE_PROD")
-"""One result of many elements."""
-MOVES = _words(
-    "CONCATENATION PAD PADV2 MIRROR_PAD RESIZE_BILINEAR "
-    "RESIZE_NEAREST_NEIGHBOR SLICE STRIDED_SLICE SPLIT SPLIT_V PACK UNPACK "
-    "TRANSPOSE TILE GATHER GATHER_ND BROADCAST_TO REVERSE_V2 DEPTH_TO_SPACE "
-    "SPACE_TO_DEPTH"
-)
-"""What only moves elements."""
+IDENTIFIER = b"TFL3"
+"""What stands at bytes 4 to 8 of every TFLite file."""
 
 DAMAGE = (
     ArithmeticError,
@@ -67,18 +31,29 @@ DAMAGE = (
 )
 """What reading a damaged file may raise."""
 
-_MAX_ELEMENTS = 2**40
+MAX_ELEMENTS = 2**40
+"""What no tensor has; a bit flip may state any shape."""
+
+_FEW = 4096  # numbers of a tensor that is read: shapes, axes, paddings
 _BITS = {
+    "FLOAT64": 64,
     "FLOAT32": 32,
     "FLOAT16": 16,
-    "INT32": 32,
+    "BFLOAT16": 16,
     "INT64": 64,
+    "UINT64": 64,
+    "INT32": 32,
+    "UINT32": 32,
     "INT16": 16,
+    "UINT16": 16,
     "INT8": 8,
     "UINT8": 8,
     "INT4": 4,
+    "UINT4": 4,
+    "INT2": 2,
     "BOOL": 8,
 }
+_NUMPY = {"INT64", "INT32", "INT16", "INT8", "UINT8", "BOOL", "FLOAT32"}
 
 
 def _names(enumeration: type) -> dict[int, str]:
@@ -91,26 +66,36 @@ def _names(enumeration: type) -> dict[int, str]:
 
 _TYPES = _names(schema.TensorType)
 _OPERATORS = _names(schema.BuiltinOperator)
-_OPTIONS = _names(schema.BuiltinOptions)
+_OPTIONS = (_names(schema.BuiltinOptions), _names(schema.BuiltinOptions2))
 _ACTIVATIONS = _names(schema.ActivationFunctionType)
 
 
 class Tensor(NamedTuple):
-    """A tensor of the graph.
+    """A tensor of a graph.
 
     Attributes:
         name: Its name.
-        shape: Its shape, with an unknown batch as 1.
-        is_fixed: Whether all extents but the first are known.
+        shape: Its shape, with unknown extents as 1.
+        signature: Its shape, with unknown extents as -1.
         type: Its type in the words of the schema, for example `INT8`.
-        is_constant: Whether the file holds its values.
+        buffer: Number of the buffer that holds its values.
+        data: The bytes of its values, if the file holds them.
+        is_variable: Whether its value is state.
     """
 
     name: str
     shape: tuple[int, ...]
-    is_fixed: bool
+    signature: tuple[int, ...]
     type: str
-    is_constant: bool
+    buffer: int
+    data: np.ndarray | None
+    is_variable: bool
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether its value is known, or is state."""
+        is_empty = not math.prod(self.shape)  # it is its own value
+        return self.data is not None or is_empty or self.is_variable
 
     @property
     def bits(self) -> int:
@@ -118,16 +103,32 @@ class Tensor(NamedTuple):
         bits = _BITS.get(self.type, 8)
         return bits if self.type.startswith(("INT", "UINT")) else 8
 
+    @property
+    def numbers(self) -> np.ndarray | None:
+        """Its values, if they are stored, few, and numbers."""
+        if self.data is None or self.type not in _NUMPY:
+            return None
+        if math.prod(self.shape) > _FEW:
+            return None
+        values = self.data.view(self.type.lower())
+        return values.reshape(self.shape)
 
-@dataclasses.dataclass(frozen=True)
+    @property
+    def is_zero(self) -> bool:
+        """Whether all its stored values are zero."""
+        return self.data is not None and not self.data.any()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Operator:
-    """An operator of the graph.
+    """An operator of a graph.
 
     Attributes:
         op: Its name in the words of the schema, or of a custom operator.
         inputs: Indices of the tensors it reads; -1 for one left out.
         outputs: Indices of the tensors it writes.
         options: The accessors of its options, if it has any.
+        custom: The bytes of the options of a custom operator.
         tensors: All tensors of the graph.
     """
 
@@ -135,6 +136,7 @@ class Operator:
     inputs: list[int]
     outputs: list[int]
     options: Any
+    custom: bytes
     tensors: list[Tensor] = dataclasses.field(repr=False)
 
     @property
@@ -150,64 +152,70 @@ class Operator:
         read = getattr(self.options, "FusedActivationFunction", lambda: 0)
         return _ACTIVATIONS[read()].lower()
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the first output."""
-        return self.tensors[self.outputs[0]].shape
-
-    @property
-    def layouts(self) -> list[graph_tape.Extents]:
-        """The extents of all outputs."""
-        shapes = [self.tensors[index].shape for index in self.outputs]
-        return [graph_tape.extents(shape) for shape in shapes]
-
-    def has(self, position: int) -> bool:
-        """Whether an optional input is there."""
-        return position < len(self.inputs) and self.inputs[position] >= 0
-
-    def tensor(self, position: int) -> Tensor:
-        """The input at a position."""
-        if not self.has(position):
-            raise ValueError(f"{self.op} lacks its input {position}")
-        return self.tensors[self.inputs[position]]
+    def option(self, name: str, default: Any = 0) -> Any:
+        """An option, or its default where the operator has none such."""
+        return getattr(self.options, name, lambda: default)()
 
 
 class Graph(NamedTuple):
-    """The first subgraph of a file."""
+    """A subgraph of a file."""
 
+    name: str
     tensors: list[Tensor]
     operators: list[Operator]
     inputs: list[int]
     outputs: list[int]
 
 
-def read_graph(content: bytes) -> Graph:
-    """Reads the first subgraph, which is the one that an inference runs.
+class Model(NamedTuple):
+    """What a file holds: its subgraphs, and which one a signature runs."""
+
+    graphs: list[Graph]
+    signatures: dict[str, int]
+
+
+def read_model(content: bytes) -> Model:
+    """Reads all subgraphs; an inference runs the first, or a signature's.
 
     Args:
         content: What the file holds.
 
     Returns:
-        The graph.
+        The model.
 
     Raises:
         ValueError: If it is no TFLite model. Reading a damaged one raises
             any of `DAMAGE`.
     """
-    if content[4:8] != b"TFL3":
+    if content[4:8] != IDENTIFIER:
         raise ValueError("it does not start like a TFLite model")
     model = schema.Model.GetRootAs(content, 0)
     if not model.SubgraphsLength():
         raise ValueError("it has no graph")
     stored = [
-        _stored_bytes(model.Buffers(i), len(content))
-        for i in range(model.BuffersLength())
+        _stored(model.Buffers(i), content) for i in range(model.BuffersLength())
     ]
     codes = [
         _operator_name(model.OperatorCodes(i))
         for i in range(model.OperatorCodesLength())
     ]
-    graph = model.Subgraphs(0)
+    graphs = [
+        _graph(model.Subgraphs(i), codes, stored)
+        for i in range(model.SubgraphsLength())
+    ]
+    signatures = {}
+    for i in range(model.SignatureDefsLength()):
+        signature = model.SignatureDefs(i)
+        key = (signature.SignatureKey() or b"").decode()
+        if not signature.SubgraphIndex() < len(graphs):
+            raise ValueError(f"signature {key!r} names a graph it lacks")
+        signatures[key] = signature.SubgraphIndex()
+    return Model(graphs, signatures)
+
+
+def _graph(
+    graph: Any, codes: list[str], stored: list[np.ndarray | None]
+) -> Graph:
     tensors = [
         _tensor(graph.Tensors(i), stored) for i in range(graph.TensorsLength())
     ]
@@ -222,25 +230,27 @@ def read_graph(content: bytes) -> Graph:
     used.update(*(operator.outputs for operator in operators))
     if used and not -1 <= min(used) <= max(used) < len(tensors):
         raise ValueError("an operator names a tensor that is not there")
-    if not operators or not inputs or not outputs:
-        raise ValueError("its graph has no input, operator or output")
-    return Graph(tensors, operators, inputs, outputs)
+    if min((*inputs, *outputs, 0)) < 0:
+        raise ValueError("a graph has an input or output without a tensor")
+    name = (graph.Name() or b"").decode()
+    return Graph(name, tensors, operators, inputs, outputs)
 
 
 def _indices(length: int, read: Callable[[int], int]) -> list[int]:
     return [int(read(i)) for i in range(length)]
 
 
-def _stored_bytes(buffer: Any, file_size: int) -> int:
+def _stored(buffer: Any, content: bytes) -> np.ndarray | None:
     """Bytes of a buffer; raises unless the file holds all of them."""
-    size = buffer.DataLength()
+    size, start = buffer.DataLength(), buffer.Offset()
     if size:
         buffer.Data(size - 1)
-    if buffer.Offset() > 1:  # stored behind the FlatBuffer: a large model
-        size = buffer.Size()
-        if buffer.Offset() + size > file_size:
+        return buffer.DataAsNumpy()
+    if start > 1:  # stored behind the FlatBuffer: a large model
+        if start + buffer.Size() > len(content):
             raise ValueError("it ends within its weights")
-    return size
+        return np.frombuffer(content, np.uint8, buffer.Size(), start)
+    return None
 
 
 def _operator_name(code: Any) -> str:
@@ -251,42 +261,64 @@ def _operator_name(code: Any) -> str:
     return _OPERATORS[builtin]
 
 
-def _tensor(tensor: Any, stored: list[int]) -> Tensor:
+def _tensor(tensor: Any, stored: list[np.ndarray | None]) -> Tensor:
     name = (tensor.Name() or b"").decode()
     shape = tuple(_indices(tensor.ShapeLength(), tensor.Shape))
     elements = math.prod(shape)
-    if min(shape, default=0) < 0 or elements > _MAX_ELEMENTS:
+    if min(shape, default=0) < 0 or elements > MAX_ELEMENTS:
         raise ValueError(f"tensor {name!r} has the shape {shape}")
     type_name = _TYPES[tensor.Type()]
-    size = stored[tensor.Buffer()]
+    data = stored[tensor.Buffer()]
     bits = elements * _BITS.get(type_name, 0)
     # Sparse weights store less than their shape says.
-    if size and bits and not tensor.Sparsity() and size != -(-bits // 8):
+    size = None if data is None or tensor.Sparsity() else data.size
+    if bits and size not in (None, -(-bits // 8)):
         raise ValueError(
             f"tensor {name!r} of shape {shape} has {size} bytes of values"
         )
-    signature = _indices(tensor.ShapeSignatureLength(), tensor.ShapeSignature)
-    # An empty tensor is its own value; a variable's value is state.
-    is_constant = size > 0 or not elements or bool(tensor.IsVariable())
-    return Tensor(name, shape, -1 not in signature[1:], type_name, is_constant)
+    signature = tuple(
+        _indices(tensor.ShapeSignatureLength(), tensor.ShapeSignature)
+    )
+    if len(signature) != len(shape) or min(signature, default=0) < -1:
+        signature = shape
+    return Tensor(
+        name,
+        shape,
+        signature,
+        type_name,
+        tensor.Buffer(),
+        data,
+        bool(tensor.IsVariable()),
+    )
 
 
 def _operator(
     operator: Any, codes: list[str], tensors: list[Tensor]
 ) -> Operator:
-    options, table = None, operator.BuiltinOptions()
-    if table is not None:
-        kind = _OPTIONS[operator.BuiltinOptionsType()]
-        options = getattr(schema, kind, lambda: None)()
-        if options is not None:
-            options.Init(table.Bytes, table.Pos)
+    options = _options(
+        operator.BuiltinOptions(), operator.BuiltinOptionsType(), _OPTIONS[0]
+    ) or _options(
+        operator.BuiltinOptions2(), operator.BuiltinOptions2Type(), _OPTIONS[1]
+    )
+    size = operator.CustomOptionsLength()
+    custom = operator.CustomOptionsAsNumpy().tobytes() if size else b""
     return Operator(
         codes[operator.OpcodeIndex()],
         _indices(operator.InputsLength(), operator.Inputs),
         _indices(operator.OutputsLength(), operator.Outputs),
         options,
+        custom,
         tensors,
     )
+
+
+def _options(table: Any, kind: int, kinds: dict[int, str]) -> Any:
+    if table is None:
+        return None
+    options = getattr(schema, kinds[kind], lambda: None)()
+    if options is not None:
+        options.Init(table.Bytes, table.Pos)
+    return options
 
 
 def read_bytes(path: str | pathlib.Path) -> bytes:

@@ -2,33 +2,56 @@
 
 - Values that the file holds are weights; what is computed from them and from
   shapes alone costs nothing.
-- A float model is costed as the int8 design it would become.
+- A float model is costed as the int8 design it would become: every float
+  counts as 8 bits. All other tensors have the width of their own type.
 - Reshapes, ReLU and its like cost nothing, nor does padding that only
   convolutions read: the extents of an input never include padding.
 - A convolution between a space-to-batch and its inverse is one dilated
   convolution.
-- A batch in the file counts as a taller image, so a row is one invocation.
+- A batch in the file counts as a taller image, so a row is one invocation; an
+  open batch is one image.
+- A loop that counts up to a number is its body, as often. Of two branches the
+  one with more multiply-accumulates counts, unless it is known which is taken.
+- Weights that several operators read are stored once, by the first.
 """
 
 from __future__ import annotations
 
-import math
 import pathlib
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Hashable, Sequence
 
-from tf_cosearch.networks import graph_tape, tflite_file, workload
+from absl import logging
+
+from tf_cosearch import configuration
+from tf_cosearch.networks import (
+    graph_tape,
+    tflite_file,
+    tflite_graph,
+    tflite_kinds,
+    tflite_loops,
+    tflite_ops,
+    tflite_recurrent,
+    tflite_shapes,
+    workload,
+)
 from tf_cosearch.networks.tape import TensorShape
-from tf_cosearch.networks.tflite_file import Operator
+from tf_cosearch.networks.tflite_file import Graph, Model, Operator
+from tf_cosearch.networks.tflite_graph import Call, Frame
+from tf_cosearch.networks.tflite_shapes import Known
 
-_LARGEST_KERNEL = 4096  # a bit flip may state any extent
-
-Reads = list[TensorShape]
-Rows = list[TensorShape] | TensorShape | None
+_MOST_OPERATORS = 100_000  # that run, in a graph and all it calls
+_MOST_TRIPS = 2**31
+_DEEPEST = 32  # graphs that call one another
+_READING = (struct.error, UnicodeError, IndexError, KeyError, TypeError)
+"""What reading the options of an operator raises if the file is damaged."""
 
 
 def from_tflite(
     source: str | pathlib.Path | bytes,
     on_unknown: Callable[[str], None] | None = None,
+    input_px: int | None = None,
+    signature: str | None = None,
 ) -> list[workload.Layer]:
     """Reads the rows of a TFLite model.
 
@@ -37,6 +60,10 @@ def from_tflite(
         on_unknown: Called with the name of every operation that cannot be
             costed, once a name. Logs a warning when it is not given. Such an
             operation becomes a `data_movement` row.
+        input_px: Rows and columns of input images whose size the file leaves
+            open: any extent that is open besides the batch.
+        signature: Which signature to read, if the file has several. By
+            default its first graph, which is what an interpreter runs.
 
     Returns:
         The rows in execution order, named like the tensors they write. A
@@ -44,353 +71,450 @@ def from_tflite(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no TFLite model, damaged, or of unknown extents.
+        ValueError: If it is no TFLite model, damaged, compiled for a certain
+            chip, of unknown extents, or an operation does not fit its inputs.
     """
     if isinstance(source, bytes):
         name, content = "the model", source
     else:
         name, content = str(source), tflite_file.read_bytes(source)
+    model = _read(name, content)
+    index = _chosen(name, model, signature)
+    graph = model.graphs[index]
+    known = _inputs(name, graph, input_px)
+    walker = _Walker(model, graph_tape.GraphTape(on_unknown))
     try:
-        graph = tflite_file.read_graph(content)
-        _check_inputs(graph)
-        return _Walker(graph, graph_tape.GraphTape(on_unknown)).walk()
-    except tflite_file.DAMAGE as error:
-        reason = str(error) or type(error).__name__
+        return walker.walk(index, known)
+    except _READING as error:
+        raise _damaged(name, content, error) from error
+    except (ArithmeticError, ValueError) as error:
         raise ValueError(
-            f"{name} must be a whole TFLite model. Received: {len(content)} "
-            f"bytes that cannot be read: {reason}. Copy it again, or convert "
-            "it with a fixed input shape."
+            f"{name} must hold operations that fit their inputs. Received: "
+            f"{walker.at}: {error}. Check that an interpreter runs the file, "
+            "or convert it again, with a fixed input shape."
         ) from error
 
 
-def _check_inputs(graph: tflite_file.Graph) -> None:
-    for index in graph.inputs:
-        tensor = graph.tensors[index]
-        if not tensor.is_fixed:
+def signatures(source: str | pathlib.Path | bytes) -> list[str]:
+    """The names of the signatures of a TFLite model.
+
+    Args:
+        source: Path of a .tflite file, or what it holds.
+
+    Returns:
+        The names; first that of what `from_tflite` reads by default.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no TFLite model, or damaged.
+    """
+    if isinstance(source, bytes):
+        name, content = "the model", source
+    else:
+        name, content = str(source), tflite_file.read_bytes(source)
+    found = _read(name, content).signatures
+    return sorted(found, key=lambda key: found[key] != 0)
+
+
+def _read(name: str, content: bytes) -> Model:
+    try:
+        model = tflite_file.read_model(content)
+    except tflite_file.DAMAGE as error:
+        raise _damaged(name, content, error) from error
+    for graph in model.graphs:
+        for operator in graph.operators:
+            if (
+                compiler := tflite_kinds.COMPILERS.get(operator.op)
+            ) is not None:
+                raise ValueError(
+                    f"{name} must be the model that a compiler for a certain "
+                    f"chip gets. Received: what {compiler} wrote "
+                    f"(operation {operator.op}), which no longer says "
+                    "what is computed. Give the .tflite file it was made of."
+                )
+    return model
+
+
+def _damaged(name: str, content: bytes, error: Exception) -> ValueError:
+    reason = str(error) or type(error).__name__
+    return ValueError(
+        f"{name} must be a whole TFLite model. Received: {len(content)} bytes "
+        f"that cannot be read: {reason}. Copy it again."
+    )
+
+
+def _chosen(name: str, model: Model, signature: str | None) -> int:
+    if signature is None:
+        return 0
+    if signature not in model.signatures:
+        raise configuration.unknown(
+            f"signature of {name}", signature, model.signatures
+        )
+    return model.signatures[signature]
+
+
+def _inputs(name: str, graph: Graph, input_px: int | None) -> list[Known]:
+    """The shapes of the inputs, with all open extents filled in."""
+    tensors = [graph.tensors[index] for index in graph.inputs]
+    is_open = any(-1 in tensor.signature[1:] for tensor in tensors)
+    if input_px is not None and not is_open:
+        shapes = ", ".join(str(list(tensor.shape)) for tensor in tensors)
+        raise ValueError(
+            f"{name} must leave its image size open for --input_px. Received: "
+            f"--input_px={input_px} with inputs of the fixed shapes {shapes}. "
+            "Leave it out."
+        )
+    known = []
+    for tensor in tensors:
+        first, others = tensor.signature[:1], tensor.signature[1:]
+        if -1 in others and input_px is None:
             raise ValueError(
-                f"input {tensor.name!r} of shape {tensor.shape} leaves more "
-                "than the batch open"
+                f"{name} must have inputs of known shape, but for the batch. "
+                f"Received: input {tensor.name!r} of shape "
+                f"{list(tensor.signature)}. Say how many rows and columns "
+                "the image has (--input_px=224), or convert the model with a "
+                "fixed input shape."
             )
+        batch = (1,) if first == (-1,) else first
+        sizes = tuple(input_px or 1 if n == -1 else n for n in others)
+        known.append(Known(batch + sizes))
+    return known
 
 
 class _Walker:
-    """Records the operators of a graph, which stand in execution order."""
+    """Records the operators of a graph, and of those that it calls.
 
-    def __init__(
-        self, graph: tflite_file.Graph, tape: graph_tape.GraphTape
-    ) -> None:
+    Attributes:
+        tape: Where they are recorded.
+        at: The operator that is read, in words.
+    """
+
+    def __init__(self, model: Model, tape: graph_tape.GraphTape) -> None:
         self.tape = tape
-        self._graph = graph
-        self._static: set[int] = set()
-        self._dilated: set[int] = set()
-        self._biases: set[int] = set()
-        self._tensors = {
-            index: tape.input(
-                graph.tensors[index].shape, graph.tensors[index].bits
-            )
-            for index in graph.inputs
-        }
-        self._readers: dict[int, list[Operator | None]] = {
-            index: [None] for index in graph.outputs
-        }
-        for operator in graph.operators:
-            for index in operator.inputs:
-                self._readers.setdefault(index, []).append(operator)
+        self.at = "its graph"
+        self._model = model
+        self._stored: set[Hashable] = set()
+        self._operators = 0
+        self._running: list[int] = []
+        self._states = _states(model)
 
-    def walk(self) -> list[workload.Layer]:
-        """Records all operators."""
-        for call in self._graph.operators:
-            self._check_written(call)
-            if call.op == "SHAPE" or not self._reads(call):
-                # Known before the inference, so it costs nothing then.
-                self._static.update(call.outputs)
-                if call.op not in _RECORDERS and call.op != "SHAPE":
-                    self.tape.report(call.op)
-            else:
-                self._record(call)
-        outputs = [
-            self._tensors[index]
-            for index in self._graph.outputs
-            if index in self._tensors
+    def walk(self, index: int, known: Sequence[Known]) -> list[workload.Layer]:
+        """Records a graph, given its inputs; gives all rows."""
+        graph = self._model.graphs[index]
+        if not graph.operators or not graph.inputs or not graph.outputs:
+            raise ValueError("it has no input, operator or output")
+        rows: list[TensorShape | None] = [
+            self.tape.input(item.shape, graph.tensors[tensor].bits)
+            for item, tensor in zip(known, graph.inputs, strict=True)
         ]
+        frame = self._run(index, known, rows, [None] * len(rows))
+        outputs = [frame.rows[i] for i in graph.outputs if i in frame.rows]
         return self.tape.layers(outputs)
 
-    def _check_written(self, call: Operator) -> None:
-        for index in call.inputs:
-            tensor = self._graph.tensors[index]
-            if index >= 0 and not (
-                index in self._tensors
-                or index in self._static
-                or tensor.is_constant
-            ):
+    def _run(
+        self,
+        index: int,
+        known: Sequence[Known],
+        rows: Sequence[TensorShape | None],
+        sources: Sequence[Hashable],
+    ) -> Frame:
+        """Records a graph, given what is known of its inputs."""
+        graph = self._called(index, len(known))
+        if index in self._running or len(self._running) >= _DEEPEST:
+            raise ValueError(f"graph {graph.name!r} calls itself, or too many")
+        self._running.append(index)
+        frame = Frame(index, graph, self._propagate(index, known), self._stored)
+        for tensor, row, source in zip(
+            graph.inputs, rows, sources, strict=True
+        ):
+            if row is None:
+                frame.sources[tensor] = source
+            else:
+                frame.rows[tensor] = row
+        for call in frame.calls():
+            self.at = f"{call.op} {call.name!r}"
+            self._check_written(call)
+            self._record(call)
+        self._running.pop()
+        return frame
+
+    def _called(self, index: int, inputs: int) -> Graph:
+        if not 0 <= index < len(self._model.graphs):
+            raise ValueError(f"it calls graph {index}, which is not there")
+        graph = self._model.graphs[index]
+        if len(graph.inputs) != inputs:
+            raise ValueError(
+                f"it gives {inputs} inputs to graph {graph.name!r}, which has "
+                f"{len(graph.inputs)}"
+            )
+        return graph
+
+    def _propagate(self, index: int, inputs: Sequence[Known]) -> list[Known]:
+        """What is known of every tensor of a graph, given its inputs."""
+        graph = self._model.graphs[index]
+        known = [
+            Known(tensor.shape, tensor.numbers) for tensor in graph.tensors
+        ]
+        for tensor, given in zip(graph.inputs, inputs, strict=True):
+            shape = tflite_shapes.merge(graph.tensors[tensor], given.shape)
+            known[tensor] = Known(shape, given.numbers)
+        for operator in graph.operators:
+            self.at = f"{operator.op} {operator.name!r}"
+            self._operators += 1
+            if self._operators > _MOST_OPERATORS:
                 raise ValueError(
-                    f"{call.op} reads tensor {tensor.name!r}, which nothing "
-                    "writes before"
+                    f"it runs more than {_MOST_OPERATORS} operators"
+                )
+            read = [known[i] if i >= 0 else None for i in operator.inputs]
+            if operator.op == "WHILE":  # what it carries keeps its shape
+                found = [Known(item.shape) for item in read if item is not None]
+            elif (callees := _callees(operator)) and any(
+                tflite_shapes.is_open(graph.tensors[i])
+                for i in operator.outputs
+            ):
+                found = self._of_callee(callees[0], read[operator.op == "IF" :])
+            else:
+                found = tflite_shapes.infer(operator, read)
+            for written, item in zip(operator.outputs, found, strict=False):
+                known[written] = item
+        return known
+
+    def _of_callee(
+        self, index: int, inputs: Sequence[Known | None]
+    ) -> list[Known]:
+        given = [item for item in inputs if item is not None]
+        graph = self._called(index, len(given))
+        if index in self._running or len(self._running) >= _DEEPEST:
+            raise ValueError(f"graph {graph.name!r} calls itself, or too many")
+        self._running.append(index)
+        known = self._propagate(index, given)
+        self._running.pop()
+        return [known[i] for i in graph.outputs]
+
+    def _check_written(self, call: Call) -> None:
+        frame = call.frame
+        for index in call.operator.inputs:
+            if index < 0 or index in frame.rows or index in frame.sources:
+                continue
+            tensor = frame.graph.tensors[index]
+            if not tensor.is_constant:
+                raise ValueError(
+                    f"it reads tensor {tensor.name!r}, which nothing writes "
+                    "before"
                 )
 
-    def _reads(self, call: Operator) -> list[TensorShape]:
-        """The activations that an operator reads."""
-        return [
-            self._tensors[index]
-            for index in call.inputs
-            if index in self._tensors
-        ]
+    def _record(self, call: Call) -> None:
+        frame, outputs = call.frame, call.operator.outputs
+        control = _CONTROL.get(call.op)
+        if control is not None:
+            control(self, call)
+        elif call.op in tflite_kinds.SHAPES_ONLY or not call.reads():
+            # Known before the inference, so it costs nothing then.
+            sources = call.source()
+            frame.sources.update(zip(outputs, sources, strict=True))
+        elif outputs:
+            rows = self._rows(call)
+            frame.rows.update(zip(outputs, rows, strict=False))
+        elif call.op not in tflite_kinds.ON_THE_HOST:
+            self.tape.report(call.op)
 
-    def _record(self, call: Operator) -> None:
-        bits = [self._graph.tensors[index].bits for index in call.outputs]
-        self.tape.precision = {"activation_bits": bits[0]} if bits else {}
-        recorder = _RECORDERS.get(call.op)
-        reads = self._reads(call)
-        rows = recorder(self, call, reads) if recorder and bits else None
+    def _rows(self, call: Call) -> list[TensorShape]:
+        self.tape.precision = {"output_bits": call.bits}
+        recorder = tflite_ops.RECORDERS.get(call.op)
+        rows = recorder(self.tape, call) if recorder else None
         if rows is None:
-            layouts = call.layouts or [reads[0].extents]
-            rows = self.tape.unknown(call.op, call.name, reads, layouts)
-        rows = rows if isinstance(rows, list) else [rows]
-        if call.activation not in tflite_file.CLIPS:
-            rows = [self._activate(call, row) for row in rows]
-        self._tensors.update(zip(call.outputs, rows, strict=False))
-
-    def _activate(self, call: Operator, row: TensorShape) -> TensorShape:
-        name = f"{call.name}/{call.activation}"
-        return self.tape.elementwise(name, [row], row.extents)
-
-    def is_read_by_convolutions(self, call: Operator) -> bool:
-        """Whether only convolutions read what an operator writes."""
-        return all(
-            reader is not None and reader.op in tflite_file.CONVOLUTIONS
-            for reader in self._readers.get(call.outputs[0], ())
-        )
-
-    def _only_reader(self, call: Operator, op: str) -> Operator | None:
-        """The operator of a kind that alone reads what another writes."""
-        match self._readers.get(call.outputs[0]):
-            case [Operator() as reader] if reader.op == op:
-                return reader
-        return None
-
-    def undilated(self, call: Operator) -> Operator | None:
-        """The batch-to-space that alone reads what an operator writes."""
-        return self._only_reader(call, "BATCH_TO_SPACE_ND")
-
-    def stores_bias(self, call: Operator, position: int, channels: int) -> bool:
-        """Whether there is a bias at a position, or one is added later."""
-        if call.has(position):
-            return True
-        last = self._only_reader(call, "RESHAPE") or call
-        if (reader := self._only_reader(last, "ADD")) is None:
-            return False
-        constants = [
-            tensor.shape
-            for tensor in map(reader.tensor, range(len(reader.inputs)))
-            if tensor.is_constant
-        ]
-        if [math.prod(shape) for shape in constants] != [channels]:
-            return False
-        self._biases.add(reader.outputs[0])
-        return True
-
-    def is_bias(self, call: Operator) -> bool:
-        """Whether an addition is the bias of what it reads."""
-        return call.outputs[0] in self._biases
-
-    def convolved(self, call: Operator) -> graph_tape.Extents:
-        """The extents that a convolution writes, dilated or not."""
-        if (inverse := self.undilated(call)) is not None:
-            self._dilated.add(call.outputs[0])
-            return inverse.layouts[0]
-        return call.layouts[0]
-
-    def is_dilation(self, call: Operator) -> bool:
-        """Whether an operator does half of what a dilated kernel does."""
-        if call.op == "BATCH_TO_SPACE_ND":
-            return call.inputs[0] in self._dilated
-        return self.is_read_by_convolutions(call) and all(
-            reader and self.undilated(reader)
-            for reader in self._readers[call.outputs[0]]
-        )
-
-    def is_activation(self, call: Operator, position: int) -> bool:
-        """Whether the input at a position is computed from the image."""
-        return call.inputs[position] in self._tensors
-
-    def activation(self, call: Operator, position: int) -> TensorShape:
-        """The input at a position, which must not be known before."""
-        if not self.is_activation(call, position):
-            raise ValueError(f"{call.op} {call.name!r} has a constant input")
-        return self._tensors[call.inputs[position]]
-
-    def weights(self, call: Operator, position: int) -> tuple[int, ...]:
-        """The shape of the weights at a position; they set the precision."""
-        tensor = call.tensor(position)
-        if min(tensor.shape, default=0) < 1:
-            raise ValueError(
-                f"{call.op} {call.name!r} has weights of shape {tensor.shape}"
+            rows = self.tape.unknown(
+                call.op, call.name, call.reads(), call.layouts
             )
-        self.tape.precision["weight_bits"] = tensor.bits
-        return tensor.shape
+        rows = rows if isinstance(rows, list) else [rows]
+        activation = call.operator.activation
+        if activation not in tflite_kinds.CLIPS and (
+            call.op not in tflite_recurrent.RECORDERS
+        ):
+            name = f"{call.name}/{activation}"
+            self.tape.precision = {"output_bits": call.bits}
+            rows = [
+                self.tape.elementwise(name, [row], row.extents) for row in rows
+            ]
+        return rows
 
+    def _read_variable(self, call: Call) -> None:
+        source = call.frame.source(call.index(0))
+        index = call.operator.outputs[0]
+        if source in self._states:  # what an earlier inference has left
+            shape = call.outputs[0].shape
+            call.frame.rows[index] = self.tape.input(shape, call.bits)
+        else:
+            call.frame.sources[index] = source
 
-def _fit(layout: graph_tape.Extents, elements: int) -> graph_tape.Extents:
-    """Extents of a tensor whose elements are known, but maybe not its shape.
+    def _keep(self, call: Call) -> None:
+        """What only keeps books."""
+        outputs = call.operator.outputs
+        call.frame.sources.update(dict.fromkeys(outputs))
 
-    A file that leaves the batch open states 1 for every extent that depends
-    on it, also where a reshape has merged the batch with others.
-    """
-    channels = layout[2]
-    if math.prod(layout) == elements:
-        return layout
-    if elements % channels:
-        return 1, 1, elements
-    return elements // channels, 1, channels
+    def _call(self, call: Call) -> None:
+        [callee] = _callees(call.operator)
+        self._enter(call, callee, range(len(call.operator.inputs)))
 
+    def _branch(self, call: Call) -> None:
+        branches = _callees(call.operator)
+        positions = range(1, len(call.operator.inputs))
+        taken = call.integers(0)
+        if taken is not None:
+            chosen = branches[0 if taken[0] else 1]
+        else:
+            work = [self._work(call, branch, positions) for branch in branches]
+            chosen = branches[work.index(max(work))]
+            logging.warning(
+                "%s: the branch of %s multiply-accumulates counts, not the "
+                "one of %s.",
+                call.op,
+                f"{max(work):,}",
+                f"{min(work):,}",
+            )
+        self._enter(call, chosen, positions)
 
-def _convolution(walker: _Walker, call: Operator, reads: Reads) -> Rows:
-    del reads
-    tensor = walker.activation(call, 0)
-    filters, k_h, k_w, depth = walker.weights(call, 1)
-    output = walker.convolved(call)
-    op, groups = "conv2d", tensor.channels // depth
-    if call.op == "DEPTHWISE_CONV_2D":
-        op, groups, filters = "depthwise_conv2d", tensor.channels, depth
-    if output[2] != filters or not groups or tensor.channels % groups:
-        raise ValueError(
-            f"{call.op} {call.name!r} makes {output[2]} channels of "
-            f"{tensor.channels} by weights of shape {call.tensor(1).shape}"
+    def _work(self, call: Call, callee: int, positions: Sequence[int]) -> int:
+        """Multiply-accumulates of a graph that might be called."""
+        trial = _Walker(self._model, graph_tape.GraphTape(lambda _: None))
+        trial._running = list(self._running)
+        trial._operators = self._operators
+        rows = [
+            trial.tape.input(call.shape(i), call.tensor(i).bits)
+            if call.is_activation(i)
+            else None
+            for i in positions
+        ]
+        trial._run(
+            callee,
+            [call.known(i) for i in positions],
+            rows,
+            [call.frame.source(call.index(i)) for i in positions],
         )
-    return walker.tape.add(
-        call.name,
-        op,
-        [tensor],
-        output,
-        k_h=k_h,
-        k_w=k_w,
-        **_strides(call),
-        groups=groups,
-        use_bias=walker.stores_bias(call, 2, output[2]),
-    )
+        self._operators = trial._operators
+        return sum(row.macs for row in trial.tape.layers([]))
+
+    def _enter(self, call: Call, callee: int, positions: Sequence[int]) -> None:
+        """Records a graph in the place of the operator that calls it."""
+        frame = self._run(
+            callee,
+            [call.known(i) for i in positions],
+            [call.row(i) if call.is_activation(i) else None for i in positions],
+            [call.frame.source(call.index(i)) for i in positions],
+        )
+        self._leave(call, frame)
+
+    def _leave(self, call: Call, frame: Frame) -> None:
+        """Hands the outputs of a graph to the one that called it."""
+        for ours, theirs in zip(
+            call.operator.outputs, frame.graph.outputs, strict=True
+        ):
+            if theirs in frame.rows:
+                call.frame.rows[ours] = frame.rows[theirs]
+            else:
+                call.frame.sources[ours] = frame.source(theirs)
+
+    def _loop(self, call: Call) -> None:
+        condition, body = _callees(call.operator)
+        positions = range(len(call.operator.inputs))
+        graph = self._called(body, len(positions))
+        if len(graph.outputs) != len(positions):
+            raise ValueError(f"graph {graph.name!r} does not go round")
+        starts = [call.known(i) for i in positions]
+        stays = [
+            i == j for i, j in zip(graph.inputs, graph.outputs, strict=True)
+        ]
+        # What changes has the shape of its start, but not the numbers.
+        carried = [
+            start if same else Known(start.shape)
+            for start, same in zip(starts, stays, strict=True)
+        ]
+        counters = tflite_loops.counters(
+            graph, self._of_graph(body, carried), starts
+        )
+        trips = tflite_loops.trips(
+            self._called(condition, len(positions)),
+            self._of_graph(condition, carried),
+            counters,
+        )
+        if trips is None or trips > _MOST_TRIPS:
+            self.tape.report(f"{call.op} of unknown length")
+            trips = 1
+        rows, sources = [], []
+        for i, same, counter in zip(positions, stays, counters, strict=True):
+            row = call.row(i) if call.is_activation(i) else None
+            if row is None and not same and counter is None and trips:
+                # A state starts as a constant and depends on the input later.
+                row = self.tape.input(call.shape(i), call.tensor(i).bits)
+            rows.append(row)
+            sources.append(call.frame.source(call.index(i)))
+        if not trips:
+            for index, row, source in zip(
+                call.operator.outputs, rows, sources, strict=True
+            ):
+                if row is None:
+                    call.frame.sources[index] = source
+                else:
+                    call.frame.rows[index] = row
+            return
+        before = self.tape.repeats
+        self.tape.repeats *= trips
+        frame = self._run(body, carried, rows, sources)
+        self.tape.repeats = before
+        self._leave(call, frame)
+
+    def _of_graph(self, index: int, inputs: Sequence[Known]) -> list[Known]:
+        self._called(index, len(inputs))
+        return self._propagate(index, inputs)
 
 
-def _strides(call: Operator) -> dict[str, int]:
-    strides = {
-        "stride_h": call.options.StrideH(),
-        "stride_w": call.options.StrideW(),
+def _callees(operator: Operator) -> list[int]:
+    """The graphs that an operator runs in its place."""
+    options = {
+        "WHILE": ("CondSubgraphIndex", "BodySubgraphIndex"),
+        "IF": ("ThenSubgraphIndex", "ElseSubgraphIndex"),
+        "CALL": ("Subgraph",),
+        "STABLEHLO_COMPOSITE": ("DecompositionSubgraphIndex",),
     }
-    if min(strides.values()) < 1:
-        raise ValueError(f"{call.op} {call.name!r} has the strides {strides}")
-    return strides
+    return [operator.option(name, -1) for name in options.get(operator.op, ())]
 
 
-def _transposed(walker: _Walker, call: Operator, reads: Reads) -> Rows:
-    del reads
-    filters, k_h, k_w, depth = walker.weights(call, 1)
-    tensor, output = walker.activation(call, 2), call.layouts[0]
-    if (filters, depth) != (output[2], tensor.channels):
-        raise ValueError(
-            f"{call.op} {call.name!r} makes {output[2]} channels of "
-            f"{tensor.channels} by weights of shape {call.tensor(1).shape}"
-        )
-    if max(k_h, k_w) > _LARGEST_KERNEL:
-        raise ValueError(f"{call.op} {call.name!r} has a kernel of {k_h}x{k_w}")
-    strides = _strides(call)
-    return walker.tape.transposed_convolution(
-        call.name,
-        tensor,
-        output,
-        (k_h, k_w),
-        (strides["stride_h"], strides["stride_w"]),
-        use_bias=walker.stores_bias(call, 3, output[2]),
-    )
+def _states(model: Model) -> set[Hashable]:
+    """The variables that an inference writes."""
+    initial = {
+        operator.option("InitSubgraphIndex", -1)
+        for graph in model.graphs
+        for operator in graph.operators
+        if operator.op == "CALL_ONCE"
+    }
+    states: set[Hashable] = set()
+    for index, graph in enumerate(model.graphs):
+        if index in initial:
+            continue
+        names = {
+            operator.outputs[0]: tflite_graph.variable(operator)
+            for operator in graph.operators
+            if operator.op == "VAR_HANDLE" and operator.outputs
+        }
+        states |= {
+            names[operator.inputs[0]]
+            for operator in graph.operators
+            if operator.op == "ASSIGN_VARIABLE"
+            and operator.inputs
+            and operator.inputs[0] in names
+        }
+    return states
 
 
-def _fully_connected(walker: _Walker, call: Operator, reads: Reads) -> Rows:
-    tensor = walker.activation(call, 0)
-    n, k = walker.weights(call, 1)
-    rows, rest = divmod(tensor.elements, k)
-    output = _fit(call.layouts[0], rows * n)
-    if rest or output[2] != n:
-        raise ValueError(
-            f"{call.op} {call.name!r} makes {output[2]} channels of "
-            f"{tensor.elements} elements by weights of shape {(n, k)}"
-        )
-    if walker.is_activation(call, 1):
-        return walker.tape.product(call.name, tensor, reads[1], (1, rows, n, k))
-    if tensor.channels != k or tensor[1:3] != output[:2]:
-        tensor = graph_tape.view(tensor, (*output[:2], k))
-    return walker.tape.add(
-        call.name,
-        "dense",
-        [tensor],
-        output,
-        use_bias=walker.stores_bias(call, 2, output[2]),
-    )
-
-
-def _matmul(walker: _Walker, call: Operator, reads: Reads) -> Rows:
-    left = walker.activation(call, 0)
-    if left.elements != math.prod(call.tensor(0).shape):
-        raise ValueError(f"{call.op} {call.name!r} has an open shape")
-    sizes = graph_tape.matmul_sizes(
-        call.tensor(0).shape, walker.weights(call, 1), call.shape
-    )
-    if sizes is None:
-        return None
-    right = reads[1] if walker.is_activation(call, 1) else None
-    return walker.tape.product(call.name, left, right, sizes)
-
-
-def _pool(walker: _Walker, call: Operator, reads: Reads) -> Rows:
-    options = call.options
-    return walker.tape.add(
-        call.name,
-        "pool",
-        reads[:1],
-        call.layouts[0],
-        k_h=max(1, options.FilterHeight()),
-        k_w=max(1, options.FilterWidth()),
-        **_strides(call),
-        groups=reads[0].channels,
-    )
-
-
-def _reduce(walker: _Walker, call: Operator, reads: Reads) -> Rows:
-    return walker.tape.reduce(call.name, reads[0], call.layouts[0])
-
-
-def _free(walker: _Walker, call: Operator, reads: Reads) -> Rows:
-    output = _fit(call.layouts[0], reads[0].elements)
-    return graph_tape.view(reads[0], output)
-
-
-def _elementwise(walker: _Walker, call: Operator, reads: Reads) -> Rows:
-    output = call.layouts[0]
-    most = max(read.elements for read in reads)
-    if math.prod(output) < most:
-        output = _fit(output, most)
-    if walker.is_bias(call):
-        return graph_tape.view(reads[0], output)
-    return walker.tape.elementwise(call.name, reads, output)
-
-
-def _move(walker: _Walker, call: Operator, reads: Reads) -> Rows:
-    outputs = call.layouts
-    if call.op == "PAD" and walker.is_read_by_convolutions(call):
-        return reads[0]
-    if call.op in tflite_file.DILATIONS:
-        return reads[0] if walker.is_dilation(call) else None
-    if call.op == "TRANSPOSE":
-        outputs = [_fit(outputs[0], reads[0].elements)]
-    return walker.tape.move(call.name, reads, outputs)
-
-
-_RECORDERS: dict[str, Callable[[_Walker, Operator, Reads], Rows]] = {
-    **dict.fromkeys(tflite_file.CONVOLUTIONS, _convolution),
-    **dict.fromkeys(tflite_file.POOLS, _pool),
-    **dict.fromkeys(tflite_file.REDUCTIONS, _reduce),
-    **dict.fromkeys(tflite_file.FREE, _free),
-    **dict.fromkeys(tflite_file.ELEMENTWISE, _elementwise),
-    **dict.fromkeys(tflite_file.MOVES | tflite_file.DILATIONS, _move),
-    "TRANSPOSE_CONV": _transposed,
-    "FULLY_CONNECTED": _fully_connected,
-    "BATCH_MATMUL": _matmul,
-    **dict.fromkeys(tflite_file.VARIABLES, _move),
+_CONTROL: dict[str, Callable[[_Walker, Call], None]] = {
+    "WHILE": _Walker._loop,
+    "IF": _Walker._branch,
+    "CALL": _Walker._call,
+    "STABLEHLO_COMPOSITE": _Walker._call,
+    "READ_VARIABLE": _Walker._read_variable,
+    "ASSIGN_VARIABLE": _Walker._keep,
+    "CALL_ONCE": _Walker._keep,
+    "HASHTABLE": _Walker._keep,
+    "HASHTABLE_IMPORT": _Walker._keep,
 }
+"""What runs other graphs, or only keeps books."""

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from tf_cosearch.search.space import SearchSpace
 
 
-LISTS = 8
-"""Groups of accelerators whose prices of layers are kept; most are small."""
+LISTS = 2
+"""Groups of accelerators whose prices of layers are kept."""
 
 MOST_BYTES = 2**28
-"""Memory for each at most."""
+"""Memory for each."""
 
 
 class Pricer:

@@ -179,7 +179,7 @@ class SearchSpace:
 
         Returns:
             `[N, P]` booleans: whether the design would be another one with
-            some other choice there.
+            the next choice there.
         """
         found = np.empty(genomes.shape, bool)
         found[:] = self.choice_counts > 1

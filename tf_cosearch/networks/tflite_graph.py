@@ -1,0 +1,465 @@
+"""A graph of a .tflite file while it is read: what is known of its tensors."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from tf_cosearch.networks import graph_tape
+from tf_cosearch.networks.tape import TensorShape
+from tf_cosearch.networks.tflite_file import Graph, Operator, Tensor
+from tf_cosearch.networks.tflite_kinds import AXES, CONVOLUTIONS
+from tf_cosearch.networks.tflite_shapes import Known, Shape
+
+_SAME_VALUES = AXES | {
+    *("TRANSPOSE", "CAST", "QUANTIZE", "DEQUANTIZE", "FAKE_QUANT"),
+    *("DENSIFY", "READ_VARIABLE"),
+}
+_PARTS = {"SPLIT", "SPLIT_V", "SLICE", "STRIDED_SLICE", "UNPACK", "GATHER"}
+_BETWEEN_BLOCKS = AXES | {"RELU", "RELU6", "QUANTIZE", "FAKE_QUANT"}
+
+
+_FARTHEST = 16  # operators between weights and who reads them
+
+
+class Dilation(NamedTuple):
+    """A convolution between a space-to-batch and its inverse.
+
+    Attributes:
+        rates: Its vertical and horizontal dilation.
+        input: Extents of what it reads, without padding.
+        output: Extents of what it writes.
+        last: The batch-to-space that ends it.
+    """
+
+    rates: tuple[int, int]
+    input: graph_tape.Extents
+    output: graph_tape.Extents
+    last: Operator
+
+
+@dataclasses.dataclass(eq=False)
+class Frame:
+    """One run through a graph.
+
+    Attributes:
+        index: Number of the graph in its file.
+        graph: The graph.
+        known: What is known of each of its tensors.
+        stored: Sources of the weights that are counted so far, in all frames.
+        rows: Tensors that depend on an input, on the tape.
+        sources: Other tensors, and which parameters they are, if any.
+        unpadded: Shapes without the padding that is left to convolutions.
+        dilations: Dilated convolutions, by the tensor they write.
+        folded: Tensors that are written as part of an earlier row.
+        owners: The operator that writes each tensor.
+        readers: Operators that read each tensor; `None` is the caller.
+    """
+
+    index: int
+    graph: Graph
+    known: list[Known]
+    stored: set[Hashable]
+    rows: dict[int, TensorShape] = dataclasses.field(default_factory=dict)
+    sources: dict[int, Hashable] = dataclasses.field(default_factory=dict)
+    unpadded: dict[int, Shape] = dataclasses.field(default_factory=dict)
+    dilations: dict[int, Dilation] = dataclasses.field(default_factory=dict)
+    folded: set[int] = dataclasses.field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.owners: dict[int, Operator] = {}
+        self.readers: dict[int, list[Operator | None]] = {}
+        for index in self.graph.outputs:
+            self.readers.setdefault(index, []).append(None)
+        for operator in self.graph.operators:
+            self.owners.update(dict.fromkeys(operator.outputs, operator))
+            for index in dict.fromkeys(operator.inputs):
+                self.readers.setdefault(index, []).append(operator)
+
+    def calls(self) -> Iterator[Call]:
+        """Its operators, which stand in execution order."""
+        for operator in self.graph.operators:
+            yield Call(self, operator)
+
+    def source(self, index: int, depth: int = 0) -> Hashable:
+        """Which parameters a tensor is, if it depends on no input.
+
+        An operator may ask of what is not reached yet.
+        """
+        if index in self.sources:
+            return self.sources[index]
+        tensor, owner = self.graph.tensors[index], self.owners.get(index)
+        if owner is None or tensor.data is not None:
+            return None if tensor.data is None else tensor.buffer
+        if depth > _FARTHEST:
+            return None
+        sources = Call(self, owner).source(depth + 1)
+        return sources[owner.outputs.index(index)]
+
+    def only_reader(self, index: int) -> Operator | None:
+        """The operator that alone reads a tensor."""
+        match self.readers.get(index):
+            case [Operator() as reader]:
+                return reader
+        return None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Call:
+    """An operator in a frame."""
+
+    frame: Frame
+    operator: Operator
+
+    @property
+    def op(self) -> str:
+        """Its name in the words of the schema."""
+        return self.operator.op
+
+    @property
+    def name(self) -> str:
+        """What the first tensor that it writes is called."""
+        return self.operator.name
+
+    def option(self, name: str, default: Any = 0) -> Any:
+        """An option, or its default where the operator has none such."""
+        return self.operator.option(name, default)
+
+    def has(self, position: int) -> bool:
+        """Whether an optional input is there."""
+        inputs = self.operator.inputs
+        return position < len(inputs) and inputs[position] >= 0
+
+    def index(self, position: int) -> int:
+        """The number of an input."""
+        if not self.has(position):
+            raise ValueError(f"it lacks its input {position}")
+        return self.operator.inputs[position]
+
+    def tensor(self, position: int) -> Tensor:
+        """The input at a position, as the file states it."""
+        return self.frame.graph.tensors[self.index(position)]
+
+    def known(self, position: int) -> Known:
+        """What is known of the input at a position."""
+        return self.frame.known[self.index(position)]
+
+    def shape(self, position: int) -> Shape:
+        """The shape of the input at a position."""
+        return self.known(position).shape
+
+    def integers(self, position: int) -> list[int] | None:
+        """The numbers of the input at a position, if they are known."""
+        if not self.has(position):
+            return None
+        numbers = self.known(position).numbers
+        return None if numbers is None else [int(n) for n in numbers.flat]
+
+    def is_activation(self, position: int) -> bool:
+        """Whether the input at a position depends on an input of the graph."""
+        return self.has(position) and self.index(position) in self.frame.rows
+
+    def row(self, position: int) -> TensorShape:
+        """The input at a position, which must not be known before."""
+        if not self.is_activation(position):
+            raise ValueError(f"its input {position} is constant")
+        return self.frame.rows[self.index(position)]
+
+    def reads(self) -> list[TensorShape]:
+        """The activations that it reads."""
+        rows = self.frame.rows
+        return [rows[i] for i in self.operator.inputs if i in rows]
+
+    @property
+    def outputs(self) -> list[Known]:
+        """What is known of what it writes."""
+        return [self.frame.known[index] for index in self.operator.outputs]
+
+    @property
+    def layouts(self) -> list[graph_tape.Extents]:
+        """The extents of all outputs."""
+        return [graph_tape.extents(known.shape) for known in self.outputs]
+
+    @property
+    def bits(self) -> int:
+        """Bits of an element of the first output."""
+        return self.frame.graph.tensors[self.operator.outputs[0]].bits
+
+    def image(self, position: int) -> TensorShape:
+        """An input for a window to slide over, without its padding."""
+        index = self.index(position)
+        shape = self.frame.unpadded.get(index, self.shape(position))
+        layout = graph_tape.extents(shape)
+        row = self.row(position)
+        if math.prod(layout) != row.elements:
+            raise ValueError(
+                f"its input of {row.elements} elements has the shape {shape}"
+            )
+        return graph_tape.view(row, layout)
+
+    def source(self, depth: int = 0) -> list[Hashable]:
+        """Which parameters each output is, where no input is an activation."""
+        outputs, frame = self.operator.outputs, self.frame
+        if self.op == "VAR_HANDLE":
+            return [variable(self.operator)] * len(outputs)
+        if self.op in _SAME_VALUES and len(outputs) == 1 and self.has(0):
+            return [frame.source(self.index(0), depth)]
+        if self.op in _PARTS:
+            read = [
+                (frame.source(index, depth), tuple(self.integers(i) or ()))
+                for i, index in enumerate(self.operator.inputs)
+                if index >= 0
+            ]
+            if all(source is not None for source, _ in read):
+                return [(self.op, *read, part) for part in range(len(outputs))]
+        return [None] * len(outputs)
+
+    def weights(self, position: int, use_bias: bool = False) -> dict[str, Any]:
+        """Fields of a row by its weights; who comes first stores them."""
+        index = self.index(position)
+        fields = {
+            "weight_bits": self.tensor(position).bits,
+            "use_bias": use_bias,
+            "reuses_weights": False,
+        }
+        if index in self.frame.rows:  # computed from an input: not stored
+            return {**fields, "reuses_weights": True}
+        source = self.frame.source(index)
+        if source is None:
+            source = ("computed", self.frame.index, index)
+        fields["reuses_weights"] = source in self.frame.stored
+        self.frame.stored.add(source)
+        return fields
+
+    def weight_shape(self, position: int, rank: int) -> Shape:
+        """The shape of the weights at a position."""
+        shape = self.shape(position)
+        if len(shape) != rank or min(shape) < 1:
+            raise ValueError(f"it has weights of shape {shape}")
+        return shape
+
+    def constants(self) -> dict[str, int]:
+        """Fields of a row by the constants of an operation on elements.
+
+        Single numbers, indices and zeros are no parameters.
+        """
+        elements, bits = 0, 0
+        for position in range(len(self.operator.inputs)):
+            if not self.has(position) or self.is_activation(position):
+                continue
+            tensor, size = (
+                self.tensor(position),
+                math.prod(self.shape(position)),
+            )
+            source = self.frame.source(self.index(position))
+            is_index = tensor.type in ("INT32", "INT64", "BOOL")
+            if size < 2 or source is None or tensor.is_zero or is_index:
+                continue
+            if source not in self.frame.stored:
+                self.frame.stored.add(source)
+                elements, bits = elements + size, max(bits, tensor.bits)
+        if not elements:
+            return {}
+        return {"stored_elements": elements, "weight_bits": bits}
+
+    def stores_bias(self, position: int, channels: int) -> bool:
+        """Whether there is a bias at a position, or one is added later."""
+        if self.has(position) and not self.tensor(position).is_zero:
+            return True
+        index = self.operator.outputs[0]
+        reader = self.frame.only_reader(index)
+        while reader is not None and reader.op in AXES:
+            index = reader.outputs[0]
+            reader = self.frame.only_reader(index)
+        if reader is not None and reader.op == "ADD":
+            call = Call(self.frame, reader)
+            others = [
+                math.prod(call.shape(i))
+                for i in range(len(reader.inputs))
+                if call.index(i) != index
+                and call.is_constant(i)
+                and self.frame.source(call.index(i)) is not None
+            ]
+            if others == [channels]:
+                self.frame.folded.add(reader.outputs[0])
+                return True
+        return self.has(position)
+
+    def is_constant(self, position: int) -> bool:
+        """Whether the input at a position is stored, or computed before.
+
+        An operator that comes later may ask of what is not reached yet.
+        """
+        index, pending = self.index(position), [self.index(position)]
+        seen: set[int] = set()
+        while pending:
+            index = pending.pop()
+            if index in self.frame.rows:
+                return False
+            if index in seen or index in self.frame.sources:
+                continue
+            seen.add(index)
+            if (owner := self.frame.owners.get(index)) is not None:
+                pending += [i for i in owner.inputs if i >= 0]
+        return True
+
+    def axes(self) -> list[int | None] | None:
+        """For each axis written which one it is of those read, if any.
+
+        `None` unless axes of extent 1 are all that comes or goes.
+        """
+        before, after = list(self.shape(0)), list(self.outputs[0].shape)
+        kept: list[int | None] = list(range(len(before)))
+        if self.op == "EXPAND_DIMS" and (stated := self.integers(1)):
+            kept.insert(stated[0] % len(after), None)
+        elif len(after) == len(before) + 1:
+            for axis in range(1, len(after)):
+                if [*before[:axis], 1, *before[axis:]] == after:
+                    kept.insert(axis, None)
+                    break
+        elif len(after) == len(before) - 1:
+            for axis in range(1, len(before)):
+                if [*after[:axis], 1, *after[axis:]] == before:
+                    del kept[axis]
+                    break
+        if [1 if axis is None else before[axis] for axis in kept] != after:
+            return None
+        return kept
+
+    def convolutions(self) -> list[Convolution] | None:
+        """The convolutions that read its output, if only such do.
+
+        Axes may be added in between, and blocks moved to the batch and back.
+        """
+        index = self.operator.outputs[0]
+        rank = len(self.outputs[0].shape)
+        found = []
+        for reader in self.frame.readers.get(index, ()):
+            if reader is None:
+                return None
+            seen = Call(self.frame, reader)._slides(list(range(rank)), {})
+            if seen is None:
+                return None
+            found.append(seen)
+        return found
+
+    def leads_to(self) -> Convolution | None:
+        """The convolution that this operator, alone, is read by in the end."""
+        return self._slides(list(range(len(self.shape(0)))), {})
+
+    def _slides(
+        self, axes: Sequence[int | None], blocks: dict[int, int]
+    ) -> Convolution | None:
+        """The convolution that this operator is, or leads to alone."""
+        if self.op in CONVOLUTIONS:
+            if len(axes) != 4 or not self.has(1) or self.is_activation(1):
+                return None
+            if not blocks:
+                return Convolution(self, list(axes), (1, 1), None)
+            return self._ends_dilation(list(axes), blocks)
+        passed = list(axes)
+        if self.op in AXES:
+            if (kept := self.axes()) is None:
+                return None
+            passed = [None if a is None else axes[a] for a in kept]
+        elif self.op == "SPACE_TO_BATCH_ND" and not blocks:
+            sizes = self.integers(1)
+            if sizes is None or self.integers(2) is None:
+                return None
+            blocks = dict(enumerate(sizes, 1))
+            blocks = {a: blocks.get(i, 1) for i, a in enumerate(passed) if a}
+        else:
+            return None
+        reader = self.frame.only_reader(self.operator.outputs[0])
+        if reader is None:
+            return None
+        return Call(self.frame, reader)._slides(passed, blocks)
+
+    def _ends_dilation(
+        self, axes: list[int | None], blocks: dict[int, int]
+    ) -> Convolution | None:
+        """Follows a convolution to the batch-to-space that alone reads it."""
+        passed: list[int | None] = [0, 1, 2, 3]
+        index = self.operator.outputs[0]
+        while (reader := self.frame.only_reader(index)) is not None:
+            call = Call(self.frame, reader)
+            if call.op == "BATCH_TO_SPACE_ND":
+                sizes = call.integers(1)
+                rates = tuple(blocks.get(a or 0, 1) for a in axes[1:3])
+                if sizes is None or math.prod(sizes) != math.prod(rates):
+                    return None
+                shape = call.outputs[0].shape
+                written = [1, 1, 1, 1]
+                for axis, extent in zip(passed, shape, strict=True):
+                    if axis is not None:
+                        written[axis] = extent
+                return Convolution(
+                    self, axes, (rates[0], rates[1]), (tuple(written), reader)
+                )
+            if call.op in AXES:
+                if (kept := call.axes()) is None:
+                    return None
+                passed = [None if a is None else passed[a] for a in kept]
+            elif call.op == "ADD":
+                others = [i for i in (0, 1) if call.index(i) != index]
+                if len(others) != 1 or not call.is_constant(others[0]):
+                    return None
+            elif call.op not in _BETWEEN_BLOCKS:
+                return None
+            index = reader.outputs[0]
+        return None
+
+
+def variable(operator: Operator) -> Hashable:
+    """The source of the variable that a handle names."""
+    return "variable", operator.option("SharedName", b"")
+
+
+class Convolution(NamedTuple):
+    """A convolution as seen from an earlier tensor.
+
+    Attributes:
+        call: The convolution.
+        axes: For each axis of its input the one of the earlier tensor.
+        rates: Dilation by blocks that are moved to the batch and back.
+        end: The shape it writes after they are moved back, and by whom.
+    """
+
+    call: Call
+    axes: list[int | None]
+    rates: tuple[int, int]
+    end: tuple[Shape, Operator] | None
+
+    def shape(self, earlier: Shape) -> Shape:
+        """The shape of its input, given that of the earlier tensor."""
+        return tuple(1 if a is None else earlier[a] for a in self.axes)
+
+    def fits(self, earlier: Shape, pads: Sequence[Sequence[int]]) -> bool:
+        """Whether each of its windows touches the earlier tensor.
+
+        Args:
+            earlier: The shape of the earlier tensor without padding.
+            pads: What is padded before and after each of its axes.
+        """
+        _, k_h, k_w, _ = self.call.weight_shape(1, 4)
+        shape = self.shape(earlier)
+        written = self.end[0] if self.end else self.call.outputs[0].shape
+        for axis, kernel, letter, rate in (
+            (1, k_h, "H", self.rates[0]),
+            (2, k_w, "W", self.rates[1]),
+        ):
+            rate = max(rate, self.call.option(f"Dilation{letter}Factor", 1))
+            reach = (kernel - 1) * rate
+            stride = self.call.option(f"Stride{letter}", 1)
+            origin = self.axes[axis]
+            edges = (0, 0) if origin is None else pads[origin]
+            if min(edges) < 0 or max(edges) > reach:
+                return False
+            if (written[axis] - 1) * stride >= shape[axis] + reach:
+                return False
+        kept = {self.axes[1], self.axes[2]}
+        return all(
+            axis in kept or not any(edges) for axis, edges in enumerate(pads)
+        )
