@@ -1,12 +1,9 @@
-import sys
-import zipfile
-
 import keras
 import numpy as np
 import pytest
 import tf_keras
 
-from tf_cosearch.networks import keras_files, keras_import, workload
+from tf_cosearch.networks import keras_import, workload
 
 BOTH = pytest.mark.parametrize(
     "package", [keras, tf_keras], ids=["keras", "tf_keras"]
@@ -382,83 +379,3 @@ def test_models_that_cannot_be_read(package):
     model = package.Model(image, package.layers.Conv2D(2, 1)(image))
     with pytest.raises(ValueError, match="fixed"):
         keras_import.from_keras(model)
-
-
-class TestFiles:
-    @pytest.fixture(scope="class")
-    def model(self):
-        image = keras.Input((8, 8, 3))
-        y = keras.layers.Conv2D(4, 3, activation="relu", name="conv")(image)
-        y = keras.layers.Flatten()(y)
-        return keras.Model(image, keras.layers.Dense(2, name="fc")(y))
-
-    @pytest.mark.parametrize("ending", ["keras", "h5"])
-    @pytest.mark.filterwarnings("ignore")  # Keras calls HDF5 legacy
-    def test_round_trip(self, tmp_path, model, ending):
-        path = tmp_path / f"model.{ending}"
-        model.save(path)
-        loaded = keras_files.load_keras(path)
-        rows = keras_import.from_keras(loaded)
-        assert rows == keras_import.from_keras(model)
-
-    @pytest.mark.filterwarnings("ignore")
-    def test_tf_keras_round_trip(self, tmp_path):
-        image = tf_keras.Input((8, 8, 3))
-        y = tf_keras.layers.Conv2D(4, 3, groups=1, name="conv")(image)
-        y = y * 2.0  # an operation that Keras 3 does not know
-        model = tf_keras.Model(image, y)
-        path = tmp_path / "model.h5"
-        model.save(path)
-        loaded = keras_files.load_keras(path)
-        assert isinstance(loaded, tf_keras.Model)
-        rows = keras_import.from_keras(loaded)
-        assert rows == keras_import.from_keras(model)
-
-    @pytest.mark.parametrize("ending", ["keras", "h5"])
-    @pytest.mark.filterwarnings("ignore")
-    def test_truncated(self, tmp_path, model, ending):
-        path = tmp_path / f"model.{ending}"
-        model.save(path)
-        whole = path.read_bytes()
-        for size in (0, 8, len(whole) // 2, len(whole) - 1):
-            path.write_bytes(whole[:size])
-            with pytest.raises(ValueError, match=f"model.{ending} must be"):
-                keras_files.load_keras(path)
-
-    def test_missing_or_folder(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match=r"none\.keras"):
-            keras_files.load_keras(tmp_path / "none.keras")
-        with pytest.raises(ValueError, match="must be a whole"):
-            keras_files.load_keras(tmp_path)
-
-    @pytest.mark.parametrize("package", [keras, tf_keras])
-    @pytest.mark.parametrize("ending", ["keras", "h5"])
-    @pytest.mark.filterwarnings("ignore")
-    def test_code_is_refused_and_never_run(self, tmp_path, package, ending):
-        image = package.Input((4,))
-        y = package.layers.Lambda(lambda x: x / 0)(image)
-        path = tmp_path / f"model.{ending}"
-        package.Model(image, y).save(path)
-        with pytest.raises(ValueError, match="Lambda"):
-            keras_files.load_keras(path)
-
-    @pytest.mark.filterwarnings("ignore")
-    def test_weights_alone(self, tmp_path, model):
-        path = tmp_path / "model.weights.h5"
-        model.save_weights(path)
-        with pytest.raises(ValueError, match="without an architecture"):
-            keras_files.load_keras(path)
-
-    @pytest.mark.filterwarnings("ignore")
-    def test_classes_of_other_packages_are_not_imported(self, tmp_path, model):
-        path = tmp_path / "model.keras"
-        model.save(path)
-        with zipfile.ZipFile(path) as archive:
-            parts = {name: archive.read(name) for name in archive.namelist()}
-        text = parts["config.json"].replace(b'"keras.layers"', b'"antigravity"')
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, part in {**parts, "config.json": text}.items():
-                archive.writestr(name, part)
-        with pytest.raises(ValueError, match="of antigravity"):
-            keras_files.load_keras(path)
-        assert "antigravity" not in sys.modules

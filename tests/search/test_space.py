@@ -3,8 +3,9 @@ import pytest
 
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.cost.model import estimate
+from tf_cosearch.networks import effect
 from tf_cosearch.networks.template import load_network
-from tf_cosearch.networks.workload import pad
+from tf_cosearch.networks.workload import pad, to_array
 from tf_cosearch.search.space import SearchSpace
 
 
@@ -39,16 +40,76 @@ def test_canonical_is_idempotent_and_keeps_the_design(tmp_path):
         assert space.decode(one).network == space.decode(other).network
 
 
+def recorded(space, genome):
+    """What layers and activations a network has, whatever their names."""
+    genes = tuple(genome[: space.num_network_parameters].tolist())
+    log = effect._Log()
+    x = log.input(*space.template.input_shape)
+    for block in space.template.decode(genes).blocks:
+        x = block.apply(log, x)
+    activations = [activation for _, activation in log.activations]
+    return to_array(log.layers()).tolist(), activations
+
+
+def others(space, genome, place):
+    """The genomes with each other choice at a place."""
+    for choice in range(space.choice_counts[place]):
+        other = genome.copy()
+        other[place] = choice
+        if choice != genome[place]:
+            yield other
+
+
 @pytest.mark.parametrize("name", configuration.names("spaces"))
-def test_a_gene_is_decided_where_another_choice_is_another_design(name):
+def test_a_gene_counts_where_any_other_choice_is_another_network(name):
     space = SearchSpace.load(name)
-    genomes = space.sample(np.random.default_rng(0), 10)
-    decided = space.decided(genomes)
-    for place, count in enumerate(space.choice_counts):
-        other = genomes.copy()
-        other[:, place] = (other[:, place] + 1) % count
-        differs = (space.canonical(other) != genomes).any(axis=1)
-        np.testing.assert_array_equal(decided[:, place], differs)
+    genomes = space.sample(np.random.default_rng(0), 6)
+    for genome, decided in zip(genomes, space.decided(genomes), strict=True):
+        network = recorded(space, genome)
+        for place in range(space.num_network_parameters):
+            assert decided[place] == any(
+                recorded(space, other) != network
+                for other in others(space, genome, place)
+            ), space.parameters[place].name
+    searched = space.choice_counts[space.num_network_parameters :] > 1
+    assert (space.decided(genomes)[:, -searched.size :] == searched).all()
+
+
+@pytest.mark.parametrize(
+    ("per", "blocks"),
+    [
+        ("stage", "[conv_bn, inverted_residual]"),
+        ("block", "[conv_bn, inverted_residual]"),
+        ("block", "[skip, conv_bn, inverted_residual]"),
+        ("block", "[inverted_residual, skip]"),
+    ],
+)
+def test_genes_of_all_networks_count_where_they_matter(tmp_path, per, blocks):
+    # Two of the widths round to one, as do two of the expansions.
+    path = tmp_path / "small.yaml"
+    path.write_text(
+        "input_shape: [8, 8, 1]\nclasses: 2\nstem: {filters: 8}\n"
+        f"stages: [{{block: {blocks}, filters: 8, per: {per},\n"
+        "  width_multiplier: [0.5, 2, 1], repeats: [1, 2],\n"
+        "  expansion: [2, 2.01, 3]}]\n"
+    )
+    space = SearchSpace.load(path)
+    split = space.num_network_parameters
+    counts = space.choice_counts[:split]
+    raw = np.stack(np.unravel_index(np.arange(counts.prod()), counts), axis=1)
+    genomes = np.zeros((len(raw), len(space.parameters)), np.int64)
+    genomes[:, :split] = raw
+    genomes = np.unique(space.canonical(genomes), axis=0)
+    assert len(genomes) == space.num_networks
+    for genome, decided in zip(genomes, space.decided(genomes), strict=True):
+        network = recorded(space, genome)
+        for place in range(split):
+            assert decided[place] == any(
+                recorded(space, other) != network
+                for other in others(space, genome, place)
+            ), (genome, space.parameters[place].name)
+    width = [p.name for p in space.parameters].index("stage1/width_multiplier")
+    assert space.decided(genomes)[:, width].all()
 
 
 def test_batch_is_what_decode_describes(space):

@@ -1,103 +1,167 @@
-"""Loads Keras model files of either Keras, without running what they hold."""
+"""Loads Keras model files of either Keras, without running what they hold.
+
+Only the architecture is read, and only what `keras_config` leaves of it is
+built. Weights are neither read nor allocated: what a network costs does not
+depend on their values.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-_LAMBDAS = ("Lambda", "__lambda__")
-_PACKAGES = ("keras", "tf_keras", "builtins")
+from tf_cosearch.networks import keras_config
+
+_LARGEST_CONFIG = 2**26  # bytes; a thousand layers take about 2**20
 
 
-def load_keras(path: str | pathlib.Path) -> Any:
-    """Loads a `.keras` or `.h5` model with Keras 3, else with tf_keras.
+def load_keras(path: str | pathlib.Path, input_px: int | None = None) -> Any:
+    """Builds the model of a `.keras` or `.h5` file, without its weights.
 
     Args:
         path: A model file, with its architecture.
+        input_px: Rows and columns of input images whose size the file leaves
+            open.
 
     Returns:
-        The model, not compiled: a Keras 3 model, or a tf_keras one where
-        Keras 3 cannot read the file.
+        The model, not compiled, of the Keras that saved it: `keras` (version
+        3) or `tf_keras` (version 2). Its weights have shapes and no values.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, holds no architecture, or would run code
-            of its own (a Lambda layer, a class of another package).
+        ValueError: If it is damaged, holds no architecture, consists of more
+            than layers of Keras, or would run code of its own.
     """
     path = pathlib.Path(path)
     if not path.exists():
         raise FileNotFoundError(f"The model file must exist. Received: {path}.")
     try:
-        config = _config(path)
+        config, version = _stated(path)
     except Exception as error:  # zipfile, h5py and json share no base class
-        raise _unreadable(path, error) from error
-    _refuse_code(path, config)
+        raise ValueError(
+            f"{path} must be a whole .keras or .h5 model. Received: "
+            f"{_short(error)}. Save or copy it again."
+        ) from error
+    if config is None:
+        raise ValueError(
+            f"{path} must state the architecture of a model. Received: a file "
+            "without an architecture, of weights alone. Save the whole model "
+            "with `model.save`."
+        )
+    keras = _saved_by(config, version)
+    try:
+        config = keras_config.reduced(config, keras, input_px)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from None
+    except RecursionError:
+        raise ValueError(
+            f"{path} must hold fewer models within models than Python can "
+            "follow."
+        ) from None
+    try:
+        with without_weights():
+            return _built(config, keras)
+    except Exception as error:  # layers raise what they like
+        first: BaseException = error
+        while first.__context__ is not None:  # the others only wrap it
+            first = first.__context__
+        raise ValueError(
+            f"{path} must hold a model that {keras.__name__} "
+            f"{keras.__version__} can build. Received: {_short(first)}. Saved "
+            f"by version {version or 'unknown'}. Build it in Python with the "
+            "installed version and use `from_keras`, or convert it to .tflite."
+        ) from error
+
+
+@contextlib.contextmanager
+def without_weights() -> Iterator[None]:
+    """Within it, weights of new layers take no memory and have no values."""
+    import tensorflow as tf
+    from keras import StatelessScope
+    from keras.src.backend.common import global_state
+    from tensorflow.python.ops import resource_variable_ops
+
+    def create(next_creator: Any, **settings: Any) -> Any:
+        if settings.get("shape") is None:
+            return next_creator(**settings)
+        return resource_variable_ops.UninitializedVariable(
+            **{name: settings[name] for name in ("shape", "dtype", "trainable")}
+        )
+
+    # Keras would fill the weights at the end of the next such scope.
+    waiting = "uninitialized_variables"
+    before = global_state.get_global_attribute(waiting)
+    global_state.set_global_attribute(waiting, [])
+    try:
+        with (
+            StatelessScope(initialize_variables=False),
+            tf.variable_creator_scope(create),
+        ):
+            yield
+    finally:
+        global_state.set_global_attribute(waiting, before)
+
+
+def _built(config: dict[str, Any], keras: Any) -> Any:
+    if keras.__name__ == "keras":
+        from keras.src.saving import serialization_lib
+
+        with serialization_lib.ObjectSharingScope():
+            return keras.saving.deserialize_keras_object(config)
+    from tf_keras.src.saving.legacy import serialization
+
+    with serialization.SharedObjectLoadingScope():
+        return keras.layers.deserialize(config, use_legacy_format=True)
+
+
+def _saved_by(config: Any, version: str) -> Any:
+    """The Keras that saved a model."""
     import keras
+    import tf_keras  # what was Keras until version 3
 
-    try:
-        return _load(keras, path)
-    except Exception as error:  # the loaders let anything through
-        reason = error
-    import tf_keras
-
-    try:
-        return _load(tf_keras, path)
-    except Exception:
-        raise _unreadable(path, reason) from reason
+    if not version:
+        is_new = isinstance(config, dict) and "module" in config
+        version = "3" if is_new else "2.0"
+    return tf_keras if version.startswith(("0.", "1.", "2.")) else keras
 
 
-def _load(package: Any, path: pathlib.Path) -> Any:
-    return package.models.load_model(path, compile=False, safe_mode=True)
-
-
-def _config(path: pathlib.Path) -> Any:
-    """The architecture that a model file states."""
+def _stated(path: pathlib.Path) -> tuple[Any, str]:
+    """The architecture that a file states, and the version that wrote it."""
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read("config.json"))
+        return _stated_in_zip(path)
     import h5py
 
     with h5py.File(path, "r") as file:
-        if "model_config" not in file.attrs:
-            raise ValueError("it holds weights without an architecture")
-        return json.loads(file.attrs["model_config"])
-
-
-def _refuse_code(path: pathlib.Path, config: Any) -> None:
-    for entry in _dictionaries(config):
-        name, package = entry.get("class_name"), entry.get("module")
-        if name in _LAMBDAS:
-            raise ValueError(
-                f"{path} must not bring code of its own. Received: a Lambda "
-                "layer. Replace it by a layer of Keras, or build the model "
-                "in Python and use `from_keras`."
+        config, version = (
+            text.decode() if isinstance(text, bytes) else str(text)
+            for text in (
+                file.attrs.get(name, "null" if "config" in name else "")
+                for name in ("model_config", "keras_version")
             )
-        if package and str(package).partition(".")[0] not in _PACKAGES:
-            raise ValueError(
-                f"{path} must consist of layers of Keras. Received: {name} "
-                f"of {package}. Build the model in Python and use "
-                "`from_keras`."
-            )
+        )
+    return json.loads(config), version
 
 
-def _dictionaries(config: Any) -> Iterator[dict[str, Any]]:
-    """All mappings within a configuration, however deep."""
-    pending = [config]
-    while pending:
-        entry = pending.pop()
-        if isinstance(entry, dict):
-            yield entry
-            pending.extend(entry.values())
-        elif isinstance(entry, list):
-            pending.extend(entry)
+def _stated_in_zip(path: pathlib.Path) -> tuple[Any, str]:
+    with zipfile.ZipFile(path) as archive:
+
+        def read(name: str) -> Any:
+            if name not in archive.namelist():
+                return None
+            with archive.open(name) as file:
+                content = file.read(_LARGEST_CONFIG + 1)
+            if len(content) > _LARGEST_CONFIG:
+                raise ValueError(f"{name} has over {_LARGEST_CONFIG} bytes")
+            return json.loads(content)
+
+        metadata = read("metadata.json") or {}
+        return read("config.json"), str(metadata.get("keras_version", ""))
 
 
-def _unreadable(path: pathlib.Path, error: Exception) -> ValueError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return ValueError(
-        f"{path} must be a whole .keras or .h5 model. Received: {reason}. "
-        "Save or copy it again."
-    )
+def _short(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -79,6 +79,7 @@ class Stage:
             else [""]
         )
         self._places = self._searched_keys()
+        self._position = {at: place for place, at in enumerate(self._places)}
         self.parameters = tuple(
             Parameter(f"{name}/{path}{key}", self._choices(path, key))
             for path, key in self._places
@@ -124,9 +125,9 @@ class Stage:
 
     def _value(self, genes: Sequence[int], path: str, key: str) -> Any:
         """What a key says under given genes."""
-        if (path, key) in self._places:
-            index = genes[self._places.index((path, key))]
-            return self._choices(path, key)[index]
+        place = self._position.get((path, key))
+        if place is not None:
+            return self.parameters[place].choices[genes[place]]
         return self.keys[key][0][0] if key in self.keys else 1
 
     def canonical(self, genes: tuple[int, ...]) -> tuple[int, ...]:
@@ -152,19 +153,35 @@ class Stage:
             genes: Canonical indices of the choices, one for each parameter.
 
         Returns:
-            For each whether the run would be another one with the next choice
-            there.
+            For each whether the run would be another one with some other
+            choice there, the others staying.
         """
         found = self._decided.get(genes)
         if found is None:
-            others = []
-            for place, parameter in enumerate(self.parameters):
-                other = list(genes)
-                other[place] = (other[place] + 1) % len(parameter.choices)
-                others.append(tuple(other))
-            found = tuple(self.canonical(other) != genes for other in others)
-            self._decided[genes] = found
+            found = self._decided[genes] = tuple(
+                self._is_decided(genes, place) for place in range(len(genes))
+            )
         return found
+
+    def _is_decided(self, genes: tuple[int, ...], place: int) -> bool:
+        path, key = self._places[place]
+        if key in STAGE_KEYS:
+            before, after = genes[:place], genes[place + 1 :]
+            return any(
+                self._find_canonical((*before, choice, *after)) != genes
+                for choice in range(len(self.parameters[place].choices))
+            )
+        depth = self._value(genes, "", "repeats")
+        if self._block_paths.index(path) >= depth:
+            return False
+        # Another block there is another run: canonical ones skip at the end.
+        values = tuple(self._value(genes, path, own) for own in self._own)
+        at = self._own.index(key)
+        return any(
+            self._alike[(*values[:at], other, *values[at + 1 :])]
+            != self._alike[values]
+            for other in self._choices(path, key)
+        )
 
     def _find_canonical(self, genes: tuple[int, ...]) -> tuple[int, ...]:
         shared = {

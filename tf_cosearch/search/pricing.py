@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from tf_cosearch.search.space import SearchSpace
 
 
-LISTS = 2
-"""Groups of accelerators whose prices of layers are kept."""
+LISTS = 8
+"""Groups of accelerators whose prices of layers are kept; most are small."""
 
 MOST_BYTES = 2**28
-"""Memory for each."""
+"""Memory for each at most."""
 
 
 class Pricer:

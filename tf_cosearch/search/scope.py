@@ -10,6 +10,7 @@ import numpy as np
 
 from tf_cosearch import configuration
 from tf_cosearch.search import genomes as genome_arrays
+from tf_cosearch.search import pairing
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.objectives import Reward
 from tf_cosearch.search.pareto import COSTS
@@ -180,15 +181,14 @@ class Scope:
             `[N, P]`: within the budgets first, then by reward, then by the
             product of costs.
         """
-        try:
-            chips = self._space.all_accelerators()
-        except ValueError:
-            drawn = self._space.sample(rng, 16 * ROUGH)
-            chips = drawn[:, len(self._network) :]
-        costs = self._pricer.grid(networks, chips)
-        product = sum(np.log(costs[name]) for name in COSTS)
-        violation = self._budgets.violation(costs)
-        reward = self._reward(np.ones_like(product), costs)
-        keys = (product, -reward, violation)
-        best = np.lexsort(keys, axis=-1)[:, 0]
-        return np.concatenate([networks, chips[best]], axis=1)
+
+        def choose(chips: np.ndarray) -> np.ndarray:
+            costs = self._pricer.grid(networks, chips)
+            product = sum(np.log(costs[name]) for name in COSTS)
+            violation = self._budgets.violation(costs)
+            reward = self._reward(np.ones_like(product), costs)
+            return np.lexsort((product, -reward, violation), axis=-1)[:, 0]
+
+        chips = pairing.to_price(self._space, rng)
+        best = pairing.best(self._space, chips, choose)
+        return np.concatenate([networks, best], axis=1)

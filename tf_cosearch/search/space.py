@@ -179,7 +179,7 @@ class SearchSpace:
 
         Returns:
             `[N, P]` booleans: whether the design would be another one with
-            the next choice there.
+            some other choice there.
         """
         found = np.empty(genomes.shape, bool)
         found[:] = self.choice_counts > 1

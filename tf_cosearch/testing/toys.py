@@ -14,6 +14,7 @@ from keras_tuner.engine.base_tuner import BaseTuner
 
 from tf_cosearch.search import objectives
 from tf_cosearch.search.oracles.base import CoSearchOracle
+from tf_cosearch.search.space import MOST_ACCELERATORS
 
 
 class ToyParameter(NamedTuple):
@@ -78,10 +79,9 @@ class ToySpace:
     def decided(self, genomes: np.ndarray) -> np.ndarray:
         """Which genes of `[N, P]` genomes make a difference."""
         found = np.empty(genomes.shape, bool)
-        for place in range(genomes.shape[1]):
-            other = genomes.copy()
-            other[:, place] = (other[:, place] + 1) % self.choice_counts[place]
-            found[:, place] = (self.canonical(other) != genomes).any(axis=1)
+        found[:] = self.choice_counts > 1
+        if self._has_inactive:
+            found[genomes[:, 0] == 0, -1] = False
         return found
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
@@ -92,8 +92,8 @@ class ToySpace:
     def all_accelerators(self) -> np.ndarray:
         """The genes of every accelerator, if they are not too many."""
         counts = self.choice_counts[self.num_network_parameters :].tolist()
-        if math.prod(counts) > 10_000:
-            raise ValueError("There must be at most 10,000 accelerators.")
+        if math.prod(counts) > MOST_ACCELERATORS:
+            raise ValueError("There are too many accelerators.")
         return np.asarray(list(itertools.product(*map(range, counts))))
 
     def batch(self, genomes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tf_cosearch import configuration
 from tf_cosearch.search import genomes as genome_arrays
+from tf_cosearch.search import pairing
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracles.base import CoSearchOracle
 from tf_cosearch.search.pareto import COSTS, non_dominated
@@ -23,6 +24,9 @@ from tf_cosearch.search.surrogates import (
 if TYPE_CHECKING:
     from tf_cosearch.search.space import SearchSpace
 
+WARM_UP = 3, 8
+"""Fewest and most trials before the model is asked; see `GreyBoxOracle`."""
+
 ROUNDS = 3
 """Times that networks are considered, each time around the best so far."""
 
@@ -30,7 +34,7 @@ TOP = 16
 """Networks that a round looks around."""
 
 FINALISTS = 4
-"""Networks that are paired with all accelerators."""
+"""Networks that are paired with all accelerators, see `pairing`."""
 
 STRETCH = 8
 """Finished trials after which the accelerators to consider are renewed.
@@ -41,7 +45,8 @@ Between, what layers cost on them is kept.
 SUGGESTED = 64
 """Pairs to suggest, of which one is tried."""
 
-_SHORTLIST, _NEAR = 2**32 - 3, 2**32 - 5  # trial numbers nobody reaches
+# Trial numbers nobody reaches.
+_SHORTLIST, _NEAR, _SAMPLE = 2**32 - 3, 2**32 - 5, 2**32 - 6
 
 Gain = Callable[[np.ndarray, Mapping[str, np.ndarray]], np.ndarray]
 """Rates `[N, S]` networks, whose costs are `[N, H]`: `[N, H]`."""
@@ -69,7 +74,8 @@ class GreyBoxOracle(CoSearchOracle):
 
       taken over random limits within the budgets.
 
-    The networks of the finalists are paired with all accelerators there are.
+    The networks of the finalists are paired with all accelerators there are,
+    or with a sample and what is near its best if there are too many.
     What is running counts as finished with the accuracy that is expected of
     it, what failed with the lowest seen.
 
@@ -79,7 +85,8 @@ class GreyBoxOracle(CoSearchOracle):
         objectives: The costs of the front, beside accuracy. Defaults to those
             that have a budget, or else to all.
         front_share: Share of the trials that are for the front.
-        warm_up: Trials that spread over the space before.
+        warm_up: Trials that spread over the space before. Defaults to a
+            quarter of `max_trials`, but 3 at least and 8 at most.
         networks: How many to consider in each of `ROUNDS` rounds.
         accelerators: How many to consider for each of them.
         limits: How many to integrate over.
@@ -101,7 +108,7 @@ class GreyBoxOracle(CoSearchOracle):
         *,
         objectives: Sequence[str] | None = None,
         front_share: float = 0.5,
-        warm_up: int = 8,
+        warm_up: int | None = None,
         networks: int = 192,
         accelerators: int = 192,
         limits: int = 128,
@@ -117,6 +124,9 @@ class GreyBoxOracle(CoSearchOracle):
             raise ValueError(
                 f"`front_share` must be from 0 to 1. Received: {front_share}."
             )
+        if warm_up is None:
+            least, most = WARM_UP
+            warm_up = min(max((self.own_trials or 4 * most) // 4, least), most)
         self.warm_up = configuration.at_least("warm_up", warm_up, 2)
         self.networks = configuration.at_least("networks", networks, 1)
         self.accelerators = configuration.at_least(
@@ -138,9 +148,10 @@ class GreyBoxOracle(CoSearchOracle):
         for _ in range(ROUNDS):
             self._rate(found, gain, networks, accelerators)
             networks = self._around(rng, _best_first(found)[:TOP])
-        finalists = _best_first(found)[:FINALISTS, self._network]
-        if self._all_accelerators is not None:
-            self._rate(found, gain, finalists, self._all_accelerators)
+        if len(accelerators) > 1:  # else that one is held
+            finalists = _best_first(found)[:FINALISTS, self._network]
+            rate = functools.partial(self._rate, found, gain, finalists)
+            pairing.best(self.space, self._to_price, rate)
         return _best_first(found)[: min(n, SUGGESTED)]
 
     def _rate(
@@ -149,8 +160,8 @@ class GreyBoxOracle(CoSearchOracle):
         gain: Gain,
         networks: np.ndarray,
         accelerators: np.ndarray,
-    ) -> None:
-        """Keeps the best accelerator of each network."""
+    ) -> np.ndarray:
+        """Keeps the best accelerator of each network, and says which it is."""
         costs = self._pricer.grid(networks, accelerators)
         violation = self.budgets.violation(costs)
         gains = np.where(violation > 0, -violation, gain(networks, costs))
@@ -161,6 +172,7 @@ class GreyBoxOracle(CoSearchOracle):
             if known is None or value > known[0]:
                 pair = np.concatenate([network, accelerators[best[row]]])
                 found[network.tobytes()] = (value, pair)
+        return best
 
     # What a pair is worth.
 
@@ -336,20 +348,16 @@ class GreyBoxOracle(CoSearchOracle):
         return genomes[non_dominated(points)]
 
     @functools.cached_property
-    def _all_accelerators(self) -> np.ndarray | None:
-        try:
-            return self.space.all_accelerators()
-        except ValueError:
-            return None
+    def _to_price(self) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, _SAMPLE])
+        return pairing.to_price(self.space, rng)
 
     @functools.cached_property
     def _shortlist(self) -> np.ndarray:
         """`[H, P]` accelerators that suit some networks and some tastes."""
         rng = np.random.default_rng([self.seed, _SHORTLIST])
         some = self.space.sample(rng, self.accelerators)
-        if self._all_accelerators is None:
-            return some
-        everything = self._all_accelerators
+        everything = self._to_price
         networks = self.space.sample(rng, 16)[:, self._network]
         costs = self._pricer.grid(networks, everything)
         logs = np.stack([np.log(costs[name]) for name in COSTS])
