@@ -126,24 +126,63 @@ def test_windows(package):
     assert (rows[6].k_h, rows[6].k_w, rows[6].out_c) == (1, 1, 2)
 
 
+def products(size, out, crop, kernel, stride, dilation):
+    """Positions and taps of an axis whose product lands in the output."""
+    return sum(
+        0 <= i * stride + tap * dilation - crop < out
+        for i in range(size)
+        for tap in range(kernel)
+    )
+
+
 @BOTH
 @pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (4, 2), (2, 3), (3, 1)])
-def test_transposed_convolution_is_exact(package, padding, kernel, stride):
-    """Counted by hand: every output position times the taps of its phase."""
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kernel_size": (3, 2), "strides": 2},
+        {"kernel_size": 4, "strides": (2, 1)},
+        {"kernel_size": 2, "strides": 3},
+        {"kernel_size": 3, "strides": 1},
+        {"kernel_size": (3, 5), "dilation_rate": 2},
+        {"kernel_size": 5, "strides": 2, "output_padding": 1},
+        {"kernel_size": 3, "strides": 3, "output_padding": (0, 2)},
+    ],
+    ids=str,
+)
+def test_transposed_convolution_is_exact(package, padding, settings):
+    """Every tap meets every position: what VALID puts out, and no more."""
     layer = package.layers.Conv2DTranspose(
-        5, kernel, strides=stride, padding=padding, name="up"
+        5, padding=padding, name="up", **settings
     )
     rows = rows_of(package, (4, 6, 3), layer)
-    assert total(rows, "params") == kernel * kernel * 3 * 5 + 5
+    kernel, strides, dilation = (
+        keras_import.graph_tape.pair(getattr(layer, name))
+        for name in ("kernel_size", "strides", "dilation_rate")
+    )
+    taps = kernel[0] * kernel[1]
+    assert total(rows, "params") == taps * 3 * 5 + 5
     assert sum(row.use_bias for row in rows) == 1
     assert all((row.in_h, row.in_w) == (4, 6) for row in rows)
-    _, out_h, out_w, _ = layer(np.zeros((1, 4, 6, 3), np.float32)).shape
-    written = sum(row.pixels for row in rows)
-    assert written == (4 * 6 * kernel**2 if kernel < stride else out_h * out_w)
-    if padding == "same" or kernel <= stride:
-        # No tap meets the padding of a full output: the textbook count.
-        assert total(rows, "macs") == 4 * 6 * kernel**2 * 3 * 5
+    assert total(rows, "macs") == 4 * 6 * taps * 3 * 5
+    if padding == "valid":
+        _, *outs, _ = layer.compute_output_shape((None, 4, 6, 3))
+        h, w = map(products, (4, 6), outs, (0, 0), kernel, strides, dilation)
+        assert total(rows, "macs") == h * w * 3 * 5
+
+
+@BOTH
+def test_sequences_transposed(package):
+    kl = package.layers
+    rows = rows_of(package, (7, 3), kl.Conv1DTranspose(5, 3, 2, name="up"))
+    assert (total(rows, "macs"), total(rows, "params")) == (7 * 45, 50)
+
+
+def test_taps_of_a_dilated_transposed_convolution_lie_apart():
+    up = keras.layers.Conv2DTranspose(2, 3, dilation_rate=(2, 1), name="up")
+    [row] = rows_of(keras, (4, 6, 3), up)
+    assert (row.dilation_h, row.dilation_w) == (2, 1)
+    assert (row.k_h, row.k_w, row.name) == (3, 3, "up")
 
 
 def test_phases_of_a_transposed_convolution():
@@ -160,16 +199,17 @@ def test_phases_of_a_transposed_convolution():
     assert (rows[4].in_h, rows[4].in_w, rows[4].side_elements) == (8, 8, 0)
 
 
-def test_a_whole_transposed_convolution_is_held_for_a_skip():
+@pytest.mark.parametrize(("kernel", "size"), [(2, 8), (3, 9)])
+def test_a_whole_transposed_convolution_is_held_for_a_skip(kernel, size):
     kl = keras.layers
     image = keras.Input((4, 4, 3))
-    up = kl.Conv2DTranspose(2, 2, 2, name="up")(image)
+    up = kl.Conv2DTranspose(2, kernel, 2, name="up")(image)
     y = kl.Conv2D(2, 1, name="one")(up)
     y = kl.Conv2D(2, 1, name="two")(y)
     rows = keras_import.from_keras(keras.Model(image, kl.Add()([y, up])))
     held = {row.name: row.held_elements for row in rows}
     assert held["one"] == 0
-    assert held["two"] == 8 * 8 * 2
+    assert held["two"] == size * size * 2
 
 
 @BOTH

@@ -287,9 +287,10 @@ class GraphTape:
         Output positions that are a stride apart meet the same taps of the
         kernel, so `s_h * s_w` plain convolutions of the input, each with its
         share of the taps, write the output in turns. None of them multiplies
-        the zeros that a transposed convolution inserts. Phases that meet no
-        tap write the bias alone and have no row. Positions beyond the edge
-        of the input count like the padding of any convolution.
+        the zeros that a transposed convolution inserts, and none has more
+        positions than the input: every tap meets every position once, as in
+        the convolution that is transposed. Phases that meet no tap write the
+        bias alone and have no row.
 
         Args:
             name: Name of the rows: `name/phase_i_j`.
@@ -303,24 +304,27 @@ class GraphTape:
         Returns:
             The whole output.
         """
-        rows = _phases(
-            tensor.height, output[0], kernel[0], strides[0], dilation[0]
-        )
-        columns = _phases(
-            tensor.width, output[1], kernel[1], strides[1], dilation[1]
-        )
+        rows = _phases(kernel[0], strides[0], dilation[0])
+        columns = _phases(kernel[1], strides[1], dilation[1])
+        layout = (tensor.height, tensor.width, output[2])
+        left = math.prod(output)
         parts: list[TensorShape] = []
-        for i, out_h, k_h in rows:
-            for j, out_w, k_w in columns:
+        for i, k_h, dilation_h in rows:
+            for j, k_w, dilation_w in columns:
+                is_last = len(parts) + 1 == len(rows) * len(columns)
                 part = self.add(
                     f"{name}/phase_{i}_{j}" if strides != (1, 1) else name,
                     "conv2d_transpose",
                     [tensor],
-                    (out_h, out_w, output[2]),
+                    layout,
+                    written=(1, 1, max(left, 1)) if is_last else None,
                     k_h=k_h,
                     k_w=k_w,
+                    dilation_h=dilation_h,
+                    dilation_w=dilation_w,
                     use_bias=use_bias and not parts,
                 )
+                left -= part.elements
                 parts.append(part)
         # Who reads the output reads every part: those wait until then.
         self._parts[parts[-1].number] = parts[:-1]
@@ -328,21 +332,18 @@ class GraphTape:
 
 
 def _phases(
-    size: int, out_size: int, kernel: int, stride: int, dilation: int
+    kernel: int, stride: int, dilation: int
 ) -> list[tuple[int, int, int]]:
-    """Phases of one axis with a tap: index, output positions, taps.
+    """Phases of one axis that meet a tap: index, taps, dilation of the taps.
 
-    >>> _phases(4, 8, 3, 2, 1)
-    [(0, 4, 2), (1, 4, 1)]
+    >>> _phases(kernel=3, stride=2, dilation=1)
+    [(0, 2, 1), (1, 1, 1)]
+    >>> _phases(kernel=3, stride=1, dilation=2)
+    [(0, 3, 2)]
     """
-    covered = (size - 1) * stride + (kernel - 1) * dilation + 1
-    cropped = max(0, covered - out_size) // 2
     taps = collections.Counter(tap * dilation % stride for tap in range(kernel))
-    positions = {
-        phase: len(range((phase - cropped) % stride, out_size, stride))
-        for phase in sorted(taps)
-    }
-    return [(phase, n, taps[phase]) for phase, n in positions.items() if n]
+    step = dilation // math.gcd(dilation, stride)
+    return [(i, n, step if n > 1 else 1) for i, n in sorted(taps.items())]
 
 
 def matmul_sizes(
