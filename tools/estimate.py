@@ -10,7 +10,8 @@ r"""Estimates latency, energy and area of a network on an accelerator.
 The network is a published one by name, a YAML file, a TFLite or Keras model, or
 a table of layers with H,W,Cin,Cout,Kh,Kw,stride,groups,OH,OW. The JSON has
 the totals and, as `layers`, every layer, what limits it and what to change;
-the CSV has the totals, or with --layers or --per_layer a row a layer.
+the CSV has the totals, or with --layers or --per_layer a row a layer. Each
+names as `uncosted` the operations of a model that cannot be counted.
 """
 
 from __future__ import annotations
@@ -29,11 +30,15 @@ if TYPE_CHECKING:
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", None, "A .tflite, .keras or .h5 file.")
+flags.DEFINE_string(
+    "signature", None, "Which signature of a .tflite file that has several."
+)
 flags.DEFINE_string("network", None, "Name or YAML file of a network.")
 flags.DEFINE_integer(
     "input_px",
     None,
-    "Rows and columns of the image of --network instead of the published ones.",
+    "Rows and columns of the image: of --network instead of the published "
+    "ones, of --model where the file leaves them open.",
     lower_bound=1,
 )
 flags.DEFINE_string(
@@ -71,9 +76,10 @@ def main() -> None:
         endings = (".png", ".svg", ".pdf")
         command_line.output_file(FLAGS.roofline, *endings, flag="--roofline")
     accelerator = cs.load_accelerator(FLAGS.accelerator)
-    layers = _layers()
+    layers, stated = _network()
     result = {
         "accelerator": FLAGS.accelerator,
+        **stated,
         **summary.summarize(
             layers, accelerator, FLAGS.objective, FLAGS.batch_size
         ),
@@ -111,19 +117,33 @@ def _add_roofline(
         )
 
 
-def _layers() -> list[cs.Layer]:
+def _network() -> tuple[list[cs.Layer], dict[str, Any]]:
+    """The layers, and what is to be said of how they were read."""
     from tf_cosearch.networks import layers_csv, model_files, published
 
+    if FLAGS.signature is not None and FLAGS.model is None:
+        raise ValueError(
+            "--signature is for --model. Received: --signature="
+            f"{FLAGS.signature}. Leave it out."
+        )
+    if FLAGS.model is not None:
+        model = model_files.load_model(
+            FLAGS.model, FLAGS.input_px, FLAGS.signature
+        )
+        stated: dict[str, Any] = {"uncosted": model.uncosted}
+        if len(model.signatures) > 1:
+            read, *others = model.signatures
+            stated |= {"signature": read, "other_signatures": others}
+        return model.layers, stated
     if FLAGS.network is not None:
-        return published.load(FLAGS.network, FLAGS.input_px)
+        layers = published.load(FLAGS.network, FLAGS.input_px)
+        return layers, {"uncosted": []}
     if FLAGS.input_px is not None:
         raise ValueError(
-            "--input_px is for --network. Received: --input_px="
-            f"{FLAGS.input_px} with a file of fixed shapes. Leave it out."
+            "--input_px is for --network and --model. Received: --input_px="
+            f"{FLAGS.input_px} with a table of layers. Leave it out."
         )
-    if FLAGS.layers is not None:
-        return layers_csv.read_layers_csv(FLAGS.layers)
-    return model_files.load_layers(FLAGS.model)
+    return layers_csv.read_layers_csv(FLAGS.layers), {"uncosted": []}
 
 
 def _print_csv(result: dict[str, Any]) -> None:
@@ -132,7 +152,8 @@ def _print_csv(result: dict[str, Any]) -> None:
     }
     by_layer = FLAGS.per_layer or FLAGS.layers is not None
     rows = result["layers"] if by_layer else [totals]
-    rows = [_flat(row) for row in rows]
+    uncosted = ";".join(result["uncosted"])
+    rows = [{**_flat(row), "uncosted": uncosted} for row in rows]
     writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
@@ -176,6 +197,16 @@ def _print_table(result: dict[str, Any]) -> None:
         f"off-chip traffic {result['dram_bytes'] / 1e3:.4g} kB an inference, "
         f"{result['weight_residency']:.0%} of the weights stay on chip"
     )
+    if "signature" in result:
+        print(
+            f"signature {result['signature']}; --signature chooses "
+            f"{' or '.join(result['other_signatures'])} instead"
+        )
+    if result["uncosted"]:
+        print(
+            "not counted, but for the data it moves: "
+            f"{', '.join(result['uncosted'])}"
+        )
 
 
 def _print_layers(layers: list[dict[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 import keras
 import pytest
+import tflite_files
 
 from tf_cosearch import configuration
 from tf_cosearch.cost import measurements
@@ -12,6 +13,24 @@ def write(folder, text):
     path = folder / "measured.csv"
     path.write_text(text)
     return path
+
+
+@pytest.mark.parametrize(
+    ("op", "message"),
+    [
+        ("OwnOperation", "known operations.*model.tflite with OwnOperation"),
+        ("ethos-u", "Arm's Vela"),
+        ("edgetpu-custom-op", "the Edge TPU compiler"),
+        ("DISPATCH_OP", "LiteRT"),
+    ],
+)
+def test_files_that_do_not_say_all_are_refused(tmp_path, op, message):
+    graph = tflite_files.Graph()
+    graph.add(op, [graph.input([1, 8])], [[1, 8]])
+    (tmp_path / "model.tflite").write_bytes(graph.content())
+    path = write(tmp_path, "model,latency_ms\nmodel.tflite,1\n")
+    with pytest.raises(ValueError, match=f"row 1 .*column model: .*{message}"):
+        measurements.read_measurements(path)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +91,7 @@ def test_model_files_are_looked_for_beside_the_csv(tmp_path):
         ("none.tflite,2", "network", "must exist"),
         ("mobilenet_v1,2,big", "input_px", "positive whole number"),
         ("mobilenet_v1,2,0", "input_px", "positive whole number"),
-        ("none.keras,2,8", "input_px", "shapes are fixed"),
+        ("none.keras,2,8", "network", "must exist"),
         ("inception_v3,2,8", "network", "large enough"),
     ],
 )

@@ -9,6 +9,7 @@ import textwrap
 import command_line
 import keras
 import pytest
+import tflite_files
 
 import tf_cosearch as cs
 
@@ -161,8 +162,9 @@ def test_a_design_is_estimated_as_the_search_did(call, finished):
         (("--network=mobilenetv2",), "Did you mean 'mobilenet_v2'"),
         (("--network=",), "Unknown network"),
         (("--network=mobilenet_v2", "--input_px=0"), "input_px"),
-        (("--model=model.tflite", "--input_px=8"), "is for --network"),
-        (("--model=model.pb",), "must end in .tflite, .keras or .h5"),
+        (("--layers=a.csv", "--input_px=8"), "is for --network"),
+        (("--network=mobilenet_v2", "--signature=a"), "is for --model"),
+        (("--model=model.pb",), "must end in .tflite, .lite"),
         (("--model=none.keras",), "must exist"),
         (("--layers=none.csv",), "must exist"),
         (("--network=mobilenet_v2", "--format=xml"), "table|json|csv"),
@@ -184,6 +186,66 @@ def test_damaged_models_are_refused(call, finished, tmp_path, suffix):
         path.write_bytes(content)
         message = call("estimate", f"--model={path}").message
         assert f"{path} must be a whole" in message
+
+
+@pytest.fixture
+def unknown(tmp_path):
+    """Two graphs with an operation of their own."""
+    file = tflite_files.File()
+    for name in ("encode", "decode"):
+        graph = tflite_files.Graph(file)
+        x = graph.input([1, 8, 8, 4])
+        y = graph.add("OwnOperation", [x], [[1, 8, 8, 4]])
+        graph.add("RFFT2D", [y], [[1, 8, 8, 4]])
+        file.signatures[name] = file.graphs.index(graph)
+    path = tmp_path / "model.tflite"
+    path.write_bytes(file.content())
+    return path
+
+
+def test_what_is_not_counted_is_in_every_answer(call, unknown):
+    done = call("estimate", f"--model={unknown}", "--format=json")
+    result = json.loads(done.out)
+    assert (result["uncosted"], done.err) == (["OwnOperation", "RFFT2D"], "")
+    assert result["signature"] == "encode"
+    assert result["other_signatures"] == ["decode"]
+    for flags in ((), ("--per_layer",)):
+        rows = read(
+            call("estimate", f"--model={unknown}", "--format=csv", *flags).out
+        )
+        assert {row["uncosted"] for row in rows} == {"OwnOperation;RFFT2D"}
+    done = call("estimate", f"--model={unknown}", "--signature=decode")
+    *_, signature, last = done.out.splitlines()
+    assert signature == "signature decode; --signature chooses encode instead"
+    assert last.endswith(": OwnOperation, RFFT2D")
+
+
+def test_nothing_is_said_of_what_is_counted(call):
+    done = call("estimate", "--network=mobilenet_v2", "--format=csv")
+    assert read(done.out)[0]["uncosted"] == ""
+
+
+def test_open_image_sizes_are_given(call, tmp_path):
+    graph = tflite_files.Graph()
+    x = graph.input([-1, -1, -1, 3])
+    weights = graph.weights(4, 3, 3, 3)
+    graph.add(
+        "CONV_2D",
+        [x, weights],
+        [[-1, -1, -1, 4]],
+        options="Conv2DOptions",
+        strideH=2,
+        strideW=2,
+        dilationHFactor=1,
+        dilationWFactor=1,
+    )
+    path = tmp_path / "model.tflite"
+    path.write_bytes(graph.content())
+    [row] = read(
+        call("estimate", f"--model={path}", "--input_px=20", "--format=csv").out
+    )
+    assert int(row["macs"]) == 10 * 10 * 4 * 27
+    assert "(--input_px=224)" in call("estimate", f"--model={path}").message
 
 
 def test_nothing_but_the_answer_is_printed(finished):

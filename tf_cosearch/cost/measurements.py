@@ -52,8 +52,8 @@ def read_measurements(
             `networks.published`, or a `.tflite`, `.keras` or `.h5` file,
             looked for from here and beside the CSV file. `latency_ms` are
             milliseconds an inference. `input_px`, if there, are rows and
-            columns of the image of a network by name. Other columns are
-            ignored.
+            columns of the image of a network by name, or of a file that
+            leaves its size open. Other columns are ignored.
         device: Which rows to read, by the column `device`; all by default.
 
     Returns:
@@ -141,19 +141,20 @@ def _layers(row: _Row, column: str, name: str, pixels: str) -> list[Layer]:
             "must be a positive whole number of pixels, or empty. Received: "
             f"{pixels!r}.",
         )
-    file = pathlib.Path(name)
-    if file.suffix in model_files.ENDINGS:
-        if pixels:
-            raise row.error(
-                "input_px",
-                "must be empty for a model file, whose shapes are fixed. "
-                f"Received: {pixels!r} for {name}.",
-            )
+    px, file = int(pixels) if pixels else None, pathlib.Path(name)
+    try:
+        if not model_files.is_model_file(file):
+            return published.load(name, px)
         beside = row.path.parent / file
         file = beside if not file.exists() and beside.exists() else file
-    try:
-        if file.suffix in model_files.ENDINGS:
-            return model_files.load_layers(file)
-        return published.load(name, int(pixels) if pixels else None)
+        model = model_files.load_model(file, px)
     except (OSError, ValueError) as error:
         raise row.error(column, str(error)) from error
+    if model.uncosted:
+        raise row.error(
+            column,
+            "must be a network of known operations, or the constants would "
+            f"stand for what is not counted. Received: {name} with "
+            f"{', '.join(model.uncosted)}. Leave the row out.",
+        )
+    return model.layers

@@ -321,6 +321,15 @@ def _options(table: Any, kind: int, kinds: dict[int, str]) -> Any:
     return options
 
 
+def is_tflite(path: str | pathlib.Path) -> bool:
+    """Whether there is a file that starts like a TFLite model."""
+    try:
+        with pathlib.Path(path).open("rb") as file:
+            return file.read(8)[4:] == IDENTIFIER
+    except OSError:
+        return False
+
+
 def read_bytes(path: str | pathlib.Path) -> bytes:
     """Reads a file.
 

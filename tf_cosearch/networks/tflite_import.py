@@ -95,25 +95,21 @@ def from_tflite(
         ) from error
 
 
-def signatures(source: str | pathlib.Path | bytes) -> list[str]:
-    """The names of the signatures of a TFLite model.
+def signatures(source: str | pathlib.Path) -> dict[str, int]:
+    """The signatures of a TFLite model.
 
     Args:
-        source: Path of a .tflite file, or what it holds.
+        source: Path of a .tflite file.
 
     Returns:
-        The names; first that of what `from_tflite` reads by default.
+        The number of the graph that each runs, by its name. By default
+        `from_tflite` reads graph 0.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no TFLite model, or damaged.
     """
-    if isinstance(source, bytes):
-        name, content = "the model", source
-    else:
-        name, content = str(source), tflite_file.read_bytes(source)
-    found = _read(name, content).signatures
-    return sorted(found, key=lambda key: found[key] != 0)
+    return _read(str(source), tflite_file.read_bytes(source)).signatures
 
 
 def _read(name: str, content: bytes) -> Model:
