@@ -1,6 +1,7 @@
 import csv
 import json
 import pathlib
+import random
 import subprocess
 import sys
 import textwrap
@@ -500,3 +501,13 @@ def test_early_stopping_must_be_known(space, tmp_path):
     with pytest.raises(ValueError, match="Did you mean 'halving'"):
         small_tuner(space, tmp_path, early_stopping="halvin")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_seed_that_is_drawn_is_not_drawn_from_the_users(space, tmp_path):
+    before = random.getstate()
+    seeds = {
+        small_tuner(space, tmp_path / str(n), seed=None).oracle.seed
+        for n in range(2)
+    }
+    assert random.getstate() == before
+    assert len(seeds) == 2

@@ -415,10 +415,11 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         """The trained quantization-aware tf_keras model of a trial."""
         import tf_keras
 
-        from tf_cosearch.training import qat
+        from tf_cosearch.training import qat, session
 
         design = self.design(trial)
-        model = qat.quantize(design.network.build(tf_keras))
+        with session.private():
+            model = qat.quantize(design.network.build(tf_keras))
         qat.load_weights(model, design.folder / export.QAT_WEIGHTS)
         return model
 

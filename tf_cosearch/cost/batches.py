@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_cosearch import accelerators
+from tf_cosearch import accelerators, environment
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.networks import workload
 from tf_cosearch.networks.workload import LayerTable
@@ -40,19 +40,21 @@ Price = Callable[[LayerTable, Accelerator, Any], Any]
 """Prices `[B, L]` layers on `[B]` accelerators with images in a batch."""
 
 
+@functools.cache
 def prefer_wide_vectors() -> None:
     """Lets XLA use 512-bit vectors where the processor has them.
 
     Its own choice is 256 bits. Large batches are priced a fifth to two fifths
-    faster so. XLA reads its flags when the process first compiles something; a
-    width that the user chose in `XLA_FLAGS` stays.
+    faster so. XLA reads its flags when the process first compiles something,
+    so that is done here, and `XLA_FLAGS` is put back. A width that the user
+    chose stays, and so does all if the process has compiled before.
     """
     chosen = os.environ.get("XLA_FLAGS", "")
-    if _WIDE_VECTORS.partition("=")[0] not in chosen:
+    if _WIDE_VECTORS.partition("=")[0] in chosen:
+        return
+    with environment.kept("XLA_FLAGS"):
         os.environ["XLA_FLAGS"] = f"{chosen} {_WIDE_VECTORS}".strip()
-
-
-prefer_wide_vectors()
+        tf.function(tf.negative, jit_compile=True)(0.0)
 
 
 def run_graph(
@@ -160,6 +162,7 @@ def _compiled(price: Price, dtypes: tuple[Any, ...]) -> Any:
 
     Few arguments and one result, as each costs time in every call.
     """
+    prefer_wide_vectors()
 
     def run(*arguments: Any) -> Any:
         *fields, hardware, images = arguments

@@ -371,6 +371,8 @@ def _on_all_cores(run: Callable[[Any], Any], jobs: Sequence[Any]) -> None:
 
 @functools.cache
 def _compiled_map(objective: str) -> Callable[..., Any]:
+    batches.prefer_wide_vectors()
+
     def run(columns: Any, hardware: Any) -> Any:
         layers = LayerTable(*tf.unstack(columns))
         machine = tf.nest.map_structure(

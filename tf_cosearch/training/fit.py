@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import math
 import numbers
 import os
@@ -18,12 +17,12 @@ import tf_keras
 from tf_cosearch.training import callbacks as callbacks_lib
 from tf_cosearch.training import (
     checkpoint,
-    dropout,
     evaluate,
     losses,
     optimizers,
     phases,
     qat,
+    session,
 )
 from tf_cosearch.training.inputs import Inputs
 
@@ -80,6 +79,7 @@ class Trained:
         qat.save_weights(self.qat_model, folder / "qat.weights.h5")
 
 
+@session.private()
 def train(
     build: Callable[[Any], tf_keras.Model],
     data: Inputs,
@@ -159,12 +159,8 @@ def train(
         data, callbacks, seed, learning_rate, optimizer, loss, on_epoch
     )
     with run.clock("build"):
-        # What the trainings before this one left behind would pile up.
-        tf_keras.backend.clear_session()
-        gc.collect()
-        phases.seed_phase(seed, "build")
-        with dropout.seedable():
-            model = build(tf_keras)
+        session.seed(seed, "build")
+        model = build(tf_keras)
         qat.run_groups_natively(model)
         if float_weights is not None:
             qat.load_weights(model, float_weights)
@@ -188,7 +184,7 @@ def train(
             qat_epochs = 0
     with run.clock("qat"):
         # Dropout takes part in the calibration.
-        phases.seed_phase(seed, "calibration")
+        session.seed(seed, "calibration")
         qat_model = qat.quantize(model)
         if qat_weights is None:
             qat.calibrate(qat_model, _some_images(data, seed))

@@ -12,27 +12,19 @@ import tensorflow as tf
 import tf_keras
 from absl import logging
 
-from tf_cosearch import seeds
 from tf_cosearch.training import callbacks as callbacks_lib
-from tf_cosearch.training import checkpoint, dropout, losses, optimizers
+from tf_cosearch.training import (
+    checkpoint,
+    dropout,
+    losses,
+    optimizers,
+    session,
+)
 from tf_cosearch.training.inputs import Inputs
 
 Watch = Callable[[dict[str, list[float]], int], bool]
 """Told the history after an epoch, and how many of its epochs are of the float
 phase; returns whether to give the trial up."""
-
-_SEEDED = ("build", "float", "calibration", "qat")
-
-
-def seed_phase(seed: int, phase: str) -> None:
-    """Lets what a phase draws follow from the seed alone, not from others.
-
-    Args:
-        seed: Of the training.
-        phase: `build`, `float`, `calibration` or `qat`.
-    """
-    derived = seeds.derive(seed, _SEEDED.index(phase))
-    tf_keras.utils.set_random_seed(derived % 2**32)  # NumPy takes no more
 
 
 class Run:
@@ -155,7 +147,7 @@ class Run:
         saved: checkpoint.State | None,
     ) -> None:
         first = self._epochs_done
-        seed_phase(self._seed, phase)
+        session.seed(self._seed, phase)
         data = self._data.train(self._seed, first)
         is_endless = data.cardinality() == tf.data.INFINITE_CARDINALITY
         watch = _Divergence()

@@ -12,10 +12,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 from tensorflow.python.framework import convert_to_constants
-from tensorflow_model_optimization.quantization import keras as tfmot
 
-from tf_cosearch import files
+from tf_cosearch import environment, files
 from tf_cosearch.training import evaluate
+
+with environment.kept("TF_USE_LEGACY_KERAS"):  # it sets that for good
+    from tensorflow_model_optimization.quantization import keras as tfmot
 
 # TFMOT moves a range by this share of the way to the range of the batch.
 _RANGE_STEP = 1 - 0.999

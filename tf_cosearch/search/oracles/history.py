@@ -81,9 +81,10 @@ class HistoryOracle(durable.DurableOracle):
         seed: int | None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # KerasTuner would draw one from Python's own random numbers, which are
+        # the user's, and takes 0 for none.
+        super().__init__(seed=1, **kwargs)
         self._requested_seed = seed
-        # KerasTuner takes seed 0 for none.
         drawn = int(np.random.default_rng().integers(2**31))
         self.seed = drawn if seed is None else int(seed)
         self.space = space
