@@ -31,7 +31,8 @@ class ReinforceOracle(CoSearchOracle):
         1/m sum_k grad log P(design_k) * (R_k - b)
 
     with the baseline `b` an exponential moving average of the rewards, plus a
-    bonus for the policy's entropy. A trial that failed has the reward 0.
+    bonus for the policy's entropy. A trial that failed has the reward of an
+    accuracy of 0.
 
     Designs over budget and designs tried before are dropped from the samples,
     as NAHAS drops what its simulator cannot map, but before they cost
@@ -100,8 +101,9 @@ class ReinforceOracle(CoSearchOracle):
             self.learn(self._controller, genomes, self._advantages(rewards))
 
     def observe_failure(self, genome: np.ndarray, reason: str) -> None:
-        """Learns that a design is worth nothing."""
-        self.observe(genome, {}, 0.0)
+        """Learns that a design is worth what its costs are without accuracy."""
+        nothing = float(self.reward(0.0, self._pricer.of(genome)))
+        self.observe(genome, {}, nothing)
 
     def observe_costs(self, genomes: np.ndarray, rewards: np.ndarray) -> None:
         """Learns from hardware alone, until the next trial has finished."""
