@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterator
 from typing import Any, NamedTuple
 
@@ -17,23 +18,24 @@ def _words(text: str) -> set[str]:
 CONVOLUTIONS = {
     f"{kind}{axes}d": kind
     for kind in ("conv", "depthwiseconv", "separableconv")
-    for axes in (1, 2)
+    for axes in (1, 2, 3)
 }
 """Layers that slide a kernel, and which kind each is."""
-TRANSPOSED = {"conv1dtranspose", "conv2dtranspose"}
+TRANSPOSED = {f"conv{axes}dtranspose" for axes in (1, 2, 3)}
 """Transposed convolutions."""
 POOLS = {
     *(
         f"{kind}pooling{axes}d"
-        for kind in ("max", "average")
-        for axes in (1, 2)
+        for kind in ("max", "average", "adaptivemax", "adaptiveaverage")
+        for axes in (1, 2, 3)
     ),
     *("maxpool", "averagepool"),
 }
 """Layers that slide a window without weights."""
 FREE = _words(
     "linear identity inputlayer flatten reshape dropout spatialdropout1d "
-    "spatialdropout2d alphadropout gaussiandropout gaussiannoise masking "
+    "spatialdropout2d spatialdropout3d alphadropout gaussiandropout "
+    "gaussiannoise masking "
     "activityregularization quantizelayer squeeze expanddims stopgradient "
     "copy ravel relu relu6 cast shape randomflip randomrotation randomzoom "
     "randomtranslation randomcontrast randombrightness randomcrop"
@@ -48,22 +50,27 @@ ELEMENTWISE = _words(
     "hardsilu gelu elu selu celu mish softplus softsign softmax logsoftmax "
     "exponential leakyrelu prelu thresholdedrelu rescaling normalization "
     "batchnormalization layernormalization groupnormalization "
-    "rmsnormalization unitnormalization layernorm normalize customscalelayer"
+    "rmsnormalization unitnormalization layernorm rmsnorm normalize "
+    "customscalelayer sin cos tan erf erfc expm1 log1p log2 log10 ceil trunc "
+    "logicaland logicalor logicalnot logaddexp hypot glu sparsemax "
+    "squareplus hardshrink softshrink tanhshrink threshold dividenonan "
+    "cumsum cumprod"
 )
 """One operation an element."""
 REDUCTIONS = {
     f"{prefix}{kind}"
     for prefix in ("", "a", "reduce")
-    for kind in ("mean", "sum", "max", "min", "prod")
+    for kind in _words("mean sum max min prod any all std var")
 } | {
-    f"global{kind}pooling{axes}d"
-    for kind in ("max", "average")
-    for axes in (1, 2)
+    *(f"globalmaxpooling{axes}d" for axes in (1, 2, 3)),
+    *(f"globalaveragepooling{axes}d" for axes in (1, 2, 3)),
+    *("argmax", "argmin", "logsumexp", "norm"),
 }
 """One result of many elements."""
 MOVES = _words(
     "concatenate concat permute transpose swapaxes moveaxis upsampling1d "
     "upsampling2d cropping1d cropping2d zeropadding1d zeropadding2d pad "
+    "upsampling3d cropping3d zeropadding3d take takealongaxis gather "
     "getitem slice stridedslice split stack unstack repeat repeatvector tile "
     "broadcastto resize resizing centercrop flip roll depthtospace "
     "spacetodepth"
@@ -110,8 +117,62 @@ class Call(NamedTuple):
 
     def pair(self, setting: str) -> tuple[int, int]:
         """Height and width of a setting of the layer."""
-        value = getattr(self.layer, setting)
-        return graph_tape.pair(value, axes=len(self.outputs[0].shape) - 2)
+        axes = len(self.outputs[0].shape) - 2
+        return fold(getattr(self.layer, setting), axes)
+
+    def window(self, tensor: Any, output: Any) -> dict[str, int]:
+        """Fields of a row whose kernel slides over a tensor."""
+        return window(
+            self.layer, len(self.outputs[0].shape) - 2, tensor, output
+        )
+
+
+def fold(values: Any, axes: int) -> tuple[int, int]:
+    """Height and width of a setting; a volume is an image of all its rows.
+
+    >>> fold(3, 2), fold(3, 1), fold((2, 3, 4), 3)
+    ((3, 3), (1, 3), (6, 4))
+    """
+    values = (values,) * axes if isinstance(values, int) else tuple(values)
+    if len(values) == 3:
+        values = (values[0] * values[1], values[2])
+    return graph_tape.pair(values, axes)
+
+
+def window(
+    layer: Any, axes: int, size: graph_tape.Extents, output: graph_tape.Extents
+) -> dict[str, int]:
+    """Fields of a row whose kernel slides over a tensor.
+
+    Args:
+        layer: A convolution or pooling.
+        axes: Axes that it slides along. Two axes of a volume are one.
+        size: Extents of what it reads.
+        output: Extents of what it writes.
+
+    Returns:
+        Kernel, strides and dilation. All taps of a volume are there; its
+        strides are such that every window touches the input.
+    """
+    is_pool = hasattr(layer, "pool_size")
+    k_h, k_w = fold(layer.pool_size if is_pool else layer.kernel_size, axes)
+    stride_h, stride_w = fold(layer.strides or layer.pool_size, axes)
+    found = {"k_h": k_h, "k_w": k_w, "stride_h": stride_h, "stride_w": stride_w}
+    if axes == 3 and output[0] > 1:
+        most = (size[0] + k_h - 2) // (output[0] - 1)
+        found["stride_h"] = max(1, min(stride_h, most))
+    if not is_pool:
+        d_h, d_w = fold(layer.dilation_rate, axes)
+        found["dilation_h"] = d_h if axes < 3 and k_h > 1 else 1
+        found["dilation_w"] = d_w if k_w > 1 else 1
+    return found
+
+
+def bits(tensor: Any) -> int:
+    """Bits of an element; a float counts as the int8 it would become."""
+    kind = str(getattr(tensor.dtype, "name", tensor.dtype))
+    found = re.fullmatch(r"u?int(\d+)", kind)
+    return int(found[1]) if found else 8
 
 
 def calls(graph: Any, prefix: str, known: Container[str]) -> Iterator[Call]:
@@ -131,7 +192,7 @@ def calls(graph: Any, prefix: str, known: Container[str]) -> Iterator[Call]:
                 positional, named = node.call_args, node.call_kwargs
             yield Call(
                 layer,
-                _op(layer, known),
+                op_of(layer, known),
                 prefix + layer.name,
                 list(inputs),
                 tf.nest.flatten(node.outputs),
@@ -139,7 +200,7 @@ def calls(graph: Any, prefix: str, known: Container[str]) -> Iterator[Call]:
             )
 
 
-def _op(layer: Any, known: Container[str]) -> str:
+def op_of(layer: Any, known: Container[str]) -> str:
     """The operation of a layer, in the one spelling the tables above use."""
     names = [kind.__name__ for kind in type(layer).__mro__]
     if "TFOpLambda" in names:  # a TensorFlow function on tf_keras tensors

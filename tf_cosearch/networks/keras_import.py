@@ -7,21 +7,40 @@ both give their layers. What a row counts, and what it leaves out:
   feeds it, else an element-wise row; ReLU and ReLU6 cost nothing;
 - zero padding that only convolutions read is theirs and costs nothing. The
   extents of an input never include padding, whoever asks for it;
-- one-dimensional layers are two-dimensional ones of height 1;
+- one-dimensional layers are two-dimensional ones of height 1, volumes are
+  images of all their rows;
 - reshapes, dropout and augmentation cost nothing at inference;
-- layer normalisation and softmax are one operation an element.
+- layer normalisation and softmax are one operation an element;
+- what must run step after step, like the state of a recurrent layer, is a row
+  that `repeats`; everything else of a sequence is one row;
+- weights are stored by the row that first works with them;
+- a float counts as the 8-bit integer it would become, whatever the dtype
+  policy of the model, and a warning says so. Integers keep their bits.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from tf_cosearch.networks import graph_tape, keras_graph, workload
-from tf_cosearch.networks.tape import TensorShape
+from absl import logging
 
-Rows = list[TensorShape] | TensorShape | None
+from tf_cosearch.networks import (
+    graph_tape,
+    keras_attention,
+    keras_graph,
+    keras_recurrent,
+    workload,
+)
+from tf_cosearch.networks.keras_walker import (
+    KerasTape,
+    Recorder,
+    Rows,
+    Walker,
+    stored_elements,
+)
+from tf_cosearch.networks.tape import TensorShape
 
 
 def from_keras(
@@ -31,11 +50,12 @@ def from_keras(
 
     A layer that is called several times has a row a call. The layers of a
     model within the model are named `inner/layer`, what a layer does in steps
-    `layer/step`. Every row is costed as 8-bit.
+    `layer/step`.
 
     Args:
         model: A functional or sequential model, of fixed input shape but for
-            the batch. It is only looked at, never called.
+            the batch. It is only looked at, never called, and its weights
+            need no values.
         on_unknown: Called with the type of every operation that cannot be
             costed, once a type. Logs a warning when it is not given. Such an
             operation becomes a `data_movement` row.
@@ -62,111 +82,50 @@ def from_keras(
             "Input; convert a subclassed model to TFLite and use "
             "`from_tflite`."
         )
-    walker = _Walker(graph_tape.GraphTape(on_unknown))
-    inputs = [walker.tape.input(tensor.shape) for tensor in graph.inputs]
-    return walker.tape.layers(walker.walk(graph, inputs, prefix=""))
-
-
-class _Walker:
-    """Records the calls of a graph and of the graphs within it."""
-
-    def __init__(self, tape: graph_tape.GraphTape) -> None:
-        self.tape = tape
-        self._tensors: dict[int, TensorShape] = {}
-        self._readers: dict[int, list[str]] = {}
-        self._folded: set[int] = set()
-        self._unpadded: dict[int, graph_tape.Extents] = {}
-
-    def walk(
-        self, graph: Any, inputs: Sequence[TensorShape], prefix: str
-    ) -> list[TensorShape]:
-        """Records a graph whose inputs are on the tape; gives its outputs."""
-        for tensor, recorded in zip(graph.inputs, inputs, strict=True):
-            self._tensors[id(tensor)] = recorded
-        calls = list(keras_graph.calls(graph, prefix, _RECORDERS))
-        readers = [(t, call.op) for call in calls for t in call.inputs]
-        readers += [(tensor, "output") for tensor in graph.outputs]
-        self._readers |= {id(tensor): [] for tensor, _ in readers}
-        for tensor, op in readers:
-            self._readers[id(tensor)].append(op)
-        for call in calls:
-            self._record(call)
-        return [self._tensors[id(tensor)] for tensor in graph.outputs]
-
-    def _record(self, call: keras_graph.Call) -> None:
-        rows: Rows = None
-        if (graph := keras_graph.graph_of(call.layer)) is not None:
-            if len(graph.inputs) == len(call.inputs):
-                inputs = [self._tensors[id(tensor)] for tensor in call.inputs]
-                rows = self.walk(graph, inputs, f"{call.name}/")
-        elif call.op in _RECORDERS and (
-            call.inputs or call.op in keras_graph.FREE
-        ):
-            rows = _RECORDERS[call.op](self, call)
-        if rows is None:
-            rows = self.tape.unknown(
-                type(call.layer).__name__,
-                call.name,
-                [self.read(call, tensor) for tensor in call.inputs],
-                [graph_tape.extents(t.shape) for t in call.outputs],
-            )
-        rows = rows if isinstance(rows, list) else [rows]
-        for tensor, row in zip(call.outputs, rows, strict=True):
-            self._tensors[id(tensor)] = row
-
-    def read(
-        self, call: keras_graph.Call, tensor: Any, image: bool = False
-    ) -> TensorShape:
-        """A tensor that a call reads, laid out as it reads it."""
-        layout = self._unpadded.get(id(tensor)) or (
-            call.image(tensor) if image else graph_tape.extents(tensor.shape)
+    for tensor in graph.inputs:
+        _check_fixed(tensor)
+    walker = Walker(KerasTape(on_unknown), _RECORDERS)
+    inputs = [
+        walker.tape.input(tensor.shape, keras_graph.bits(tensor))
+        for tensor in graph.inputs
+    ]
+    rows = walker.tape.layers(walker.walk(graph, inputs, prefix=""))
+    if others := sorted(walker.float_types - {"float32"}):
+        logging.warning(
+            "The model computes in %s; every float is costed as the 8-bit "
+            "integer it would become.",
+            " and ".join(others),
         )
-        return graph_tape.view(self._tensors[id(tensor)], layout)
+    return rows
 
-    def leave_unpadded(self, call: keras_graph.Call) -> TensorShape:
-        """Leaves a padding to who reads it, which sees its input instead."""
-        tensor = self.read(call, call.inputs[0], image=True)
-        self._unpadded[id(call.outputs[0])] = tensor.extents
-        return tensor
 
-    def readers(self, call: keras_graph.Call) -> list[str]:
-        """The operations that read what a call writes."""
-        return self._readers.get(id(call.outputs[0]), [])
-
-    def stores_bias(self, call: keras_graph.Call) -> bool:
-        """Whether a call has a bias, its own or a batch normalisation."""
-        folds = (
-            self.readers(call) == ["batchnormalization"]
-            and keras_graph.activation(call.layer.activation) == "linear"
+def _check_fixed(tensor: Any) -> None:
+    """Refuses an input that leaves more than the batch open."""
+    shape = tuple(tensor.shape)
+    if None not in shape[1:]:
+        return
+    what, how = "shape", "Build the model with an Input of fixed shape."
+    if len(shape) == 3:
+        what = "length"
+        how = f"Build the model with Input((LENGTH, {shape[-1]}))."
+    elif len(shape) == 4:
+        what = "image size"
+        how = (
+            f"Build the model with Input((ROWS, COLUMNS, {shape[-1]})), or "
+            "give `load_keras` or tools/estimate.py an `input_px`."
         )
-        if folds:
-            self._folded.add(id(call.outputs[0]))
-        return folds or bool(call.layer.use_bias)
-
-    def is_folded(self, call: keras_graph.Call) -> bool:
-        """Whether a batch normalisation is the bias of what it reads."""
-        return id(call.inputs[0]) in self._folded
-
-    def activate(
-        self, call: keras_graph.Call, tensor: TensorShape
-    ) -> TensorShape:
-        """Records the activation that a layer brings along, if it costs."""
-        name = keras_graph.activation(call.layer.activation)
-        if name in keras_graph.FREE:
-            return tensor
-        layout = (tensor.height, tensor.width, tensor.channels)
-        return self.tape.elementwise(f"{call.name}/{name}", [tensor], layout)
+    raise ValueError(
+        f"Every input must have a fixed {what}; only the batch may be open. "
+        f"Received: {tensor.name!r} of shape {shape}. {how}"
+    )
 
 
-def _convolution(walker: _Walker, call: keras_graph.Call) -> Rows:
+def _convolution(walker: Walker, call: keras_graph.Call) -> Rows:
     layer, kind = call.layer, keras_graph.CONVOLUTIONS[call.op]
     tensor = walker.read(call, call.inputs[0], image=True)
     out_h, out_w, out_c = call.image(call.outputs[0])
     use_bias = walker.stores_bias(call)
-    (k_h, k_w), (stride_h, stride_w) = (
-        call.pair("kernel_size"),
-        call.pair("strides"),
-    )
+    window = call.window(tensor.extents, (out_h, out_w, out_c))
     name, op, groups = call.name, "conv2d", getattr(layer, "groups", 1)
     first_c, first_bias = out_c, use_bias
     if kind != "conv":
@@ -179,10 +138,7 @@ def _convolution(walker: _Walker, call: keras_graph.Call) -> Rows:
         op,
         [tensor],
         (out_h, out_w, first_c),
-        k_h=k_h,
-        k_w=k_w,
-        stride_h=stride_h,
-        stride_w=stride_w,
+        **window,
         groups=groups,
         use_bias=first_bias,
     )
@@ -197,7 +153,7 @@ def _convolution(walker: _Walker, call: keras_graph.Call) -> Rows:
     return walker.activate(call, written)
 
 
-def _transposed(walker: _Walker, call: keras_graph.Call) -> Rows:
+def _transposed(walker: Walker, call: keras_graph.Call) -> Rows:
     written = walker.tape.transposed_convolution(
         call.name,
         walker.read(call, call.inputs[0], image=True),
@@ -210,7 +166,7 @@ def _transposed(walker: _Walker, call: keras_graph.Call) -> Rows:
     return walker.activate(call, written)
 
 
-def _dense(walker: _Walker, call: keras_graph.Call) -> Rows:
+def _dense(walker: Walker, call: keras_graph.Call) -> Rows:
     written = walker.tape.add(
         call.name,
         "dense",
@@ -221,46 +177,72 @@ def _dense(walker: _Walker, call: keras_graph.Call) -> Rows:
     return walker.activate(call, written)
 
 
-def _pool(walker: _Walker, call: keras_graph.Call) -> Rows:
-    k_h, k_w = call.pair("pool_size")
-    stride_h, stride_w = call.pair(
-        "strides" if call.layer.strides else "pool_size"
-    )
+def _pool(walker: Walker, call: keras_graph.Call) -> Rows:
     tensor = walker.read(call, call.inputs[0], image=True)
+    output = call.image(call.outputs[0])
+    if hasattr(call.layer, "output_size"):  # an adaptive pooling
+        window = {
+            "k_h": -(-tensor.height // output[0]),
+            "k_w": -(-tensor.width // output[1]),
+            "stride_h": max(1, tensor.height // output[0]),
+            "stride_w": max(1, tensor.width // output[1]),
+        }
+    else:
+        window = call.window(tensor.extents, output)
     return walker.tape.add(
-        call.name,
-        "pool",
-        [tensor],
-        call.image(call.outputs[0]),
-        k_h=k_h,
-        k_w=k_w,
-        stride_h=stride_h,
-        stride_w=stride_w,
-        groups=tensor.channels,
+        call.name, "pool", [tensor], output, **window, groups=tensor.channels
     )
 
 
-def _reduce(walker: _Walker, call: keras_graph.Call) -> Rows:
+def _reduce(walker: Walker, call: keras_graph.Call) -> Rows:
     tensor = walker.read(call, call.inputs[0], image=True)
     output = graph_tape.extents(call.outputs[0].shape)
     return walker.tape.reduce(call.name, tensor, output)
 
 
-def _free(walker: _Walker, call: keras_graph.Call) -> Rows:
+def _free(walker: Walker, call: keras_graph.Call) -> Rows:
     return [walker.read(call, tensor) for tensor in call.inputs][
         : len(call.outputs)
     ]
 
 
-def _elementwise(walker: _Walker, call: keras_graph.Call) -> Rows:
+def _elementwise(walker: Walker, call: keras_graph.Call) -> Rows:
     tensors = [walker.read(call, tensor) for tensor in call.inputs]
     if call.op == "batchnormalization" and walker.is_folded(call):
         return tensors[0]
     output = graph_tape.extents(call.outputs[0].shape)
-    return walker.tape.elementwise(call.name, tensors, output)
+    return walker.tape.add(
+        call.name,
+        "elementwise",
+        sorted(tensors, key=lambda tensor: -tensor.elements),
+        output,
+        stored_elements=stored_elements(call.layer),
+    )
 
 
-def _move(walker: _Walker, call: keras_graph.Call) -> Rows:
+def _embedding(walker: Walker, call: keras_graph.Call) -> Rows:
+    layer, tensor = call.layer, walker.read(call, call.inputs[0])
+    output = graph_tape.extents(call.outputs[0].shape)
+    if call.arguments.get("reverse", call.arguments.get(1)):
+        # Scores of all entries, by the same table or by one of their own.
+        return walker.tape.add(
+            call.name,
+            "dense",
+            [tensor],
+            output,
+            use_bias=False,
+            reuses_weights=bool(layer.tie_weights),
+        )
+    return walker.tape.add(
+        call.name,
+        "embedding",
+        [tensor],
+        output,
+        stored_elements=layer.input_dim * layer.output_dim,
+    )
+
+
+def _move(walker: Walker, call: keras_graph.Call) -> Rows:
     pads = call.op in ("zeropadding1d", "zeropadding2d", "pad")
     if pads and set(walker.readers(call)) <= set(keras_graph.CONVOLUTIONS):
         return walker.leave_unpadded(call)
@@ -269,7 +251,7 @@ def _move(walker: _Walker, call: keras_graph.Call) -> Rows:
     return walker.tape.move(call.name, tensors, outputs)
 
 
-def _matmul(walker: _Walker, call: keras_graph.Call) -> Rows:
+def _matmul(walker: Walker, call: keras_graph.Call) -> Rows:
     left: Any = call.arguments.get(0)
     right: Any = call.arguments.get(1)
     if len(call.inputs) == 2:
@@ -283,7 +265,7 @@ def _matmul(walker: _Walker, call: keras_graph.Call) -> Rows:
 
 
 def _product(
-    walker: _Walker,
+    walker: Walker,
     call: keras_graph.Call,
     left: Any,
     right: Any,
@@ -301,7 +283,7 @@ def _product(
     )
 
 
-def _dot(walker: _Walker, call: keras_graph.Call) -> Rows:
+def _dot(walker: Walker, call: keras_graph.Call) -> Rows:
     axes = getattr(call.layer, "axes", None)
     if axes is None:  # `keras.ops.dot`, which is a layer's namesake
         return _matmul(walker, call)
@@ -312,7 +294,7 @@ def _dot(walker: _Walker, call: keras_graph.Call) -> Rows:
     return _product(walker, call, left, right, (1, m, n, k))
 
 
-def _einsum(walker: _Walker, call: keras_graph.Call) -> Rows:
+def _einsum(walker: Walker, call: keras_graph.Call) -> Rows:
     if hasattr(call.layer, "kernel"):  # EinsumDense
         left, right = call.inputs[0], call.layer.kernel
         equation = call.layer.equation
@@ -334,50 +316,7 @@ def _einsum(walker: _Walker, call: keras_graph.Call) -> Rows:
     )
 
 
-def _attention(walker: _Walker, call: keras_graph.Call) -> Rows:
-    """Multi-head attention over sequences: projections and two products."""
-    operands: list[Any] = [
-        call.arguments.get(position, call.arguments.get(name))
-        for position, name in enumerate(("query", "value", "key"))
-    ]
-    query, value, key = operands
-    config = call.layer.get_config()
-    key = value if key is None else key
-    if (
-        config.get("use_gate")
-        or len(call.outputs) > 1
-        or any(len(tensor.shape) != 3 for tensor in (query, value, key))
-    ):
-        return None
-    tape, name, bias = walker.tape, call.name, config["use_bias"]
-    heads, key_dim = config["num_heads"], config["key_dim"]
-    value_dim = config["value_dim"] or key_dim
-
-    def project(step: str, tensor: Any, size: int) -> TensorShape:
-        read = walker.read(call, tensor)
-        layout = (read.height, 1, heads * size)
-        return tape.add(
-            f"{name}/{step}", "dense", [read], layout, use_bias=bias
-        )
-
-    asked = project("query", query, key_dim)
-    keys = project("key", key, key_dim)
-    values = project("value", value, value_dim)
-    steps, seen = asked.height, keys.height
-    scores = tape.product(
-        f"{name}/scores", asked, keys, (heads, steps, seen, key_dim)
-    )
-    weights = tape.elementwise(
-        f"{name}/softmax", [scores], (steps, 1, heads * seen)
-    )
-    context = tape.product(
-        f"{name}/context", weights, values, (heads, steps, value_dim, seen)
-    )
-    output = graph_tape.extents(call.outputs[0].shape)
-    return tape.add(f"{name}/output", "dense", [context], output, use_bias=bias)
-
-
-_RECORDERS: dict[str, Callable[[_Walker, keras_graph.Call], Rows]] = {
+_RECORDERS: dict[str, Recorder] = {
     **dict.fromkeys(keras_graph.CONVOLUTIONS, _convolution),
     **dict.fromkeys(keras_graph.TRANSPOSED, _transposed),
     **dict.fromkeys(keras_graph.POOLS, _pool),
@@ -391,5 +330,14 @@ _RECORDERS: dict[str, Callable[[_Walker, keras_graph.Call], Rows]] = {
     "dot": _dot,
     "einsum": _einsum,
     "einsumdense": _einsum,
-    "multiheadattention": _attention,
+    "embedding": _embedding,
+    "multiheadattention": keras_attention.multi_head,
+    "groupedqueryattention": keras_attention.multi_head,
+    "attention": keras_attention.dot_product,
+    "additiveattention": keras_attention.dot_product,
+    "dotproductattention": keras_attention.dot_product,
+    "rnn": keras_recurrent.recurrent,
+    "convlstm": keras_recurrent.convolutional,
+    "bidirectional": keras_recurrent.both_ways,
+    "timedistributed": keras_recurrent.time_distributed,
 }

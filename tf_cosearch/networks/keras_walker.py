@@ -1,0 +1,242 @@
+"""Walks the graph of a Keras model, and of the models within it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tf_cosearch.networks import graph_tape, keras_graph, workload
+from tf_cosearch.networks.graph_tape import Extents
+from tf_cosearch.networks.tape import TensorShape
+
+Rows = list[TensorShape] | TensorShape | None
+Recorder = Callable[["Walker", keras_graph.Call], Rows]
+
+
+class _Outline(NamedTuple):
+    """What is known of a tensor that a layer hands to a layer within it."""
+
+    shape: tuple[int | None, ...]
+    dtype: str = "float32"
+
+
+class KerasTape(graph_tape.GraphTape):
+    """A tape of which a part may run several times, or with known weights.
+
+    Attributes:
+        runs: How often the rows to come run, one run after the other.
+        reuses: Whether their weights are stored with earlier rows.
+    """
+
+    runs = 1
+    reuses = False
+
+    def add(
+        self,
+        name: str,
+        op: str,
+        inputs: Sequence[TensorShape],
+        output: Extents,
+        **bounds: Any,
+    ) -> TensorShape:
+        """Records an operation; see `Tape.add`."""
+        stores = workload.OPS[op].has_weights or bounds.get("stored_elements")
+        if self.reuses and stores:
+            bounds.setdefault("reuses_weights", True)
+        if self.runs > 1:
+            height, *rest = bounds.get("written") or output
+            bounds["written"] = (height * self.runs, *rest)
+            bounds["repeats"] = bounds.get("repeats", 1) * self.runs
+        written = super().add(name, op, inputs, output, **bounds)
+        return graph_tape.view(written, output) if self.runs > 1 else written
+
+
+class Walker:
+    """Records the calls of a graph and of the graphs within it.
+
+    Args:
+        tape: Where they are recorded.
+        recorders: What records an operation, by its name in `keras_graph`.
+    """
+
+    def __init__(
+        self, tape: KerasTape, recorders: Mapping[str, Recorder]
+    ) -> None:
+        self.tape = tape
+        self.float_types: set[str] = set()
+        self._recorders = recorders
+        self._tensors: dict[int, TensorShape] = {}
+        self._readers: dict[int, list[str]] = {}
+        self._folded: set[int] = set()
+        self._unpadded: dict[int, Extents] = {}
+        self._stored: set[int] = set()
+        self._outlines: list[_Outline] = []
+
+    def walk(
+        self, graph: Any, inputs: Sequence[TensorShape], prefix: str
+    ) -> list[TensorShape]:
+        """Records a graph whose inputs are on the tape; gives its outputs."""
+        for tensor, recorded in zip(graph.inputs, inputs, strict=True):
+            self._tensors[id(tensor)] = recorded
+        calls = list(keras_graph.calls(graph, prefix, self._recorders))
+        readers = [(t, call.op) for call in calls for t in call.inputs]
+        readers += [(tensor, "output") for tensor in graph.outputs]
+        self._readers |= {id(tensor): [] for tensor, _ in readers}
+        for tensor, op in readers:
+            self._readers[id(tensor)].append(op)
+        for call in calls:
+            self._record(call)
+        return [self._tensors[id(tensor)] for tensor in graph.outputs]
+
+    def _record(self, call: keras_graph.Call) -> None:
+        rows: Rows = None
+        if (graph := keras_graph.graph_of(call.layer)) is not None:
+            if len(graph.inputs) == len(call.inputs):
+                inputs = [self._tensors[id(tensor)] for tensor in call.inputs]
+                rows = self.walk(graph, inputs, f"{call.name}/")
+        elif call.op in self._recorders and (
+            call.inputs or call.op in keras_graph.FREE
+        ):
+            with self.weights_of(call.layer):
+                self.tape.precision = self._precision(call)
+                rows = self._recorders[call.op](self, call)
+        if rows is None:
+            rows = self.tape.unknown(
+                type(call.layer).__name__,
+                call.name,
+                [self.read(call, tensor) for tensor in call.inputs],
+                [graph_tape.extents(t.shape) for t in call.outputs],
+            )
+        rows = rows if isinstance(rows, list) else [rows]
+        for tensor, row in zip(call.outputs, rows, strict=True):
+            self._tensors[id(tensor)] = row
+
+    def _precision(self, call: keras_graph.Call) -> dict[str, int]:
+        """Bits that differ from 8: of weights, and of integers written."""
+        policy = getattr(call.layer, "dtype_policy", None)
+        mode = getattr(policy, "quantization_mode", None)
+        if policy is not None and mode is None:
+            self.float_types.add(str(policy.compute_dtype))
+        found = {"weight_bits": 4} if mode == "int4" else {}
+        bits = keras_graph.bits(call.outputs[0])
+        return found if bits == 8 else {**found, "output_bits": bits}
+
+    @contextlib.contextmanager
+    def weights_of(self, layer: Any) -> Iterator[None]:
+        """Within it rows are of a layer, which stores its weights once."""
+        before, self.tape.reuses = self.tape.reuses, id(layer) in self._stored
+        self._stored.add(id(layer))
+        yield
+        self.tape.reuses = before
+
+    def call(
+        self,
+        layer: Any,
+        name: str,
+        tensor: TensorShape,
+        shape: Sequence[int | None],
+    ) -> list[TensorShape]:
+        """Records a layer that another one calls.
+
+        Args:
+            layer: The layer.
+            name: Name of its rows.
+            tensor: What it reads.
+            shape: The shape of that, with its batch axis.
+
+        Returns:
+            What it writes.
+        """
+        read = _Outline(tuple(shape))
+        written = [
+            _Outline(shape)
+            for shape in _shapes(layer.compute_output_shape(read.shape))
+        ]
+        self._outlines += [read, *written]  # `id` needs them alive
+        self._tensors[id(read)] = tensor
+        op = keras_graph.op_of(layer, self._recorders)
+        inputs: list[Any] = [read]
+        self._record(
+            keras_graph.Call(layer, op, name, inputs, [*written], {0: read})
+        )
+        return [self._tensors[id(outline)] for outline in written]
+
+    @contextlib.contextmanager
+    def running(self, times: int) -> Iterator[None]:
+        """Within it all rows run several times."""
+        before, self.tape.runs = self.tape.runs, self.tape.runs * times
+        yield
+        self.tape.runs = before
+
+    def read(
+        self, call: keras_graph.Call, tensor: Any, image: bool = False
+    ) -> TensorShape:
+        """A tensor that a call reads, laid out as it reads it."""
+        layout = self._unpadded.get(id(tensor)) or (
+            call.image(tensor) if image else graph_tape.extents(tensor.shape)
+        )
+        return graph_tape.view(self._tensors[id(tensor)], layout)
+
+    def leave_unpadded(self, call: keras_graph.Call) -> TensorShape:
+        """Leaves a padding to who reads it, which sees its input instead."""
+        tensor = self.read(call, call.inputs[0], image=True)
+        self._unpadded[id(call.outputs[0])] = tensor.extents
+        return tensor
+
+    def readers(self, call: keras_graph.Call) -> list[str]:
+        """The operations that read what a call writes."""
+        return self._readers.get(id(call.outputs[0]), [])
+
+    def stores_bias(self, call: keras_graph.Call) -> bool:
+        """Whether a call has a bias, its own or a batch normalisation."""
+        folds = (
+            self.readers(call) == ["batchnormalization"]
+            and keras_graph.activation(call.layer.activation) == "linear"
+        )
+        if folds:
+            self._folded.add(id(call.outputs[0]))
+        return folds or bool(call.layer.use_bias)
+
+    def is_folded(self, call: keras_graph.Call) -> bool:
+        """Whether a batch normalisation is the bias of what it reads."""
+        return id(call.inputs[0]) in self._folded
+
+    def activate(
+        self, call: keras_graph.Call, tensor: TensorShape
+    ) -> TensorShape:
+        """Records the activation that a layer brings along, if it costs."""
+        function = call.layer.activation
+        name = keras_graph.activation(function)
+        if name in keras_graph.FREE:
+            return tensor
+        return self.tape.add(
+            f"{call.name}/{name}",
+            "elementwise",
+            [tensor],
+            tensor.extents,
+            stored_elements=stored_elements(function),
+        )
+
+
+def stored_elements(layer: Any) -> int:
+    """Parameters that an element-wise operation works with.
+
+    A batch normalisation, or one by given statistics, is a gain and an offset
+    for every channel, whatever they are computed from.
+    """
+    sizes = [math.prod(w.shape) for w in getattr(layer, "weights", ())]
+    name = type(layer).__name__.lower()
+    if name == "normalization" or name.startswith("batchnormalization"):
+        return 2 * max(sizes, default=0)
+    return sum(sizes)
+
+
+def _shapes(shape: Any) -> list[tuple[int | None, ...]]:
+    """One or several shapes, as tuples."""
+    if hasattr(shape, "as_list"):
+        shape = shape.as_list()
+    if all(extent is None or isinstance(extent, int) for extent in shape):
+        return [tuple(shape)]
+    return [found for part in shape for found in _shapes(part)]
