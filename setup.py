@@ -59,7 +59,10 @@ setuptools.setup(
     ],
     extras_require={
         "tfds": ["tensorflow-datasets>=4.9"],  # --data=tfds:NAME
-        "benchmark": ["optuna>=5,<6"],  # rivals of benchmark_oracles.py
+        "benchmark": [
+            "optuna>=5,<6",  # rivals of benchmark_oracles.py
+            "torch>=2",  # Optuna's Gaussian process
+        ],
         "test": [
             "optuna>=5,<6",
             "pytest>=8",

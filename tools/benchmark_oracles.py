@@ -38,6 +38,7 @@ _OTHERS = (
     *("constrained_bayesian", "nsga2", "ppo", "random"),
     *("regularized_evolution", "reinforce", "two_level"),
 )
+_SLOW = ("keras_tuner_bayesian", "optuna_gp")
 
 FLAGS = flags.FLAGS
 flags.DEFINE_bool("quick", False, "A minute: 2 landscapes, 2 seeds, 30 trials.")
@@ -52,7 +53,7 @@ flags.DEFINE_list(
 flags.DEFINE_integer("trials", 300, "Trials of a run.", lower_bound=3)
 flags.DEFINE_list(
     "trials_of",
-    [f"{name}:100" for name in ("grey_box", *_OTHERS, "keras_tuner_bayesian")],
+    [f"{name}:100" for name in ("grey_box", *_OTHERS, *_SLOW)],
     "NAME:N: algorithms that get fewer; `--trials_of=` is none.",
 )
 flags.DEFINE_list(
@@ -129,12 +130,15 @@ def plan() -> list[Job]:
             jobs += [Job(place, name, kind, seed, most) for seed in few]
         if FLAGS.long and name not in samplers.RIVALS:
             jobs.append(Job(places[0], name, "joint", 0, trials, FLAGS.long))
-    needs_optuna = any(name.startswith("optuna") for name in algorithms)
-    if needs_optuna and not importlib.util.find_spec("optuna"):
+    needed = {
+        part for name in algorithms for part in samplers.NEEDS.get(name, ())
+    }
+    missing = sorted(n for n in needed if not importlib.util.find_spec(n))
+    if missing:
         raise ImportError(
-            "Optuna must be installed to be compared with. Received: an "
-            "environment without it. pip install 'tf_cosearch[benchmark]', or "
-            "name the --algorithms to run."
+            f"{' and '.join(missing)} must be installed to compare with these "
+            "algorithms. Received: an environment without. pip install "
+            "'tf_cosearch[benchmark]', or name the --algorithms to run."
         )
     return sorted(jobs, key=lambda job: job.seed)
 

@@ -8,6 +8,7 @@ import pytest
 from tf_cosearch.benchmark import landscapes, synthetic
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.pricing import Pricer
+from tf_cosearch.search.surrogates import Encoder, log_costs
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,29 @@ def test_accuracy_is_the_formula_and_noise():
     for genome in genomes:
         landscape.synthetic_accuracy(genome)
     assert (time.perf_counter() - start) / len(genomes) < 1e-3
+
+
+def test_the_features_of_the_default_do_not_span_the_random_function():
+    """Linear in them, it is mostly unexplained, other than the structure."""
+    random, made_up = map(landscapes.get, ("random_function", "tight_latency"))
+    space, rng = random.space, np.random.default_rng(4)
+    genomes = space.sample(rng, 600)
+    costs = Pricer(space, 256).price(genomes)
+    split = space.num_network_parameters
+    sizes = log_costs(costs, ("macs", "params"))
+    choices = Encoder(space.parameters[:split])(genomes[:, :split])
+    unexplained = []
+    for landscape in (random, made_up):
+        accuracy = np.asarray(
+            [landscape.synthetic_accuracy(genome) for genome in genomes]
+        )
+        assert accuracy.std() > 0.03
+        features = np.column_stack([sizes, choices, np.ones(600)])
+        known, unknown = features[:400], features[400:]
+        weights = np.linalg.lstsq(known, accuracy[:400], rcond=None)[0]
+        errors = accuracy[400:] - unknown @ weights
+        unexplained.append(errors.var() / accuracy[400:].var())
+    assert unexplained[0] > 0.3 > 2 * unexplained[1]
 
 
 def test_a_design_is_evaluated():

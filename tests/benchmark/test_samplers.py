@@ -18,8 +18,8 @@ def test_all_oracles_and_the_rivals_are_there():
 
 @pytest.mark.parametrize("algorithm", ["random", *samplers.RIVALS])
 def test_an_algorithm_runs_the_same_again(algorithm):
-    if algorithm.startswith("optuna"):
-        pytest.importorskip("optuna")
+    for module in samplers.NEEDS.get(algorithm, ()):
+        pytest.importorskip(module)
     first, again, other = run(algorithm), run(algorithm), run(algorithm, 1)
     assert len(first.evaluations) == len(first.seconds) == 4
     assert first.evaluations == again.evaluations != other.evaluations
@@ -37,6 +37,35 @@ def test_optuna_learns_the_constraints():
     pytest.importorskip("optuna")
     found = [e.is_feasible for e in run("optuna_nsga2", trials=120).evaluations]
     assert sum(found[-40:]) > 1.3 * sum(found[:40])
+
+
+@pytest.mark.parametrize("algorithm", ["screened_tpe", "screened_nsga2"])
+def test_those_that_ask_the_cost_model_first_train_nothing_infeasible(
+    algorithm,
+):
+    pytest.importorskip("optuna")
+    plain = run(algorithm.replace("screened", "optuna"), trials=20).evaluations
+    assert not all(evaluation.is_feasible for evaluation in plain)
+    found = run(algorithm, trials=20).evaluations
+    assert len(found) == 20
+    assert all(evaluation.is_feasible for evaluation in found)
+
+
+def test_a_rejection_costs_nothing_but_patience_ends(monkeypatch):
+    pytest.importorskip("optuna")
+    asked = []
+    excess = LANDSCAPE.excess
+
+    def none_fits(values):
+        asked.append(values)
+        return dict.fromkeys(excess(values), 1.0)
+
+    monkeypatch.setattr(samplers, "PATIENCE", 5)
+    monkeypatch.setitem(vars(LANDSCAPE), "excess", none_fits)
+    found = run("screened_nsga2", trials=2)
+    assert len(found.evaluations) == 2
+    # Six proposals a trial, and each evaluation asks once more.
+    assert len(asked) == 2 * (6 + 1)
 
 
 def test_an_option_reaches_the_oracle():

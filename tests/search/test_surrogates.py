@@ -47,6 +47,16 @@ def test_noise_is_not_learned():
     assert np.abs(mean - values).mean() < 0.5 * np.abs(noise).mean()
 
 
+def test_the_deviation_is_that_of_the_mean_without_the_noise():
+    """Of a point that was observed a hundred times, a tenth of the noise."""
+    rng = np.random.default_rng(0)
+    features = np.repeat([[0.0], [1.0], [2.0]], 100, axis=0)
+    values = 3 * features[:, 0] + rng.normal(0, 0.5, 300)
+    _, std = Surrogate().fit(features, values).predict([[0.0], [1.0], [2.0]])
+    assert (std > 0.01).all()
+    assert (std < 0.12).all()
+
+
 def test_grown_and_fresh_models_agree():
     features, values = observations(50)
     grown = Surrogate()

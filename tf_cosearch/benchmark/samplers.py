@@ -15,14 +15,21 @@ constraints as far as they take them, set up as their documentation advises:
 | `optuna_nsga2`         | 20 a generation instead of 50, so that more of    |
 |                        | them fit into the trials; constraints; for the    |
 |                        | front                                             |
+| `optuna_gp`            | a Gaussian process, as it comes; each constraint  |
+|                        | has one, too; for the reward; needs PyTorch       |
+| `screened_tpe`         | as `optuna_tpe`; asks the cost model first        |
+| `screened_nsga2`       | as `optuna_nsga2`; asks the cost model first      |
 
 Optuna is told that numbers are ordered (indices of the choices), KerasTuner
-knows from the space. Rivals cannot ask the cost model first: an infeasible
-design of theirs would have been trained, so it takes a trial.
+knows from the space. An infeasible design would have been trained, so it takes
+a trial, but with those that ask the cost model first: they propose until a
+design is within the budgets, are told by how much the others exceed them, and
+those cost nothing.
 
 Reference: optuna.readthedocs.io on TPESampler (version 5: multivariate by
 default for one objective, where it is reported to outperform; `constant_liar`
-is for parallel trials, `group` for conditional parameters) and NSGAIISampler.
+is for parallel trials, `group` for conditional parameters), NSGAIISampler and
+GPSampler (constrained log expected improvement).
 """
 
 from __future__ import annotations
@@ -51,6 +58,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "regularized_evolution": {"proposals": 256},
 }
 """What algorithms are told beside the landscape and the seed."""
+
+PATIENCE = 1_000
+"""Designs that a sampler rejects for a trial before it takes one."""
 
 Evaluate = Callable[[Mapping[str, Any]], Evaluation]
 
@@ -190,7 +200,7 @@ def _keras_tuner(oracle_class: Any) -> Callable[..., None]:
 
 
 def _optuna(
-    make: Callable[[Any, int], Any], pareto: bool
+    make: Callable[[Any, int], Any], pareto: bool, screened: bool = False
 ) -> Callable[..., None]:
     def search(
         landscape: Landscape, seed: int, trials: int, evaluate: Evaluate
@@ -207,15 +217,28 @@ def _optuna(
             sampler=make(optuna.samplers, seed),
         )
         for _ in range(trials):
-            trial = study.ask()
-            found = evaluate(_suggest(trial, landscape))
-            for name, excess in found.excess.items():
-                trial.set_constraint(name, min(excess, 1e6))
+            trial, values, fits = _ask(study, landscape)
+            patience = PATIENCE if screened else 0
+            while patience and not fits:
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+                trial, values, fits = _ask(study, landscape)
+                patience -= 1
+            found = evaluate(values)
             known = {"reward": found.reward, "accuracy": found.accuracy}
             known |= {k: min(found.costs[k], 1e6) for k in landscape.objectives}
             study.tell(trial, [known[name] for name in names])
 
     return search
+
+
+def _ask(study: Any, landscape: Landscape) -> tuple[Any, dict[str, Any], bool]:
+    """A trial of Optuna, its values, and whether the budgets are met."""
+    trial = study.ask()
+    values = _suggest(trial, landscape)
+    excess = landscape.excess(values)
+    for name, value in excess.items():
+        trial.set_constraint(name, min(value, 1e6))
+    return trial, values, all(value <= 0 for value in excess.values())
 
 
 def _suggest(trial: Any, landscape: Landscape) -> dict[str, Any]:
@@ -230,22 +253,35 @@ def _suggest(trial: Any, landscape: Landscape) -> dict[str, Any]:
     return values
 
 
+def _tpe(samplers: Any, seed: int) -> Any:
+    return samplers.TPESampler(seed=seed)
+
+
+def _nsga2(samplers: Any, seed: int) -> Any:
+    return samplers.NSGAIISampler(population_size=20, seed=seed)
+
+
+def _gp(samplers: Any, seed: int) -> Any:
+    return samplers.GPSampler(seed=seed)
+
+
 RIVALS: dict[str, Callable[..., None]] = {
     "keras_tuner_random": _keras_tuner(keras_tuner.oracles.RandomSearchOracle),
     "keras_tuner_bayesian": _keras_tuner(
         keras_tuner.oracles.BayesianOptimizationOracle
     ),
-    "optuna_tpe": _optuna(
-        lambda samplers, seed: samplers.TPESampler(seed=seed), pareto=False
-    ),
-    "optuna_tpe_pareto": _optuna(
-        lambda samplers, seed: samplers.TPESampler(seed=seed), pareto=True
-    ),
-    "optuna_nsga2": _optuna(
-        lambda samplers, seed: samplers.NSGAIISampler(
-            population_size=20, seed=seed
-        ),
-        pareto=True,
-    ),
+    "optuna_tpe": _optuna(_tpe, pareto=False),
+    "optuna_tpe_pareto": _optuna(_tpe, pareto=True),
+    "optuna_nsga2": _optuna(_nsga2, pareto=True),
+    "optuna_gp": _optuna(_gp, pareto=False),
+    "screened_tpe": _optuna(_tpe, pareto=False, screened=True),
+    "screened_nsga2": _optuna(_nsga2, pareto=True, screened=True),
 }
 """Those that are not ours, by name: `(landscape, seed, trials, evaluate)`."""
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    name: ("optuna", "torch") if name == "optuna_gp" else ("optuna",)
+    for name in RIVALS
+    if not name.startswith("keras_tuner")
+}
+"""Modules of the `benchmark` extra that a rival needs."""

@@ -181,6 +181,54 @@ def structure(blocks: Sequence[BlockSpec]) -> float:
     )
 
 
+class RandomFunction:
+    """A neural network of random weights, as a function of choices.
+
+    Two hidden layers of tanh on one column for each choice of each parameter,
+    with weights so large that units saturate. So what a choice is worth turns
+    on all the others.
+
+    Args:
+        counts: Choices of each parameter.
+        genes: `[N, P]` over which the function has mean 0 and deviation 1.
+        seed: Of the weights.
+
+    Example:
+    >>> genes = np.indices((3, 3)).reshape(2, -1).T
+    >>> function = RandomFunction([3, 3], genes, seed=0)
+    >>> values = np.asarray([function(pair) for pair in genes])
+    >>> bool(abs(values.mean()) < 1e-9), bool(abs(values.std() - 1) < 1e-9)
+    (True, True)
+
+    Reference: Poole et al., Exponential expressivity in deep neural networks
+    through transient chaos, NeurIPS 2016: such weights make it complex.
+    """
+
+    WIDTH = 64
+    GAIN = 3.0
+
+    def __init__(
+        self, counts: Sequence[int], genes: np.ndarray, seed: int
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        self._first = np.cumsum([0, *counts[:-1]])
+        scale = self.GAIN / math.sqrt(len(counts))
+        self._table = rng.normal(0, scale, (sum(counts), self.WIDTH))
+        scale = self.GAIN / math.sqrt(self.WIDTH)
+        self._hidden = rng.normal(0, scale, (self.WIDTH, self.WIDTH))
+        self._last = rng.normal(0, 1, self.WIDTH)
+        self._mean, self._std = 0.0, 1.0
+        values = [self(row) for row in genes]
+        self._mean, self._std = float(np.mean(values)), float(np.std(values))
+
+    def __call__(self, genes: Sequence[int] | np.ndarray) -> float:
+        """The value of `[P]` choice indices."""
+        columns = self._first + np.asarray(genes)
+        units = np.tanh(self._table[columns].sum(axis=0))
+        value = np.tanh(units @ self._hidden) @ self._last
+        return float((value - self._mean) / self._std)
+
+
 def noise(key: bytes, seed: int) -> float:
     """The noise of a network: normal, of standard deviation `NOISE`.
 

@@ -149,7 +149,7 @@ class OracleSuite(KerasTunerRules):
     def test_chooses_only_what_is_searched(
         self, tmp_path: pathlib.Path, searched: str
     ) -> None:
-        """A side that is held has the genes of the best design so far."""
+        """A side that is held is that of the start, or of the best design."""
         budgets = Budgets(latency_ms=1.7)
         oracle = self.start(
             tmp_path,
@@ -160,17 +160,28 @@ class OracleSuite(KerasTunerRules):
         )
         genomes = np.asarray(run_trials(oracle, 12))
         require(len(genomes) == 12, "All 12 trials must run.")
+        first = max(oracle.finished()[:6], key=lambda trial: trial.reward)
         feasible = budgets.is_feasible(oracle.costs(genomes))
         require(bool(feasible.all()), "Every design must meet the budgets.")
         networks, accelerators = genomes[:, :2], genomes[:, 2:]
         held = {
-            "network": [accelerators],
-            "accelerator": [networks],
-            "phased": [networks[:6], accelerators[6:]],
-            "phased_reverse": [accelerators[:6], networks[6:]],
+            "network": [(accelerators, accelerators[0])],
+            "accelerator": [(networks, networks[0])],
+            "phased": [
+                (networks[:6], networks[0]),
+                (accelerators[6:], first.genome[2:]),
+            ],
+            "phased_reverse": [
+                (accelerators[:6], accelerators[0]),
+                (networks[6:], first.genome[:2]),
+            ],
         }.get(searched, [])
-        for genes in held:
-            require(bool((genes == genes[0]).all()), "A side must be held.")
+        for genes, expected in held:
+            require(
+                bool((genes == expected).all()),
+                "A side that is not searched must be held, in a second phase "
+                "at the best of the first.",
+            )
         if searched == "nested":
             different = {tuple(network) for network in networks.tolist()}
             require(len(different) == 12, "Networks must differ.")

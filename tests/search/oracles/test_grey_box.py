@@ -131,7 +131,7 @@ def test_running_trials_count_as_information(tmp_path):
 
 @pytest.mark.parametrize(
     ("trials", "warm_up"),
-    [(1, 3), (12, 3), (16, 4), (25, 6), (100, 8), (None, 8)],
+    [(1, 3), (12, 3), (16, 4), (25, 4), (100, 8), (900, 8), (None, 8)],
 )
 def test_the_warm_up_scales_with_the_search(trials, warm_up):
     oracle = GreyBoxOracle(SPACE, max_trials=trials, estimate=toy_estimate)

@@ -40,6 +40,24 @@ def test_clipping_limits_how_far_a_batch_moves_the_policy():
     assert tight[1] > loose[1] > looser[1]
 
 
+def test_a_reward_of_another_scale_teaches_the_same():
+    """Advantages have mean 0 and deviation 1 in a batch."""
+
+    def learnt(scale, shift):
+        oracle = PPOOracle(SPACE, seed=0, entropy_weight=0.1)
+        controller = oracle._controller
+        genomes = controller.sample(np.random.default_rng(0), 8)
+        advantages = scale * np.linspace(0, 1, 8) ** 2 + shift
+        oracle.learn(controller, genomes, advantages)
+        every = np.ones_like(genomes, bool)
+        return controller.log_probability(genomes, every)
+
+    known = learnt(1.0, 0.0)
+    np.testing.assert_allclose(learnt(50.0, 0.0), known, atol=1e-5)
+    np.testing.assert_allclose(learnt(0.02, 7.0), known, atol=1e-5)
+    assert known[-1] > known[0]
+
+
 @pytest.mark.parametrize(("name", "value"), [("clip", 2), ("epochs", 0)])
 def test_arguments_are_checked(name, value):
     with pytest.raises(ValueError, match=f"`{name}` must be"):

@@ -1,0 +1,177 @@
+"""The default on a real space with real prices; the accuracy is made up."""
+
+import numpy as np
+import pytest
+
+from tf_cosearch.benchmark import synthetic
+from tf_cosearch.search import oracles
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.oracles.grey_box import GreyBoxOracle
+from tf_cosearch.search.space import SearchSpace
+from tf_cosearch.testing import place, run_trials
+
+SPACE = SearchSpace.load(
+    "digits",
+    accelerator={
+        "pe_array/columns": [1, 2, 4],
+        "pe_array/rows": [1, 2, 4],
+        "pe_array/lanes": [1, 2, 4],
+        "pe_array/simd_units": [16, 64],
+        "register_file/capacity_kib": [16],
+        "pe_memory/capacity_mib": [0.5, 1],
+        "dram/bandwidth_gbs": [5, 25],
+    },
+)
+SPLIT = SPACE.num_network_parameters
+BUDGETS = Budgets(latency_ms=0.004, area_mm2=25)
+
+
+def _accuracy(number, genome):
+    """Grows with size, and some choices are better than others."""
+    genes = tuple(genome[:SPLIT].tolist())
+    macs, params = synthetic.capacity(SPACE.template.rows(genes))
+    size = np.log10(macs) + np.log10(params) - 8
+    return 0.98 - 0.2 * np.exp(-size) + 0.01 * genes[4] - 0.01 * genes[12]
+
+
+def _search(folder, name="grey_box", trials=16, accuracy=_accuracy, **options):
+    if name == "grey_box":
+        few = {"networks": 48, "accelerators": 12, "limits": 64}
+        options = {**few, **options}
+    options = {"seed": 0, "proposals": 256, **options}
+    oracle = oracles.get(name)(SPACE, BUDGETS, max_trials=trials, **options)
+    run_trials(place(oracle, folder), trials, accuracy)
+    return oracle
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A search for the reward alone."""
+    folder = tmp_path_factory.mktemp("searched")
+    return _search(folder, trials=20, reward="soft", front_share=0)
+
+
+def _best(oracle):
+    return max(trial.reward for trial in oracle.finished())
+
+
+def test_the_model_finds_what_random_designs_do_not(searched, tmp_path):
+    random = _search(tmp_path, "random", trials=60, reward="soft")
+    assert _best(searched) > _best(random)
+    rewards = [trial.reward for trial in searched.finished()]
+    warm_up = searched.warm_up
+    assert np.median(rewards[warm_up:]) > max(rewards[:warm_up])
+
+
+def test_networks_get_their_exact_best_accelerators(searched):
+    """Of all there are, although few are considered for most networks."""
+    chips = SPACE.all_accelerators()
+    assert len(chips) > 10 * searched.accelerators
+    proposed = [trial.genome for trial in searched.finished()]
+    tried = {genome.tobytes() for genome in proposed[: searched.warm_up]}
+    checked = 0
+    for genome in proposed[searched.warm_up :]:
+        network = np.tile(genome[:SPLIT], (len(chips), 1))
+        genomes = np.concatenate([network, chips], axis=1)
+        costs = searched.costs(genomes)
+        rewards = searched.reward(1.0, costs)
+        rewards[~searched.budgets.is_feasible(costs)] = -1
+        rewards[[g.tobytes() in tried for g in genomes]] = -1
+        found = rewards[(genomes == genome).all(axis=1)]
+        checked += found >= rewards.max() * (1 - 1e-5)
+        tried.add(genome.tobytes())
+    assert checked >= 0.9 * (len(proposed) - searched.warm_up)
+
+
+def test_the_warm_up_spreads(tmp_path):
+    def gap(name, seed):
+        """Between the two networks that are closest."""
+        folder = tmp_path / f"{name}{seed}"
+        oracle = _search(folder, name, trials=8, seed=seed, **options[name])
+        genomes = np.asarray([trial.genome for trial in oracle.finished()])
+        seen = (measure._features(genomes) - mean) / std
+        gaps = np.linalg.norm(seen[:, None] - seen, axis=2)
+        return gaps[~np.eye(8, dtype=bool)].min()
+
+    options = {"grey_box": {"warm_up": 8}, "random": {}}
+    measure = GreyBoxOracle(SPACE, proposals=256, seed=0)
+    every = measure._features(SPACE.sample(np.random.default_rng(0), 256))
+    mean, std = every.mean(axis=0), every.std(axis=0) + 1e-9
+    ours, theirs = (
+        np.mean([gap(name, seed) for seed in range(3)]) for name in options
+    )
+    assert ours > 1.15 * theirs
+
+
+def test_what_fails_is_avoided(tmp_path):
+    """Every network with a fused first stage fails, half of the space."""
+
+    def accuracy(number, genome):
+        if genome[3] == 1:
+            raise ArithmeticError("out of memory")
+        return _accuracy(number, genome)
+
+    oracle = _search(
+        tmp_path, trials=24, accuracy=accuracy, max_consecutive_failed_trials=24
+    )
+    failed = [
+        oracle.trial_genome(oracle.trials[trial_id])[3] == 1
+        for trial_id in oracle.end_order
+    ]
+    assert sum(failed[:8]) >= 2
+    assert sum(failed[-12:]) <= 3
+
+
+def test_three_rounds_climb(searched, monkeypatch):
+    """Each looks around the best networks of the ones before."""
+    rounds = []
+    rate = searched._rate
+
+    def spy(found, gain, networks, accelerators):
+        before = max((value for value, _ in found.values()), default=0.0)
+        result = rate(found, gain, networks, accelerators)
+        after = max(value for value, _ in found.values())
+        rounds.append((len(networks), after > before))
+        return result
+
+    monkeypatch.setattr(searched, "_rate", spy)
+    monkeypatch.setattr(searched, "networks", 16)
+    for seed in range(12):
+        searched.suggest(np.random.default_rng(seed), 64)
+    sizes, rises = np.asarray(rounds).reshape(12, -1, 2).transpose(2, 0, 1)
+    assert ((sizes > 4).sum(axis=1) == 3).all()
+    assert rises[:, 1].sum() >= 4
+    assert rises[:, 2].sum() >= 4
+
+
+def test_relatives_of_the_front_are_considered(tmp_path):
+    """Small networks on small chips, which are nobody's best reward."""
+    small = {"stem/filters": 8, "pe_array/rows": 1, "pe_array/columns": 1}
+    large = {"stem/filters": 32, "pe_array/rows": 4, "pe_array/columns": 4}
+    small |= {"pe_array/lanes": 1, "pe_array/simd_units": 16}
+    oracle = _search(
+        tmp_path,
+        trials=24,
+        accuracy=lambda number, genome: 0.4 + 0.25 * genome[0],
+        initial_designs=[small] * 6 + [large] * 18,
+        networks=600,
+    )
+    stems = [trial.genome[0] for trial in oracle.finished()]
+    assert stems == [0] * 6 + [2] * 18
+    relatives = oracle._some_networks(np.random.default_rng(0))[:250]
+    # Mutations alone make it a fiftieth.
+    assert (relatives[:, 0] == 0).mean() > 0.08
+
+
+def test_a_second_phase_keeps_the_best_side_of_the_first(tmp_path):
+    for searched, held in (
+        ("phased", slice(SPLIT, None)),
+        ("phased_reverse", slice(SPLIT)),
+    ):
+        options = {"searched": searched, "reward": "soft", "trials": 10}
+        oracle = _search(tmp_path / searched, "random", seed=1, **options)
+        finished = oracle.finished()
+        best = max(finished[:5], key=lambda trial: trial.reward)
+        assert best is not finished[0]
+        for trial in finished[5:]:
+            assert (trial.genome[held] == best.genome[held]).all()
