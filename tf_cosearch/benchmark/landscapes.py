@@ -322,7 +322,7 @@ TRAINED: dict[str, Landscape] = {
         form="soft",
     )
 }
-"""Landscapes that train a network a trial; `digits` is that of `make search`."""
+"""Landscapes that take a training a trial; `make search` is on `digits`."""
 
 KNOWN = collections.ChainMap(LANDSCAPES, TRAINED)
 """All of them."""
