@@ -13,9 +13,11 @@ from tf_cosearch.networks.tflite_file import Graph, Operator, Tensor
 from tf_cosearch.networks.tflite_kinds import AXES, CONVOLUTIONS
 from tf_cosearch.networks.tflite_shapes import Known, Shape
 
+# What makes as many numbers of as many parameters.
 _SAME_VALUES = AXES | {
     *("TRANSPOSE", "CAST", "QUANTIZE", "DEQUANTIZE", "FAKE_QUANT"),
-    *("DENSIFY", "READ_VARIABLE"),
+    *("DENSIFY", "READ_VARIABLE", "NEG", "ABS", "EXP", "SQRT", "RSQRT"),
+    *("TILE", "BROADCAST_TO"),
 }
 _PARTS = {"SPLIT", "SPLIT_V", "SLICE", "STRIDED_SLICE", "UNPACK", "GATHER"}
 _BETWEEN_BLOCKS = AXES | {"RELU", "RELU6", "QUANTIZE", "FAKE_QUANT"}
@@ -97,6 +99,15 @@ class Frame:
             return None
         sources = Call(self, owner).source(depth + 1)
         return sources[owner.outputs.index(index)]
+
+    def is_zero(self, index: int) -> bool:
+        """Whether a stored tensor, maybe of another type, is all zero."""
+        for _ in range(_FARTHEST):
+            owner = self.owners.get(index)
+            if owner is None or owner.op not in _SAME_VALUES:
+                break
+            index = owner.inputs[0] if owner.inputs else -1
+        return index >= 0 and self.graph.tensors[index].is_zero
 
     def only_reader(self, index: int) -> Operator | None:
         """The operator that alone reads a tensor."""
@@ -205,7 +216,9 @@ class Call:
         if self.op == "VAR_HANDLE":
             return [variable(self.operator)] * len(outputs)
         if self.op in _SAME_VALUES and len(outputs) == 1 and self.has(0):
-            return [frame.source(self.index(0), depth)]
+            sizes = math.prod(self.shape(0)), math.prod(self.outputs[0].shape)
+            if sizes[0] == sizes[1] or self.op == "READ_VARIABLE":
+                return [frame.source(self.index(0), depth)]
         if self.op in _PARTS:
             read = [
                 (frame.source(index, depth), tuple(self.integers(i) or ()))
@@ -255,7 +268,9 @@ class Call:
             )
             source = self.frame.source(self.index(position))
             is_index = tensor.type in ("INT32", "INT64", "BOOL")
-            if size < 2 or source is None or tensor.is_zero or is_index:
+            if size < 2 or source is None or is_index:
+                continue
+            if self.frame.is_zero(self.index(position)):
                 continue
             if source not in self.frame.stored:
                 self.frame.stored.add(source)
@@ -266,11 +281,14 @@ class Call:
 
     def stores_bias(self, position: int, channels: int) -> bool:
         """Whether there is a bias at a position, or one is added later."""
-        if self.has(position) and not self.tensor(position).is_zero:
+        if self.has(position) and not self.frame.is_zero(self.index(position)):
             return True
         index = self.operator.outputs[0]
+        dilated = self.frame.dilations.get(index)
         reader = self.frame.only_reader(index)
-        while reader is not None and reader.op in AXES:
+        while reader is not None and (
+            reader.op in AXES or (dilated and reader is dilated.last)
+        ):
             index = reader.outputs[0]
             reader = self.frame.only_reader(index)
         if reader is not None and reader.op == "ADD":

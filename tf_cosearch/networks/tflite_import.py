@@ -432,6 +432,7 @@ class _Walker:
             self._called(condition, len(positions)),
             self._of_graph(condition, carried),
             counters,
+            self._model.graphs,
         )
         if trips is None or trips > _MOST_TRIPS:
             self.tape.report(f"{call.op} of unknown length")

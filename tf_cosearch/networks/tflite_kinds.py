@@ -39,7 +39,8 @@ MOVES = _words(
     "TRANSPOSE TILE GATHER GATHER_ND BROADCAST_TO REVERSE_V2 DEPTH_TO_SPACE "
     "SPACE_TO_DEPTH SPACE_TO_BATCH_ND BATCH_TO_SPACE_ND REVERSE_SEQUENCE FILL "
     "SCATTER_ND SPARSE_TO_DENSE MATRIX_DIAG MATRIX_SET_DIAG DILATE "
-    "EMBEDDING_LOOKUP MaxUnpooling2D"
+    "EMBEDDING_LOOKUP MaxUnpooling2D FlexTensorListGetItem "
+    "FlexTensorListSetItem FlexTensorListStack FlexTensorListFromTensor"
 )
 """What only moves elements."""
 ON_THE_HOST = _words(

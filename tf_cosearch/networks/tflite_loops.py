@@ -28,7 +28,9 @@ class _Walk:
         graph: Graph,
         known: Sequence[Known],
         counters: Sequence[Counter | None],
+        graphs: Sequence[Graph] = (),
     ) -> None:
+        self.graphs = graphs
         self.owners: dict[int, Operator] = {
             index: operator
             for operator in graph.operators
@@ -76,6 +78,8 @@ class _Walk:
             both = [self.trips(i, depth + 1) for i in operator.inputs]
             # A condition that is not known can only end the loop earlier.
             return min((n for n in both if n is not None), default=None)
+        if operator.op == "IF" and self._is_and(operator):
+            return self.trips(operator.inputs[0], depth + 1)
         if operator.op not in _COMPARISONS or len(operator.inputs) != 2:
             return None
         left, right = (self.counter(i) for i in operator.inputs)
@@ -85,6 +89,21 @@ class _Walk:
             left, right = right, left
         gap, closing = right.start - left.start, left.step - right.step
         return _COMPARISONS[operator.op](gap, closing)
+
+    def _is_and(self, operator: Operator) -> bool:
+        """Whether a branch says no wherever its condition does.
+
+        `a and b` becomes `IF(a, ..., a)`, whose other branch hands back `a`.
+        """
+        condition, *given = operator.inputs
+        index = operator.option("ElseSubgraphIndex", -1)
+        if not 0 <= index < len(self.graphs):
+            return False
+        other = self.graphs[index]
+        passed = dict(zip(other.inputs, given, strict=False))
+        return bool(other.outputs) and (
+            passed.get(other.outputs[0]) == condition
+        )
 
 
 def _until_reached(gap: Fraction, closing: Fraction) -> int | None:
@@ -150,7 +169,10 @@ def counters(
 
 
 def trips(
-    condition: Graph, known: Sequence[Known], carried: Sequence[Counter | None]
+    condition: Graph,
+    known: Sequence[Known],
+    carried: Sequence[Counter | None],
+    graphs: Sequence[Graph],
 ) -> int | None:
     """How often a loop runs.
 
@@ -158,8 +180,10 @@ def trips(
         condition: The graph that says whether it goes on.
         known: What is known of the tensors of `condition`, in every run.
         carried: How its inputs change from run to run, where they are numbers.
+        graphs: All graphs of the file.
 
     Returns:
         The number of runs, or the most there can be; `None` if not known.
     """
-    return _Walk(condition, known, carried).trips(condition.outputs[0])
+    walk = _Walk(condition, known, carried, graphs)
+    return walk.trips(condition.outputs[0])

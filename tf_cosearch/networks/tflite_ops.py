@@ -104,6 +104,42 @@ def _convolution_3d(tape: GraphTape, call: Call) -> Rows:
     )
 
 
+def _transposed_3d(tape: GraphTape, call: Call) -> Rows:
+    """Each image of the input writes as many as the kernel is deep."""
+    k_d, k_h, k_w, filters, depth = call.weight_shape(1, 5)
+    batch, images, height, width, channels = call.shape(2)
+    *_, out_h, out_w, out_c = call.outputs[0].shape
+    if (depth, filters) != (channels, out_c):
+        raise _disagree(call, out_c, channels, 1)
+    if max(k_h, k_w) > _LARGEST_KERNEL:
+        raise ValueError(f"it has a kernel of {k_h}x{k_w}")
+    stride_h, stride_w = _strides(call)
+    fields = call.weights(1)
+    del fields["use_bias"]
+    before = tape.repeats
+    tape.precision |= fields
+    tape.repeats *= batch * images
+    written = tape.transposed_convolution(
+        call.name,
+        graph_tape.view(call.row(2), (height, width, channels)),
+        (out_h, out_w, k_d * filters),
+        (k_h, k_w),
+        (stride_h, stride_w),
+        use_bias=False,
+    )
+    tape.repeats = before
+    written = graph_tape.view(written, call.layouts[0])
+    if not call.has(3):
+        return written
+    return tape.elementwise(
+        f"{call.name}/bias",
+        [written],
+        call.layouts[0],
+        stored_elements=filters,
+        reuses_weights=fields["reuses_weights"],
+    )
+
+
 def _transposed(tape: GraphTape, call: Call) -> Rows:
     strides = _strides(call)
     return _transposed_by(tape, call, (2, 1, 3), strides[0], strides[1])
@@ -367,6 +403,7 @@ RECORDERS: dict[str, Callable[[GraphTape, Call], Rows]] = {
     **dict.fromkeys(["PAD", "PADV2", "MIRROR_PAD"], _pad),
     **tflite_recurrent.RECORDERS,
     "CONV_3D": _convolution_3d,
+    "CONV_3D_TRANSPOSE": _transposed_3d,
     "TRANSPOSE_CONV": _transposed,
     "Convolution2DTransposeBias": _transposed_with_bias,
     "MaxPoolingWithArgmax2D": _pool_with_indices,
