@@ -40,7 +40,7 @@ from tf_cosearch.networks.tflite_file import Graph, Model, Operator
 from tf_cosearch.networks.tflite_graph import Call, Frame
 from tf_cosearch.networks.tflite_shapes import Known
 
-_MOST_OPERATORS = 100_000  # that run, in a graph and all it calls
+_MOST_OPERATORS = 30_000  # that run, in a graph and all it calls
 _MOST_TRIPS = 2**31
 _DEEPEST = 32  # graphs that call one another
 _READING = (struct.error, UnicodeError, IndexError, KeyError, TypeError)
