@@ -220,12 +220,15 @@ class Call:
             if sizes[0] == sizes[1] or self.op == "READ_VARIABLE":
                 return [frame.source(self.index(0), depth)]
         if self.op in _PARTS:
+            # Which part is said by numbers: equal ones, wherever stored.
             read = [
-                (frame.source(index, depth), tuple(self.integers(i) or ()))
+                frame.source(index, depth)
+                if self.tensor(i).type not in ("INT32", "INT64")
+                else tuple(self.integers(i) or ())
                 for i, index in enumerate(self.operator.inputs)
                 if index >= 0
             ]
-            if all(source is not None for source, _ in read):
+            if None not in read:
                 return [(self.op, *read, part) for part in range(len(outputs))]
         return [None] * len(outputs)
 
