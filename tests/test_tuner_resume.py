@@ -3,11 +3,13 @@
 import csv
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
 import tf_cosearch as cs
 from tf_cosearch.designs import report
+from tf_cosearch.search.early_stopping import MedianStopping
 from tf_cosearch.training import datasets, fit
 
 
@@ -90,11 +92,74 @@ def test_other_data_and_training_are_refused_with_the_reason(
         again = tuner(space, tmp_path, "run", max_trials=9)
         with pytest.raises(ValueError, match=f"continued with.*{told}"):
             again.search(**settings)
-    slower = tuner(space, tmp_path, "run", max_trials=9, learning_rate=0.1)
-    with pytest.raises(ValueError, match=r"learning_rate=None, not 0\.1"):
-        slower.search(**data, epochs=2)
     assert len(pretend) == 3
     assert (tmp_path / "run" / "trials.csv").read_bytes() == before
+
+
+def adam(rate):
+    return {"optimizer": keras.optimizers.Adam(rate)}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        (
+            {},
+            {"learning_rate": 0.1},
+            r"optimizer\.learning_rate=0\.01, not 0\.1",
+        ),
+        (adam(1e-3), adam(0.1), r"optimizer\.learning_rate=0\.001, not 0\.1"),
+        ({}, adam(0.01), "optimizer=Adam along a cosine, not Adam"),
+        ({}, {"qat_epochs": 2}, "qat_epochs=1, not 2"),
+        ({}, {"executions_per_trial": 2}, "executions_per_trial=1, not 2"),
+        ({}, {"early_stopping": "median"}, "early_stopping=None, not Median"),
+        (
+            {"early_stopping": MedianStopping(grace=2)},
+            {"early_stopping": "median"},
+            r"early_stopping\.grace=2, not 1",
+        ),
+    ],
+)
+def test_another_training_is_refused_with_what_differs(
+    space, data, tmp_path, pretend, before, now, told
+):
+    tuner(space, tmp_path, "run", **before).search(**data, epochs=2)
+    again = tuner(space, tmp_path, "run", max_trials=4, **now)
+    with pytest.raises(ValueError, match=told):
+        again.search(**data, epochs=2)
+    trained = len(pretend)
+    tuner(
+        space,
+        tmp_path,
+        "run",
+        max_trials=4,
+        reward="soft",
+        oracle="nsga2",
+        budgets=cs.Budgets(latency_ms=1),
+        **before,
+    ).search(**data, epochs=2)
+    assert len(pretend) == trained + 1
+
+
+def test_other_callbacks_are_refused_with_what_differs(
+    space, data, tmp_path, pretend
+):
+    def search(patience, *others):
+        stop = keras.callbacks.EarlyStopping("val_loss", patience=patience)
+        callbacks = [stop, *others]
+        tuner(space, tmp_path, "run").search(
+            **data, epochs=2, callbacks=callbacks
+        )
+
+    search(4)
+    with pytest.raises(ValueError, match=r"callbacks\[0\].patience=4, not 5"):
+        search(5)
+    nan = keras.callbacks.TerminateOnNaN()
+    with pytest.raises(
+        ValueError, match=r"=\[EarlyStopping\], not \[EarlyStopping, Termin"
+    ):
+        search(4, nan)
+    search(4, keras.callbacks.CSVLogger(tmp_path / "log.csv"))
 
 
 @pytest.mark.parametrize("oracle", ["regularized_evolution", "nsga2"])

@@ -59,7 +59,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             it is the best. Its files are copied.
         executions_per_trial: Trainings of each design; metrics are averaged
             and the best file is kept.
-        learning_rate: Where the float phase starts.
+        learning_rate: Where the float phase starts, with the default optimizer
+            or one given by name.
         optimizer: A name, configuration or instance; Adam by default.
         loss: A tf_keras loss of integer labels and logits; cross-entropy by
             default.
@@ -163,6 +164,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             "loss": loss,
             "qat_epochs": qat_epochs,
         }
+        self._rule = rule
         self._data: inputs.Inputs | None = None
         self._proposal_began = time.perf_counter()
         self._progress = report.Progress(verbose=0)
@@ -245,6 +247,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                     class_weight=class_weight,
                     epochs=epochs,
                     executions_per_trial=self.executions_per_trial,
+                    callbacks=callbacks,
+                    early_stopping=self._rule,
                     **self._training,
                 )
             )

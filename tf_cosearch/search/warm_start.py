@@ -77,38 +77,6 @@ def files_of(design: KnownDesign) -> Iterator[pathlib.Path]:
             yield path
 
 
-def require_same(
-    before: Mapping[str, Any] | None,
-    now: Mapping[str, Any],
-    rule: str,
-    source: str | os.PathLike[str],
-    remedy: str,
-) -> None:
-    """Makes sure that trials were trained alike.
-
-    Args:
-        before: What those of an earlier search have in common; `None` if it
-            does not say.
-        now: The same of this search.
-        rule: What must hold, for the message.
-        source: Where the earlier ones are.
-        remedy: What to do otherwise.
-
-    Raises:
-        ValueError: If they differ; says in what.
-    """
-    differences = [
-        f"{name}={value}, not {now.get(name)}"
-        for name, value in (before or {}).items()
-        if value != now.get(name)
-    ]
-    if differences:
-        raise ValueError(
-            f"{rule}. Received: {source}, with {'; '.join(differences)}. Use "
-            f"the same, or {remedy}."
-        )
-
-
 def require_outside(
     path: str | os.PathLike[str], project: str | os.PathLike[str]
 ) -> None:

@@ -49,6 +49,18 @@ class Keras3Callback:
         return self._implements("predict")
 
 
+OBSERVERS = (
+    "BackupAndRestore",
+    "CSVLogger",
+    "History",
+    "ModelCheckpoint",
+    "ProgbarLogger",
+    "RemoteMonitor",
+    "TensorBoard",
+)
+"""Callbacks of either Keras that change nothing: they write down."""
+
+
 def adapt(callbacks: Any, append: bool = False) -> list[Any]:
     """Copies callbacks for one `fit` of a tf_keras model.
 
@@ -117,6 +129,29 @@ def control_learning_rate(callbacks: Any) -> bool:
         _is_a(callback, "LearningRateScheduler", "ReduceLROnPlateau")
         for callback in _flatten(callbacks)
     )
+
+
+def that_train(callbacks: Any) -> list[Any]:
+    """The callbacks that may change what a training leads to.
+
+    Args:
+        callbacks: What `adapt` takes.
+
+    Returns:
+        All but `OBSERVERS`.
+
+    Example:
+    >>> logger = keras.callbacks.CSVLogger("log.csv")
+    >>> stop = keras.callbacks.EarlyStopping(patience=3)
+    >>> that_train([logger, [stop]]) == [stop]
+    True
+    """
+    return [
+        callback
+        for callback in _flatten(callbacks)
+        if type(callback).__name__ not in OBSERVERS
+        or not type(callback).__module__.startswith(("keras.", "tf_keras."))
+    ]
 
 
 def _flatten(callbacks: Any) -> Iterator[Any]:

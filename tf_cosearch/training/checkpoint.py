@@ -23,6 +23,7 @@ import numpy as np
 from absl import logging
 
 from tf_cosearch import files
+from tf_cosearch.training.settings import plain
 
 if TYPE_CHECKING:
     import tf_keras
@@ -170,8 +171,7 @@ def fingerprint(**settings: Any) -> str:
     """A number of everything that decides what a training leads to.
 
     Args:
-        **settings: Numbers, words, containers of them, Keras objects and
-            callbacks. Of functions, only names count.
+        **settings: What `settings.plain` takes.
 
     Returns:
         A hexadecimal number, the same in every process.
@@ -180,7 +180,7 @@ def fingerprint(**settings: Any) -> str:
     >>> fingerprint(epochs=3) == fingerprint(epochs=4)
     False
     """
-    text = json.dumps(_describe(settings), sort_keys=True)
+    text = json.dumps(plain(settings), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -216,27 +216,6 @@ def restore(callback: Any, saved: Mapping[str, Any]) -> None:
         # `min_delta` once more.
         callback._set_monitor_op()
     vars(callback).update(saved)
-
-
-def _describe(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Mapping):
-        return {str(k): _describe(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_describe(each) for each in value]
-    name = getattr(value, "__qualname__", type(value).__qualname__)
-    if isinstance(value, np.ndarray):
-        return [name, value.tolist()]
-    if hasattr(value, "get_config") and not isinstance(value, type):
-        # Keras numbers names by what was made before.
-        config = {k: v for k, v in value.get_config().items() if k != "name"}
-        return [name, _describe(config)]
-    if hasattr(value, "set_model"):
-        return [name, _describe(attributes(value))]
-    return name
 
 
 def _is_plain(value: Any) -> bool:

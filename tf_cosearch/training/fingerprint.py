@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tf_cosearch.training import inputs
+from tf_cosearch.training import callbacks as callbacks_lib
+from tf_cosearch.training import fit, inputs, losses, optimizers, settings
 
 SAMPLE = 256
 """Examples that are looked at."""
@@ -63,7 +63,13 @@ def conditions(
     classes: int,
     *,
     batch_size: int | None,
-    **settings: Any,
+    epochs: int,
+    qat_epochs: int | None = None,
+    optimizer: Any = None,
+    learning_rate: float | None = None,
+    loss: Any = None,
+    callbacks: Any = None,
+    **others: Any,
 ) -> dict[str, Any]:
     """What trials must have in common for their accuracies to compare.
 
@@ -72,8 +78,15 @@ def conditions(
         validation_data: The same, a `tf.data.Dataset`, or None.
         classes: Number of classes.
         batch_size: Images a step; the default if None, with arrays.
-        **settings: Settings of the training. What is no plain value counts
-            by its type.
+        epochs: Epochs of both phases together.
+        qat_epochs: How many of them are quantization-aware; the default if
+            None.
+        optimizer: What `optimizers.make` takes.
+        learning_rate: The same.
+        loss: What `losses.make` takes.
+        callbacks: What `callbacks.adapt` takes. Those of Keras that only
+            write down what happens do not count.
+        **others: Other settings, of which `settings.plain` counts.
 
     Returns:
         Plain JSON.
@@ -85,12 +98,15 @@ def conditions(
         is_pair = isinstance(validation_data, (tuple, list))
         x, y = validation_data if is_pair else (validation_data, None)
         told |= describe(x, y, classes, "validation")
-    settings["batch_size"] = None if is_pipeline else batch_size or 32
-    text = json.dumps({**told, "classes": classes, **settings}, default=_plain)
-    return dict(json.loads(text))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    return type(value).__name__
+    if qat_epochs is None:
+        qat_epochs = fit.default_qat_epochs(epochs)
+    trained = {
+        "classes": classes,
+        "batch_size": None if is_pipeline else batch_size or 32,
+        "epochs": epochs,
+        "qat_epochs": qat_epochs,
+        "optimizer": optimizers.describe(optimizer, learning_rate),
+        "loss": losses.make(loss),
+        "callbacks": callbacks_lib.that_train(callbacks),
+    }
+    return {**told, **settings.plain({**trained, **others})}

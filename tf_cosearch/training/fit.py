@@ -267,7 +267,6 @@ def check(
             f"them in. Received: {qat_epochs!r}."
         )
     callbacks_lib.adapt(callbacks)
-    optimizers.make(optimizer, steps=1)
     losses.make(loss)
     if learning_rate is not None and (
         isinstance(learning_rate, bool)
@@ -278,6 +277,7 @@ def check(
             "learning_rate must be a positive, finite number. Received: "
             f"{learning_rate!r}. Leave it out for the default."
         )
+    optimizers.make(optimizer, steps=1, learning_rate=learning_rate)
 
 
 def _is_integer(value: Any) -> bool:

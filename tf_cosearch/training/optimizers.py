@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tf_keras
 
 LEARNING_RATE = 1e-2
@@ -51,7 +52,8 @@ def make(
             copied; or None for Adam.
         steps: Steps of this phase.
         learning_rate: Where the float phase starts, instead of the default
-            of a named optimizer or of `LEARNING_RATE`.
+            of a named optimizer or of `LEARNING_RATE`; the others have their
+            own.
         is_qat: A constant learning rate is multiplied by `QAT_SCALE`; a
             schedule goes on.
         steps_done: Steps of earlier phases.
@@ -61,8 +63,15 @@ def make(
         A tf_keras optimizer.
 
     Raises:
-        ValueError: If tf_keras has no such optimizer.
+        ValueError: If tf_keras has no such optimizer, or there are two
+            learning rates.
     """
+    if learning_rate is not None and not isinstance(given, (str, type(None))):
+        raise ValueError(
+            "learning_rate must be for the default optimizer or for one given "
+            f"by name. Received: {learning_rate!r} beside {_short(given)}, "
+            "which has its own. Set it there."
+        )
     if given is None:
         rate = LEARNING_RATE if learning_rate is None else float(learning_rate)
         rate *= QAT_SCALE if is_qat else 1
@@ -72,7 +81,7 @@ def make(
     try:
         name, config = _describe(given)
         rate = config["learning_rate"]
-        if learning_rate is not None and isinstance(given, str):
+        if learning_rate is not None:
             rate = learning_rate
         if isinstance(rate, dict):
             rate = tf_keras.optimizers.schedules.deserialize(_plain(rate))
@@ -89,6 +98,43 @@ def make(
             f"{given!r} ({error}). Pass a name such as 'adam', or an "
             "instance."
         ) from error
+
+
+def describe(given: Any, learning_rate: float | None = None) -> Any:
+    """What tells an optimizer from others, however it was given.
+
+    Args:
+        given: What `make` takes.
+        learning_rate: The same.
+
+    Returns:
+        Its name and settings.
+
+    Example:
+    >>> describe("sgd", 0.5) == describe(tf_keras.optimizers.SGD(0.5))
+    True
+    >>> describe(None)
+    {'class': 'Adam along a cosine', 'learning_rate': 0.01}
+    """
+    if given is None:
+        rate = LEARNING_RATE if learning_rate is None else float(learning_rate)
+        return {"class": "Adam along a cosine", "learning_rate": rate}
+    made = make(given, steps=1, learning_rate=learning_rate)
+    told = _single(made.get_config())
+    for name in ("jit_compile", "is_legacy_optimizer"):
+        told.pop(name, None)
+    return {"class": type(made).__name__, **told}
+
+
+def _single(value: Any) -> Any:
+    """Numbers in the precision that Keras keeps them in; no names."""
+    if isinstance(value, dict):
+        return {k: _single(each) for k, each in value.items() if k != "name"}
+    return np.float32(value) if isinstance(value, float) else value
+
+
+def _short(given: Any) -> str:
+    return str(given) if isinstance(given, dict) else type(given).__name__
 
 
 def _describe(given: Any) -> tuple[str, dict[str, Any]]:

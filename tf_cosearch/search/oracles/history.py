@@ -11,6 +11,7 @@ from absl import logging
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tf_cosearch import configuration, files
+from tf_cosearch.search import conditions as conditions_lib
 from tf_cosearch.search import objectives, warm_start
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.genomes import check
@@ -282,7 +283,7 @@ class HistoryOracle(durable.DurableOracle):
                 has had others.
         """
         if self.trials:
-            warm_start.require_same(
+            conditions_lib.require_same(
                 self.conditions,
                 conditions,
                 "A search must be continued with the data and training it was "
@@ -297,7 +298,7 @@ class HistoryOracle(durable.DurableOracle):
                     "are of; they are taken to be the same as here.",
                     self.earlier.source,
                 )
-            warm_start.require_same(
+            conditions_lib.require_same(
                 self.earlier.conditions,
                 conditions,
                 "A warm start must be from a search of the same data and "

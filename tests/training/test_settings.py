@@ -1,0 +1,127 @@
+import functools
+import os
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+from tf_cosearch.search.early_stopping import SuccessiveHalving
+from tf_cosearch.training import settings
+from tf_cosearch.training.settings import plain
+
+
+def scheduler(rate):
+    return keras.callbacks.LearningRateScheduler(lambda epoch: rate)
+
+
+def halved(epoch, rate, factor=0.5):
+    return rate * factor
+
+
+class Focal(tf_keras.losses.Loss):
+    def __init__(self, gamma):
+        super().__init__()
+        self.gamma = gamma
+
+
+class Jitter(keras.callbacks.Callback):
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = np.full(3, scale)
+        self.schedule = keras.optimizers.schedules.CosineDecay(scale, 5)
+        self.itself = self
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (scheduler(0.1), scheduler(0.2)),
+        (
+            keras.callbacks.LearningRateScheduler(lambda epoch: 0.1),
+            keras.callbacks.LearningRateScheduler(lambda epoch: 0.2),
+        ),
+        (functools.partial(halved, 2), functools.partial(halved, 3)),
+        (
+            functools.partial(halved, factor=2),
+            functools.partial(halved, factor=3),
+        ),
+        (halved, functools.partial(halved, factor=0.5)),
+        (Focal(2.0), Focal(3.0)),
+        (Jitter(0.1), Jitter(0.2)),
+        (Jitter(0.1), scheduler(0.1)),
+        (
+            keras.callbacks.EarlyStopping(patience=3),
+            keras.callbacks.EarlyStopping(patience=4),
+        ),
+        (
+            keras.callbacks.EarlyStopping("loss"),
+            keras.callbacks.EarlyStopping("val_loss"),
+        ),
+        (
+            tf_keras.callbacks.ReduceLROnPlateau(factor=0.1),
+            tf_keras.callbacks.ReduceLROnPlateau(factor=0.5),
+        ),
+        (SuccessiveHalving(), SuccessiveHalving(eta=4)),
+        ({"a": {1, 2}}, {"a": {1, 3}}),
+        (np.zeros(3), np.zeros((3, 1))),
+        (np.zeros(3), np.ones(3)),
+        (0.1, np.float32(0.2)),
+        (True, "True"),
+    ],
+)
+def test_what_differs_is_told_apart(one, other):
+    assert plain(one) != plain(other)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: scheduler(0.1),
+        lambda: Focal(2.0),
+        lambda: Jitter(0.1),
+        lambda: keras.callbacks.EarlyStopping(patience=3),
+        lambda: {"a": {"x", "y", "z"}},
+        lambda: np.arange(3),
+    ],
+)
+def test_what_is_made_alike_is_alike(make):
+    assert plain(make()) == plain(make())
+
+
+def test_how_much_is_printed_makes_no_difference():
+    quiet = keras.callbacks.EarlyStopping(verbose=0)
+    loud = keras.callbacks.EarlyStopping(verbose=1)
+    assert plain(quiet) == plain(loud)
+
+
+def test_a_function_is_the_same_in_every_process():
+    code = textwrap.dedent(f"""
+        import importlib.util
+
+        path = {settings.__file__!r}
+        spec = importlib.util.spec_from_file_location("settings", path)
+        settings = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(settings)
+
+        def f(x, y=1):
+            return (lambda z: z in {{'a', 'b', 'c', 'd'}})(x)
+
+        print(settings.plain(f))
+    """)
+    command = [sys.executable, "-c", code]
+    found = {
+        subprocess.run(
+            command,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(found) == 1
+    assert "'code': " in found.pop()
