@@ -10,6 +10,7 @@ import shutil
 import command_line
 import numpy as np
 import pytest
+import tflite_files
 import yaml
 from absl import flags
 from hypothesis import HealthCheck, given, settings
@@ -353,12 +354,19 @@ def tflite():
     return tf.lite.TFLiteConverter.from_keras_model(model).convert()
 
 
+@pytest.fixture(scope="module")
+def tflite_loop():
+    return tflite_files.loop(0, "LESS", 9, 2)
+
+
 @examples(200, 20_000)
+@pytest.mark.parametrize("kind", ["tflite", "tflite_loop"])
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_tflite(tflite, count):
+def test_tflite(request, kind, count):
+    tflite = request.getfixturevalue(kind)
+
     def read(content):
         rows = tflite_import.from_tflite(content, str)
-        assert rows
         cs.pad([rows])
 
     read(tflite)

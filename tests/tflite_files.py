@@ -4,6 +4,7 @@ import flatbuffers
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
+WIDTH = 8
 CUSTOM = schema.BuiltinOperator.CUSTOM
 
 
@@ -125,3 +126,24 @@ def _subgraph(graph):
     subgraph.tensors, subgraph.operators = graph.tensors, graph.operators
     subgraph.inputs, subgraph.outputs = graph.inputs, graph.outputs
     return subgraph
+
+
+def loop(start, compare, limit, step, limit_first=False):
+    """Multiplies by weights while a counter is compared with a limit."""
+    file = File()
+    main, condition, body = (Graph(file) for _ in range(3))
+    x = main.input([3, WIDTH])
+    options = {"options": "WhileOptions"}
+    options |= {"condSubgraphIndex": 1, "bodySubgraphIndex": 2}
+    main.add("WHILE", [main.integers(start), x], [[1], [3, WIDTH]], **options)
+    counter, _ = condition.input([1], "INT32"), condition.input([3, WIDTH])
+    sides = [counter, condition.integers(limit)]
+    condition.add(compare, sides[::-1] if limit_first else sides, [[1]], "BOOL")
+    counter, x = body.input([1], "INT32"), body.input([3, WIDTH])
+    y = body.add(
+        "FULLY_CONNECTED", [x, body.weights(WIDTH, WIDTH), -1], [[3, WIDTH]]
+    )
+    op, by = ("ADD", step) if step > 0 else ("SUB", -step)
+    counter = body.add(op, [counter, body.integers(by)], [[1]], "INT32")
+    body.outputs = [counter, y]
+    return file.content()

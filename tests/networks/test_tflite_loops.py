@@ -3,10 +3,11 @@ import math
 import pytest
 import tensorflow as tf
 import tflite_files
+from tflite_files import WIDTH, loop
 
 from tf_cosearch.networks import tflite_import
 
-WIDTH, MACS = 8, 3 * 8 * 8  # of a run: a product of [3, 8] by [8, 8]
+MACS = 3 * WIDTH * WIDTH  # of a run: a product of [3, 8] by [8, 8]
 
 
 def read(content, on_unknown=pytest.fail):
@@ -15,27 +16,6 @@ def read(content, on_unknown=pytest.fail):
 
 def macs(rows):
     return sum(row.macs for row in rows)
-
-
-def loop(start, compare, limit, step, limit_first=False):
-    """Multiplies by weights while a counter is compared with a limit."""
-    file = tflite_files.File()
-    main, condition, body = (tflite_files.Graph(file) for _ in range(3))
-    x = main.input([3, WIDTH])
-    options = {"options": "WhileOptions"}
-    options |= {"condSubgraphIndex": 1, "bodySubgraphIndex": 2}
-    main.add("WHILE", [main.integers(start), x], [[1], [3, WIDTH]], **options)
-    counter, _ = condition.input([1], "INT32"), condition.input([3, WIDTH])
-    sides = [counter, condition.integers(limit)]
-    condition.add(compare, sides[::-1] if limit_first else sides, [[1]], "BOOL")
-    counter, x = body.input([1], "INT32"), body.input([3, WIDTH])
-    y = body.add(
-        "FULLY_CONNECTED", [x, body.weights(WIDTH, WIDTH), -1], [[3, WIDTH]]
-    )
-    op, by = ("ADD", step) if step > 0 else ("SUB", -step)
-    counter = body.add(op, [counter, body.integers(by)], [[1]], "INT32")
-    body.outputs = [counter, y]
-    return file.content()
 
 
 @pytest.mark.parametrize(

@@ -192,13 +192,14 @@ class _Walker:
         self._stored: set[Hashable] = set()
         self._operators = 0
         self._running: list[int] = []
-        self._states = _states(model)
+        self._states: set[Hashable] = set()
 
     def walk(self, index: int, known: Sequence[Known]) -> list[workload.Layer]:
         """Records a graph, given its inputs; gives all rows."""
         graph = self._model.graphs[index]
         if not graph.operators or not graph.inputs or not graph.outputs:
             raise ValueError("it has no input, operator or output")
+        self._states = _states(self._model)
         rows: list[TensorShape | None] = [
             self.tape.input(item.shape, graph.tensors[tensor].bits)
             for item, tensor in zip(known, graph.inputs, strict=True)
@@ -375,6 +376,7 @@ class _Walker:
         trial = _Walker(self._model, graph_tape.GraphTape(lambda _: None))
         trial._running = list(self._running)
         trial._operators = self._operators
+        trial._states = self._states
         rows = [
             trial.tape.input(call.shape(i), call.tensor(i).bits)
             if call.is_activation(i)
