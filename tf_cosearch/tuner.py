@@ -404,10 +404,10 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         See `designs.results.best`.
 
         Args:
-            num_designs: How many.
+            num_designs: How many, at least 1.
 
         Returns:
-            Designs, the best first; fewer if fewer were finished.
+            Designs, the best first; fewer, or none, if fewer were finished.
         """
         return results.best(self.co_oracle, self.project_dir, num_designs)
 

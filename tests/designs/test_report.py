@@ -3,8 +3,10 @@ import types
 
 import pytest
 
-from tf_cosearch.designs import report
+from tf_cosearch.designs import report, results
 from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.oracles.random import RandomOracle
+from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 METRICS = {
     "accuracy_int8": 0.9123,
@@ -90,6 +92,48 @@ def test_a_worse_trial_names_the_best(clock, last_line):
     line = last_line()
     assert "reward 0.9123, best 0.9500 of trial 0" in line
     assert line.endswith("(2 min left)")
+
+
+def test_over_the_budgets_of_today_is_said(tmp_path, last_line):
+    """A worker may have begun it when they were others."""
+    space = ToySpace((3, 4, 5, 6))
+
+    def start(budgets):
+        oracle = RandomOracle(
+            space, budgets, estimate=toy_estimate, max_trials=9, seed=0
+        )
+        return place(oracle, tmp_path)
+
+    run_trials(start(Budgets()), 2, lambda number, _: 0.5 + 0.1 * number)
+    first = start(Budgets())
+    first.reload()
+    slow, fast = sorted(
+        first.trials.values(), key=lambda t: -first.trial_costs(t)["latency_ms"]
+    )
+    latency = first.trial_costs(fast)["latency_ms"]
+    for limit, told in (
+        (0.9 * latency, "over the budgets of today, nothing within so far"),
+        (1.001 * latency, "over the budgets of today, best 0."),
+    ):
+        oracle = start(Budgets(latency_ms=limit))
+        oracle.reload()
+        progress = report.Progress(verbose=1)
+        progress.trial(oracle, oracle.trials[slow.trial_id], None)
+        assert told in last_line()
+    progress.trial(oracle, oracle.trials[fast.trial_id], None)
+    assert ", the best so far" in last_line()
+    # Nothing of what comes after stumbles over it, either.
+    oracle = start(Budgets(latency_ms=0.9 * latency))
+    oracle.reload()
+    progress.end(oracle, tmp_path)
+    assert last_line().startswith("2 trials finished, 0 failed.")
+    assert results.best(oracle, tmp_path, 3) == []
+    assert [row["feasible"] for row in report.trial_rows(oracle)] == [False] * 2
+    for count in (0, -1, 1.5):
+        with pytest.raises(ValueError, match="num_designs"):
+            results.best(oracle, tmp_path, count)
+        with pytest.raises(ValueError, match="num_trials"):
+            progress.end(oracle, tmp_path, count)
 
 
 def test_time_left_counts_only_trials_of_this_run(clock, last_line):

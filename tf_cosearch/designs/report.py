@@ -175,23 +175,29 @@ class Progress:
             self._console.print(f"{head}  failed: {failure}{left}", style="red")
             return
         known = oracle.trial_metrics(trial)
-        best = oracle.get_best_trials(1)[0]
-        is_best = best.trial_id == trial.trial_id
+        best = next(iter(oracle.get_best_trials(1)), None)
+        is_best = best is not None and best.trial_id == trial.trial_id
         costs = "  ".join(quantity(name, known[name]) for name in COST_UNITS)
         stopped = (
             f", stopped after epoch {known[STOPPED]:.0f}"
             if STOPPED in known
             else ""
         )
-        rank = (
-            "the best so far"
-            if is_best
-            else f"best {best.score:.4f} of trial {best.trial_id}"
-        )
+        # It may have been begun when the budgets were others.
+        is_within = oracle.budgets.is_feasible(known)
+        rank = "" if is_within else "over the budgets of today, "
+        if is_best:
+            rank += "the best so far"
+        elif best is not None:
+            rank += f"best {best.score:.4f} of trial {best.trial_id}"
+        else:
+            rank += "nothing within so far"
+        name = oracle.objective.name
+        label = "int8" if name == "accuracy_int8" else name
+        took = f"  {known['seconds']:.0f} s" if "seconds" in known else ""
         self._console.print(
-            f"{head}  int8 {known['accuracy_int8']:.2%}  {costs}  reward "
-            f"{trial.score:.4f}, {rank}{stopped}  {known['seconds']:.0f} s"
-            f"{left}",
+            f"{head}  {label} {known[name]:.2%}  {costs}  reward "
+            f"{trial.score:.4f}, {rank}{stopped}{took}{left}",
             style="green" if is_best else None,
         )
 
@@ -237,6 +243,7 @@ class Progress:
     def _print_front(self, oracle: CoSearchOracle, num_trials: int) -> None:
         from rich.table import Table
 
+        configuration.at_least("num_trials", num_trials, 1)
         # What is over budget may be known, but beats nothing within.
         front = [
             (trial_id, known)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from absl import logging
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from tf_cosearch import configuration
 from tf_cosearch.designs import export
 from tf_cosearch.designs.export import Design
 from tf_cosearch.search.oracles.base import CoSearchOracle
@@ -84,7 +85,11 @@ def best(
     Returns:
         Designs, the best first, of equal reward the faster; fewer if fewer
         were finished.
+
+    Raises:
+        ValueError: If the count is not at least 1.
     """
+    configuration.at_least("num_designs", count, 1)
     designs = [
         design(oracle, project, trial)
         for trial in oracle.get_best_trials(len(oracle.trials))
