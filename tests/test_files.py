@@ -21,7 +21,7 @@ def test_files_are_replaced_as_a_whole(tmp_path, monkeypatch):
         files.write_json(path, {"a": 2})
     assert "Make room" in str(caught.value)
     assert files.is_storage_error(caught.value)
-    assert files.read_json(path) == ({"a": 1}, "")
+    assert files.read_json(path, dict[str, int]) == ({"a": 1}, "")
     assert {p.name for p in tmp_path.iterdir()} == {"a.json", "a.json.bak"}
 
 
@@ -30,13 +30,25 @@ def test_a_truncated_file_is_read_from_its_copy(tmp_path, keep):
     path = tmp_path / "a.json"
     files.write_json(path, {"a": [1]})
     path.write_text(path.read_text()[:keep])
-    content, wrong = files.read_json(path)
+    content, wrong = files.read_json(path, dict[str, list[int]])
     assert content == {"a": [1]}
     assert "a.json cannot be read" in wrong
 
 
+def test_a_file_of_another_kind_is_read_from_its_copy(tmp_path):
+    path = tmp_path / "a.json"
+    files.write_json(path, {"a": 1})
+    path.write_text('{"a": "1"}')
+    content, wrong = files.read_json(path, dict[str, int])
+    assert content == {"a": 1}
+    assert "it['a'] must be int. Received: '1'" in wrong
+    (tmp_path / "a.json.bak").write_text("[]")
+    with pytest.raises(ValueError, match=r"it\['a'\] must be int"):
+        files.read_json(path, dict[str, int])
+
+
 def test_without_file_and_copy_there_is_nothing(tmp_path):
-    content, wrong = files.read_json(tmp_path / "a.json")
+    content, wrong = files.read_json(tmp_path / "a.json", dict[str, int])
     assert content is None
     assert "a.json" in wrong
 

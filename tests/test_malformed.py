@@ -6,6 +6,7 @@ import pathlib
 import re
 import resource
 import shutil
+import sys
 
 import command_line
 import numpy as np
@@ -30,6 +31,7 @@ from tf_cosearch.accelerators import presets
 from tf_cosearch.cost import measurements
 from tf_cosearch.designs import export, report
 from tf_cosearch.networks import layers_csv, tflite_import
+from tf_cosearch.search import early_stopping, executions, objectives
 from tf_cosearch.search.oracles.random import RandomOracle
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
@@ -280,11 +282,50 @@ def test_state(tmp_path, name, how, has_copy, count):
     attempt()
 
 
+@examples(60, 2000)
+@pytest.mark.parametrize("how", ["bytes", "values"])
+def test_execution(tmp_path, how, count):
+    """A damaged one counts as none, for its training and for all others."""
+    costs = dict.fromkeys(export.COST_UNITS, 1.5)
+    folder = tmp_path / "trial_0"
+    folder.mkdir()
+    whole = executions.Execution(folder, 0, "mine", costs)
+    whole.epoch({"val_accuracy": [0.1, 0.2, 0.3]}, 2)
+    whole.end({"accuracy_int8": 0.25})
+    path = folder / "execution_0.json"
+    path.with_name(f"{path.name}.bak").unlink()
+    tree = json.loads(path.read_text())
+    if how == "bytes":
+        content, edits, edit = as_json(tree), byte_edits(), edit_bytes
+    else:
+        content, edits = tree, value_edits()
+
+        def edit(tree, edits):
+            return as_json(edit_values(tree, edits))
+
+    def read(path):
+        shutil.copy(path, folder)
+        again = executions.Execution(folder, 0, "mine", costs)
+        sum((again.metrics or {}).values(), sum(again.curve.accuracies))
+        curves = executions.Curves(
+            tmp_path,
+            "accuracy_int8",
+            objectives.get("hard", cs.Budgets()),
+            early_stopping.get("median"),
+        )
+        assert len(curves.beside(tmp_path / "trial_1")) <= 1
+        curves.is_losing(whole.curve, tmp_path / "trial_1")
+        curves.forecast(whole.curve, tmp_path / "trial_1")
+
+    attack(count, tmp_path, content, edits, edit, read, "execution_0.json")
+
+
 @pytest.fixture
-def search_script():
+def search_script(monkeypatch):
     """The module of tools/search.py, its flags parsed."""
     spec = importlib.util.spec_from_file_location("search", TOOLS / "search.py")
     module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "search", module)  # for its types
     before = set(flags.FLAGS)
     spec.loader.exec_module(module)
     yield module

@@ -13,9 +13,13 @@ import shutil
 import socket
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from absl import logging
+
+from tf_cosearch import schema
+
+State = TypeVar("State")
 
 LOCK = ".lock"
 _BACKUP = ".bak"
@@ -75,23 +79,40 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
         os.replace(spare, f"{os.fspath(path)}{_BACKUP}")
 
 
-def read_json(path: str | os.PathLike[str]) -> tuple[Any, str]:
+def read_json(
+    path: str | os.PathLike[str], kind: type[State]
+) -> tuple[State | None, str]:
     """Reads what `write_json` wrote, from the copy if the file is damaged.
 
     Args:
         path: The file.
+        kind: What it holds, a type of `schema.check`.
 
     Returns:
         What it holds, `None` if neither can be read; and what was wrong, ""
         if nothing was.
+
+    Raises:
+        ValueError: If it is JSON, but not of that kind, and so is the copy
+            if there is one.
     """
     wrong = ""
+    other: ValueError | None = None
     for source in (os.fspath(path), f"{os.fspath(path)}{_BACKUP}"):
         try:
             with open(source, encoding="utf-8") as file:
-                return json.load(file), wrong
-        except (OSError, ValueError, RecursionError) as error:  # noqa: PERF203
+                content = json.load(file)
+        except (OSError, ValueError, RecursionError) as error:
             wrong = wrong or f"{path} cannot be read ({error})"
+            continue
+        try:
+            schema.check(content, kind)
+            return content, wrong
+        except ValueError as error:
+            wrong = wrong or f"{path} makes no sense ({error})"
+            other = other or error
+    if other is not None:
+        raise other
     return None, wrong
 
 

@@ -10,10 +10,11 @@ budgets, reward or oracle it goes on as well.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import command_line
 from absl import flags
@@ -135,6 +136,20 @@ TRIAL_FLAGS = (
     "seed",
 )
 """What trials must have in common to be compared."""
+
+
+class RunSpace(TypedDict):
+    """What `run.json` says of the space."""
+
+    name: str
+    fingerprint: str
+
+
+class Run(TypedDict):
+    """What of `run.json` says which search a folder is of."""
+
+    flags: dict[str, Any]
+    space: RunSpace
 
 
 def main() -> None:
@@ -324,23 +339,22 @@ def _claim(folder: pathlib.Path, space: cs.SearchSpace) -> None:
 
     if {path.name for path in folder.iterdir()} <= {files.LOCK}:
         return
-    try:
-        before = json.loads((folder / "run.json").read_text())
-        fingerprint = before["space"]["fingerprint"]
-        given = {name: before["flags"][name] for name in TRIAL_FLAGS}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    before = None
+    with contextlib.suppress(ValueError):
+        before, _ = files.read_json(folder / "run.json", Run)
+    if before is None or not before["flags"].keys() >= {*TRIAL_FLAGS}:
         raise ValueError(
             "--output_dir must be new, empty or that of a search. Received: "
             f"{folder}, which holds something else. Choose another folder."
-        ) from None
+        )
     if FLAGS.overwrite or not any(folder.glob("trial_*")):
         return
     differences = [
-        f"--{name}={value}, not {FLAGS[name].value}"
-        for name, value in given.items()
-        if value != FLAGS[name].value
+        f"--{name}={before['flags'][name]}, not {FLAGS[name].value}"
+        for name in TRIAL_FLAGS
+        if before["flags"][name] != FLAGS[name].value
     ]
-    if fingerprint != space.fingerprint:
+    if before["space"]["fingerprint"] != space.fingerprint:
         differences.append(f"another space ({before['space']['name']})")
     if differences:
         raise ValueError(

@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from tf_cosearch import accelerators, files
 from tf_cosearch.accelerators import Accelerator, presets
@@ -32,6 +32,18 @@ _PACKAGES = (
     "ai-edge-litert",
     "numpy",
 )
+
+
+class Description(TypedDict):
+    """What of `design.json` a design is read from."""
+
+    trial_id: str
+    seed: int
+    hyperparameters: dict[str, int | float | str | bool]
+    costs: dict[str, float]
+    accuracies: dict[str, float]
+    accelerator: dict[str, float]
+    network: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,10 +183,13 @@ def load_design(folder: str | os.PathLike[str]) -> Design:
             "has none. Give the `design` folder of a finished search."
         )
     try:
-        content = json.loads(path.read_text())
+        content, wrong = files.read_json(path, Description)
+        if content is None:
+            raise ValueError(wrong)
         metrics = {**content["costs"], **content["accuracies"]}
-        for name in (*COST_UNITS, *ACCURACIES):
-            metrics[name] = float(metrics[name])
+        lacking = {*COST_UNITS, *ACCURACIES} - metrics.keys()
+        if lacking:
+            raise ValueError(f"no {', '.join(sorted(lacking))}")
         return Design(
             network=Network.from_config(content["network"]),
             accelerator=accelerators.from_paths(
@@ -183,7 +198,7 @@ def load_design(folder: str | os.PathLike[str]) -> Design:
                     for name, value in content["accelerator"].items()
                 }
             ),
-            hyperparameters=dict(content["hyperparameters"]),
+            hyperparameters=content["hyperparameters"],
             metrics=metrics,
             folder=folder,
             trial_id=content["trial_id"],

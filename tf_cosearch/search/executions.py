@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tf_cosearch import files
 from tf_cosearch.search import early_stopping
 from tf_cosearch.search.early_stopping import Curve
 from tf_cosearch.search.objectives import Reward
+from tf_cosearch.search.pareto import COSTS
+from tf_cosearch.search.state import ExecutionState
 
 
 class Execution:
     """One training of a trial: its learning curve, and how it ended.
-
-    `execution_0.json` holds, as one object:
-
-    - `history`: metric -> one value per epoch;
-    - `float_epochs`: how many of these are of the float phase;
-    - `costs`: what the design costs;
-    - `metrics`: what the training reported, once it has ended;
-    - `fingerprint`: of its settings.
 
     Args:
         folder: The folder of the trial.
@@ -39,14 +33,14 @@ class Execution:
         costs: Mapping[str, float],
     ) -> None:
         self._path = _path(folder, number)
-        self._content: dict[str, Any] = {
+        self._content: ExecutionState = {
             "fingerprint": fingerprint,
             "costs": dict(costs),
             "history": {},
             "float_epochs": 0,
         }
-        content, _ = files.read_json(self._path)
-        if _is_whole(content) and content["fingerprint"] == fingerprint:
+        content = _read(folder, number)
+        if content is not None and content["fingerprint"] == fingerprint:
             self._content = content
 
     @property
@@ -69,7 +63,9 @@ class Execution:
             float_epochs: How many of these are of the float phase.
         """
         self._content.pop("metrics", None)
-        self._content["history"] = dict(history)
+        self._content["history"] = {
+            name: list(values) for name, values in history.items()
+        }
         self._content["float_epochs"] = float_epochs
         files.write_json(self._path, self._content)
 
@@ -125,8 +121,8 @@ class Curves:
     def _read(self, folder: pathlib.Path) -> Curve | None:
         if folder.name in self._ended:
             return self._ended[folder.name]
-        content, _ = files.read_json(_path(folder, 0))
-        if not _is_whole(content):
+        content = _read(folder, 0)
+        if content is None:
             return None
         curve = _curve(content, self._objective)
         if curve.final is not None:
@@ -138,16 +134,16 @@ def _path(folder: pathlib.Path, number: int) -> pathlib.Path:
     return folder / f"execution_{number}.json"
 
 
-def _is_whole(content: Any) -> bool:
-    return isinstance(content, dict) and content.keys() >= {
-        "fingerprint",
-        "costs",
-        "history",
-        "float_epochs",
-    }
+def _read(folder: pathlib.Path, number: int) -> ExecutionState | None:
+    """What a file holds; None if it is not there or damaged."""
+    with contextlib.suppress(ValueError):
+        content, _ = files.read_json(_path(folder, number), ExecutionState)
+        if content is not None and content["costs"].keys() >= set(COSTS):
+            return content
+    return None
 
 
-def _curve(content: Mapping[str, Any], objective: str) -> Curve:
+def _curve(content: ExecutionState, objective: str) -> Curve:
     metrics = content.get("metrics") or {}
     accuracies = content["history"].get("val_accuracy", [])
     return Curve(

@@ -12,6 +12,7 @@ from absl import logging
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tf_cosearch import files
+from tf_cosearch.search.state import TrialState
 
 
 def read_trials(
@@ -34,8 +35,9 @@ def read_trials(
         os.path.join(glob.escape(os.fspath(project)), "trial_*")
     ):
         path = os.path.join(folder, "trial.json")
-        state, wrong = files.read_json(path)
+        wrong = ""
         try:
+            state, wrong = files.read_json(path, TrialState)
             trial = Trial.from_state(state)
             if not folder.endswith(f"trial_{trial.trial_id}"):
                 raise ValueError(f"It is of trial {trial.trial_id}.")

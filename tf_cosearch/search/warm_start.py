@@ -14,6 +14,7 @@ import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tf_cosearch import configuration, files
+from tf_cosearch.search.state import SearchState
 from tf_cosearch.search.trial_files import read_trials
 
 if TYPE_CHECKING:
@@ -152,11 +153,14 @@ def _conditions(
     folder: pathlib.Path, space: SearchSpace
 ) -> dict[str, Any] | None:
     """What trials have in common, once the space is known to be this one."""
-    state, wrong = files.read_json(folder / STATE)
-    if not isinstance(state, dict) or "space_fingerprint" not in state:
+    try:
+        state, wrong = files.read_json(folder / STATE, SearchState)
+    except ValueError as error:
+        state, wrong = None, str(error)
+    if state is None:
         raise ValueError(
             "A warm start must be from a search of this package. Received: "
-            f"{folder}, whose {STATE} is none of it{wrong and f' ({wrong})'}."
+            f"{folder}, whose {STATE} is none of it ({wrong})."
         )
     if state["space_fingerprint"] != space.fingerprint:
         raise ValueError(
@@ -164,8 +168,7 @@ def _conditions(
             f"{folder}, which searched another one. Use that space, or leave "
             "it out."
         )
-    conditions = state.get("conditions")
-    return conditions if isinstance(conditions, dict) else None
+    return state.get("conditions")
 
 
 def _trained(

@@ -17,12 +17,12 @@ import os
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from absl import logging
 
-from tf_cosearch import files
+from tf_cosearch import files, schema
 from tf_cosearch.training.settings import plain
 
 if TYPE_CHECKING:
@@ -56,6 +56,19 @@ class State:
     stopped_epoch: int | None
     callbacks: list[dict[str, Any]]
     variables: list[np.ndarray]
+
+
+class _Rest(TypedDict):
+    """What a file holds beside the arrays."""
+
+    format: int
+    fingerprint: str
+    finished: bool
+    history: dict[str, list[float]]
+    seconds: float
+    stopped_epoch: int | None
+    callbacks: list[dict[str, Any]]
+    variables: int
 
 
 class Checkpoints:
@@ -263,11 +276,17 @@ def _unpack(content: bytes) -> tuple[State, str]:
         return arrays[value[_ARRAY]] if value.keys() == {_ARRAY} else value
 
     rest = json.loads(text, object_hook=back)
-    if rest.pop("format") != _FORMAT:
+    schema.check(rest, _Rest)
+    if rest["format"] != _FORMAT:
         raise ValueError("it is of another version")
-    owner = rest.pop("fingerprint")
-    rest["variables"] = arrays[: rest["variables"]]
-    return State(**rest), owner
+    return State(
+        finished=rest["finished"],
+        history=rest["history"],
+        seconds=rest["seconds"],
+        stopped_epoch=rest["stopped_epoch"],
+        callbacks=rest["callbacks"],
+        variables=arrays[: rest["variables"]],
+    ), rest["fingerprint"]
 
 
 def _checksum(content: bytes) -> bytes:

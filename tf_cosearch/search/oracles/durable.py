@@ -36,6 +36,7 @@ from keras_tuner.src.engine import oracle as oracle_module
 
 from tf_cosearch import files, seeds
 from tf_cosearch.files import write_json
+from tf_cosearch.search.state import OracleState
 from tf_cosearch.search.trial_files import read_trials
 
 _ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
@@ -331,19 +332,21 @@ class DurableOracle(keras_tuner.Oracle):
         self.trials, self._damaged = read_trials(
             self._project_dir, self.check_trial
         )
-        state, wrong = files.read_json(self._get_oracle_fname())
-        if wrong:
-            logging.warning(
-                "%s; used %s instead.",
-                wrong,
-                "its copy" if state else "the files of the trials",
-            )
         running: dict[str, str] = {}
         ended = [i for i, t in self.trials.items() if t.status in _ENDED]
         try:
+            state, wrong = files.read_json(
+                self._get_oracle_fname(), OracleState
+            )
+            if wrong:
+                logging.warning(
+                    "%s; used %s instead.",
+                    wrong,
+                    "its copy" if state else "the files of the trials",
+                )
             if state is not None:
                 if self.lease_seconds and state.get("has_workers", True):
-                    running = dict(state["ongoing_trials"])
+                    running = state["ongoing_trials"]
                 state["ongoing_trials"] = {}  # who ran them is gone
                 self.set_state(state)
             self.start_order = _complete(self.start_order, self.trials)

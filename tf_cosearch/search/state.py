@@ -1,0 +1,107 @@
+"""What the JSON files of a search hold; `files.read_json` checks them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+
+class HyperparametersState(TypedDict):
+    """KerasTuner's hyperparameters: what there is, and what was chosen."""
+
+    space: list[dict[str, Any]]
+    values: dict[str, int | float | str | bool]
+
+
+class ObservationState(TypedDict):
+    """What a metric was in each execution, at a step of the training."""
+
+    value: list[float]
+    step: int
+
+
+class MetricState(TypedDict):
+    """All that was reported of a metric."""
+
+    direction: Literal["min", "max"]
+    observations: list[ObservationState]
+
+
+class MetricsState(TypedDict):
+    """The metrics of a trial by name."""
+
+    metrics: dict[str, MetricState]
+
+
+class TrialState(TypedDict):
+    """What KerasTuner writes to `trial.json`."""
+
+    trial_id: str
+    hyperparameters: HyperparametersState
+    metrics: MetricsState
+    score: float | None
+    best_step: int | None
+    status: Literal[
+        "IDLE", "RUNNING", "INVALID", "STOPPED", "COMPLETED", "FAILED"
+    ]
+    message: str | None
+
+
+class _TrainingBegun(TypedDict):
+    fingerprint: str
+    costs: dict[str, float]
+    history: dict[str, list[float]]
+    float_epochs: int
+
+
+class ExecutionState(_TrainingBegun, total=False):
+    """What `execution_0.json` holds.
+
+    Attributes:
+        fingerprint: Of the settings of the training.
+        costs: What the design costs.
+        history: Metric -> one value per epoch.
+        float_epochs: How many of these are of the float phase.
+        metrics: What the training reported, once it has ended.
+    """
+
+    metrics: dict[str, float]
+
+
+class _SearchBegun(TypedDict):
+    space_fingerprint: str
+
+
+class SearchState(_SearchBegun, total=False):
+    """What of `oracle.json` says which search it is of.
+
+    Attributes:
+        space_fingerprint: Of the search space.
+        conditions: What trials have in common, `None` before the first.
+    """
+
+    conditions: dict[str, Any] | None
+
+
+class _OfKerasTuner(TypedDict):
+    ongoing_trials: dict[str, str]
+    hyperparameters: HyperparametersState
+    start_order: list[str]
+    end_order: list[str]
+    run_times: dict[str, int]
+    retry_queue: list[str]
+    seed: int
+    seed_state: int
+    tried_so_far: list[str]
+    id_to_hash: dict[str, str | None]
+    display: dict[str, Any]
+
+
+class OracleState(_OfKerasTuner, SearchState, total=False):
+    """What `oracle.json` holds, with what KerasTuner writes.
+
+    Attributes:
+        has_workers: Whether only workers may still be at a trial when this is
+            read again.
+    """
+
+    has_workers: bool
