@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def kept(name: str) -> Iterator[None]:
-    """Puts an environment variable back afterwards, whatever happens to it.
+def kept(*names: str) -> Iterator[None]:
+    """Puts environment variables back afterwards, whatever happens to them.
 
     The environment is inherited by every process that the user starts.
 
     Args:
-        name: Of the variable; need not be set.
+        *names: Of the variables; need not be set.
 
     Example:
     >>> with kept("XLA_FLAGS"):
@@ -22,11 +22,10 @@ def kept(name: str) -> Iterator[None]:
     >>> "XLA_FLAGS" in os.environ
     False
     """
-    before = os.environ.get(name)
+    before = {name: os.environ[name] for name in names if name in os.environ}
     try:
         yield
     finally:
-        if before is None:
+        for name in names:
             os.environ.pop(name, None)
-        else:
-            os.environ[name] = before
+        os.environ.update(before)

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -79,8 +80,10 @@ def test_proposals_after_many_trials_are_timed():
 @pytest.mark.slow
 def test_processes_find_what_this_one_does(records, tmp_path):
     path = tmp_path / "runs.jsonl"
+    before = dict(os.environ)
     found = jobs.run_all(JOBS, path, workers=2)
     by_job = {tuple(record["job"]): record for record in found}
+    assert dict(os.environ) == before
     for record in records[1]:
         other = by_job[tuple(record["job"])]
         assert other["best_reward"] == record["best_reward"]

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shutil
@@ -310,6 +311,25 @@ def test_giving_up_ends_in_order(build, data, tmp_path):
     assert epochs == []
     assert again.stopped_epoch == 2
     assert_same(again, trained)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"finished": 1},
+        {"history": {"loss": ["0.5"]}},
+        {"seconds": None},
+        {"stopped_epoch": "2"},
+        {"callbacks": [[]]},
+    ],
+)
+def test_a_state_of_other_types_is_not_used(tmp_path, wrong):
+    state = checkpoint.State(False, {"loss": [0.5]}, 1.5, 2, [{}], [])
+    kept = checkpoint.Checkpoints(tmp_path, "owner")
+    kept.save("float", state)
+    assert kept.load("float", []) == state
+    kept.save("qat", dataclasses.replace(state, **wrong))
+    assert kept.load("qat", []) is None
 
 
 def test_writes_take_no_more_than_their_share(tmp_path, monkeypatch):

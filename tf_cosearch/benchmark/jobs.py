@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tf_cosearch import environment
 from tf_cosearch.benchmark import landscapes, samplers
 
 _THREADS = (
@@ -172,7 +173,6 @@ def _spread(
     jobs: Sequence[Job], workers: int, deadline: float
 ) -> Iterator[dict[str, Any]]:
     """Runs jobs on processes that last, as TensorFlow takes long to import."""
-    os.environ.update(dict.fromkeys(_THREADS, "1"))  # inherited
     context = multiprocessing.get_context("spawn")
     left = iter(jobs)
     with futures.ProcessPoolExecutor(workers, context) as pool:
@@ -182,7 +182,10 @@ def _spread(
                 job = next(left, None)
                 if job is None:
                     break
-                running.add(pool.submit(execute, job))
+                # It is now that the pool starts processes, which inherit this.
+                with environment.kept(*_THREADS):
+                    os.environ.update(dict.fromkeys(_THREADS, "1"))
+                    running.add(pool.submit(execute, job))
             if not running:
                 return
             done, running = futures.wait(

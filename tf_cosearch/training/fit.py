@@ -104,7 +104,8 @@ def train(
     With a `checkpoint_folder`, a training that is interrupted and started
     again with the same arguments goes on after the last epoch that was saved,
     and its result is that of one that was not interrupted, to the bit: order
-    of the data and dropout follow from seed and epoch. That does not hold for
+    of the data and dropout follow from seed and epoch. TensorFlow divides sums
+    among threads, so these must be as many. And it does not hold for
     what is not in a checkpoint: the state of a `tf.data` pipeline that
     shuffles or augments by itself, callbacks' private attributes, objects and
     dictionaries, and layers that draw random numbers by TensorFlow's
