@@ -184,7 +184,7 @@ def _exact_hardware() -> dict[str, float]:
     chips = all_accelerators({})
     count = len(chips.pe_array.rows)
     one = pad([network.layers()])
-    table = LayerTable(*(np.repeat(field, count, 0) for field in one))
+    table = LayerTable(*(np.repeat(f, count, 0) for f in one.columns()))
     estimate(table, chips)
     return {
         "seconds": warm,

@@ -101,3 +101,65 @@ def test_images_of_a_batch_share_no_windows():
 def test_all_rows_of_all_images_come_from_off_the_chip():
     cost = estimate(pad([[VALID]]), chip(), batch_size=2)
     assert cost.dram_bytes.numpy() == [2 * (36 + 16)]
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+@pytest.mark.parametrize("dilation", [1, 2, 3, 4, 5, 6])
+def test_windows_read_the_lines_that_their_taps_land_on(
+    blocks, stride, dilation
+):
+    """Exact but for strides and dilations that share a part, like 4 and 6."""
+    for outputs in (3, 4, 7, 12):
+        for taps in (1, 2, 3, 5):
+            conv = Layer(
+                "conv", "conv2d", outputs, 1, 1, outputs * stride, 1, 1, taps,
+                stride_h=stride, dilation_h=dilation,
+            )  # fmt: skip
+            windows = mapping.loops_of(pad([[conv]])).row_windows
+            found = mapping.lines_read(windows, float(outputs), float(blocks))
+            sizes = [
+                outputs // blocks + (block < outputs % blocks)
+                for block in range(blocks)
+            ]
+            lines = [
+                {
+                    o * stride + t * dilation
+                    for o in range(n)
+                    for t in range(taps)
+                }
+                for n in sizes
+            ]
+            expected = sum(map(len, lines))
+            if (stride, dilation) == (4, 6):
+                assert float(found[0, 0]) >= expected
+            else:
+                assert float(found[0, 0]) == expected
+
+
+def test_dilation_widens_the_window_that_comes_first():
+    """Taps 4 rows apart span 9 rows of 8 x 4 bytes, at 1 byte a cycle."""
+    conv = Layer("c", "conv2d", 32, 8, 4, 32, 8, 4, 3, dilation_h=4)
+    slow = chip(dram__bandwidth_gbs=0.8, pe_array__pipeline_cycles=0)
+    cost = estimate(pad([[conv]]), slow, per_layer=True).layers
+    operands = 2 * 3 * 4 / 64
+    assert cost.fixed_cycles.numpy() == pytest.approx(9 * 32 + 32 + operands)
+    flat = Layer("c", "conv2d", 32, 8, 4, 32, 8, 4, 3)
+    plain = estimate(pad([[flat]]), slow, per_layer=True).layers
+    assert plain.fixed_cycles.numpy() == pytest.approx(3 * 32 + 32 + operands)
+
+
+def test_dilation_widens_halos():
+    """Two PEs have 8 rows each, and read 8 + 2 x 3 rows for them."""
+    conv = Layer("c", "conv2d", 16, 1, 1, 22, 1, 1, 3, dilation_h=3)
+    two = chip(pe_array__rows=2)
+    moved = traffic(conv, two, ROWS, "weight-stationary")
+    assert moved["input"] == 2 * (8 + 2 * 3)
+
+
+def test_outputs_have_bits_of_their_own():
+    """ArgMax writes 64-bit numbers; what it reads has 8."""
+    layer = Layer("argmax", "pool", 1, 1, 9, 1, 1, 9, groups=9, output_bits=64)
+    moved = traffic(layer, chip(), CHANNELS, "weight-stationary")
+    assert (moved["input"], moved["output"]) == (9, 72)
+    assert estimate(pad([[layer]]), chip()).dram_bytes.numpy() == [9 + 72]

@@ -87,3 +87,54 @@ def test_unreadable_files(tmp_path):
     path.write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(ValueError, match="readable CSV"):
         layers_csv.read_layers_csv(path)
+
+
+AXES = "H,W,Cin,Cout,Kh,Kw,stride_h,stride_w,groups,OH,OW"
+
+
+def test_strides_of_both_axes(tmp_path):
+    text = f"{AXES}\n40,9,1,8,10,4,2,1,1,20,9\n"
+    [layer] = layers_csv.read_layers_csv(write(tmp_path, text))
+    assert (layer.stride_h, layer.stride_w) == (2, 1)
+    assert layer.macs == 20 * 9 * 8 * 10 * 4
+
+
+def test_a_row_may_say_either(tmp_path):
+    """Both columns are there; what a row leaves empty it does not say."""
+    text = f"{AXES},stride\n8,8,4,4,1,1,2,1,1,4,8,\n8,8,4,4,1,1,,,1,4,4,2\n"
+    one, other = layers_csv.read_layers_csv(write(tmp_path, text))
+    assert (one.stride_h, one.stride_w) == (2, 1)
+    assert (other.stride_h, other.stride_w) == (2, 2)
+
+
+def test_dilation_widens_what_windows_span(tmp_path):
+    """13 rows in windows of 9 need no more padding than 4 + 4."""
+    text = f"{HEADER},dilation_h,dilation_w\n13,8,4,4,3,3,1,1,13,8,4,1\n"
+    [layer] = layers_csv.read_layers_csv(write(tmp_path, text))
+    assert (layer.dilation_h, layer.dilation_w) == (4, 1)
+    text = f"{HEADER},dilation\n5,5,4,4,3,3,1,1,9,9,3\n"
+    [layer] = layers_csv.read_layers_csv(write(tmp_path, text))
+    assert (layer.dilation_h, layer.dilation_w) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            f"{AXES},stride\n8,8,4,4,1,1,2,1,1,4,8,2",
+            "stride_w.*stride=2, or em",
+        ),
+        (f"{AXES}\n8,8,4,4,1,1,2,,1,4,8", "column stride_w.*integer"),
+        (f"{HEADER}\n8,8,4,4,1,1,,1,4,8", "column stride.*integer"),
+        (f"{HEADER}\n8,8,4,4,4,4,2,1,4,8", "OW.*at most 6.*stride_h and str"),
+        (AXES.replace("stride_w,", ""), "missing: stride, or stride_h and"),
+        (f"{HEADER},dilation\n8,8,4,4,1,1,1,1,8,8,0", "dilation.*from 1 to"),
+        (
+            f"{HEADER},dilation\n5,5,4,4,3,3,1,1,12,5,3",
+            "OH.*most 11.*dilation 3",
+        ),
+    ],
+)
+def test_strides_and_dilations_must_agree(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        layers_csv.read_layers_csv(write(tmp_path, text + "\n"))

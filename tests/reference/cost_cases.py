@@ -10,14 +10,15 @@ def random_layer(rng):
         layer = _layer(rng, rng.choice(KINDS))
         per_group = layer.in_c // layer.groups
         products = layer.pixels * layer.out_c * per_group * layer.k_h
-        if products * layer.k_w <= 150_000:
+        # Few taps far apart may all land on padding, which no layer does.
+        if products * layer.k_w <= 150_000 and layer.touched_elements:
             return layer
 
 
 KINDS = (
     *("conv2d", "conv2d", "depthwise_conv2d", "depthwise_conv2d"),
     *("grouped", "grouped", "dense", "matmul"),
-    *("pool", "elementwise", "data_movement"),
+    *("pool", "pool", "elementwise", "data_movement", "embedding"),
 )
 
 
@@ -31,23 +32,36 @@ def _layer(rng, kind):
         in_c, out_c = groups * rng.randint(1, 6), groups * rng.randint(1, 12)
     if kind == "depthwise_conv2d":
         groups, out_c = in_c, in_c * rng.choice([1, 1, 2])
-    if kind in ("dense", "matmul", "elementwise", "data_movement"):
+    simple = ("dense", "matmul", "elementwise", "data_movement", "embedding")
+    if kind in simple:
         k_h = k_w = stride_h = stride_w = 1
     if kind == "dense":
         height = width = 1
     if kind in ("pool", "elementwise", "data_movement"):
         out_c = groups = in_c
+    if kind == "embedding":
+        in_c = 1
+    if kind == "pool" and rng.random() < 0.5:  # of all there is
+        in_c = out_c = groups = rng.choice([1, 2, in_c])
+        k_h, k_w, height, width = 4 * height, 2 * width, 1, 1
+    dilation_h = _dilation(rng, k_h, stride_h)
+    dilation_w = _dilation(rng, k_w, stride_w)
+    span_h = (k_h - 1) * dilation_h + 1
+    span_w = (k_w - 1) * dilation_w + 1
     if kind in ("elementwise", "data_movement"):
         side = rng.choice([0, height * width * in_c])
     # Padding "same", none at all, or any that leaves no window outside.
-    most, widest = rng.randint(0, 2 * k_h - 2), rng.randint(0, 2 * k_w - 2)
+    most, widest = (
+        rng.randint(0, 2 * span_h - 2),
+        rng.randint(0, 2 * span_w - 2),
+    )
     sizes = rng.choice(
         [
             (height * stride_h, width * stride_w),
-            ((height - 1) * stride_h + k_h, (width - 1) * stride_w + k_w),
+            ((height - 1) * stride_h + span_h, (width - 1) * stride_w + span_w),
             (
-                max((height - 1) * stride_h + k_h - most, 1),
-                max((width - 1) * stride_w + k_w - widest, 1),
+                max((height - 1) * stride_h + span_h - most, 1),
+                max((width - 1) * stride_w + span_w - widest, 1),
             ),
         ]
     )
@@ -64,11 +78,27 @@ def _layer(rng, kind):
         stride_h,
         stride_w,
         groups,
-        use_bias=rng.random() < 0.5,
+        use_bias=rng.random() < 0.5 and kind != "embedding",
         weight_bits=rng.choice([2, 3, 4, 8, 8, 12, 16]),
         activation_bits=rng.choice([2, 4, 6, 8, 8, 16]),
         side_elements=side,
         held_elements=rng.choice([0, 0, 500]),
+        dilation_h=dilation_h,
+        dilation_w=dilation_w,
+        output_bits=rng.choice([None, None, 4, 8, 32, 64]),
+        repeats=rng.choice([1, 1, 1, 5]),
+        stored_elements=rng.choice([7, 700, 9000])
+        if kind == "embedding"
+        else rng.choice([0, 0, 0, 24]),
+    )
+
+
+def _dilation(rng, kernel, stride):
+    """Rows between taps, one of them a multiple of the stride or its part."""
+    if kernel == 1:
+        return 1
+    return rng.choice(
+        [1, 1, *(d for d in (2, 3, 4, 6) if d % stride == 0 or stride % d == 0)]
     )
 
 

@@ -41,8 +41,10 @@ def estimate(layers, chip, objective="latency", batch_size=1):
             in_h=row.in_h * batch_size,
             side_elements=row.side_elements * batch_size,
             held_elements=row.held_elements * batch_size,
+            network_in_elements=row.network_in_elements * batch_size,
+            network_out_elements=row.network_out_elements * batch_size,
         )
-        for row in layers
+        for row in told(layers)
     ]
     ghz, array = chip.process.clock_ghz, chip.pe_array
     pes = array.columns * array.rows
@@ -61,18 +63,47 @@ def estimate(layers, chip, objective="latency", batch_size=1):
             price(row, chip, option, dram_bytes, edges, leakage_mw / ghz)
             for option in taken
         ]
-        for index, extreme in enumerate((min, max)):
-            cycles[index] += extreme(p[0] for p in prices)
-            energy[index] += extreme(p[1] for p in prices)
+        for _ in range(row.repeats):
+            for index, extreme in enumerate((min, max)):
+                cycles[index] += extreme(p[0] for p in prices)
+                energy[index] += extreme(p[1] for p in prices)
     macs = sum(row.macs for row in layers)
     return Result(
         tuple(c / (ghz * 1e6) for c in cycles),
         tuple(e / 1e9 for e in energy),
         area,
         tuple(macs / max(c, 1e-30) / peak for c in reversed(cycles)),
-        sum(moved for moved, _ in dram),
+        sum(
+            row.repeats * moved
+            for row, (moved, _) in zip(layers, dram, strict=True)
+        ),
         stored,
     )
+
+
+def told(layers):
+    """Says of a table that does not what its first row reads and last writes.
+
+    What strides jump over, or falls between taps, is not read.
+    """
+    if any(r.network_in_elements or r.network_out_elements for r in layers):
+        return layers
+    first, last = layers[0], layers[-1]
+    rows, columns = first.in_h, first.in_w
+    if is_mac(first):
+        rows = in_windows(
+            rows, first.out_h, first.k_h, first.stride_h, first.dilation_h
+        )
+        columns = in_windows(
+            columns, first.out_w, first.k_w, first.stride_w, first.dilation_w
+        )
+    image = rows * columns * first.in_c + first.side_elements
+    layers = list(layers)
+    layers[0] = dataclasses.replace(first, network_in_elements=image)
+    layers[-1] = dataclasses.replace(
+        layers[-1], network_out_elements=last.pixels * last.out_c
+    )
+    return layers
 
 
 def silicon(chip, peak):
@@ -121,36 +152,54 @@ def right_bits(row):
     return row.weight_bits if row.op in WEIGHTED else row.activation_bits
 
 
-def in_windows(size, outputs, kernel, stride):
-    """Rows or columns of an image that are read at all."""
-    if stride < kernel:
-        return min(size, kernel + (outputs - 1) * stride)
-    return outputs * (kernel - stride) + min(
-        size + stride - kernel, outputs * stride
+def in_windows(size, outputs, kernel, stride, dilation):
+    """Rows or columns of an image that are read at all: marks them."""
+    marks = bytearray(size)
+    padding = max(
+        (outputs - 1) * stride + (kernel - 1) * dilation + 1 - size, 0
     )
+    for output in range(outputs):
+        for tap in range(kernel):
+            at = output * stride + tap * dilation - padding // 2
+            if 0 <= at < size:
+                marks[at] = 1
+    return sum(marks)
+
+
+def out_bits(row):
+    return row.activation_bits if row.output_bits is None else row.output_bits
+
+
+def besides(row):
+    """Bytes of further parameters, and of those that a run reads."""
+    read = min(row.stored_elements, row.pixels * row.out_c)
+    return row.stored_elements * row.weight_bits / 8, read * row.weight_bits / 8
 
 
 def off_chip(layers, chip, images):
     """((bytes, of them before and after all work) of each layer, weights)."""
     pes = chip.pe_array.columns * chip.pe_array.rows
     capacity = memories(chip)[0] * 1024 * pes
-    tensors, stored = [], []
+    tensors, used, stored = [], [], []
     for row in layers:
         each = row.activation_bits / 8
         right = row.operand_elements if row.op == "matmul" else 0
         tensors.append(
             (
                 (row.in_h * row.in_w * row.in_c + row.side_elements) * each,
-                row.pixels * row.out_c * each,
+                row.pixels * row.out_c * out_bits(row) / 8,
                 (row.held_elements + right) * each,
             )
         )
-        stored.append(
+        weights = (
             row.operand_elements * row.weight_bits / 8
             + 4 * row.out_c * bool(row.use_bias)
             if row.op in WEIGHTED
             else 0
         )
+        table, read = besides(row)
+        used.append(weights + read)
+        stored.append(0 if row.reuses_weights else weights + table)
     room = max(capacity - max(map(sum, tensors)), 0)
     room = min(room, capacity * chip.pe_memory.weight_share)
     kept = min(room / sum(stored), 1) if sum(stored) else 1
@@ -165,7 +214,8 @@ def off_chip(layers, chip, images):
             beyond -= outside[-1]
         if not share:  # what is held is off the chip already
             outside[2] -= row.held_elements * each
-        if number == 0:
+        brought = row.network_in_elements * each
+        if brought:  # other inputs may be off the chip as well
             rows, columns = row.in_h, row.in_w
             if is_mac(row):
                 rows = images * in_windows(
@@ -173,19 +223,25 @@ def off_chip(layers, chip, images):
                     row.out_h // images,
                     row.k_h,
                     row.stride_h,
+                    row.dilation_h,
                 )
-                columns = in_windows(row.in_w, row.out_w, row.k_w, row.stride_w)
-            outside[0] = (rows * columns * row.in_c + row.side_elements) * each
-        if number == len(layers) - 1:
-            outside[1] = tensors[number][1]
-        weights = stored[number] * (1 - kept)
+                columns = in_windows(
+                    row.in_w, row.out_w, row.k_w, row.stride_w, row.dilation_w
+                )
+            needed = (rows * columns * row.in_c + row.side_elements) * each
+            others = max(needed - brought, 0)
+            outside[0] = brought + min(outside[0], others)
+        leaving = row.network_out_elements * out_bits(row) / 8
+        outside[1] = max(outside[1], leaving)
+        weights = used[number] * (1 - kept)
         again = min(
             outside[0] * (max(math.ceil(weights * 2 / capacity), 1) - 1),
             weights * (max(math.ceil(outside[0] * 2 / capacity), 1) - 1),
         )
-        first = min(row.k_h * row.in_w * row.in_c * each, outside[0])
+        span = 1 + row.dilation_h * (row.k_h - 1)
+        first = min(span * row.in_w * row.in_c * each, outside[0])
         first = max(first, chip.dram.onload_share * outside[0])
-        last = min(row.out_w * row.out_c * each, outside[1])
+        last = min(row.out_w * row.out_c * out_bits(row) / 8, outside[1])
         moved.append((sum(outside) + weights + again, first + last))
     return moved, sum(stored)
 
@@ -201,7 +257,8 @@ def mapped(row, chip, on, dataflow, images):
     on_lanes = {
         c: n * (sizes[2] if on[2] == c else 1) for c, n in on_pes.items()
     }
-    macs, busy = is_mac(row), row.op != "data_movement"
+    macs = is_mac(row)
+    busy = macs or row.op in ("pool", "elementwise")
     groups = row.groups if macs else row.out_c
     out_c, in_c = (row.out_c // groups, row.in_c // groups) if macs else (1, 1)
     taps = row.k_h * row.k_w
@@ -234,14 +291,26 @@ def mapped(row, chip, on, dataflow, images):
     pixel_pes = min(row.out_h, on_pes["r"]) * min(row.out_w, on_pes["x"])
     adding = min(dots, on_pes["i"])
     pes = channel_pes * pixel_pes * adding
+    # A reduction to few outputs keeps all units busy, then adds up pairs.
+    parts_of_taps, taps_in_turn = 1, taps
+    if busy and not macs:
+        units = array.columns * array.rows * array.lanes * array.simd_units
+        parts_of_taps = max(min(units // outputs, taps), 1)
+        taps_in_turn = -(-taps // parts_of_taps)
+        taps_in_turn += (parts_of_taps - 1).bit_length()
+        pes = min(pes * parts_of_taps, array.columns * array.rows)
     cycles_a_dot = math.ceil(w_bytes) * math.ceil(a_bytes) if macs else busy
     compute = -(-bundles // at_once) * passes
-    compute *= row_steps * column_steps * dot_steps * taps * cycles_a_dot
+    compute *= row_steps * column_steps * dot_steps
+    compute *= taps_in_turn * cycles_a_dot
 
-    def seen(outputs, blocks, kernel, stride):
-        """Rows or columns: overlapping windows share, those apart do not."""
-        shared = (outputs - blocks) * max(kernel - stride, 0)
-        return outputs * kernel - shared
+    def seen(outputs, blocks, kernel, stride, dilation):
+        """Rows or columns that blocks of at most one more read, by filling."""
+        lines = 0
+        for block in range(blocks):
+            size = outputs // blocks + (block < outputs % blocks)
+            lines += distinct(size, kernel, stride, dilation)
+        return lines
 
     row_blocks = min(row.out_h, on_lanes["r"])
     column_blocks = min(row.out_w, on_pes["x"])
@@ -253,11 +322,16 @@ def mapped(row, chip, on, dataflow, images):
     # An image is cut as if it were alone: rows of all of them take turns.
     of_image = row.out_h // images
     rows = images * seen(
-        of_image, min(of_image, on_lanes["r"]), row.k_h, row.stride_h
+        of_image,
+        min(of_image, on_lanes["r"]),
+        row.k_h,
+        row.stride_h,
+        row.dilation_h,
     )
-    columns = seen(row.out_w, column_blocks, row.k_w, row.stride_w)
+    of_columns = row.k_w, row.stride_w, row.dilation_w
+    columns = seen(row.out_w, column_blocks, *of_columns)
     inputs = elements(rows, columns) * a_bytes * passes
-    weights = row.operand_elements * w_bytes
+    weights = row.operand_elements * w_bytes + besides(row)[1]
     fetched, written, parts = weights, 0, 1
     half = registers(chip)[0] * 512
     room = max(half // (4 * array.simd_units), 1)
@@ -279,36 +353,51 @@ def mapped(row, chip, on, dataflow, images):
     if dataflow == "output":
         fetched *= -(-row_steps * column_steps // room)
     if dataflow == "input":
-        step = min(row.stride_w, row.k_w)
         line = bundle * min(in_c, dot_steps * array.dot_width)
         line *= a_bytes * row.k_h
-        fit = (half - line * (row.k_w - step)) // (
-            line * step * wide + 4 * array.simd_units
-        )
+        fit = 0
+        while fit < row.out_w and half >= (
+            line * distinct((fit + 1) * wide, *of_columns)
+            + 4 * array.simd_units * (fit + 1)
+        ):
+            fit += 1
         run = max(fit, 1)
         runs = math.ceil(column_steps / run)
         fetched *= row_steps * runs
         if fit >= 1 and busy:
             pieces = min(runs * column_blocks, row.out_w)
-            columns = seen(row.out_w, pieces, row.k_w, row.stride_w)
+            columns = seen(row.out_w, pieces, *of_columns)
             inputs = elements(row.out_h * row.k_h, columns) * a_bytes
     spills = (parts - 1) * 4 * outputs
     brought = fetched * pixel_pes + inputs * pes_of_input
     from_memory = fetched + inputs + spills
-    to_memory = outputs * a_bytes + spills
+    to_memory = outputs * out_bits(row) / 8 + spills
     pj = sram(technology.SRAM_READ, *registers(chip), node) * read
     pj += sram(technology.SRAM_WRITE, *registers(chip), node) * (
         written + inputs * min(jobs, on_lanes["c"])
     )
     pj += sram(technology.SRAM_READ, *memories(chip), node) * from_memory
     pj += sram(technology.SRAM_WRITE, *memories(chip), node) * to_memory
-    pj += mac_pj(16, 16, node) * (brought + (adding - 1) * parts * outputs * 4)
+    pj += mac_pj(16, 16, node) * (
+        brought + ((adding - 1) * parts + parts_of_taps - 1) * outputs * 4
+    )
     ports = chip.pe_memory.width_bytes * chip.runtime.memory_share * pes
     return max(
         compute / chip.runtime.compute_share,
         (from_memory + to_memory) / ports,
         brought / (chip.interconnect.width_bytes * pes),
     ), pj
+
+
+def distinct(outputs, kernel, stride, dilation):
+    """Different lines that the taps of so many windows land on."""
+    return len(
+        {
+            o * stride + t * dilation
+            for o in range(outputs)
+            for t in range(kernel)
+        }
+    )
 
 
 def tied(options, objective, leakage_pj):
@@ -330,10 +419,10 @@ def price(row, chip, option, dram_bytes, edges, leakage_pj):
     """(cycles, pJ) of a layer with a mapping."""
     ghz, node = chip.process.clock_ghz, chip.process.node_nm
     dram_rate = chip.dram.bandwidth_gbs / ghz
-    in_c = row.in_c / row.groups if is_mac(row) else 1
-    window = in_c * row.k_h * row.k_w * row.activation_bits / 8
-    if row.op in WEIGHTED:
-        window += in_c * row.k_h * row.k_w * row.weight_bits / 8
+    elements = row.in_c / row.groups * row.k_h * row.k_w if is_mac(row) else 1
+    window = elements * row.activation_bits / 8
+    if row.op in (*WEIGHTED, "embedding"):
+        window += elements * row.weight_bits / 8
     cycles = (
         chip.runtime.layer_us * 1e3 * ghz
         + edges / dram_rate
@@ -342,7 +431,8 @@ def price(row, chip, option, dram_bytes, edges, leakage_pj):
         + max(option[0], (dram_bytes - edges) / dram_rate)
     )
     pj = option[1] + leakage_pj * cycles
-    pj += row.macs * mac_pj(right_bits(row), row.activation_bits, node)
+    macs = row.pixels * row.operand_elements
+    pj += macs * mac_pj(right_bits(row), row.activation_bits, node)
     if row.op in ("pool", "elementwise"):
         taps = row.k_h * row.k_w
         pj += row.pixels * row.out_c * taps * mac_pj(0, 0, node)

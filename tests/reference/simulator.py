@@ -81,25 +81,26 @@ def deal(count, parts):
     return dealt
 
 
-def touched(outputs, kernel, stride):
-    """The rows (or columns) of the input that some outputs look at."""
-    return len({o * stride + tap for o in outputs for tap in range(kernel)})
+def touched_columns(layer, outputs):
+    """The columns of the input that some outputs look at."""
+    taps = [tap * layer.dilation_w for tap in range(layer.k_w)]
+    return len({o * layer.stride_w + tap for o in outputs for tap in taps})
 
 
-def touched_rows(block, kernel, stride):
+def touched_rows(layer, block):
     """The same of `(row, image)` pairs."""
+    taps = [tap * layer.dilation_h for tap in range(layer.k_h)]
     return len(
-        {(row * stride + tap, i) for row, i in block for tap in range(kernel)}
+        {(row * layer.stride_h + tap, i) for row, i in block for tap in taps}
     )
 
 
-def inside(size, outputs, kernel, stride):
+def inside(size, outputs, kernel, stride, dilation):
     """Rows (or columns) of the input in a window, which padding is not."""
-    padding = max((outputs - 1) * stride + kernel - size, 0)
+    taps = [tap * dilation for tap in range(kernel)]
+    padding = max((outputs - 1) * stride + taps[-1] + 1 - size, 0)
     windows = {
-        o * stride + tap - padding // 2
-        for o in range(outputs)
-        for tap in range(kernel)
+        o * stride + tap - padding // 2 for o in range(outputs) for tap in taps
     }
     return len(windows & set(range(size)))
 
@@ -122,7 +123,13 @@ class Nest:
         self.weight_bytes_each = bits / 8 if self.is_mac else 0
         self.groups = layer.groups if self.is_mac else layer.out_c
         self.out_c = layer.out_c // self.groups
-        self.in_c = layer.in_c // self.groups
+        self.in_c = layer.in_c // self.groups if self.is_busy else 1
+        # What is stored besides: each that a run needs is read once.
+        self.table_bytes = (
+            min(layer.stored_elements, layer.pixels * layer.out_c * images)
+            * layer.weight_bits
+            / 8
+        )
         # Factors of more than 8 bits are multiplied byte by byte.
         self.cycles_a_dot = self.is_busy * (
             math.ceil(self.weight_bytes_each) * math.ceil(self.input_bytes_each)
@@ -209,6 +216,32 @@ class Nest:
             * len(self.column_blocks)
             * len(self.dot_blocks)
         )
+        self._deal_taps()
+
+    def _deal_taps(self):
+        """Taps of a vector operation go to units that would be idle."""
+        array = self.chip.pe_array
+        units = array.columns * array.rows * array.lanes * array.simd_units
+        outputs = self.positions * self.layer.out_c
+        parts = 1
+        while (
+            self.is_busy
+            and not self.is_mac
+            and parts < self.taps
+            and (parts + 1) * outputs <= units
+        ):
+            parts += 1
+        self.rounds = max(map(len, deal(self.taps, parts)))
+        self.combined, left = 0, parts
+        while left > 1:  # of two results one is handed to the other's unit
+            self.rounds += 1
+            self.combined += left // 2 * outputs
+            left -= left // 2
+        self.pes = min(self.pes * parts, array.columns * array.rows)
+
+    def cycles_of(self, taps):
+        """Cycles of a dot product at so many taps, or of a reduction."""
+        return (taps if self.is_mac else self.rounds) * self.cycles_a_dot
 
     def channels_at(self, step):
         """Input channels of the dot products that all PEs do in a step."""
@@ -230,7 +263,9 @@ def walk(layer, chip, mapping, images=1):
         "input-stationary": _input_stationary,
     }[mapping.dataflow](nest, counts)
     _read_operands(nest, counts)
-    counts.output_bytes = nest.positions * layer.out_c * nest.input_bytes_each
+    bits = layer.output_bits or layer.activation_bits
+    counts.output_bytes = nest.positions * layer.out_c * bits / 8
+    counts.reduced_bytes += ACCUMULATOR_BYTES * nest.combined
     return counts
 
 
@@ -255,7 +290,7 @@ def _weight_stationary(nest, counts):
                 for _ in range(nest.row_steps):
                     for _ in range(nest.column_steps):
                         for taps in part.values():
-                            counts.compute_cycles += taps * nest.cycles_a_dot
+                            counts.compute_cycles += nest.cycles_of(taps)
                 _hand_on(nest, counts, sums)
 
 
@@ -271,17 +306,18 @@ def _output_stationary(nest, counts):
             _bring_block_inputs(nest, counts, slots, is_first=step == 0)
             for start in range(0, len(steps), room):
                 _bring_weights(nest, counts, slots, jobs)
+                chunk = steps[start : start + room]
                 for _ in range(nest.dot_steps):
-                    for _ in range(nest.taps):
-                        chunk = steps[start : start + room]
-                        counts.compute_cycles += len(chunk) * nest.cycles_a_dot
+                    counts.compute_cycles += len(chunk) * nest.cycles_of(
+                        nest.taps
+                    )
     _accumulate(nest, counts)
     _hand_on(nest, counts, nest.positions * nest.layer.out_c)
 
 
 def _input_stationary(nest, counts):
     fitting = _steps_that_fit(nest)
-    is_kept = fitting > 0
+    is_kept = fitting > 0 and nest.is_busy
     longest = max(fitting, 1)
     runs = deal(nest.column_steps, math.ceil(nest.column_steps / longest))
     for step, slots in enumerate(nest.group_steps):
@@ -297,10 +333,9 @@ def _input_stationary(nest, counts):
                 for jobs in nest.passes:
                     _bring_weights(nest, counts, slots, jobs)
                     for _ in range(nest.dot_steps):
-                        for _ in range(nest.taps):
-                            counts.compute_cycles += (
-                                len(run) * nest.cycles_a_dot
-                            )
+                        counts.compute_cycles += len(run) * nest.cycles_of(
+                            nest.taps
+                        )
     _accumulate(nest, counts)
     _hand_on(nest, counts, nest.positions * nest.layer.out_c)
 
@@ -354,8 +389,6 @@ def _steps_that_fit(nest):
     The window is that of the groups and of the channels of one lane.
     """
     layer, array = nest.layer, nest.chip.pe_array
-    if not nest.is_busy:
-        return 0
     half = nest.chip.register_file.capacity_kib * 1024 / 2
     channels = min(nest.in_c, nest.dot_steps * array.dot_width)
     channels *= len(nest.bundles[0])
@@ -363,7 +396,7 @@ def _steps_that_fit(nest):
     steps = 0
     while steps < layer.out_w:  # more than a row makes no difference
         columns = range((steps + 1) * nest.columns_at_once)
-        window = touched(columns, layer.k_w, layer.stride_w) * line
+        window = touched_columns(layer, columns) * line
         sums = (steps + 1) * ACCUMULATOR_BYTES * array.simd_units
         if window + sums > half:
             break
@@ -379,9 +412,9 @@ def _window(nest, row, runs, run):
         by_run = deal(len(by_step), runs)
         if run < len(by_run):
             outputs = {o for step in by_run[run] for o in by_step[step]}
-            columns += touched(outputs, layer.k_w, layer.stride_w)
+            columns += touched_columns(layer, outputs)
     rows = sum(
-        touched_rows([block[row]], layer.k_h, layer.stride_h)
+        touched_rows(layer, [block[row]])
         for block in nest.row_blocks
         if row < len(block)
     )
@@ -393,8 +426,7 @@ def _bring_block_inputs(nest, counts, slots, is_first, channels=None):
     layer = nest.layer
     if nest.is_busy:
         positions = sum(
-            touched_rows(rows, layer.k_h, layer.stride_h)
-            * touched(columns, layer.k_w, layer.stride_w)
+            touched_rows(layer, rows) * touched_columns(layer, columns)
             for rows in nest.row_blocks
             for columns in nest.column_blocks
         )
@@ -408,6 +440,8 @@ def _bring_inputs(nest, counts, slots, positions, is_first, channels=None):
     channels = nest.in_c if channels is None else channels
     for slot, bundle in enumerate(slots):
         elements = len(bundle) * channels * positions
+        if not nest.is_busy:  # each once, whoever needs it
+            elements = nest.layer.in_c * positions * (is_first and slot == 0)
         if is_first and slot == 0:
             elements += nest.layer.side_elements * nest.images
         amount = elements * nest.input_bytes_each
@@ -420,6 +454,7 @@ def _bring_weights(nest, counts, slots, jobs):
     """The weights of some jobs: read once, brought to every PE in need."""
     channels = sum(map(len, slots)) * sum(map(len, jobs))
     amount = channels * nest.in_c * nest.taps * nest.weight_bytes_each
+    amount += nest.table_bytes * channels / nest.layer.out_c
     counts.weight_bytes += amount
     for _ in nest.row_pes:
         for _ in nest.column_blocks:
@@ -491,28 +526,36 @@ def off_chip(layer, chip, images=1):
     capacity = chip.pe_memory.capacity_mib * 2**20 * pes
     inputs = layer.in_h * layer.in_w * layer.in_c + layer.side_elements
     inputs *= images
+    written = (layer.output_bits or layer.activation_bits) / 8
     outputs = layer.out_h * layer.out_w * layer.out_c * images
+    answer = outputs * written
     right = layer.operand_elements if layer.op == "matmul" else 0
-    live = inputs + outputs + right + layer.held_elements * images
-    live *= each
+    live = inputs + right + layer.held_elements * images
+    live = live * each + answer
     weights = has_weights * (
         layer.operand_elements * layer.weight_bits / 8
         + 4 * layer.use_bias * layer.out_c
     )
+    table = layer.stored_elements * layer.weight_bits / 8
+    read = weights + min(table, outputs * layer.weight_bits / 8)
     room = max(capacity - live, 0)
     room = min(room, capacity * chip.pe_memory.weight_share)
-    streamed = max(weights - room, 0)
+    stays = min(room / (weights + table), 1) if weights + table else 1
+    streamed = read * (1 - stays)
     # The image comes in, but for what strides jump over; the answer leaves.
     height, width = layer.in_h, layer.in_w
     if layer.op in (*WEIGHTED, "matmul"):
-        height = inside(height, layer.out_h, layer.k_h, layer.stride_h)
-        width = inside(width, layer.out_w, layer.k_w, layer.stride_w)
+        height = inside(
+            height, layer.out_h, layer.k_h, layer.stride_h, layer.dilation_h
+        )
+        width = inside(
+            width, layer.out_w, layer.k_w, layer.stride_w, layer.dilation_w
+        )
     image = height * width * layer.in_c + layer.side_elements
     image *= images * each
-    answer = outputs * each
     # Other tensors that find no room: what lies beyond inputs and outputs.
     share = chip.pe_memory.activation_share
-    elsewhere = max(live - capacity * share - (inputs + outputs) * each, 0)
+    elsewhere = max(live - capacity * share - inputs * each - answer, 0)
     if not share:  # what is held is off the chip already
         elsewhere = right * each
 
@@ -520,11 +563,12 @@ def off_chip(layer, chip, images=1):
         _fetched(streamed, image, capacity / 2),
         _fetched(image, streamed, capacity / 2),
     )
-    window = min(layer.k_h * layer.in_w * layer.in_c * each, image)
+    rows = len(range((layer.k_h - 1) * layer.dilation_h + 1))
+    window = min(rows * layer.in_w * layer.in_c * each, image)
     return OffChip(
         total=fetched + answer + elsewhere,
         first=max(window, chip.dram.onload_share * image),
-        last=min(layer.out_w * layer.out_c * each, answer),
+        last=min(layer.out_w * layer.out_c * written, answer),
     )
 
 
@@ -551,6 +595,8 @@ def _tiles(amount, half):
 def timeline(layer, chip, counts, is_elastic=True, images=1):
     """Cycles from the start of a one-layer network to its last byte.
 
+    Its runs follow one another, without the start of the inference.
+
     The work of every resource falls into the row steps of a lane. With elastic
     buffers each resource goes on with its next step as soon as it has done
     one. With double buffers all wait for each other at the end of a step;
@@ -559,15 +605,15 @@ def timeline(layer, chip, counts, is_elastic=True, images=1):
     """
     outside, clock = off_chip(layer, chip, images), chip.process.clock_ghz
     dram_bytes = chip.dram.bandwidth_gbs / clock  # a cycle
-    now = (chip.runtime.inference_us + chip.runtime.layer_us) * 1e3 * clock
+    now = chip.runtime.layer_us * 1e3 * clock
     # The first window comes, it and its weights are brought to the array, and
     # the pipeline fills.
     now += outside.first / dram_bytes
-    weights = layer.weight_bits if layer.op in WEIGHTED else 0
-    in_c = layer.in_c // layer.groups
+    stored = (*WEIGHTED, "embedding")
+    weights = layer.weight_bits if layer.op in stored else 0
+    window = layer.in_c // layer.groups * layer.k_h * layer.k_w
     if layer.op not in (*WEIGHTED, "matmul"):
-        in_c = 1
-    window = in_c * layer.k_h * layer.k_w
+        window = 1  # results are added up one by one
     now += (
         window
         * (layer.activation_bits + weights)
@@ -590,7 +636,8 @@ def timeline(layer, chip, counts, is_elastic=True, images=1):
         now = max(clocks)
     else:
         answer = layer.out_h * layer.out_w * layer.out_c * images
-        answer = answer * layer.activation_bits / 8 - outside.last
+        bits = layer.output_bits or layer.activation_bits
+        answer = answer * bits / 8 - outside.last
         leaving = answer / dram_bytes
         coming = rest - leaving
         for step in range(steps):
@@ -602,4 +649,6 @@ def timeline(layer, chip, counts, is_elastic=True, images=1):
             if steps == 1:
                 now += rest
             now += max(*on_chip, dram)
-    return now + outside.last / dram_bytes
+    one_run = now + outside.last / dram_bytes
+    start = chip.runtime.inference_us * 1e3 * clock
+    return start + sum(one_run for _ in range(layer.repeats))

@@ -113,7 +113,9 @@ class _Problem(NamedTuple):
     def _some(self, values: dict[str, np.ndarray]) -> np.ndarray:
         (count,) = {len(value) for value in values.values()}
         networks = len(self.depths)
-        table = LayerTable(*(np.tile(f, (count, 1)) for f in self.table))
+        table = LayerTable(
+            *(np.tile(f, (count, 1)) for f in self.table.columns())
+        )
         paths = accelerators.to_paths(self.accelerator) | {
             CONSTANTS[name]: np.repeat(value, networks)
             for name, value in values.items()
@@ -184,7 +186,7 @@ def _problem(
     table = workload.pad(networks, -(-depths.max() // _ROWS) * _ROWS)
     return _Problem(
         accelerator,
-        LayerTable(*(field.numpy() for field in table)),
+        LayerTable(*table.columns()),
         depths,
         np.array([measurement.latency_ms for measurement in measurements]),
     )

@@ -173,8 +173,10 @@ def _mapped_pj(
 ) -> Any:
     """Energy of a mapping: the sum of `_parts_pj` in the least operations."""
     read_bytes = space.operand_read_bytes + moved.stationary_read_bytes
+    # The first two are the same for all mappings of a layer.
     result = (
         moved.output_bytes * unit.memory_write_pj
+        + space.combined_bytes * unit.transfer_pj
         + read_bytes * unit.register_read_pj
         + moved.weight_bytes * rate.weight_pj
         + moved.input_bytes * rate.input_pj

@@ -21,13 +21,14 @@ In the shapes below `B` is the number of candidates and `L` of layers.
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.accelerators.register_file import ACCUMULATOR_BYTES
-from tf_cosearch.networks.workload import LayerTable
+from tf_cosearch.networks.workload import LayerTable, common_step
 
 LEVELS = ("PE columns", "PE rows", "lanes", "SIMD units")
 DATAFLOWS = ("weight-stationary", "output-stationary", "input-stationary")
@@ -90,6 +91,22 @@ def describe(mapping: int, tile: tuple[int, int, int] | None = None) -> str:
     return words
 
 
+class Windows(NamedTuple):
+    """Windows of layers along rows, or columns, each field `[B, L]`.
+
+    Attributes:
+        kernel: Taps of a window.
+        fresh: Lines that a window reads and the ones before it did not.
+        shared: Taps that land where those of another window do.
+        gap: Windows from one to the next that it shares lines with.
+    """
+
+    kernel: Any
+    fresh: Any
+    shared: Any
+    gap: Any
+
+
 class Loops(NamedTuple):
     """Loop bounds and operands of layers, each `[B, L]`.
 
@@ -104,14 +121,19 @@ class Loops(NamedTuple):
     in_c: Any
     taps: Any
     weight_bytes: Any
+    table_bytes: Any
     operand_bytes: Any
     activation_bytes: Any
     outputs: Any
+    out_element_bytes: Any
     output_bytes: Any
     sum_bytes: Any
     is_mac: Any
+    is_vector: Any
     steps: Any
     images: Any
+    row_windows: Windows
+    column_windows: Windows
 
 
 def loops_of(layers: LayerTable, images: Any = 1.0) -> Loops:
@@ -128,7 +150,9 @@ def loops_of(layers: LayerTable, images: Any = 1.0) -> Loops:
         cycles of one dot product of up to `dot_width` channels at all taps.
     """
     is_mac = layers.is_mac > 0
-    activation_bytes = layers.activation_bits / 8
+    activation_bytes = out_element_bytes = layers.activation_bits / 8
+    if layers.output_bits is not None:
+        out_element_bytes = layers.output_bits / 8
     taps, outputs = layers.taps(), layers.out_elements()
     operand_bytes = layers.is_mac * layers.operand_bits() / 8
     passes = tf.math.ceil(operand_bytes) * tf.math.ceil(activation_bytes)
@@ -140,17 +164,40 @@ def loops_of(layers: LayerTable, images: Any = 1.0) -> Loops:
         in_c=tf.where(is_mac, layers.in_c / layers.groups, 1.0),
         taps=taps,
         weight_bytes=layers.operand_elements() * operand_bytes,
+        table_bytes=_table_bytes(layers, outputs),
         operand_bytes=operand_bytes,
         activation_bytes=activation_bytes,
         outputs=outputs,
-        output_bytes=outputs * activation_bytes,
+        out_element_bytes=out_element_bytes,
+        output_bytes=outputs * out_element_bytes,
         sum_bytes=ACCUMULATOR_BYTES * outputs,
         is_mac=layers.is_mac,
+        is_vector=layers.is_vector,
         steps=taps
         * tf.where(is_mac, passes, 1.0)
         * (layers.is_mac + layers.is_vector),
         images=images,
+        row_windows=_windows(layers.k_h, layers.stride_h, layers.dilation_h),
+        column_windows=_windows(layers.k_w, layers.stride_w, layers.dilation_w),
     )
+
+
+def _table_bytes(layers: LayerTable, outputs: Any) -> Any:
+    """What a run reads of parameters besides the weights: each once."""
+    if not tf.is_tensor(layers.stored_elements):
+        return 0.0
+    read = tf.minimum(layers.stored_elements, outputs)
+    return read * (layers.weight_bits / 8)
+
+
+def _windows(kernel: Any, stride: Any, dilation: Any) -> Windows:
+    gap: Any = 1.0
+    if tf.is_tensor(dilation):
+        # Taps and windows stand on multiples of what divides both.
+        common = common_step(stride, dilation)
+        stride, gap = stride / common, dilation / common
+    fresh = tf.minimum(stride, kernel)
+    return Windows(kernel, fresh, kernel - fresh, gap)
 
 
 class Spread(NamedTuple):
@@ -171,6 +218,7 @@ class Spread(NamedTuple):
         input_pes: PEs that need the same input.
         input_lanes: Lanes that need the same input.
         reduced_pes: PEs whose partial sums belong to the same output.
+        combined_bytes: Partial results of a reduction in parts, but the last.
         lane_columns: Columns that a lane works on at a time.
         operand_read_bytes: Inputs read from register files.
         accumulated_bytes: Accumulators read and written, a dot product each.
@@ -191,6 +239,7 @@ class Spread(NamedTuple):
     input_pes: Any
     input_lanes: Any
     reduced_pes: Any
+    combined_bytes: Any
     lane_columns: Any
     operand_read_bytes: Any
     accumulated_bytes: Any
@@ -218,10 +267,13 @@ def spread(
                             ceil(columns / p_columns)
                             ceil(ceil(C / dot_width) / p_in_c) taps
 
-    `n` columns in `b` blocks read `b k_w + (n - b) min(stride_w, k_w)` columns
-    of the input. So do rows, but a block has those of each image apart: of `N`
-    images there are `min(b N, n)`. A pass reads rows x columns x `in_c`, and
-    there are ceil(j / p) of them.
+    What columns in `b` blocks read says `lines_read`, without dilation
+    `b k_w + (n - b) min(stride_w, k_w)`. So do rows, but a block has those of
+    each image apart: of `N` images there are `min(b N, n)`. A pass reads rows x
+    columns x `in_c`, and there are ceil(j / p) of them.
+
+    A vector operation takes the steps of `reduction_parts` instead of taps, and
+    its parts are dealt to PEs that would be idle.
 
     Args:
         layers: `LayerTable` of `[B, L]`.
@@ -287,19 +339,19 @@ def spread(
         reduced_pes = tf.minimum(dots, product("in_c", 2))
     row_blocks = _at_work(loops.rows, product("rows", 3))
     image_blocks = tf.minimum(row_blocks * loops.images, loops.rows)
-    rows_read = lines_read(
-        layers.k_h, layers.stride_h, loops.rows, image_blocks
-    )
+    rows_read = lines_read(loops.row_windows, loops.rows, image_blocks)
     columns_read = lines_read(
-        layers.k_w, layers.stride_w, loops.columns, column_blocks
+        loops.column_windows, loops.columns, column_blocks
     )
+    parts = reduction_parts(loops, machine)
+    at_work = channel_pes * pixel_pes * reduced_pes
     return Spread(
         compute_cycles=group_jobs
         * passes
         * row_steps
         * column_steps
         * in_c_steps
-        * loops.steps,
+        * _steps(loops, parts),
         row_steps=row_steps,
         column_steps=column_steps,
         steps=row_steps * column_steps,
@@ -308,11 +360,12 @@ def spread(
         in_c_steps=in_c_steps,
         lane_out_c=lane_out_c,
         lane_in_c=lane_groups * lane_in_c,
-        pe_share=1.0 / (channel_pes * pixel_pes * reduced_pes),
+        pe_share=1.0 / tf.minimum(at_work * parts, array.pes()),
         weight_pes=pixel_pes,
         input_pes=input_pes,
         input_lanes=_at_work(jobs, lanes),
         reduced_pes=reduced_pes,
+        combined_bytes=(parts - 1) * loops.sum_bytes,
         lane_columns=lane_columns,
         operand_read_bytes=loops.is_mac
         * (loops.rows * loops.columns * loops.taps * loops.in_c)
@@ -354,20 +407,63 @@ def _at_work(count: Any, parts: Any) -> Any:
     return tf.minimum(count, parts) if tf.is_tensor(parts) else parts
 
 
-def lines_read(kernel: Any, stride: Any, outputs: Any, blocks: Any) -> Any:
-    """Rows, or columns, of the input that blocks of those of the output read.
+def reduction_parts(loops: Loops, machine: Accelerator) -> Any:
+    """Parts that the taps of a vector operation are worked on in at a time.
+
+    A pooling with fewer outputs than the array has SIMD units leaves none
+    idle: the taps of each output fall into as many parts as units are left
+    for, on PEs, lanes and units of their own. Then the partial results are
+    combined two by two, level by level. Of `n` outputs and `t` taps on `u`
+    units:
+
+        parts  p = min(floor(u / n), t), at least 1
+        steps    = ceil(t / p) + ceil(log2(p)), never more than t
 
     Args:
-        kernel: Taps of the kernel.
-        stride: Its step.
+        loops: `Loops` of `[B, L]`.
+        machine: `Accelerator` of `[B, 1]`.
+
+    Returns:
+        Parts, `[B, L]`; 1 for what is no vector operation.
+    """
+    array = machine.pe_array
+    units = array.pes() * array.lanes * array.simd_units
+    parts = tf.minimum(tf.floor(units / loops.outputs), loops.taps)
+    return tf.maximum(parts * loops.is_vector, 1.0)
+
+
+def _steps(loops: Loops, parts: Any) -> Any:
+    """Cycles of a dot product, or of a reduction that falls into parts."""
+    # Of powers of two the logarithm may come out a little too large.
+    levels = tf.math.ceil(tf.math.log(parts) / math.log(2) - 1e-5)
+    return tf.math.ceil(loops.steps / parts) + levels
+
+
+def lines_read(windows: Windows, outputs: Any, blocks: Any) -> Any:
+    """Rows, or columns, of the input that blocks of those of the output read.
+
+    `n` windows of `k` taps, `d` apart, at steps of `s`, look at `n k` lines.
+    What lies `d` windows back and `s` taps on is the same line, so
+
+        lines = n k - max(n - d, 0) max(k - s, 0)
+
+    which is `min(n k, (n - 1) s + k)` for `d = 1` and `min(n k, n + (k - 1) d)`
+    for `s = 1`. It holds if `s` and `d` have no common divisor; if one of them
+    divides the other, all is done in steps of that first. Blocks share nothing
+    and differ by one window at most, so with `b` of them it is `n - b d`.
+
+    Args:
+        windows: Those of the layers.
         outputs: Rows of the output.
         blocks: Runs of them that share no window.
 
     Returns:
         Rows, each as often as a block reads it.
     """
-    step = tf.minimum(stride, kernel)
-    return outputs * step + blocks * (kernel - step)
+    if not tf.is_tensor(windows.gap):
+        return outputs * windows.fresh + blocks * windows.shared
+    again = tf.maximum(outputs - blocks * windows.gap, 0.0)
+    return outputs * windows.kernel - again * windows.shared
 
 
 def input_bytes(layers: LayerTable, positions: Any) -> Any:

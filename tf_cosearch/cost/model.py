@@ -198,9 +198,11 @@ def _add_up(
     mac_pj = arithmetic_pj(layers, machine)
     dram_pj, write_pj = transfer_pj(machine, outside.dram_bytes)
     energy_pj = chosen.energy_pj + mac_pj + dram_pj + write_pj
-    total_cycles, total_pj = _sum_two(cycles, energy_pj, layers)
+    total_cycles, total_pj = _sum_two(
+        layers.all_runs(cycles), layers.all_runs(energy_pj), layers
+    )
     macs, params = _sum_two(
-        tf.where(is_wrong, float("nan"), layers.macs()),
+        tf.where(is_wrong, float("nan"), layers.all_runs(layers.macs())),
         layers.params(),
         layers,
     )
@@ -213,7 +215,7 @@ def _add_up(
         leakage_mw=accelerator.leakage_mw(),
         macs=macs,
         params=params,
-        dram_bytes=tf.reduce_sum(outside.dram_bytes, -1),
+        dram_bytes=tf.reduce_sum(layers.all_runs(outside.dram_bytes), -1),
         weight_residency=tf.squeeze(outside.residency, -1),
         pe_memory_missing_bytes=tf.maximum(
             tf.reduce_max(outside.needed_bytes, -1) - capacity, 0.0
@@ -289,9 +291,14 @@ def put_together(
 
 
 def operand_bytes(layers: LayerTable, loops: Loops) -> Any:
-    """What must come before the first dot product of layers, `[B, L]`."""
+    """What must come before the first operation of layers, `[B, L]`.
+
+    That is the window and the weights of a dot product; what has none starts
+    with one element.
+    """
     weight_bytes = layers.has_weights * (layers.operand_bits() / 8)
-    return loops.in_c * loops.taps * (loops.activation_bytes + weight_bytes)
+    window = tf.where(loops.is_mac > 0, loops.in_c * loops.taps, 1.0)
+    return window * (loops.activation_bytes + weight_bytes)
 
 
 def fixed_cycles(
@@ -350,19 +357,23 @@ def _layer_cost(
     clock_ghz = machine.process.clock_ghz
     macs = layers.macs()
     dram_cycles = machine.dram.cycles(outside.dram_bytes, clock_ghz)
+
+    def total(values: Any) -> Any:
+        return tf.nest.map_structure(layers.all_runs, values)
+
     by_layer = LayerCost(
-        cycles=cycles,
-        latency_ms=cycles / (clock_ghz * 1e6),
-        energy_mj=tf.add_n(parts_pj) / 1e9,
-        energy_parts_mj=tuple(part / 1e9 for part in parts_pj),
+        cycles=total(cycles),
+        latency_ms=total(cycles / (clock_ghz * 1e6)),
+        energy_mj=total(tf.add_n(parts_pj) / 1e9),
+        energy_parts_mj=total(tuple(part / 1e9 for part in parts_pj)),
         utilization=macs / (cycles * machine.pe_array.macs_per_cycle()),
-        macs=macs,
+        macs=total(macs),
         params=layers.params(),
-        dram_bytes=outside.dram_bytes,
-        busy_cycles=(*chosen.busy, dram_cycles),
-        fixed_cycles=fixed_cycles,
+        dram_bytes=total(outside.dram_bytes),
+        busy_cycles=total((*chosen.busy, dram_cycles)),
+        fixed_cycles=total(fixed_cycles),
         mapping=chosen.index,
-        traffic=chosen.traffic,
+        traffic=total(chosen.traffic),
         row_tiles=outside.row_tiles,
         out_c_tiles=outside.out_c_tiles,
         missing_bytes=tf.maximum(

@@ -92,9 +92,15 @@ def off_chip(layers: LayerTable, loops: Loops, room: Room) -> OffChip:
     layer:
 
         off-chip activations = max(inputs + outputs + held - kept, 0)
+        i                    = those of them that are inputs, with what comes
+                               from outside the chip
         dram bytes           = i + outputs that leave + held that leave + w
                                + min(i (ceil(w / half) - 1),
                                      w (ceil(i / half) - 1))
+
+    Outputs leave likewise. All of it is of one run. Of a table `w` is what is
+    read of it and did not stay. The first operation waits for the rows that
+    the taps of a window span, `(k_h - 1) dilation_h + 1` of them.
 
     Args:
         layers: `LayerTable` of `[B, L]`.
@@ -105,7 +111,8 @@ def off_chip(layers: LayerTable, loops: Loops, room: Room) -> OffChip:
         The `OffChip`.
     """
     is_layer = layers.is_layer
-    live, stored = _live_and_stored(layers, loops)
+    live, used = _live_and_used(layers, loops)
+    stored = _stored(layers, loops, used)
     in_bytes = layers.in_elements() * loops.activation_bytes
     out_bytes = loops.output_bytes
     total = tf.reduce_sum(stored, -1, keepdims=True)
@@ -113,8 +120,8 @@ def off_chip(layers: LayerTable, loops: Loops, room: Room) -> OffChip:
     kept = room.activation_bytes
     beyond = tf.maximum(live - kept, 0.0)
     per_half = 2 / room.capacity_bytes
-    follows, precedes = _neighbours(is_layer)
-    touched = layers.touched_elements(loops.images) * loops.activation_bytes
+    brought = layers.network_in_elements * loops.activation_bytes
+    leaving = layers.network_out_elements * loops.out_element_bytes
     spilled_in = tf.minimum(in_bytes, beyond)
     spilled_out = tf.minimum(out_bytes, beyond - spilled_in)
     elsewhere = beyond - spilled_in - spilled_out
@@ -122,15 +129,24 @@ def off_chip(layers: LayerTable, loops: Loops, room: Room) -> OffChip:
     elsewhere = tf.where(
         kept > 0, elsewhere, loops.weight_bytes * (1 - layers.has_weights)
     )
-    read = tf.where(follows > 0, spilled_in, touched)
-    written = tf.where(precedes > 0, spilled_out, out_bytes)
-    streamed = stored * (1 - residency)
+    # Of a row that reads from outside the chip the other inputs may be off it.
+    others = tf.maximum(
+        layers.touched_elements(loops.images) * loops.activation_bytes
+        - brought,
+        0.0,
+    )
+    read = brought + tf.where(
+        brought > 0, tf.minimum(spilled_in, others), spilled_in
+    )
+    written = tf.maximum(spilled_out, leaving)
+    streamed = used * (1 - residency)
     out_c_tiles = tf.maximum(tf.math.ceil(streamed * per_half), 1.0)
     row_tiles = tf.maximum(tf.math.ceil(read * per_half), 1.0)
     again = tf.minimum(read * (out_c_tiles - 1), streamed * (row_tiles - 1))
     line = layers.in_w * layers.in_c * loops.activation_bytes
-    window = tf.minimum(layers.k_h * line, read)
-    row = layers.out_w * layers.out_c * loops.activation_bytes
+    span = (layers.k_h - 1) * layers.dilation_h + 1
+    window = tf.minimum(span * line, read)
+    row = layers.out_w * layers.out_c * loops.out_element_bytes
     dot = loops.in_c * loops.taps * (layers.operand_bits() / 8)
     needed = 2 * (window + dot * layers.has_weights) * is_layer
     return OffChip(
@@ -158,22 +174,31 @@ def all_stays(layers: LayerTable, loops: Loops, room: Room) -> Any:
     Returns:
         Booleans, `[B, M]` or `[B, 1]`.
     """
-    live, stored = _live_and_stored(layers, loops)
+    live, used = _live_and_used(layers, loops)
+    stored = _stored(layers, loops, used)
     total = tf.reduce_sum(stored, -1, keepdims=True)
     fits = tf.reduce_max(live, -1, keepdims=True) <= room.activation_bytes
     return fits & (_residency(live, total, room) >= 1)
 
 
-def _live_and_stored(layers: LayerTable, loops: Loops) -> tuple[Any, Any]:
-    """Bytes of all activations while a layer runs, and of its weights."""
-    elements = (
-        layers.in_elements() + loops.outputs + layers.held_elements
-    ) * loops.activation_bytes
+def _live_and_used(layers: LayerTable, loops: Loops) -> tuple[Any, Any]:
+    """Bytes of activations while a layer runs, and of parameters it reads."""
+    elements = layers.in_elements() + layers.held_elements
     right_bytes = loops.weight_bytes * (1 - layers.has_weights)
+    live = elements * loops.activation_bytes + loops.output_bytes + right_bytes
     # A bias is a 32-bit number whatever the weights are.
     biases = BIAS_BYTES * layers.use_bias * layers.out_c
-    stored = (loops.weight_bytes + biases) * layers.has_weights
-    return (elements + right_bytes) * layers.is_layer, stored * layers.is_layer
+    used = (loops.weight_bytes + biases) * layers.has_weights
+    used += loops.table_bytes
+    return live * layers.is_layer, used * layers.is_layer
+
+
+def _stored(layers: LayerTable, loops: Loops, used: Any) -> Any:
+    """Bytes of parameters that layers add to those of the layers before."""
+    if tf.is_tensor(layers.stored_elements):
+        stored_bytes = layers.stored_elements * (layers.weight_bits / 8)
+        used = used + (stored_bytes - loops.table_bytes) * layers.is_layer
+    return layers.once(used)
 
 
 def _residency(live: Any, total: Any, room: Room) -> Any:
@@ -182,9 +207,3 @@ def _residency(live: Any, total: Any, room: Room) -> Any:
     beside = tf.minimum(beside, room.weight_bytes)
     share = tf.maximum(beside, 0.0) / tf.maximum(total, 1.0)
     return tf.where(total > 0, tf.minimum(share, 1.0), 1.0)
-
-
-def _neighbours(is_layer: Any) -> tuple[Any, Any]:
-    """Whether a layer follows another one, and whether it precedes one."""
-    beside = tf.pad(is_layer, ((0, 0), (1, 1)))
-    return beside[:, :-2], beside[:, 2:]

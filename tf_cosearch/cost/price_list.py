@@ -207,13 +207,15 @@ class PriceList:
                 wide = (2, max(needed, 2 * known), old.shape[2])
                 self._priced[tile] = np.empty(wide, np.float32)
                 self._priced[tile][:, :known] = old[:, :known]
-        compiled = _compiled_map(self._objective)
+        width = len(LayerTable(*layers.T[:, :, None]).columns())
+        compiled = _compiled_map(self._objective, width)
+        padding = _PADDING[:width, None, None]
 
         def run(job: tuple[int, int]) -> None:
             row, tile = job
-            columns = np.empty((len(_PADDING), ROWS, 1), np.float32)
-            columns[:] = _PADDING[:, None, None]
-            some = layers[row : row + ROWS]
+            columns = np.empty((len(padding), ROWS, 1), np.float32)
+            columns[:] = padding
+            some = layers[row : row + ROWS, : len(padding)]
             columns[:, : len(some), 0] = some.T
             arrays = self._sorted.arrays[:, tile * TILE : (tile + 1) * TILE]
             width = arrays.shape[1]
@@ -241,7 +243,8 @@ class PriceList:
         moved = Transfers(tables, self._sorted.memories)
         used, flat = np.unique(np.concatenate(rows), return_inverse=True)
         lengths = [len(some) for some in rows]
-        counts = _counts(flat, lengths, len(used))
+        runs = np.concatenate([table[:, _REPEATS] for table in tables])
+        counts = _counts(flat, runs, lengths, len(used))
         padded = np.zeros((len(rows), max(lengths)), np.intp)
         padded[np.arange(padded.shape[1]) < np.asarray(lengths)[:, None]] = flat
         cycles, energy_pj = np.empty(
@@ -264,23 +267,21 @@ class PriceList:
                 self._sorted.dram_cycles[chips],
                 cycles[:, chips],
             )
-        self._finish(moved, lengths, cycles, energy_pj, fields)
+        self._finish(moved, cycles, energy_pj, fields)
 
     def _finish(
         self,
         moved: Transfers,
-        lengths: list[int],
         cycles: np.ndarray,
         energy_pj: np.ndarray,
         fields: dict[str, np.ndarray],
     ) -> None:
         """Adds what is proportional to bytes, and fills in costs."""
         chips = self._chips
-        starts = np.asarray(lengths, np.float32)[:, None]
         dram_pj, write_pj = model.transfer_pj(chips, 1.0)
         capacity = chips.pe_memory.capacity_bytes(chips.pe_array.pes())
         step = max(_BLOCK // len(self._sorted.rank), 1)
-        for at in range(0, len(lengths), step):
+        for at in range(0, len(cycles), step):
             some = slice(at, at + step)
 
             def of_chips(sums: np.ndarray, some: slice = some) -> np.ndarray:
@@ -290,7 +291,7 @@ class PriceList:
             missing = of_chips(moved.needed_bytes) - capacity
             fixed = model.fixed_cycles(
                 chips,
-                starts[some],
+                moved.starts[some],
                 moved.operands[some],
                 of_chips(moved.edge_bytes),
             )
@@ -318,6 +319,7 @@ _PADDING = np.asarray(
 _ALONE = np.asarray(
     [name not in IN_NETWORK for name in LayerTable._fields], bool
 )
+_REPEATS = LayerTable._fields.index("repeats")
 _AXES = {
     "latency_ms": 2,
     "energy_mj": 2,
@@ -339,11 +341,13 @@ def _keys(table: np.ndarray) -> list[bytes]:
     return keys
 
 
-def _counts(flat: np.ndarray, lengths: list[int], width: int) -> Any:
-    """How often networks have each layer, a sparse `[N, U]` matrix."""
+def _counts(
+    flat: np.ndarray, runs: np.ndarray, lengths: list[int], width: int
+) -> Any:
+    """How often networks run each layer, a sparse `[N, U]` matrix."""
     return scipy.sparse.csr_array(
         (
-            np.ones(len(flat), np.float32),
+            runs,
             flat,
             np.append(0, np.cumsum(lengths)),
         ),
@@ -370,7 +374,7 @@ def _on_all_cores(run: Callable[[Any], Any], jobs: Sequence[Any]) -> None:
 
 
 @functools.cache
-def _compiled_map(objective: str) -> Callable[..., Any]:
+def _compiled_map(objective: str, width: int) -> Callable[..., Any]:
     batches.prefer_wide_vectors()
 
     def run(columns: Any, hardware: Any) -> Any:
@@ -388,7 +392,7 @@ def _compiled_map(objective: str) -> Callable[..., Any]:
     return tf.function(
         run,
         input_signature=[
-            tf.TensorSpec((len(_PADDING), ROWS, 1)),
+            tf.TensorSpec((width, ROWS, 1)),
             tf.TensorSpec((parameters, TILE)),
         ],
         autograph=False,

@@ -43,8 +43,8 @@ class Traffic(NamedTuple):
         spilled_bytes: Partial sums written to the PE memories, and read again.
         output_bytes: Outputs written to the PE memories.
         interconnect_bytes: Bytes brought to PEs, counted at each PE.
-        reduced_bytes: Partial sums handed from PE to PE, on links of their
-            own.
+        reduced_bytes: Partial results handed from PE to PE, or on to another
+            part of a reduction, on links of their own.
         register_file_read_bytes: Operands, and what is stationary.
         register_file_write_bytes: What is brought to the register files.
     """
@@ -77,7 +77,7 @@ class Flow(NamedTuple):
         input_bytes: As in `Traffic`.
         spilled_bytes: As in `Traffic`.
         output_bytes: As in `Traffic`.
-        reduced_bytes: As in `Traffic`.
+        reduced_bytes: As in `Traffic`, but for reductions in parts.
         stationary_read_bytes: What is stationary, read from register files.
         stationary_write_bytes: What of it is brought to them.
     """
@@ -120,7 +120,7 @@ def traffic_of(moved: Flow, space: Spread) -> Traffic:
         spilled_bytes=moved.spilled_bytes,
         output_bytes=moved.output_bytes,
         interconnect_bytes=moved.interconnect_bytes(space),
-        reduced_bytes=moved.reduced_bytes,
+        reduced_bytes=moved.reduced_bytes + space.combined_bytes,
         register_file_read_bytes=space.operand_read_bytes
         + moved.stationary_read_bytes,
         register_file_write_bytes=moved.input_bytes * space.input_lanes
@@ -163,7 +163,7 @@ def flow(
         The `Flow`.
     """
     registers = machine.register_file
-    weights = loops.weight_bytes
+    weights = loops.weight_bytes + loops.table_bytes
     inputs, parts = space.fetched_bytes, 1.0
     stationary = space.accumulated_bytes
     spilled: Any = 0.0
@@ -181,19 +181,13 @@ def flow(
             space.steps, registers.accumulators(units)
         )
     else:
-        line = space.lane_in_c * loops.activation_bytes * layers.k_h
-        step = tf.minimum(layers.stride_w, layers.k_w)
-        # The window of a run and its accumulators share half of the file.
-        each = line * step * space.lane_columns
-        each += ACCUMULATOR_BYTES * machine.pe_array.simd_units
-        room = registers.buffer_bytes() - line * (layers.k_w - step)
-        run = tf.floor(room / each)
+        run = _run(layers, loops, machine, space)
         fits = (run >= 1) & (layers.is_mac + layers.is_vector > 0)
         run = tf.maximum(run, 1.0)
         runs = tf.math.ceil(space.column_steps / run)
         weights = weights * space.row_steps * runs
         pieces = tf.minimum(runs * space.column_blocks, loops.columns)
-        columns = lines_read(layers.k_w, layers.stride_w, loops.columns, pieces)
+        columns = lines_read(loops.column_windows, loops.columns, pieces)
         rows = loops.rows * layers.k_h * layers.in_c * loops.activation_bytes
         kept = columns * rows + layers.side_elements * loops.activation_bytes
         inputs = tf.where(fits, kept, inputs)
@@ -209,6 +203,26 @@ def flow(
         stationary_read_bytes=stationary,
         stationary_write_bytes=written,
     )
+
+
+def _run(
+    layers: LayerTable, loops: Loops, machine: Accelerator, space: Spread
+) -> Any:
+    """Steps in a row whose window and sums share half of a register file.
+
+    Of a window with gaps more steps than `gap` fill them, fewer have all taps
+    apart: whichever says more holds.
+    """
+    windows = loops.column_windows
+    line = space.lane_in_c * loops.activation_bytes * layers.k_h
+    sums = ACCUMULATOR_BYTES * machine.pe_array.simd_units
+    half = machine.register_file.buffer_bytes()
+    each = line * windows.fresh * space.lane_columns + sums
+    run = tf.floor((half - line * (windows.gap * windows.shared)) / each)
+    if tf.is_tensor(windows.gap):
+        each = line * windows.kernel * space.lane_columns + sums
+        run = tf.maximum(run, tf.floor(half / each))
+    return run
 
 
 def _weight_parts(

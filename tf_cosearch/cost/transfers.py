@@ -7,6 +7,7 @@ one, as only image and answer pass the DRAM whatever they are.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,13 @@ class Transfers:
 
     Attributes:
         index: The pair of each network with each memory, `[N, M]`.
-        steady_bytes: DRAM traffic while the array is at work, `[Q, L]`.
+        steady_bytes: DRAM traffic of a run while the array is at work,
+            `[Q, L]`.
         edge_bytes: Sum of the other DRAM traffic of layers, `[Q]`.
         dram_bytes: Sum of all of it, `[Q]`.
         residency: Share of the weights that stays, `[Q]`.
         needed_bytes: What two tiles of one row take at most, `[Q]`.
+        starts: Runs of layers, `[N, 1]`.
         operands: Sum of `model.operand_bytes`, `[N, 1]`.
         macs: Multiply-accumulates, `[N, 1]`.
         params: Parameters, `[N, 1]`.
@@ -40,11 +43,13 @@ class Transfers:
 
     def __init__(self, tables: list[np.ndarray], memories: np.ndarray) -> None:
         self._of_memory: dict[int, tuple[Any, Any, Any]] = {}
-        columns = tf.stack(workload.pad(tables))
-        stays, *sums = (
-            value.numpy() for value in _graph_stays(columns, memories)
-        )
+        table = workload.pad(tables)
+        columns = np.stack(table.columns())
+        self._runs = table.repeats.numpy()
+        stays_of, outside_of = _graphs(len(columns))
+        stays, *sums = (value.numpy() for value in stays_of(columns, memories))
         self.operands, self.macs, self.params = (x[:, None] for x in sums)
+        self.starts = (self._runs * table.is_layer.numpy()).sum(1)[:, None]
         shares = off_chip.Room(*memories).onload_share
         networks, chosen = np.nonzero(_told_apart(stays, shares))
         self.index = np.zeros(stays.shape, np.intp)
@@ -61,7 +66,7 @@ class Transfers:
             self.needed_bytes,
         ) = (
             value.numpy()
-            for value in _graph_outside(
+            for value in outside_of(
                 columns,
                 memories,
                 tf.constant(networks, tf.int32),
@@ -91,6 +96,7 @@ class Transfers:
         may = np.flatnonzero(traffic * dram.max() > priced.min(1)[which])
         if not len(may):
             return
+        runs = self._runs[networks, layers][may, None]
         networks, which, traffic = networks[may], which[may], traffic[may, None]
         starts = np.append(0, np.flatnonzero(np.diff(networks)) + 1)
         into = networks[starts]
@@ -100,6 +106,8 @@ class Transfers:
             excess = traffic * dram[span]
             excess -= priced[:, span][which]
             np.maximum(excess, 0, out=excess)
+            if (runs != 1).any():
+                excess *= runs
             cycles[into, span] += np.add.reduceat(excess, starts, 0)
 
     def _traffic(self, memory: int) -> tuple[Any, Any, Any]:
@@ -122,14 +130,19 @@ def _told_apart(stays: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return result
 
 
-@tf.function(
-    input_signature=[
-        tf.TensorSpec((len(LayerTable._fields), None, None)),
-        tf.TensorSpec((len(off_chip.Room._fields), None)),
-    ],
-    autograph=False,
-)
-def _graph_stays(columns: Any, memories: Any) -> Any:
+@functools.cache
+def _graphs(columns: int) -> tuple[Any, Any]:
+    """`_stays` and `_outside` for tables with the first so many columns."""
+    table = tf.TensorSpec((columns, None, None))
+    rooms = tf.TensorSpec((len(off_chip.Room._fields), None))
+    pairs = [tf.TensorSpec((None,), tf.int32)] * 2
+    return (
+        tf.function(_stays, [table, rooms], autograph=False),
+        tf.function(_outside, [table, rooms, *pairs], autograph=False),
+    )
+
+
+def _stays(columns: Any, memories: Any) -> Any:
     """Which memories hold all of a network, and sums over its layers."""
     layers = LayerTable(*tf.unstack(columns))
     loops = mapping.loops_of(layers)
@@ -140,24 +153,13 @@ def _graph_stays(columns: Any, memories: Any) -> Any:
 
     return (
         off_chip.all_stays(layers, loops, room),
-        total(model.operand_bytes(layers, loops)),
-        total(layers.macs()),
+        total(layers.all_runs(model.operand_bytes(layers, loops))),
+        total(layers.all_runs(layers.macs())),
         total(layers.params()),
     )
 
 
-@tf.function(
-    input_signature=[
-        tf.TensorSpec((len(LayerTable._fields), None, None)),
-        tf.TensorSpec((len(off_chip.Room._fields), None)),
-        tf.TensorSpec((None,), tf.int32),
-        tf.TensorSpec((None,), tf.int32),
-    ],
-    autograph=False,
-)
-def _graph_outside(
-    columns: Any, memories: Any, networks: Any, chosen: Any
-) -> Any:
+def _outside(columns: Any, memories: Any, networks: Any, chosen: Any) -> Any:
     """What passes the DRAM for pairs of a network and memories."""
     layers = LayerTable(*tf.unstack(tf.gather(columns, networks, axis=1)))
     room = off_chip.Room(
@@ -168,8 +170,8 @@ def _graph_outside(
     edge_bytes = outside.edge_bytes() * layers.is_layer
     return (
         outside.steady_bytes() * layers.is_layer,
-        tf.reduce_sum(edge_bytes, -1),
-        tf.reduce_sum(outside.dram_bytes, -1),
+        tf.reduce_sum(layers.all_runs(edge_bytes), -1),
+        tf.reduce_sum(layers.all_runs(outside.dram_bytes), -1),
         tf.squeeze(outside.residency, -1),
         tf.reduce_max(outside.needed_bytes, -1),
     )

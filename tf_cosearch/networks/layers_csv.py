@@ -9,7 +9,12 @@ import re
 from tf_cosearch.networks import workload
 
 COLUMNS = ("H", "W", "Cin", "Cout", "Kh", "Kw", "stride", "groups", "OH", "OW")
-"""Columns that a table must have; others are free."""
+"""Columns that a table must have; others are free.
+
+Instead of `stride` it may have `stride_h` and `stride_w`.
+"""
+
+_SIZES = tuple(column for column in COLUMNS if column != "stride")
 
 _LARGEST = 2**24  # up to here a float32 layer table counts exactly
 
@@ -24,22 +29,26 @@ def read_layers_csv(path: str | pathlib.Path) -> list[workload.Layer]:
         path: A CSV file with the columns `H,W,Cin,Cout,Kh,Kw,stride,groups,
             OH,OW` in any order: rows, columns and channels of the input,
             channels of the output, extents of the kernel, its stride both
-            ways, groups, rows and columns of the output. A column `name`
-            names the layers, which else are `line2` and so on; others are
-            ignored.
+            ways, groups, rows and columns of the output. Instead of `stride`,
+            `stride_h` and `stride_w` may say how far the kernel steps down
+            and sideways; so may `dilation`, or `dilation_h` and `dilation_w`,
+            how far apart its taps are. A column `name` names the layers,
+            which else are `line2` and so on; others are ignored.
 
     Returns:
         A `Layer` for every row, in the order of the file.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If a column is missing, or a row describes no layer. Any
-            padding is possible with which every window of the kernel still
-            touches the input.
+        ValueError: If a column is missing, a row describes no layer, or its
+            columns contradict each other. Any padding is possible with which
+            every window of the kernel still touches the input.
     """
     path = pathlib.Path(path)
     header, rows = read_rows(path)
-    missing = [column for column in COLUMNS if column not in header]
+    missing = [column for column in _SIZES if column not in header]
+    if not {"stride_h", "stride_w"} <= set(header) and "stride" not in header:
+        missing.append("stride, or stride_h and stride_w")
     if missing:
         raise ValueError(
             f"{path} must have the columns {','.join(COLUMNS)}. Received: "
@@ -99,27 +108,45 @@ def _layer(
             f"{row[column]!r}."
         )
 
-    values = {}
-    for column in COLUMNS:
+    def number(column: str) -> int:
         text = row[column]
         if not re.fullmatch("[+-]?[0-9]+", text):
             raise error(column, "must be an integer")
         if len(text) > 12 or not 1 <= int(text) <= _LARGEST:
             raise error(column, f"must be from 1 to {_LARGEST}")
-        values[column] = int(text)
-    h, w, in_c, out_c, k_h, k_w, stride, groups, out_h, out_w = values.values()
+        return int(text)
+
+    def axes(name: str, default: int | None = None) -> tuple[int, int]:
+        """What is said of both axes together, or of each."""
+        both = number(name) if row.get(name) else default
+        found = []
+        for column in (f"{name}_h", f"{name}_w"):
+            value = number(column) if row.get(column) else both
+            if value is None:
+                raise error(
+                    name if name in row else column, "must be an integer"
+                )
+            if row.get(name) and value != both:
+                raise error(column, f"must be that of {name}={both}, or empty")
+            found.append(value)
+        return found[0], found[1]
+
+    h, w, in_c, out_c, k_h, k_w, groups, out_h, out_w = map(number, _SIZES)
+    strides, dilations = axes("stride"), axes("dilation", 1)
     if in_c % groups or out_c % groups:
         raise error("groups", f"must divide Cin={in_c} and Cout={out_c}")
-    for size, kernel, out, column in (
-        (h, k_h, out_h, "OH"),
-        (w, k_w, out_w, "OW"),
+    for size, kernel, stride, dilation, out, column in (
+        (h, k_h, strides[0], dilations[0], out_h, "OH"),
+        (w, k_w, strides[1], dilations[1], out_w, "OW"),
     ):
-        most = (size + kernel - 2) // stride + 1
+        most = (size - 1 + (kernel - 1) * dilation) // stride + 1
         if out > most:
             raise error(
                 column,
                 f"must be at most {most}, since every window of a kernel of "
-                f"{kernel} with stride {stride} must touch the input of {size}",
+                f"{kernel} with stride {stride} must touch the input of {size}"
+                + (f", dilation {dilation}" if dilation > 1 else "")
+                + "; where the axes differ give stride_h and stride_w",
             )
     is_pixel = h == w == k_h == k_w == out_h == out_w == 1
     op = "dense" if is_pixel and groups == 1 else "conv2d"
@@ -136,7 +163,8 @@ def _layer(
         in_c,
         k_h,
         k_w,
-        stride,
-        stride,
+        *strides,
         groups,
+        dilation_h=dilations[0],
+        dilation_w=dilations[1],
     )

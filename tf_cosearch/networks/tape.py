@@ -132,8 +132,8 @@ class Tape:
         """The rows so far, with what each has to hold.
 
         Args:
-            outputs: Tensors that leave the chip; what the last row writes, if
-                they are not given.
+            outputs: Tensors that leave the chip when they are made; what the
+                last row writes, if they are not given.
 
         Returns:
             The recorded `Layer`s.
@@ -143,11 +143,13 @@ class Tape:
             for index, row in enumerate(self._rows)
             for number in row.read
         }
-        last_use |= {tensor.number: len(self._rows) for tensor in outputs or ()}
-        made = {row.written: i for i, row in enumerate(self._rows)}
+        here = {row.written: i for i, row in enumerate(self._rows)}
+        for index, row in enumerate(self._rows):
+            for number in row.read:
+                here.setdefault(number, index)  # an input comes when needed
         held = [row.layer.held_elements for row in self._rows]
         for number, last in last_use.items():
-            for index in range(made.get(number, -1) + 1, last):
+            for index in range(here[number] + 1, last):
                 layer, read, _ = self._rows[index]
                 if number not in read:
                     tensor = self._tensors[number]

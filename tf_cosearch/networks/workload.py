@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
 import operator
 from collections.abc import Sequence
@@ -203,8 +204,12 @@ class Layer:
         """Elements of the inputs, without what a convolution jumps over."""
         height, width = self.in_h, self.in_w
         if self.kind.is_mac:
-            height = _touched(height, self.out_h, self.k_h, self.stride_h)
-            width = _touched(width, self.out_w, self.k_w, self.stride_w)
+            height = _touched(
+                height, self.out_h, self.k_h, self.stride_h, self.dilation_h
+            )
+            width = _touched(
+                width, self.out_w, self.k_w, self.stride_w, self.dilation_w
+            )
         return height * width * self.in_c + self.side_elements
 
     @property
@@ -229,10 +234,31 @@ class Layer:
         return 0 if self.reuses_weights else stored
 
 
-def _touched(size: int, outputs: int, kernel: int, stride: int) -> int:
-    """Rows, or columns, that lie in some window: theirs less the padding."""
-    padding = max(kernel + (outputs - 1) * stride - size, 0)
-    return kernel + (outputs - 1) * min(stride, kernel) - padding
+def _touched(
+    size: int, outputs: int, kernel: int, stride: int, dilation: int
+) -> int:
+    """Rows, or columns, of an image that some tap of a kernel lands on.
+
+    All lines that windows look at (see `mapping.lines_read`) less those that
+    are padding, of which half comes first. Where few windows leave gaps
+    between their taps, the padding has gaps, too. Exact where one of stride
+    and dilation divides the other.
+
+    >>> _touched(8, 3, 3, 3, 1)  # one of 3 x 3 rows is padding
+    8
+    >>> _touched(12, 2, 3, 1, 4)  # 0 1, 4 5 and 8 9
+    6
+    """
+    common = math.gcd(stride, dilation)
+    stride, gap = stride // common, dilation // common
+    again = max(outputs - gap, 0) * max(kernel - stride, 0)
+    span = ((outputs - 1) * stride + (kernel - 1) * gap) * common + 1
+    padding = max(span - size, 0)
+    lines = outputs * kernel - again
+    for part in (padding // 2, padding - padding // 2):
+        runs, rest = divmod(-(-part // common), gap)
+        lines -= runs * min(outputs, gap) + min(outputs, rest)
+    return max(lines, 0)
 
 
 class LayerTable(NamedTuple):
@@ -330,9 +356,11 @@ class LayerTable(NamedTuple):
     def _misses_its_input(self) -> Any:
         """Whether a window of a convolution lies wholly outside its input."""
         stored = self.has_weights * self.is_mac > 0
+        below = self.in_h - 1 + (self.k_h - 1) * self.dilation_h
+        beside = self.in_w - 1 + (self.k_w - 1) * self.dilation_w
         return stored & (
-            ((self.out_h - 1) * self.stride_h > self.in_h + self.k_h - 2)
-            | ((self.out_w - 1) * self.stride_w > self.in_w + self.k_w - 2)
+            ((self.out_h - 1) * self.stride_h > below)
+            | ((self.out_w - 1) * self.stride_w > beside)
         )
 
     def pixels(self) -> Any:
@@ -354,45 +382,87 @@ class LayerTable(NamedTuple):
         return tf.where(is_stored, self.weight_bits, self.activation_bits)
 
     def macs(self) -> Any:
-        """Multiply-accumulates of one inference, `[B, L]`."""
+        """Multiply-accumulates of one run, `[B, L]`."""
         return self.pixels() * self.operand_elements()
 
     def params(self) -> Any:
         """Parameters stored with the model, `[B, L]`."""
         stored = self.operand_elements() + self.use_bias * self.out_c
-        return self.has_weights * stored
+        return self.once(self.has_weights * stored + self.stored_elements)
+
+    def all_runs(self, values: Any) -> Any:
+        """The sum over all runs of rows of what each run takes."""
+        if tf.is_tensor(self.repeats):
+            values = values * self.repeats
+        return values
+
+    def once(self, stored: Any) -> Any:
+        """What rows store, 0 where they use what an earlier row does."""
+        if tf.is_tensor(self.reuses_weights):
+            stored = stored * (1 - self.reuses_weights)
+        return stored
 
     def in_elements(self) -> Any:
         """Elements of all activation inputs but a matmul's right."""
         return self.in_h * self.in_w * self.in_c + self.side_elements
 
     def touched_elements(self, images: Any = 1.0) -> Any:
-        """`in_elements` without rows and columns that strides jump over.
+        """`in_elements` without rows and columns that no tap lands on.
 
         Args:
             images: How many are stacked.
 
         Returns:
-            Elements of all images, `[B, L]`.
+            Elements of all images, `[B, L]`; see `Layer.touched_elements`.
         """
-
-        def touched(
-            size: Any, outputs: Any, kernel: Any, stride: Any, first: Any
-        ) -> Any:
-            """As of a `Layer`; the `first` windows follow on no other."""
-            windows, later = first * kernel, outputs - first
-            padding = tf.maximum(windows + later * stride - size, 0.0)
-            return windows + later * tf.minimum(stride, kernel) - padding
-
-        image = touched(
-            self.in_h, self.out_h, self.k_h, self.stride_h, images
-        ) * touched(self.in_w, self.out_w, self.k_w, self.stride_w, 1.0)
-        image = tf.where(self.is_mac > 0, image, self.in_h * self.in_w)
+        height = images * _touched_lines(
+            self.in_h / images,
+            self.out_h / images,
+            self.k_h,
+            self.stride_h,
+            self.dilation_h,
+        )
+        width = _touched_lines(
+            self.in_w, self.out_w, self.k_w, self.stride_w, self.dilation_w
+        )
+        whole = self.in_h * self.in_w
+        image = tf.where(self.is_mac > 0, height * width, whole)
         return image * self.in_c + self.side_elements
 
     def out_elements(self) -> Any:
         """Elements of the output, `[B, L]`."""
         return self.pixels() * self.out_c
+
+
+def _touched_lines(
+    size: Any, outputs: Any, kernel: Any, stride: Any, dilation: Any
+) -> Any:
+    """`_touched` of tensors; 1.0 instead of one spares arithmetic."""
+    if not tf.is_tensor(dilation):
+        span = kernel + (outputs - 1) * stride
+        lines = kernel + (outputs - 1) * tf.minimum(stride, kernel)
+        return lines - tf.maximum(span - size, 0.0)
+    common = common_step(stride, dilation)
+    stride, gap = stride / common, dilation / common
+    again = tf.maximum(outputs - gap, 0.0) * tf.maximum(kernel - stride, 0.0)
+    span = ((outputs - 1) * stride + (kernel - 1) * gap) * common + 1
+    padding = tf.maximum(span - size, 0.0)
+    lines = outputs * kernel - again
+    for part in (tf.floor(padding / 2), tf.math.ceil(padding / 2)):
+        steps = tf.math.ceil(part / common)
+        runs = tf.floor(steps / gap)
+        rest = tf.minimum(outputs, steps - runs * gap)
+        lines -= runs * tf.minimum(outputs, gap) + rest
+    return tf.maximum(lines, 0.0)
+
+
+def common_step(stride: Any, dilation: Any) -> Any:
+    """What divides both, if one of them divides the other, or 1."""
+    return tf.where(
+        tf.math.floormod(stride, dilation) == 0,
+        dilation,
+        tf.where(tf.math.floormod(dilation, stride) == 0, stride, 1.0),
+    )
 
 
 _FLAGS = (*OpKind._fields, "is_layer")
@@ -410,6 +480,9 @@ NETWORK_ENDS = [
     for name in ("network_in_elements", "network_out_elements")
 ]
 """Columns of what comes from outside the chip, and of what leaves it."""
+
+_BIAS = LayerTable._fields.index("use_bias")
+_WEIGHTED = [LayerTable._fields.index(n) for n in ("is_mac", "has_weights")]
 
 _numbers = operator.attrgetter(
     *(name for name in NUMBERS if name not in LayerTable._field_defaults)
@@ -445,6 +518,7 @@ def to_array(layers: Sequence[Layer]) -> np.ndarray:
         ],
         np.float32,
     ).reshape(-1, len(LayerTable._fields))
+    rows[:, _BIAS] *= rows[:, _WEIGHTED].all(1)
     if len(rows) and not rows[:, NETWORK_ENDS].any():
         rows[0, NETWORK_ENDS[0]] = layers[0].touched_elements
         rows[-1, NETWORK_ENDS[1]] = layers[-1].out_elements

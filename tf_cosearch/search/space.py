@@ -272,7 +272,7 @@ class SearchSpace:
         ]
         table = pad([self.template.rows(n) for n in row_of], self.max_layers)
         if len(row_of) < len(genomes):
-            table = LayerTable(*(np.asarray(f)[index] for f in table))
+            table = LayerTable(*(f[index] for f in table.columns()))
         chips = self.accelerators(genomes[:, split:])
         return table, chips
 
