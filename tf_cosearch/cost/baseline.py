@@ -69,6 +69,7 @@ def count(layers: Sequence[Layer], accelerator: Accelerator) -> list[float]:
     array, pes = accelerator.pe_array, accelerator.pe_array.pes()
     macs = sum(
         layer.kind.is_mac
+        * layer.repeats
         * layer.pixels
         * (layer.k_h * layer.k_w)
         * _padded(layer.out_c, array.simd_units)
@@ -76,9 +77,7 @@ def count(layers: Sequence[Layer], accelerator: Accelerator) -> list[float]:
         for layer in layers
     )
     moved = sum(
-        layer.in_h * layer.in_w * layer.in_c
-        + layer.side_elements
-        + layer.pixels * layer.out_c
+        layer.repeats * (layer.in_elements + layer.out_elements)
         for layer in layers
     )
     params = sum(layer.params for layer in layers)

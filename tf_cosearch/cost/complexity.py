@@ -143,6 +143,8 @@ def kernel_area_um2(bits: float) -> float:
 def compulsory_bits(layer: Layer) -> int:
     """What a layer on its own moves: each operand and result once.
 
+    Of a row that runs again the weights, too, count once.
+
     Args:
         layer: A layer.
 
@@ -157,11 +159,16 @@ def compulsory_bits(layer: Layer) -> int:
     >>> compulsory_bits(Layer("c", "conv2d", 2, 2, 16, 2, 2, 8))
     2304
     """
-    activations = layer.touched_elements + layer.pixels * layer.out_c
-    biases = layer.use_bias * layer.out_c * layer.kind.has_weights
+    out_bits = layer.output_bits or layer.activation_bits
+    activations = layer.touched_elements * layer.activation_bits
+    activations += layer.out_elements * out_bits
+    is_weighted = layer.kind.is_mac and layer.kind.has_weights
+    biases = layer.use_bias * layer.out_c * is_weighted
+    read = min(layer.stored_elements, layer.out_elements)
     return (
-        activations * layer.activation_bits
+        layer.repeats * activations
         + layer.operand_elements * _operand_bits(layer)
+        + read * layer.weight_bits
         + biases * BIAS_BITS
     )
 
@@ -175,7 +182,7 @@ def operations(layer: Layer) -> int:
     Returns:
         Operations of one inference.
     """
-    elements = layer.pixels * layer.out_c * layer.k_h * layer.k_w
+    elements = layer.repeats * layer.out_elements * layer.k_h * layer.k_w
     return 2 * layer.macs + layer.kind.is_vector * elements
 
 

@@ -20,6 +20,8 @@ ENERGY_PARTS = (
 class LayerCost(NamedTuple):
     """What each layer costs; every field is `[B, L]`, 0 for padding.
 
+    All of it is of all runs of a row, but for the mapping and its tiles.
+
     Attributes:
         cycles: Cycles at the clock of the accelerator.
         latency_ms: The same in milliseconds.
