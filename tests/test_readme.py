@@ -274,6 +274,7 @@ def test_the_space_loads(tmp_path):
 @pytest.mark.slow
 def test_python_runs_as_it_stands(desk, path):
     (desk / "readme.py").write_text("\n".join(PYTHON))
+    shutil.rmtree(desk / "runs/example", ignore_errors=True)
     done = finish("python readme.py", desk, path)
     assert done.returncode == 0, done.stderr
     assert (desk / "runs/example/design/model.tflite").is_file()

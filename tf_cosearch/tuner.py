@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -201,6 +202,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
     ) -> None:
         """Searches until `max_trials` designs are trained.
 
+        On a worker the process ends when there is no more to train: the rest
+        of a script, which does something with the result, is for the chief.
+
         Args:
             x: Images `[N, H, W, C]`, or a batched `tf.data.Dataset`.
             y: Integer labels `[N]` or one-hot `[N, classes]`.
@@ -254,8 +258,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             )
             self.co_oracle.check_feasible()
         self.run(epochs=epochs, callbacks=callbacks)
-        if not self._is_worker():  # Even if there was nothing left to do.
-            self.write_trials()
+        if self._is_worker():
+            sys.exit()  # What a script does with the result, the chief does.
+        self.write_trials()  # Even if there was nothing left to do.
 
     def on_search_begin(self) -> None:
         """Says what is searched; from now on the search can be continued."""

@@ -5,8 +5,10 @@ import textwrap
 import time
 
 import pytest
+from light_searches import few, small_tuner
 
 from tf_cosearch.distributed import launch
+from tf_cosearch.training import datasets
 
 CHIEF = (
     "import os, socket, sys; me = os.environ['KERASTUNER_TUNER_ID']; "
@@ -135,3 +137,13 @@ def test_a_process_starts_anew_and_goes_on_after_some_trials(tmp_path):
         ["2", "1"],
     ]
     assert len({tuple(line[2:]) for line in lines}) == 1
+
+
+def test_a_worker_ends_with_its_search(space, tmp_path, monkeypatch):
+    """So that a script exports its design once, and knows of all trials."""
+    tuner = small_tuner(space, tmp_path)
+    monkeypatch.setattr(tuner, "_is_worker", lambda: True)
+    monkeypatch.setattr(tuner, "run", lambda **_: None)
+    with pytest.raises(SystemExit) as end:
+        tuner.search(**few(datasets.load("digits")))
+    assert end.value.code is None
