@@ -60,6 +60,18 @@ def test_only_tflite_files_have_signatures(tmp_path):
         model_files.load_model(path, signature="encode")
 
 
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
+def test_an_open_image_size_of_a_keras_file(tmp_path):
+    path = tmp_path / "model.keras"
+    image = keras.Input((None, None, 3))
+    keras.Model(image, keras.layers.Conv2D(4, 3)(image)).save(path)
+    assert macs(model_files.load_model(path, 10)) == 8 * 8 * 4 * 27
+    image = keras.Input((8, 8, 3))
+    keras.Model(image, keras.layers.Conv2D(4, 3)(image)).save(path)
+    with pytest.raises(ValueError, match="must leave its image size open"):
+        model_files.load_model(path, 10)
+
+
 def test_operations_that_cannot_be_costed_are_named(tmp_path):
     path = save_tflite(tmp_path / "model.tflite", op="OwnOperation")
     assert model_files.load_model(path).uncosted == ["OwnOperation"]

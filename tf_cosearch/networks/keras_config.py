@@ -158,7 +158,14 @@ def reduced(
     for entry in _dictionaries(config):
         if entry.get("class_name") in _BYTECODE:
             raise _code("a Lambda", entry)
-    return _Copy(keras, input_px).model(config)
+    copy = _Copy(keras, input_px)
+    model = copy.model(config)
+    if input_px is not None and not copy.is_filled_in:
+        raise ValueError(
+            "must leave its image size open for --input_px. Received: "
+            f"input_px={input_px} with inputs of fixed shapes. Leave it out."
+        )
+    return model
 
 
 def _dictionaries(config: Any) -> Iterator[dict[str, Any]]:
@@ -185,11 +192,16 @@ def _code(what: str, entry: dict[str, Any]) -> ValueError:
 
 
 class _Copy:
-    """Copies a configuration for one of the two Kerases."""
+    """Copies a configuration for one of the two Kerases.
+
+    Attributes:
+        is_filled_in: Whether an image size was open.
+    """
 
     def __init__(self, keras: Any, input_px: int | None) -> None:
         self._keras = keras
         self._input_px = input_px
+        self.is_filled_in = False
         self._is_keras_3 = keras.__name__ == "keras"
 
     def model(self, entry: Any) -> dict[str, Any]:
@@ -297,6 +309,7 @@ class _Copy:
         """The shape of an input, with the size of an image filled in."""
         if self._input_px is None or not shape or len(shape) != 4:
             return shape
+        self.is_filled_in |= None in shape[1:]
         rest = [self._input_px if n is None else n for n in shape[1:]]
         return [shape[0], *rest]
 
