@@ -80,18 +80,68 @@ def test_round_trip(tmp_path, package, ending):
     assert keras_import.from_keras(loaded) == keras_import.from_keras(saved)
 
 
-def test_operations_without_a_layer(tmp_path):
+@ENDINGS
+def test_operations_without_a_layer(tmp_path, ending):
     image = keras.Input((4, 6))
-    y = keras.ops.mean(image[:, 1:] * np.float32([2] * 6), axis=1)
+    y = keras.layers.Masking(name="masking")(image)
+    y = keras.layers.LSTM(6, return_sequences=True, stateful=False)(y)
+    y = keras.ops.mean(y * (image + 1.0), axis=1)
     saved = keras.Model(image, keras.ops.concatenate([y, y]))
     image = tf_keras.Input((4, 6))
     y = tf.reduce_mean(tf.nn.relu6(2.0 + image[:, ::2]), axis=1)
     also = tf_keras.Model(image, tf.concat([y, y], 1))
     for number, model in enumerate((saved, also)):
-        path = tmp_path / f"{number}.keras"
+        path = tmp_path / f"{number}.{ending}"
         model.save(path)
         loaded = keras_files.load_keras(path)
         assert keras_import.from_keras(loaded) == keras_import.from_keras(model)
+
+
+@BOTH
+@ENDINGS
+def test_states_of_a_stateful_layer(tmp_path, package, ending):
+    layer = package.layers.LSTM(6, stateful=True, name="layer")
+    image = package.Input((4, 3), batch_size=2)
+    saved = package.Model(image, layer(image))
+    path = tmp_path / f"model.{ending}"
+    saved.save(path)
+    loaded = keras_files.load_keras(path)
+    assert keras_import.from_keras(loaded) == keras_import.from_keras(saved)
+
+
+@pytest.mark.parametrize("name", ["ConvNeXtTiny", "EfficientNetB0"])
+@BOTH
+@pytest.mark.slow
+def test_networks_with_layers_of_their_own(tmp_path, package, name):
+    with keras_files.without_weights():
+        saved = getattr(package.applications, name)(
+            weights=None, input_shape=(224, 224, 3)
+        )
+    for ending in ("keras", "h5"):
+        path = write(
+            tmp_path / f"m.{ending}", config_of(saved), package.__version__
+        )
+        loaded = keras_files.load_keras(path)
+        rows = keras_import.from_keras(loaded, pytest.fail)
+        assert rows == keras_import.from_keras(saved)
+
+
+@ENDINGS
+def test_quantization_aware_files(tmp_path, ending):
+    from tensorflow_model_optimization.quantization.keras import quantize_model
+
+    kl = tf_keras.layers
+    image = tf_keras.Input((8, 8, 3))
+    y = kl.Conv2D(4, 3, use_bias=False, name="conv")(image)
+    y = kl.Flatten()(kl.ReLU()(kl.BatchNormalization()(y)))
+    model = tf_keras.Model(image, kl.Dense(2, name="fc")(y))
+    path = tmp_path / f"model.{ending}"
+    quantize_model(model).save(path)
+    rows = keras_import.from_keras(keras_files.load_keras(path), pytest.fail)
+    assert [row.name for row in rows] == ["quant_conv", "quant_fc"]
+    assert [(row.macs, row.params) for row in rows] == [
+        (row.macs, row.params) for row in keras_import.from_keras(model)
+    ]
 
 
 def test_weights_are_neither_needed_nor_allocated(tmp_path):

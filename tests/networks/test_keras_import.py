@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tf_keras
 
+import tf_cosearch as cs
 from tf_cosearch.networks import keras_import, workload
 
 BOTH = pytest.mark.parametrize(
@@ -224,6 +225,44 @@ def test_padding_costs_nothing_where_a_convolution_takes_it(package):
     row, pool = rows_of(package, (8, 8, 3), pad, kl.MaxPooling2D(3, 2))
     assert (row.name, row.op, row.out_h) == ("pad", "data_movement", 10)
     assert pool.in_h == 10
+
+
+@BOTH
+def test_padding_that_a_window_does_not_reach_over_is_a_row(package):
+    kl = package.layers
+    for pad, conv in (
+        (kl.ZeroPadding2D(3, name="pad"), kl.Conv2D(4, 3, name="conv")),
+        (kl.ZeroPadding1D((0, 3), name="pad"), kl.Conv1D(4, 3, name="conv")),
+    ):
+        shape = (8, 8, 3)[-3 if isinstance(pad, kl.ZeroPadding2D) else -2 :]
+        moved, row = rows_of(package, shape, pad, conv)
+        assert (moved.name, moved.op) == ("pad", "data_movement")
+        assert row.in_w == moved.out_w if len(shape) == 3 else 11
+    pad = kl.ZeroPadding2D(4, name="pad")
+    dilated = kl.Conv2D(4, 3, dilation_rate=2, name="conv")
+    [row] = rows_of(package, (8, 8, 3), pad, dilated)
+    assert (row.in_h, row.out_h, row.dilation_h) == (8, 12, 2)
+
+
+def test_padding_of_channels_is_a_row():
+    image = keras.Input((8, 8, 3))
+    pads = ((0, 0), (1, 1), (1, 1), (0, 2))
+    y = keras.layers.Conv2D(4, 3, name="conv")(keras.ops.pad(image, pads))
+    moved, row = keras_import.from_keras(keras.Model(image, y))
+    assert (moved.op, row.in_c, row.macs) == ("data_movement", 5, 64 * 180)
+
+
+@BOTH
+def test_a_batch_in_the_model(package):
+    """Four images of odd size, one below the other, at a stride."""
+    kl = package.layers
+    image = package.Input((9, 9, 3), batch_size=4)
+    y = kl.Conv2D(4, 3, strides=2, padding="same", name="conv")(image)
+    y = kl.DepthwiseConv2D(3, strides=2, padding="same", name="dw")(y)
+    rows = keras_import.from_keras(package.Model(image, y))
+    assert [row.macs for row in rows] == [4 * 25 * 108, 4 * 9 * 36]
+    cost = cs.estimate(cs.pad([rows]), cs.load_accelerator("edge_tpu"))
+    assert np.isfinite(cost.latency_ms).all()
 
 
 @BOTH

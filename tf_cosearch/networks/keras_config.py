@@ -60,6 +60,11 @@ ACTIVATIONS = _words(
     "sparse_sigmoid sparsemax squareplus swish tanh tanh_shrink threshold"
 )
 """Functions that may be an activation."""
+APPLICATION_LAYERS = {
+    "CustomScaleLayer": "inception_resnet_v2",
+    "LayerScale": "convnext",
+}
+"""Layers that only a network of `keras.applications` has, and which."""
 OPERATION_MODULES = tuple(
     f"keras.src.ops.{name}"
     for name in ("core", "image", "linalg", "math", "nn", "numpy")
@@ -131,10 +136,13 @@ _MODEL = (
     "name",
     "output_layers",
 )
-# Wrappers of other packages around one layer, which alone costs something.
+# What TensorFlow Model Optimization puts around a layer or an activation, and
+# puts between layers. What is inside costs something, and nothing else.
 _TRANSPARENT = _words(
     "PruneLowMagnitude QuantizeAnnotate QuantizeWrapper QuantizeWrapperV2"
 )
+_AWARE = _words("NoOpActivation QuantizeAwareActivation")
+_FAKE_QUANTIZATION = "QuantizeLayer"
 
 
 def reduced(
@@ -227,6 +235,8 @@ class _Copy:
 
     def _object(self, entry: dict[str, Any], where: str) -> Any:
         name, config = str(entry["class_name"]), entry.get("config", {})
+        own = name.removeprefix("Custom>")  # how tf_keras registers them
+        name = own if own in APPLICATION_LAYERS else name
         if name == "function":
             return _activation(config, where)
         if name == "__ellipsis__":
@@ -241,6 +251,15 @@ class _Copy:
             return {"class_name": name, "config": copy}
         if name in _TRANSPARENT and isinstance(config, dict):
             return self._unwrapped(entry, config, where)
+        if name in _AWARE and isinstance(config, dict):
+            return self._config(
+                {"activation": config.get("activation", "linear")}, where
+            )["activation"]
+        if name == _FAKE_QUANTIZATION and isinstance(config, dict):
+            config = {"name": config.get("name"), "activation": "linear"}
+            kept = {"module": None, "registered_name": None}
+            entry = {**entry, **kept, "config": config}
+            return self._object({**entry, "class_name": "Activation"}, where)
         if isinstance(config, dict):
             label = config.get("name") or entry.get("name")
             where = f"layer {label!r}" if isinstance(label, str) else where
@@ -263,7 +282,10 @@ class _Copy:
         """Where a class is found; refuses all that are not in the tables."""
         module = entry.get("module")
         registered = entry.get("registered_name")
-        if registered in (None, name) and (
+        names = {None, name}
+        if name in APPLICATION_LAYERS:
+            names.add(f"Custom>{name}")
+        if registered in names and (
             module is None or str(module).partition(".")[0] in _PACKAGES
         ):
             if name in _POLICIES:
@@ -271,9 +293,13 @@ class _Copy:
             if name in MODELS:
                 is_functional = name == "Functional"
                 return "keras.src.models.functional" * is_functional or "keras"
-            if self._is_keras_3 and module in OPERATION_MODULES:
-                if _is_operation(module, name):
-                    return str(module)
+            if name in APPLICATION_LAYERS:
+                path = f"src.applications.{APPLICATION_LAYERS[name]}"
+                return f"{self._keras.__name__}.{path}"
+            if self._is_keras_3 and _is_operation_entry(entry):
+                for path in [module] if module else OPERATION_MODULES:
+                    if _is_operation(path, name):
+                        return str(path)
             elif name in LAYERS and (
                 not self._is_keras_3 or hasattr(self._keras.layers, name)
             ):
@@ -289,7 +315,7 @@ class _Copy:
         )
 
     def _config(self, config: dict[str, Any], where: str) -> dict[str, Any]:
-        copy = {}
+        copy: dict[str, Any] = {}
         for key, value in config.items():
             if key.endswith(("initializer", "regularizer", "constraint")):
                 _check_training(value, where)
@@ -301,6 +327,8 @@ class _Copy:
                 copy[key] = _tensorflow_function(value, where)
             elif key in ("batch_shape", "batch_input_shape"):
                 copy[key] = self._fixed(self._any(value, where))
+            elif key == "stateful":
+                copy[key] = False  # a state would be a variable
             elif key not in ("quantization_config", "weights"):
                 copy[key] = self._any(value, where)
         return copy
@@ -339,6 +367,17 @@ def _model_config(config: Any) -> dict[str, Any]:
             "`from_keras`."
         )
     return {key: config[key] for key in _MODEL if key in config}
+
+
+def _is_operation_entry(entry: dict[str, Any]) -> bool:
+    """Whether Keras 3 has called something without a layer.
+
+    A .h5 file does not say so, but every layer has a dtype.
+    """
+    if entry.get("module") is None:
+        config = entry.get("config", {})
+        return entry["class_name"] not in LAYERS or "dtype" not in config
+    return entry["module"] in OPERATION_MODULES
 
 
 def _is_operation(module: str, name: str) -> bool:

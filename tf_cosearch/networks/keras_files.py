@@ -8,7 +8,9 @@ depend on their values.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
+import math
 import pathlib
 import zipfile
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from typing import Any
 
 from tf_cosearch.networks import keras_config
 
+_FEW = 2**16
 _LARGEST_CONFIG = 2**26  # bytes; a thousand layers take about 2**20
 
 
@@ -86,7 +89,9 @@ def without_weights() -> Iterator[None]:
     from tensorflow.python.ops import resource_variable_ops
 
     def create(next_creator: Any, **settings: Any) -> Any:
-        if settings.get("shape") is None:
+        shape = settings.get("shape")
+        # Small ones are read while a layer is built: those of a Normalization.
+        if shape is None or math.prod(shape) < _FEW:
             return next_creator(**settings)
         return resource_variable_ops.UninitializedVariable(
             **{name: settings[name] for name in ("shape", "dtype", "trainable")}
@@ -114,8 +119,14 @@ def _built(config: dict[str, Any], keras: Any) -> Any:
             return keras.saving.deserialize_keras_object(config)
     from tf_keras.src.saving.legacy import serialization
 
+    others = {
+        name: getattr(
+            importlib.import_module(f"tf_keras.src.applications.{module}"), name
+        )
+        for name, module in keras_config.APPLICATION_LAYERS.items()
+    }
     with serialization.SharedObjectLoadingScope():
-        return keras.layers.deserialize(config, use_legacy_format=True)
+        return keras.layers.deserialize(config, others, use_legacy_format=True)
 
 
 def _saved_by(config: Any, version: str) -> Any:

@@ -51,8 +51,8 @@ ELEMENTWISE = _words(
     "exponential leakyrelu prelu thresholdedrelu rescaling normalization "
     "batchnormalization layernormalization groupnormalization "
     "rmsnormalization unitnormalization layernorm rmsnorm normalize "
-    "customscalelayer sin cos tan erf erfc expm1 log1p log2 log10 ceil trunc "
-    "logicaland logicalor logicalnot logaddexp hypot glu sparsemax "
+    "customscalelayer layerscale sin cos tan erf erfc expm1 log1p log2 log10 "
+    "ceil trunc logicaland logicalor logicalnot logaddexp hypot glu sparsemax "
     "squareplus hardshrink softshrink tanhshrink threshold dividenonan "
     "cumsum cumprod"
 )
@@ -120,6 +120,27 @@ class Call(NamedTuple):
         axes = len(self.outputs[0].shape) - 2
         return fold(getattr(self.layer, setting), axes)
 
+    def pads_by_itself(self, padding: Call) -> bool:
+        """Whether every window of a convolution touches what was padded."""
+        if self.op not in CONVOLUTIONS:
+            return False
+        before, after = (
+            self.image(tensor)
+            for tensor in (padding.inputs[0], padding.outputs[0])
+        )
+        edges: Any = getattr(padding.layer, "padding", None)
+        if padding.op == "zeropadding1d":
+            edges = ((0, 0), edges)
+        if padding.op == "pad":  # at worst all of it lies on one side
+            edges = [(0, b - a) for a, b in zip(before, after, strict=True)]
+        taps = zip(
+            self.pair("kernel_size"), self.pair("dilation_rate"), strict=True
+        )
+        return before[2] == after[2] and all(
+            max(edge) <= (kernel - 1) * dilation
+            for edge, (kernel, dilation) in zip(edges, taps, strict=False)
+        )
+
     def window(self, tensor: Any, output: Any) -> dict[str, int]:
         """Fields of a row whose kernel slides over a tensor."""
         return window(
@@ -151,14 +172,14 @@ def window(
         output: Extents of what it writes.
 
     Returns:
-        Kernel, strides and dilation. All taps of a volume are there; its
-        strides are such that every window touches the input.
+        Kernel, strides and dilation. Volumes, and the images of a batch, are
+        one below the other: strides are such that every window touches them.
     """
     is_pool = hasattr(layer, "pool_size")
     k_h, k_w = fold(layer.pool_size if is_pool else layer.kernel_size, axes)
     stride_h, stride_w = fold(layer.strides or layer.pool_size, axes)
     found = {"k_h": k_h, "k_w": k_w, "stride_h": stride_h, "stride_w": stride_w}
-    if axes == 3 and output[0] > 1:
+    if output[0] > 1:
         most = (size[0] + k_h - 2) // (output[0] - 1)
         found["stride_h"] = max(1, min(stride_h, most))
     if not is_pool:

@@ -243,8 +243,10 @@ def _embedding(walker: Walker, call: keras_graph.Call) -> Rows:
 
 
 def _move(walker: Walker, call: keras_graph.Call) -> Rows:
-    pads = call.op in ("zeropadding1d", "zeropadding2d", "pad")
-    if pads and set(walker.readers(call)) <= set(keras_graph.CONVOLUTIONS):
+    if call.op in ("zeropadding1d", "zeropadding2d", "pad") and all(
+        reader is not None and reader.pads_by_itself(call)
+        for reader in walker.readers(call)
+    ):
         return walker.leave_unpadded(call)
     tensors = [walker.read(call, tensor) for tensor in call.inputs]
     outputs = [graph_tape.extents(tensor.shape) for tensor in call.outputs]

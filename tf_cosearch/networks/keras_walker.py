@@ -68,7 +68,7 @@ class Walker:
         self.float_types: set[str] = set()
         self._recorders = recorders
         self._tensors: dict[int, TensorShape] = {}
-        self._readers: dict[int, list[str]] = {}
+        self._readers: dict[int, list[keras_graph.Call | None]] = {}
         self._folded: set[int] = set()
         self._unpadded: dict[int, Extents] = {}
         self._stored: set[int] = set()
@@ -81,13 +81,15 @@ class Walker:
         for tensor, recorded in zip(graph.inputs, inputs, strict=True):
             self._tensors[id(tensor)] = recorded
         calls = list(keras_graph.calls(graph, prefix, self._recorders))
-        readers = [(t, call.op) for call in calls for t in call.inputs]
-        readers += [(tensor, "output") for tensor in graph.outputs]
+        readers: list[tuple[Any, keras_graph.Call | None]] = [
+            (tensor, call) for call in calls for tensor in call.inputs
+        ]
+        readers += [(tensor, None) for tensor in graph.outputs]
         self._readers |= {id(tensor): [] for tensor, _ in readers}
-        for tensor, op in readers:
-            self._readers[id(tensor)].append(op)
-        for call in calls:
-            self._record(call)
+        for tensor, call in readers:
+            self._readers[id(tensor)].append(call)
+        for each in calls:
+            self._record(each)
         return [self._tensors[id(tensor)] for tensor in graph.outputs]
 
     def _record(self, call: keras_graph.Call) -> None:
@@ -185,14 +187,15 @@ class Walker:
         self._unpadded[id(call.outputs[0])] = tensor.extents
         return tensor
 
-    def readers(self, call: keras_graph.Call) -> list[str]:
-        """The operations that read what a call writes."""
+    def readers(self, call: keras_graph.Call) -> list[keras_graph.Call | None]:
+        """The calls that read what a call writes; `None` reads an output."""
         return self._readers.get(id(call.outputs[0]), [])
 
     def stores_bias(self, call: keras_graph.Call) -> bool:
         """Whether a call has a bias, its own or a batch normalisation."""
+        readers = [reader and reader.op for reader in self.readers(call)]
         folds = (
-            self.readers(call) == ["batchnormalization"]
+            readers == ["batchnormalization"]
             and keras_graph.activation(call.layer.activation) == "linear"
         )
         if folds:
