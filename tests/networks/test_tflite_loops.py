@@ -114,6 +114,12 @@ def test_what_a_loop_carries_depends_on_the_input_from_its_second_run():
     assert (taken.in_elements, taken.repeats) == (WIDTH, 5)
 
 
+def test_what_runs_overwrite_leaves_the_chip_once():
+    [row] = read(loop(0, "LESS", 6, 1))
+    assert row.repeats * row.network_out_elements == 3 * WIDTH
+    assert row.repeats * row.network_in_elements == 3 * WIDTH
+
+
 def branches(condition=None):
     """One branch multiplies, the other one only adds."""
     file = tflite_files.File()

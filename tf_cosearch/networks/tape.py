@@ -163,8 +163,12 @@ class Tape:
                 row.layer,
                 held_elements=held[index],
                 network_in_elements=brought[index],
-                network_out_elements=int(row.written in leaving)
-                * row.layer.out_elements,
+                # Runs that write one tensor again and again leave it once.
+                network_out_elements=-(
+                    -int(row.written in leaving)
+                    * self._tensors[row.written].elements
+                    // row.layer.repeats
+                ),
             )
             for index, row in enumerate(self._rows)
         ]
