@@ -15,8 +15,10 @@ from light_searches import BUDGETS, few, pretend, small_tuner
 
 import tf_cosearch as cs
 from tf_cosearch.designs import report
+from tf_cosearch.search.early_stopping import MedianStopping
 from tf_cosearch.training import datasets, fit
 
+NETWORK = {"stage1/filters": 8}
 OUTSIDE = {"searched": "network", "fixed": {"pe_array/rows": 3}}
 
 
@@ -486,6 +488,20 @@ def test_hardware_alone_can_be_searched(data, tmp_path):
         ({"oracle_options": {"estimate": 4}}, "must be a function"),
         ({"oracle_options": OUTSIDE}, "choices of the space. Received: 3"),
         ({"reward": "absolute", "budgets": None}, "must have a target"),
+        ({"reward": 5}, "must be a name or a Reward"),
+        ({"reward": cs.WeightedProduct}, "must be a name or a Reward"),
+        ({"reward": lambda accuracy, costs: 1}, "a name or a Reward"),
+        ({"budgets": {"latency_ms": 1}}, "`budgets` must be a Budgets"),
+        ({"budgets": 0}, "`budgets` must be a Budgets"),
+        ({"start_from": 5}, "names or files of networks"),
+        ({"early_stopping": MedianStopping}, "a name, a rule or None"),
+        ({"lease_seconds": 0}, "`lease_seconds` must be positive"),
+        ({"lease_seconds": "long"}, "`lease_seconds` must be a number"),
+        ({"overwrite": "no"}, "`overwrite` must be True or False"),
+        (
+            {"oracle_options": {"searched": "network", "fixed": NETWORK}},
+            "not choose. Received: stage1/filters",
+        ),
         ({"warm_start": "nowhere"}, "nowhere"),
         ({"start_from": ["vgg16"]}, "Published networks in"),
     ],

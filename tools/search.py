@@ -271,6 +271,11 @@ def _oracle_options() -> dict[str, Any]:
             raise ValueError(
                 f"--oracle_option must be NAME=VALUE. Received: {text!r}."
             )
+        if name in options:
+            raise ValueError(
+                "Each --oracle_option must be given once. Received: "
+                f"{name} again, {text!r}."
+            )
         try:
             options[name] = yaml.safe_load(value)
         except yaml.YAMLError:
@@ -307,7 +312,21 @@ def _scope(space: cs.SearchSpace) -> dict[str, Any]:
                     f"{value}, where all of the space have {shared[path]}. "
                     "Fix it with --accelerator, or add it to the space."
                 )
+    _require_held_is_not_searched()
     return {"searched": FLAGS.searched, "fixed": held or None}
+
+
+def _require_held_is_not_searched() -> None:
+    held = {"phased": ["network"], "phased_reverse": ["accelerator"]}
+    held |= {"network": ["accelerator"], "accelerator": ["network"]}
+    for side in ("network", "accelerator"):
+        value = FLAGS[f"held_{side}"].value
+        if value and side not in held.get(FLAGS.searched, ()):
+            raise ValueError(
+                f"--held_{side} must be of a side that is not searched. "
+                f"Received: {value} with --searched={FLAGS.searched}. Leave "
+                "it out, or change --searched."
+            )
 
 
 def _data() -> datasets.Dataset:

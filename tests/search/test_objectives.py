@@ -74,6 +74,13 @@ def test_unknown_form_names_the_closest():
         objectives.get("sofd", Budgets())
 
 
+@pytest.mark.parametrize("kind", [WeightedProduct, AbsoluteDeviation])
+@pytest.mark.parametrize("targets", [0, {"latency_ms": 1}])
+def test_targets_must_be_budgets(kind, targets):
+    with pytest.raises(ValueError, match="`targets` must be a Budgets"):
+        kind(targets)
+
+
 @pytest.mark.parametrize("exponent", [float("nan"), "steep"])
 def test_exponents_must_be_numbers(exponent):
     with pytest.raises(ValueError, match="exponent q must be a number"):

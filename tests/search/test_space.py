@@ -125,6 +125,18 @@ def test_batch_is_what_decode_describes(space):
             assert float(one) == pytest.approx(float(other), rel=1e-6), name
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"classes": 0}, "classes in digits must be.*Received: 0"),
+        ({"input_shape": ()}, r"input_shape in digits must be.*\(\)"),
+    ],
+)
+def test_what_is_empty_is_not_the_default(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        SearchSpace.load("digits", **arguments)
+
+
 def test_sizes_are_reported(space):
     assert space.num_accelerators == 50_000
     assert space.size == space.num_networks * 50_000

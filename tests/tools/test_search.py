@@ -266,8 +266,17 @@ def test_ctrl_c_is_answered_in_a_line(search_flags, tmp_path, workers):
         ("--oracle_option=initial_designs=3", "of the types it documents"),
         ("--searched=netwrk", "Did you mean 'network'"),
         ("--held_network=mobilenet_v2", "must be one of the networks of"),
-        ("--held_accelerator=edge_tpu", "must not hold a side fixed"),
+        ("--held_accelerator=edge_tpu", "of a side that is not searched"),
         ("--held_accelerator=pixel6_edge_tpu", "whose process/clock_ghz is 1"),
+        (
+            "--held_accelerator=edge_tpu --searched=accelerator",
+            "with --searched=accelerator",
+        ),
+        (
+            "--oracle_option=proposals=9 --oracle_option=proposals=8",
+            "given once. Received: proposals again",
+        ),
+        ("--oracle_option=tune_new_entries=false", "Tuner of your own"),
         ("--held_accelerator=edge_tp", "Did you mean 'edge_tpu'"),
         ("--reward=absolute", "must have a target"),
         ("--start_from=mobilenet_v2", "Published networks in tiny: none"),
@@ -283,7 +292,8 @@ def test_ctrl_c_is_answered_in_a_line(search_flags, tmp_path, workers):
 )
 def test_wrong_flags_are_refused(call, search_flags, tmp_path, flag, message):
     folder = tmp_path / "run"
-    done = call("search", *search_flags, f"--output_dir={folder}", flag)
+    flags = flag.split(" ")
+    done = call("search", *search_flags, f"--output_dir={folder}", *flags)
     assert message in done.message
     assert not folder.exists()
 

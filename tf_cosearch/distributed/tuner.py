@@ -58,6 +58,16 @@ class DurableTuner(base_tuner.BaseTuner):
     ) -> None:
         if trials_per_process is not None:
             configuration.at_least("trials_per_process", trials_per_process, 1)
+        if configuration.number(lease_seconds, "`lease_seconds`") <= 0:
+            raise ValueError(
+                "`lease_seconds` must be positive. Received: "
+                f"{lease_seconds!r}."
+            )
+        if not isinstance(overwrite, bool):
+            raise ValueError(
+                "`overwrite` must be True or False, as True deletes a search. "
+                f"Received: {overwrite!r}."
+            )
         self._trials_left = trials_per_process
         self.co_oracle: Any = oracle
         if dist_utils.is_chief_oracle():

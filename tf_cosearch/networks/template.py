@@ -80,10 +80,13 @@ class Template:
         # A name may have a dot, as in `mobilenet_edgetpu_dm1.5`.
         self.name = re.sub(r"\.ya?ml$", "", pathlib.Path(where).name)
         self.input_shape = image_shape(
-            input_shape or content.get("input_shape"), where
+            content.get("input_shape") if input_shape is None else input_shape,
+            where,
         )
         self.classes = check_value(
-            "classes", classes or content.get("classes"), where
+            "classes",
+            content.get("classes") if classes is None else classes,
+            where,
         )
         head = content.get("head") or {}
         configuration.check_keys(

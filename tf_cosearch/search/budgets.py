@@ -179,6 +179,27 @@ class Budgets:
         }
 
 
+def given(budgets: Any, what: str = "`budgets`") -> Budgets | None:
+    """An argument that is `Budgets` or None, checked.
+
+    Args:
+        budgets: What was given.
+        what: Names it in the message.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    if budgets is None or isinstance(budgets, Budgets):
+        return budgets
+    raise ValueError(
+        f"{what} must be a Budgets. Received: {budgets!r}. Pass, for example, "
+        "Budgets(latency_ms=2, area_mm2=30)."
+    )
+
+
 def _round_up(value: float) -> str:
     """Three digits that are not below the value, so that they suffice."""
     step = 10.0 ** (math.floor(math.log10(value)) - 2)

@@ -150,7 +150,7 @@ def get(rule: str | Rule | None) -> Rule | None:
         if rule not in RULES:
             raise configuration.unknown("early stopping rule", rule, RULES)
         return RULES[rule]()
-    if rule is not None and not callable(rule):
+    if rule is not None and (not callable(rule) or isinstance(rule, type)):
         raise ValueError(
             "`early_stopping` must be a name, a rule or None. Received: "
             f"{rule!r}. Known names: {', '.join(RULES)}."

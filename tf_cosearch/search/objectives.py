@@ -11,6 +11,7 @@ import numpy as np
 from keras_tuner.src.engine.objective import MultiObjective
 
 from tf_cosearch import configuration
+from tf_cosearch.search import budgets as budgets_lib
 from tf_cosearch.search.budgets import Budgets
 
 FORMS = {"hard": (0.0, -1.0), "soft": (-0.07, -0.07)}
@@ -103,6 +104,7 @@ class WeightedProduct(Reward):
     q: float | None = None
 
     def __post_init__(self) -> None:
+        budgets_lib.given(self.targets, "`targets`")
         if self.form not in FORMS:
             raise configuration.unknown("reward form", self.form, FORMS)
         for name in ("p", "q"):
@@ -161,6 +163,7 @@ class AbsoluteDeviation(Reward):
     beta: float = -0.3
 
     def __post_init__(self) -> None:
+        budgets_lib.given(self.targets, "`targets`")
         beta = configuration.number(self.beta, "beta")
         if beta > 0:
             raise ValueError(
@@ -203,7 +206,8 @@ def get(reward: str | Reward, budgets: Budgets) -> Reward:
         A reward with targets.
 
     Raises:
-        ValueError: If the name is unknown, or a target missing.
+        ValueError: If the name is unknown, a target missing, or it is no
+            reward.
 
     Example:
     >>> get("soft", Budgets(area_mm2=30)).targets.area_mm2
@@ -213,6 +217,12 @@ def get(reward: str | Reward, budgets: Budgets) -> Reward:
         if reward not in REWARDS:
             raise configuration.unknown("reward", reward, REWARDS)
         reward = REWARDS[reward]
+    if not isinstance(reward, Reward):
+        raise ValueError(
+            "`reward` must be a name or a Reward. Received: "
+            f"{reward!r}. Known names: {', '.join(REWARDS)}; or pass, for "
+            "example, WeightedProduct(form='soft')."
+        )
     return reward.aimed_at(budgets)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tf_cosearch import configuration
@@ -48,6 +48,11 @@ def encode(
     """
     if isinstance(wanted, str):
         wanted = [wanted]
+    if not isinstance(wanted, Iterable):
+        raise ValueError(
+            "`start_from` must be names or files of networks. Received: "
+            f"{wanted!r}."
+        )
     found = {}
     for name in wanted:
         try:

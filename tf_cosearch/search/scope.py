@@ -83,18 +83,21 @@ class Scope:
                 "`fixed`. Search 'network', 'accelerator' or 'phased' with "
                 "it, or start from it with `initial_designs`."
             )
+        self._fixed = genome_arrays.fixed_genes(
+            space, {} if fixed is None else fixed
+        )
+        split = space.num_network_parameters
+        self._network = list(range(split))
+        self._accelerator = list(range(split, len(space.parameters)))
+        if isinstance(fixed, Mapping):
+            self._require_held(space, searched)
         if searched == "nested":
             space.all_accelerators()  # there must not be too many
-        fixed = {} if fixed is None else fixed
         self.searched = searched
-        self._fixed = genome_arrays.fixed_genes(space, fixed)
         self._space, self._pricer = space, pricer
         self._budgets, self._reward = budgets, reward
         self._seed = seed
         self._half = (max_trials or 0) // 2
-        split = space.num_network_parameters
-        self._network = list(range(split))
-        self._accelerator = list(range(split, len(space.parameters)))
 
     def held(self, number: int) -> list[int]:
         """Positions of the genes that trial `number` does not choose."""
@@ -105,6 +108,23 @@ class Scope:
         if self.searched.startswith("phased"):
             return first if number < self._half else second
         return sides.get(self.searched, [])
+
+    def _require_held(self, space: SearchSpace, searched: str) -> None:
+        """Refuses values of the side that is searched, at first at least."""
+        of_network = searched in ("network", "phased_reverse")
+        side = self._network if of_network else self._accelerator
+        others = [
+            space.parameters[place].name
+            for place in side
+            if place in self._fixed
+        ]
+        if others:
+            raise ValueError(
+                f"`fixed` must be of the side that a {searched} search does "
+                f"not choose{' at first' * searched.startswith('phased')}. "
+                f"Received: {', '.join(others)}. Leave them out, or start from "
+                "them with `initial_designs`."
+            )
 
     def hold(
         self, genomes: Any, number: int, best: np.ndarray | None

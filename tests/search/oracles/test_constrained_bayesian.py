@@ -115,6 +115,10 @@ def test_uncertainty_counts_as_much_as_it_is_asked_to(tmp_path):
         ({"acquisition": "improvement"}, "Unknown acquisition"),
         ({"exploration": -1}, "`exploration` must not be negative"),
         ({"exploration": "much"}, "`exploration` must be a number"),
+        (
+            {"acquisition": "expected_improvement", "exploration": 1},
+            "for the acquisition confidence_bound",
+        ),
     ],
 )
 def test_arguments_are_checked(options, message):

@@ -62,3 +62,8 @@ def test_a_reward_of_another_scale_teaches_the_same():
 def test_arguments_are_checked(name, value):
     with pytest.raises(ValueError, match=f"`{name}` must be"):
         PPOOracle(SPACE, **{name: value})
+
+
+def test_what_makes_no_difference_is_refused():
+    with pytest.raises(ValueError, match="baseline_decay"):
+        PPOOracle(SPACE, baseline_decay=0.5)

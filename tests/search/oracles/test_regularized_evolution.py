@@ -102,6 +102,13 @@ def test_arguments_are_checked(name):
         RegularizedEvolutionOracle(SPACE, **{name: 0})
 
 
+def test_what_is_kept_is_of_a_space_that_shrinks():
+    with pytest.raises(ValueError, match="no `shrink_stages`"):
+        RegularizedEvolutionOracle(SPACE, shrink_keep=0.5)
+    oracle = RegularizedEvolutionOracle(SPACE, shrink_stages=1)
+    assert oracle.shrink_keep == 0.5
+
+
 def test_beats_random_search_where_budgets_bind(tmp_path, monkeypatch):
     """Larger genes are better, by gene differently, and cost area."""
     monkeypatch.setattr(durable, "write_json", lambda path, state: None)

@@ -110,6 +110,7 @@ def test_the_fast_reward_falls_with_what_is_missed(tmp_path):
         ({"inner": "reinforced"}, "Did you mean 'reinforce'"),
         ({"inner": "two_level"}, "inner oracle"),
         ({"inner_options": {"unit": 3}}, "units"),
+        ({"inner_options": "units"}, "inner_options must be a mapping"),
         ({"inner_options": {"seed": 3}}, "seed"),
         ({"inner_options": {"units": 0}}, "`units` must be"),
         ({"fast_steps": 0}, "`fast_steps` must be"),

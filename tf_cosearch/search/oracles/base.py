@@ -14,6 +14,7 @@ from absl import logging
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tf_cosearch import configuration
+from tf_cosearch.search import budgets as budgets_lib
 from tf_cosearch.search import objectives, published_starts
 from tf_cosearch.search import warm_start as warm_start_files
 from tf_cosearch.search.budgets import Budgets
@@ -115,7 +116,7 @@ class CoSearchOracle(HistoryOracle):
         if seed is not None:
             configuration.at_least("seed", seed, 0)
         accuracy = objectives.accuracy_objective(objective)
-        budgets = budgets or Budgets()
+        budgets = budgets_lib.given(budgets) or Budgets()
         self.proposals = configuration.at_least("proposals", proposals, 1)
         earlier = None
         if warm_start is not None:

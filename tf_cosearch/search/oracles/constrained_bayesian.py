@@ -75,7 +75,7 @@ class ConstrainedBayesianOracle(CoSearchOracle):
         warm_up: int = 5,
         kernel: str = "linear+matern",
         acquisition: str = "confidence_bound",
-        exploration: float = 1.0,
+        exploration: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(space, budgets, **kwargs)
@@ -85,7 +85,14 @@ class ConstrainedBayesianOracle(CoSearchOracle):
                 "acquisition", acquisition, ACQUISITIONS
             )
         self.acquisition = acquisition
-        self.exploration = configuration.number(exploration, "`exploration`")
+        if exploration is not None and acquisition != "confidence_bound":
+            raise ValueError(
+                "`exploration` must be for the acquisition confidence_bound. "
+                f"Received: {exploration!r} for {acquisition}. Leave it out."
+            )
+        self.exploration = configuration.number(
+            1.0 if exploration is None else exploration, "`exploration`"
+        )
         if self.exploration < 0:
             raise ValueError(
                 "`exploration` must not be negative. Received: "

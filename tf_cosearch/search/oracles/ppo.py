@@ -36,8 +36,8 @@ class PPOOracle(ReinforceOracle):
         clip: The `epsilon` of the surrogate.
         epochs: Steps per batch.
         learning_rate: Of Adam, for each of these steps.
-        **kwargs: Further arguments of `ReinforceOracle`; `baseline_decay`
-            makes no difference.
+        **kwargs: Further arguments of `ReinforceOracle` but `baseline_decay`:
+            advantages of mean 0 have no baseline.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -57,6 +57,12 @@ class PPOOracle(ReinforceOracle):
         learning_rate: float = 0.01,
         **kwargs: Any,
     ) -> None:
+        if "baseline_decay" in kwargs:
+            raise ValueError(
+                "Options of ppo must make a difference. Received: "
+                "`baseline_decay`, where advantages have the mean 0 anyway. "
+                "Leave it out."
+            )
         super().__init__(space, budgets, learning_rate=learning_rate, **kwargs)
         self.clip = inside("clip", clip, 1.0)
         self.epochs = configuration.at_least("epochs", epochs, 1)

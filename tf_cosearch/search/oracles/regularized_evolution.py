@@ -50,8 +50,9 @@ class RegularizedEvolutionOracle(CoSearchOracle):
             likely.
         crossover_probability: Share of the children with two parents.
         shrink_stages: How many times the space shrinks; the paper's is 2.
-        shrink_keep: Share of the choices that are kept, at least one. The
-            paper keeps one operator of five; estimates are rougher here.
+        shrink_keep: Share of the choices that are kept, at least one; 0.5 by
+            default. The paper keeps one operator of five; estimates are
+            rougher here.
         **kwargs: Further arguments of `CoSearchOracle`.
 
     Raises:
@@ -72,7 +73,7 @@ class RegularizedEvolutionOracle(CoSearchOracle):
         mutations: int = 3,
         crossover_probability: float = 0.0,
         shrink_stages: int = 0,
-        shrink_keep: float = 0.5,
+        shrink_keep: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(space, budgets, **kwargs)
@@ -91,7 +92,14 @@ class RegularizedEvolutionOracle(CoSearchOracle):
         self.shrink_stages = configuration.at_least(
             "shrink_stages", shrink_stages, 0
         )
-        self.shrink_keep = configuration.share("shrink_keep", shrink_keep)
+        if shrink_keep is not None and not self.shrink_stages:
+            raise ValueError(
+                "`shrink_keep` must be for a space that shrinks. Received: "
+                f"{shrink_keep!r} and no `shrink_stages`. Set them, too."
+            )
+        self.shrink_keep = configuration.share(
+            "shrink_keep", 0.5 if shrink_keep is None else shrink_keep
+        )
         self._layers = shrinking.layers(space)
         self._shrunk = shrinking.ShrunkSpace(space)
 

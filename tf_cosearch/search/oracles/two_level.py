@@ -126,7 +126,7 @@ class TwoLevelOracle(CoSearchOracle):
         self.min_utilization = _share("min_utilization", min_utilization)
         self._shared = shared
         self._slow_reward = SlowReward(self.reward, beta)
-        options = dict(inner_options or {})
+        options = {} if inner_options is None else inner_options
         known = [name for name in oracles.names() if name != _NAME]
         if inner not in known:
             raise configuration.unknown("inner oracle", inner, known)
