@@ -5,7 +5,7 @@ import tensorflow as tf
 import tf_keras
 import tflite_files
 
-from tf_cosearch.networks import tflite_import
+from tf_cosearch.networks import keras_import, tflite_import
 
 STEPS, FEATURES, UNITS = 5, 6, 4
 
@@ -160,3 +160,14 @@ def test_svdf(rank):
     rows = read(graph.content())
     assert macs(rows) == 2 * filters * (16 + taps)
     assert params(rows) == filters * (16 + taps) + units
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_loops_equal_the_keras_model():
+    image = keras.Input((STEPS, FEATURES), batch_size=1)
+    x = keras.layers.GRU(UNITS, return_sequences=True)(image)
+    x = keras.layers.Bidirectional(keras.layers.LSTM(UNITS))(x)
+    model = keras.Model(image, keras.layers.Dense(3)(x))
+    rows, told = read(convert(model)), keras_import.from_keras(model)
+    assert macs(rows) == macs(told)
+    assert params(rows) == params(told)
