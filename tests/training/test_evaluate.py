@@ -84,6 +84,23 @@ def test_missing_file():
         evaluate.accuracy("nowhere.tflite", [])
 
 
+def test_no_more_images_run_at_a_time_than_fit(tflite, waves, monkeypatch):
+    _, (x, _) = waves
+    expected = evaluate.predict(tflite, x)
+    sizes = []
+    resize = evaluate._Runner._resize
+
+    def noted(self, size):
+        sizes.append(size)
+        return resize(self, size)
+
+    monkeypatch.setattr(evaluate._Runner, "_resize", noted)
+    monkeypatch.setattr(evaluate, "_BATCH_BYTES", 40 * 2**8)
+    np.testing.assert_array_equal(evaluate.predict(tflite, x), expected)
+    # The largest tensor, of 4 x 4 x 16 bytes, is one of these 40.
+    assert sizes == [40, 40, 16]
+
+
 def test_wrong_shape_and_nothing(tflite):
     with pytest.raises(ValueError, match=r"input, \[N, 8, 8, 1\]"):
         evaluate.predict(tflite, np.zeros((3, 9, 8, 1)))

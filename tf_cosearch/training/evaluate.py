@@ -7,12 +7,16 @@ reference kernels by a few units of the last place.
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+# Of the largest tensor, for the images that run at a time.
+_BATCH_BYTES = 2**24
 
 TFLite = bytes | str | os.PathLike[str]
 
@@ -61,11 +65,9 @@ def predict(tflite: TFLite, images: np.ndarray) -> np.ndarray:
         ValueError: If the file is damaged or its input has another shape.
     """
     runner = _Runner(tflite)
-    parts = [
-        runner.outputs(images[start : start + 64]).argmax(-1)
-        for start in range(0, len(images), 64)
-    ]
-    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+    if not len(images):
+        return np.zeros(0, np.int64)
+    return runner.outputs(images).argmax(-1)
 
 
 def open_interpreter(tflite: TFLite) -> Any:
@@ -111,6 +113,11 @@ class _Runner:
         self._input = self._interpreter.get_input_details()[0]
         self._output = self._interpreter.get_output_details()[0]
         self._shape = tuple(int(size) for size in self._input["shape"][1:])
+        largest = max(
+            math.prod(tensor["shape"]) * np.dtype(tensor["dtype"]).itemsize
+            for tensor in self._interpreter.get_tensor_details()
+        )
+        self._most = max(1, _BATCH_BYTES // int(largest))
         self._size = 0
         self._can_resize = True
 
@@ -122,9 +129,16 @@ class _Runner:
                 f"Images must have the shape of the model's input, "
                 f"[{expected}]. Received: {images.shape}."
             )
-        quantized = self._quantize(images)
+        return np.concatenate(
+            [
+                self._run(self._quantize(images[start : start + self._most]))
+                for start in range(0, len(images), self._most)
+            ]
+        )
+
+    def _run(self, quantized: np.ndarray) -> np.ndarray:
         if self._can_resize:
-            self._can_resize = self._resize(len(images))
+            self._can_resize = self._resize(len(quantized))
         if self._can_resize:
             return self._invoke(quantized)
         self._resize(1)

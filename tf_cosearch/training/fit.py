@@ -184,7 +184,6 @@ def train(
         if run.stopped_epoch is not None:
             qat_epochs = 0
     with run.clock("qat"):
-        # Dropout takes part in the calibration.
         session.seed(seed, "calibration")
         qat_model = qat.quantize(model)
         if qat_weights is None:

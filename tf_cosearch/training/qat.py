@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import pathlib
 import tempfile
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,9 @@ with environment.kept("TF_USE_LEGACY_KERAS"):  # it sets that for good
 
 # TFMOT moves a range by this share of the way to the range of the batch.
 _RANGE_STEP = 1 - 0.999
+# Of the largest layer's output, for the images that are calibrated at a time;
+# a few such outputs are alive at once.
+_BATCH_BYTES = 2**26
 
 
 class OutputOnly(tfmot.QuantizeConfig):
@@ -117,24 +123,70 @@ def calibrate(model: tf_keras.Model, images: np.ndarray) -> None:
     which takes thousands of steps; short trainings would end with ranges
     that waste most of the 256 values.
 
+    The images go through in batches, as many at a time as memory allows.
+    Normalization and dropout are those of inference, so that ranges are the
+    same for any size of the batches.
+
     Args:
         model: What `quantize` returned.
         images: float32 `[N, H, W, C]`; a few hundred do.
     """
+    bounds = {
+        i: np.minimum if weight.name.endswith("_min:0") else np.maximum
+        for i, weight in enumerate(model.weights)
+        if weight.name.endswith(("_min:0", "_max:0"))
+    }
+    size = max(1, _BATCH_BYTES // _bytes_of_largest_layer(model))
     weights = model.get_weights()
-    is_range = [w.name.endswith(("_min:0", "_max:0")) for w in model.weights]
-    for attempt in range(4):
-        model(images, training=True)
-        moved = model.get_weights()
-        for i in np.flatnonzero(is_range):
-            if attempt == 0:
-                # Ranges of kernels arrive at once, and stand still from here.
-                weights[i] = moved[i]
-            else:
-                # A pass sees what the last one clipped in earlier layers.
-                weights[i] += (moved[i] - weights[i]) / _RANGE_STEP
-        # Batch statistics must not move here, so they are put back.
-        model.set_weights(weights)
+    with _as_in_inference(model):
+        for attempt in range(4):
+            moved = list(weights)
+            for start in range(0, len(images), size):
+                model(images[start : start + size], training=True)
+                now = model.get_weights()
+                for i, bound in bounds.items():
+                    moved[i] = bound(moved[i], now[i]) if start else now[i]
+                model.set_weights(weights)
+            for i in bounds:
+                if attempt == 0:
+                    # Ranges of kernels arrive at once, and stand still then.
+                    weights[i] = moved[i]
+                else:
+                    # A pass sees what the last one clipped in earlier layers.
+                    weights[i] += (moved[i] - weights[i]) / _RANGE_STEP
+            model.set_weights(weights)
+
+
+def _bytes_of_largest_layer(model: tf_keras.Model) -> int:
+    """What the largest output of a layer takes, of one image in float32."""
+    return max(
+        4 * math.prod(size or 1 for size in output.shape[1:])
+        for layer in model.layers
+        for output in tf.nest.flatten(layer.output)
+    )
+
+
+@contextlib.contextmanager
+def _as_in_inference(model: tf_keras.Model) -> Iterator[None]:
+    """Lets ranges move while normalization and dropout do as in inference."""
+    layers = [getattr(layer, "layer", layer) for layer in model.layers]
+    kinds = tf_keras.layers.BatchNormalization, tf_keras.layers.Dropout
+    normal, dropping = (
+        [layer for layer in layers if isinstance(layer, kind)] for kind in kinds
+    )
+    were_trainable = [layer.trainable for layer in normal]
+    rates = [layer.rate for layer in dropping]
+    for layer in normal:
+        layer.trainable = False  # Keras then takes the moving statistics
+    for layer in dropping:
+        layer.rate = 0
+    try:
+        yield
+    finally:
+        for layer, was_trainable in zip(normal, were_trainable, strict=True):
+            layer.trainable = was_trainable
+        for layer, rate in zip(dropping, rates, strict=True):
+            layer.rate = rate
 
 
 def to_tflite(model: tf_keras.Model) -> bytes:
