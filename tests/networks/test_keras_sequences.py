@@ -350,6 +350,35 @@ def test_several_inputs_and_outputs_cross_the_edge_of_the_chip(package):
     ] == [("first", 48, 32), ("second", 80, 0), ("sum", 0, 32)]
 
 
+@BOTH
+def test_a_model_within_takes_images_of_any_size(package):
+    """As networks without a top do; here two sizes share the weights."""
+    kl = package.layers
+    image = package.Input((None, None, 3))
+    y = kl.Conv2D(3, 3, strides=2, padding="same", name="conv")(image)
+    y = kl.Add()([y, kl.DepthwiseConv2D(3, padding="same", name="dw")(y)])
+    base = package.Model(image, kl.ReLU()(kl.ZeroPadding2D(1)(y)), name="base")
+    rows, _ = read(package, (16, 12, 3), base, base)
+    assert [(r.name, r.out_h, r.out_w) for r in rows if r.k_h == 3] == [
+        ("base/conv", 8, 6),
+        ("base/dw", 8, 6),
+        ("base/conv:2", 5, 4),
+        ("base/dw:2", 5, 4),
+    ]
+    assert total(rows, "macs") == (48 + 20) * (81 + 27)
+
+
+@BOTH
+def test_an_einsum_that_states_its_shape_in_part(package):
+    kl = package.layers
+    einsum = kl.EinsumDense("abc,cd->abd", (None, 6), bias_axes="d")
+    rows, _ = read(package, (7, 8), einsum, kl.Dense(2), kl.Flatten())
+    assert [row.macs for row in rows] == [7 * 48, 7 * 12]
+    einsum = kl.EinsumDense("...c,cde->...de", (2, 3))
+    rows, _ = read(package, (7, 8), einsum)
+    assert [row.macs for row in rows] == [7 * 48]
+
+
 def test_dtype_policies_are_said_to_be_ignored(monkeypatch):
     logged = []
     monkeypatch.setattr(

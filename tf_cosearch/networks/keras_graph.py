@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -196,8 +196,29 @@ def bits(tensor: Any) -> int:
     return int(found[1]) if found else 8
 
 
-def calls(graph: Any, prefix: str, known: Container[str]) -> Iterator[Call]:
-    """The calls of a graph in execution order."""
+def calls(
+    graph: Any,
+    prefix: str,
+    known: Container[str],
+    outlines: Mapping[int, Any],
+) -> Iterator[Call]:
+    """The calls of a graph in execution order.
+
+    Args:
+        graph: What holds the nodes of a model.
+        prefix: What names start with.
+        known: Operations that can be told from each other.
+        outlines: What stands for a tensor, by its `id`.
+
+    Yields:
+        A `Call` for every node but the inputs.
+    """
+
+    def swap(value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [swap(part) for part in value]
+        return outlines.get(id(value), value)
+
     for depth in sorted(graph._nodes_by_depth, reverse=True):
         for node in graph._nodes_by_depth[depth]:
             if node.is_input:
@@ -215,9 +236,12 @@ def calls(graph: Any, prefix: str, known: Container[str]) -> Iterator[Call]:
                 layer,
                 op_of(layer, known),
                 prefix + layer.name,
-                list(inputs),
-                tf.nest.flatten(node.outputs),
-                {**dict(enumerate(positional)), **named},
+                swap(inputs),
+                swap(tf.nest.flatten(node.outputs)),
+                {
+                    key: swap(value) if outlines else value
+                    for key, value in [*enumerate(positional), *named.items()]
+                },
             )
 
 

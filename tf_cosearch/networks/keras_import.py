@@ -89,7 +89,8 @@ def from_keras(
         walker.tape.input(tensor.shape, keras_graph.bits(tensor))
         for tensor in graph.inputs
     ]
-    rows = walker.tape.layers(walker.walk(graph, inputs, prefix=""))
+    shapes = [tuple(tensor.shape) for tensor in graph.inputs]
+    rows = walker.tape.layers(walker.walk(graph, inputs, shapes, prefix=""))
     if others := sorted(walker.float_types - {"float32"}):
         logging.warning(
             "The model computes in %s; every float is costed as the 8-bit "

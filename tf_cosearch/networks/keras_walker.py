@@ -5,21 +5,15 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from tf_cosearch.networks import graph_tape, keras_graph, workload
 from tf_cosearch.networks.graph_tape import Extents
+from tf_cosearch.networks.keras_shapes import Outline, Shape, outlines
 from tf_cosearch.networks.tape import TensorShape
 
 Rows = list[TensorShape] | TensorShape | None
 Recorder = Callable[["Walker", keras_graph.Call], Rows]
-
-
-class _Outline(NamedTuple):
-    """What is known of a tensor that a layer hands to a layer within it."""
-
-    shape: tuple[int | None, ...]
-    dtype: str = "float32"
 
 
 class KerasTape(graph_tape.GraphTape):
@@ -72,32 +66,53 @@ class Walker:
         self._folded: set[int] = set()
         self._unpadded: dict[int, Extents] = {}
         self._stored: set[int] = set()
-        self._outlines: list[_Outline] = []
+        self._outlines: list[Outline] = []
 
     def walk(
-        self, graph: Any, inputs: Sequence[TensorShape], prefix: str
+        self,
+        graph: Any,
+        inputs: Sequence[TensorShape],
+        shapes: Sequence[Shape],
+        prefix: str,
     ) -> list[TensorShape]:
-        """Records a graph whose inputs are on the tape; gives its outputs."""
-        for tensor, recorded in zip(graph.inputs, inputs, strict=True):
+        """Records a graph.
+
+        Args:
+            graph: What holds the nodes of a model.
+            inputs: Its inputs, which are on the tape.
+            shapes: Their shapes, with their batch axes.
+            prefix: What the names of its layers start with.
+
+        Returns:
+            Its outputs.
+        """
+        known = outlines(graph, shapes)
+        self._outlines += known.values()  # `id` needs them alive
+        ends = [
+            [known.get(id(tensor), tensor) for tensor in tensors]
+            for tensors in (graph.inputs, graph.outputs)
+        ]
+        for tensor, recorded in zip(ends[0], inputs, strict=True):
             self._tensors[id(tensor)] = recorded
-        calls = list(keras_graph.calls(graph, prefix, self._recorders))
+        calls = list(keras_graph.calls(graph, prefix, self._recorders, known))
         readers: list[tuple[Any, keras_graph.Call | None]] = [
             (tensor, call) for call in calls for tensor in call.inputs
         ]
-        readers += [(tensor, None) for tensor in graph.outputs]
+        readers += [(tensor, None) for tensor in ends[1]]
         self._readers |= {id(tensor): [] for tensor, _ in readers}
         for tensor, call in readers:
             self._readers[id(tensor)].append(call)
         for each in calls:
             self._record(each)
-        return [self._tensors[id(tensor)] for tensor in graph.outputs]
+        return [self._tensors[id(tensor)] for tensor in ends[1]]
 
     def _record(self, call: keras_graph.Call) -> None:
         rows: Rows = None
         if (graph := keras_graph.graph_of(call.layer)) is not None:
             if len(graph.inputs) == len(call.inputs):
                 inputs = [self._tensors[id(tensor)] for tensor in call.inputs]
-                rows = self.walk(graph, inputs, f"{call.name}/")
+                shapes = [tuple(tensor.shape) for tensor in call.inputs]
+                rows = self.walk(graph, inputs, shapes, f"{call.name}/")
         elif call.op in self._recorders and (
             call.inputs or call.op in keras_graph.FREE
         ):
@@ -151,12 +166,12 @@ class Walker:
         Returns:
             What it writes.
         """
-        read = _Outline(tuple(shape))
+        read = Outline(tuple(shape))
         written = [
-            _Outline(shape)
+            Outline(shape)
             for shape in _shapes(layer.compute_output_shape(read.shape))
         ]
-        self._outlines += [read, *written]  # `id` needs them alive
+        self._outlines += [read, *written]
         self._tensors[id(read)] = tensor
         op = keras_graph.op_of(layer, self._recorders)
         inputs: list[Any] = [read]
