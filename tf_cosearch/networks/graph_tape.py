@@ -126,10 +126,24 @@ class GraphTape:
     ) -> TensorShape:
         """Records an operation on every element, with the largest input first.
 
-        A smaller input is broadcast, like the gate of a squeeze-excite.
+        A smaller input is broadcast, like the gate of a squeeze-excite. As
+        positions mean nothing to it, a column of vectors is laid out as an
+        image, which keeps rows and columns of an array busy.
         """
-        largest_first = sorted(inputs, key=lambda t: t.elements, reverse=True)
-        return self.add(name, "elementwise", largest_first, output, **bounds)
+        first, *others = sorted(inputs, key=lambda t: -t.elements)
+        layout = output
+        if output[1] == 1 and first.elements == math.prod(output):
+            width = next(
+                width
+                for width in range(math.isqrt(output[0]), 0, -1)
+                if output[0] % width == 0
+            )
+            layout = output[0] // width, width, output[2]
+            first = view(first, layout)
+        result = self.add(
+            name, "elementwise", [first, *others], layout, **bounds
+        )
+        return view(result, output)
 
     def reduce(
         self, name: str, tensor: TensorShape, output: Extents
