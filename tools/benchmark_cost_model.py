@@ -199,6 +199,7 @@ def _exact_hardware() -> dict[str, float]:
 
 def _scaling() -> list[dict[str, float]]:
     """Rates of `estimate` as one thing changes."""
+    from tf_cosearch import environment, machine
     from tf_cosearch.benchmark.tables import random_accelerators, random_layers
     from tf_cosearch.cost import batches, mapping
     from tf_cosearch.cost.model import estimate
@@ -215,7 +216,7 @@ def _scaling() -> list[dict[str, float]]:
                 "batch": batch,
                 "layers": layers,
                 "mappings": len(mapping.MAPPINGS),
-                "threads": os.cpu_count() or 1,
+                "threads": machine.threads(),
                 **settings,
                 "candidates_per_second": batch / wall,
                 "candidates_per_core_second": batch / core,
@@ -230,10 +231,9 @@ def _scaling() -> list[dict[str, float]]:
         return rows
     for layers in (16, 50, 96):
         add(count, layers)
-    cores = os.cpu_count
-    os.cpu_count = lambda: 1
-    add(threads=1)
-    os.cpu_count = cores
+    with environment.kept("OMP_NUM_THREADS"):
+        os.environ["OMP_NUM_THREADS"] = "1"
+        add(threads=1)
     every = mapping.MAPPINGS
     for kept in (6, 12):
         mapping.MAPPINGS = every[:kept]

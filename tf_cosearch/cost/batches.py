@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_cosearch import accelerators, environment
+from tf_cosearch import accelerators, environment, machine
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.networks import workload
 from tf_cosearch.networks.workload import LayerTable
@@ -126,7 +126,7 @@ def run_compiled(
             results[:, rows] = costs.numpy()[:, :size]
 
     # One more than cores: a call waits for others now and then.
-    workers = min((os.cpu_count() or 1) + 1, -(-batch // CHUNK))
+    workers = min(machine.threads() + 1, -(-batch // CHUNK))
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         list(pool.map(work, range(workers)))
     return list(results)

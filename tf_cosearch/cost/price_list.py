@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,7 +34,7 @@ import numpy as np
 import scipy.sparse
 import tensorflow as tf
 
-from tf_cosearch import accelerators, configuration
+from tf_cosearch import accelerators, configuration, machine
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost import batches, mapper, mapping, model
 from tf_cosearch.cost.costs import Cost
@@ -153,7 +152,7 @@ class PriceList:
             name: np.empty(shape[:axes] + (1,) * (2 - axes), np.float32)
             for name, axes in _AXES.items()
         }
-        cores = os.cpu_count() or 1
+        cores = machine.threads()
         most = min(CANDIDATES // shape[1], -(-shape[0] // cores))
         parts = _pieces(np.arange(shape[0]), max(most, 1))
         for some in _pieces(parts, cores):
@@ -369,7 +368,7 @@ def _pieces(items: Any, size: int) -> list[Any]:
 
 
 def _on_all_cores(run: Callable[[Any], Any], jobs: Sequence[Any]) -> None:
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(machine.threads()) as pool:
         list(pool.map(run, jobs))
 
 

@@ -17,6 +17,8 @@ from typing import NoReturn
 import tensorflow as tf
 from absl import logging
 
+from tf_cosearch import machine
+
 GIB_PER_WORKER = 2.0
 """Memory of a worker: TensorFlow, a small network and its gradients."""
 
@@ -35,9 +37,8 @@ def default_workers() -> int:
     """
     if tf.config.list_physical_devices("GPU"):
         return 1
-    cores = len(os.sched_getaffinity(0))
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(cores, int(memory / 2**30 / GIB_PER_WORKER)))
+    most = machine.memory_bytes() / 2**30 / GIB_PER_WORKER
+    return max(1, min(machine.cores(), int(most)))
 
 
 def is_child() -> bool:
@@ -100,7 +101,7 @@ def environment(
         ip: Where the chief listens.
         port: And at which port.
     """
-    threads = str(max(1, len(os.sched_getaffinity(0)) // workers))
+    threads = str(max(1, machine.cores() // workers))
     counts = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
     return {
         **dict.fromkeys(counts, threads),

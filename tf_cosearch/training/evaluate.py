@@ -94,10 +94,12 @@ def open_interpreter(tflite: TFLite) -> Any:
                 f"The .tflite file must exist. Received: {name}."
             )
         content = pathlib.Path(name).read_bytes()
+    # As `machine.threads`, which would bring TensorFlow.
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    cores = len(os.sched_getaffinity(0))
+    threads = int(given) if given.isdecimal() and int(given) else cores
     try:
-        return Interpreter(
-            model_content=content, num_threads=min(os.cpu_count() or 1, 4)
-        )
+        return Interpreter(model_content=content, num_threads=min(threads, 4))
     except (ValueError, RuntimeError) as error:
         raise ValueError(
             "The file must be a complete .tflite model. Received: "
