@@ -110,7 +110,7 @@ def _general() -> dict[str, float]:
         "candidates_per_core_second": count / core_each,
         "graph_candidates_per_second": _rate(graph, in_graph, _repeat()),
         "peak_memory_bytes": float(peak),
-        "table_bytes": float(sum(np.asarray(f).nbytes for f in layers)),
+        "table_bytes": float(sum(f.nbytes for f in layers.columns())),
         "first_call_seconds": first_call,
         "first_call_core_seconds": first_core,
         "candidates": count,
@@ -281,12 +281,13 @@ def _operations_per_layer() -> int:
 
     from tf_cosearch.benchmark.tables import random_accelerators, random_layers
     from tf_cosearch.cost import batches, model
+    from tf_cosearch.networks.workload import LayerTable
 
-    layers = random_layers(batches.CHUNK, 48)
+    layers = random_layers(batches.CHUNK, 48).columns()
     compiled = tf.function(
         lambda *fields: tf.stack(
             model.price(
-                type(layers)(*(tf.cast(f, tf.float32) for f in fields[:-1])),
+                LayerTable(*(tf.cast(f, tf.float32) for f in fields[:-1])),
                 batches.unpack(fields[-1]),
                 tf.constant(1.0),
                 "latency",

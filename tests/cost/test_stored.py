@@ -7,7 +7,7 @@ from tf_cosearch import accelerators
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.cost.price_list import PriceList
-from tf_cosearch.networks.workload import Layer, pad
+from tf_cosearch.networks.workload import Layer, LayerTable, pad
 
 STEP = Layer(
     "step", "dense", 1, 1, 256, 1, 1, 256,
@@ -144,3 +144,14 @@ def test_price_lists_know_all_of_it():
                 atol=1e-6,
                 err_msg=name,
             )
+
+
+@pytest.mark.parametrize("is_short", [True, False])
+def test_a_table_that_is_wrong_is_explained_with_and_without_rare_columns(
+    is_short,
+):
+    table = pad([[again(STEP, dilation_h=1 if is_short else 2)]] * 2)
+    columns = [column.copy() for column in table.columns()]
+    columns[0][1] = 5  # rows of the output, of one row of the input
+    with pytest.raises(ValueError, match=r"network 1, column out_h.*at most 1"):
+        estimate(LayerTable(*columns), Accelerator())

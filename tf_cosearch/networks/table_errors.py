@@ -18,10 +18,12 @@ def explain(table: LayerTable, candidate: int) -> str:
     Returns:
         The text of an error.
     """
-    rows = LayerTable(*(np.asarray(f, np.float32)[candidate] for f in table))
-    wrong = LayerTable(*(tf.constant(field) for field in rows)).is_wrong()
+    columns = [np.asarray(c[candidate], np.float32) for c in table.columns()]
+    wrong = LayerTable(*map(tf.constant, columns)).is_wrong()
     row = int(np.argmax(wrong))
-    values = {name: field[row].item() for name, field in rows._asdict().items()}
+    values = {"dilation_h": 1.0, "dilation_w": 1.0}
+    for name, column in zip(LayerTable._fields, columns, strict=False):
+        values[name] = column[row].item()
 
     def told(name: str, must: str) -> str:
         return (
@@ -29,7 +31,7 @@ def explain(table: LayerTable, candidate: int) -> str:
             f"Received: {values[name]:g}."
         )
 
-    for name in NUMBERS:
+    for name in filter(values.__contains__, NUMBERS):
         least = int(name in POSITIVE)
         if not (values[name] >= least and values[name].is_integer()):
             kind = "positive" if least else "non-negative"
@@ -37,16 +39,16 @@ def explain(table: LayerTable, candidate: int) -> str:
     for name in ("in_c", "out_c"):
         if values[name] % values["groups"]:
             return told("groups", f"a divisor of {name}={values[name]:g}")
-    axis = "h"
-    if (values["out_h"] - 1) * values["stride_h"] <= (
-        values["in_h"] + values["k_h"] - 2
-    ):
-        axis = "w"
-    most = values[f"in_{axis}"] + values[f"k_{axis}"] - 2
+    for axis in "hw":
+        most = values[f"in_{axis}"] - 1
+        most += (values[f"k_{axis}"] - 1) * values[f"dilation_{axis}"]
+        if (values[f"out_{axis}"] - 1) * values[f"stride_{axis}"] > most:
+            break
     return told(
         f"out_{axis}",
         f"at most {most // values[f'stride_{axis}'] + 1:g}, so that every "
         f"window of k_{axis}={values[f'k_{axis}']:g} at stride_{axis}="
-        f"{values[f'stride_{axis}']:g} touches in_{axis}="
+        f"{values[f'stride_{axis}']:g} and dilation_{axis}="
+        f"{values[f'dilation_{axis}']:g} touches in_{axis}="
         f"{values[f'in_{axis}']:g}",
     )
