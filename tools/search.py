@@ -157,16 +157,19 @@ def main() -> None:
     from tf_cosearch import files
     from tf_cosearch.distributed import launch, worker
 
-    workers = FLAGS.workers or min(launch.default_workers(), FLAGS.max_trials)
-    if workers > 1 and not launch.is_child():
-        command = [sys.executable, *sys.argv]
-        sys.exit(launch.launch(command, workers))
+    if FLAGS.workers > 1 and not launch.is_child():
+        sys.exit(_launch(FLAGS.workers))
     cs.oracles.get(FLAGS.oracle)  # before reading data, which may take long
     options = _oracle_options()
     data = _data()
     space = cs.SearchSpace.load(
         FLAGS.space, data.input_shape, data.classes, FLAGS.accelerator
     )
+    if not FLAGS.workers and not launch.is_child():
+        workers = min(_default_workers(space, data), FLAGS.max_trials)
+        if workers > 1:
+            del data  # which is read by those that train
+            sys.exit(_launch(workers))
     oracle = _oracle(space, options | _scope(space))
     folder = command_line.output_folder(FLAGS.output_dir)
     if launch.is_worker():
@@ -181,6 +184,29 @@ def main() -> None:
         _claim(folder, space)
         tuner = _search(folder, oracle, data)
         _export(tuner, data.test, folder)
+
+
+def _launch(workers: int) -> int:
+    from tf_cosearch.distributed import launch
+
+    return launch.launch([sys.executable, *sys.argv], workers)
+
+
+def _default_workers(space: cs.SearchSpace, data: datasets.Dataset) -> int:
+    """As many as the machine has room for, with these data and networks."""
+    import numpy as np
+
+    from tf_cosearch.distributed import launch
+    from tf_cosearch.training import memory
+
+    layers, _ = space.batch(space.sample(np.random.default_rng(0), 64))
+    splits = (data.train, data.validation, data.test)
+    # Pipelines are read as they are needed.
+    held = sum(getattr(part, "nbytes", 0) for split in splits for part in split)
+    # As read, and as TensorFlow holds it.
+    return launch.default_workers(
+        2 * held + memory.step_bytes(layers, FLAGS.batch_size)
+    )
 
 
 def _oracle(space: cs.SearchSpace, options: dict[str, Any]) -> Any:

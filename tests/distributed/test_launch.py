@@ -100,7 +100,18 @@ def test_cores_are_divided(monkeypatch):
     given = launch.environment("worker1", 3, "127.0.0.1", 5)
     assert given["OMP_NUM_THREADS"] == given["TF_NUM_INTRAOP_THREADS"] == "2"
     assert given["KERASTUNER_ORACLE_PORT"] == "5"
-    assert launch.default_workers() <= 8
+
+
+@pytest.mark.parametrize(
+    ("limit_gib", "training_gib", "expected"),
+    [(100, 0, 8), (1, 0, 1), (7, 0, 4), (7, 1.25, 2), (7, 100, 1)],
+)
+def test_workers_have_room(monkeypatch, limit_gib, training_gib, expected):
+    monkeypatch.setattr(launch.machine, "cores", lambda: 8)
+    monkeypatch.setattr(
+        launch.machine, "memory_bytes", lambda: limit_gib * 2**30
+    )
+    assert launch.default_workers(int(training_gib * 2**30)) == expected
 
 
 @pytest.mark.slow

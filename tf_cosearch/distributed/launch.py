@@ -19,8 +19,9 @@ from absl import logging
 
 from tf_cosearch import machine
 
-GIB_PER_WORKER = 2.0
-"""Memory of a worker: TensorFlow, a small network and its gradients."""
+WORKER_BYTES = 5 * 2**28
+"""Memory of a worker beside its data and batches: TensorFlow, and a network of
+two million parameters that is trained quantization-aware; 1.2 GiB measured."""
 
 RESTARTS = 10
 """How often each process is started again after a signal killed it."""
@@ -30,15 +31,21 @@ _STARTS = "TF_COSEARCH_STARTS"
 _SPOKEN_FOR = "TF_COSEARCH_SPOKEN_FOR"  # by the chief, on the same terminal
 
 
-def default_workers() -> int:
+def default_workers(training_bytes: int = 0) -> int:
     """Workers that this machine has cores and memory for, at least 1.
 
-    A GPU is for one: TensorFlow takes all of its memory.
+    A GPU is for one: TensorFlow takes all of its memory. Limits of a container
+    count.
+
+    Args:
+        training_bytes: What data and batches take of each.
     """
     if tf.config.list_physical_devices("GPU"):
         return 1
-    most = machine.memory_bytes() / 2**30 / GIB_PER_WORKER
-    return max(1, min(machine.cores(), int(most)))
+    # Chief and launcher take about half a worker each.
+    free = machine.memory_bytes() - WORKER_BYTES
+    most = free // (WORKER_BYTES + training_bytes)
+    return max(1, min(machine.cores(), most))
 
 
 def is_child() -> bool:
