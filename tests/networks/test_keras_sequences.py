@@ -179,6 +179,17 @@ def test_a_network_for_every_frame(package):
 
 
 @BOTH
+def test_steps_of_steps(package):
+    """Four sequences of five steps: the state runs twenty times."""
+    kl = package.layers
+    each = kl.TimeDistributed(kl.SimpleRNN(2, name="rnn"), name="each")
+    rows, _ = read(package, (4, 5, 3), each)
+    found = {row.name: row for row in rows}
+    assert (found["each/input"].repeats, found["each/state"].repeats) == (4, 20)
+    assert total(rows, "macs") == 4 * 5 * 2 * (3 + 2)
+
+
+@BOTH
 def test_volumes(package):
     kl = package.layers
     rows, _ = read(
