@@ -84,6 +84,40 @@ def test_the_best_network_gets_its_exact_best_accelerator(
     assert gains[0, chosen] == pytest.approx(gains.max(), rel=1e-6)
 
 
+def test_what_is_over_budget_is_worth_least(searched, monkeypatch):
+    monkeypatch.setattr(
+        searched, "_gain", lambda rng: lambda networks, costs: costs["area_mm2"]
+    )
+    best = searched.suggest(np.random.default_rng(0), 64)[:4]
+    areas = searched.costs(best)["area_mm2"]
+    assert (areas > 0.8 * BUDGETS.area_mm2).all()
+    assert (areas <= BUDGETS.area_mm2).all()
+
+
+@pytest.mark.parametrize(("share", "turns"), [(0, 0), (0.25, 3), (1, 12)])
+def test_the_front_gets_its_share_of_the_trials(
+    searched, monkeypatch, share, turns
+):
+    monkeypatch.setattr(searched, "front_share", share)
+    monkeypatch.setattr(searched, "_learn", lambda: None)
+    rng = np.random.default_rng(0)
+    gains = []
+    for number in range(8, 20):
+        monkeypatch.setattr(searched, "trials", dict.fromkeys(range(number)))
+        gains.append(searched._gain(rng))
+    assert sum(gain != searched._reward_gain for gain in gains) == turns
+
+
+def test_limits_of_the_front_are_within_the_budgets(searched):
+    limits = searched._random_limits(np.random.default_rng(0))
+    shares = limits / list(BUDGETS.limits().values())
+    assert shares.shape == (searched.limits, 2)
+    assert (shares.max(axis=0) > 0.9).all()
+    assert (shares.min(axis=0) < 0.1).all()
+    assert (shares <= 1).all()
+    assert (shares >= 0).all()
+
+
 def test_the_warm_up_spreads(tmp_path):
     def gap(name, seed):
         """Between the two networks that are closest."""
@@ -162,7 +196,9 @@ def test_relatives_of_the_front_are_considered(tmp_path):
     )
     stems = [trial.genome[0] for trial in oracle.finished()]
     assert stems == [0] * 6 + [2] * 18
-    relatives = oracle._some_networks(np.random.default_rng(0))[:250]
+    networks = oracle._some_networks(np.random.default_rng(0))
+    relatives, fresh = networks[:250], networks[-150:]
+    assert 0.2 < (fresh[:, 0] == 0).mean() < 0.5
     # Mutations alone make it a fiftieth.
     assert (relatives[:, 0] == 0).mean() > 0.08
 
