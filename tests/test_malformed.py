@@ -282,6 +282,18 @@ def test_state(tmp_path, name, how, has_copy, count):
     attempt()
 
 
+@pytest.mark.parametrize("wrong", [None, 3, ["a"]])
+def test_a_hyperparameter_without_a_name_is_refused(tmp_path, wrong):
+    run_trials(start(tmp_path), 1)
+    path = tmp_path / "project" / "oracle.json"
+    state = json.loads(path.read_text())
+    state["hyperparameters"]["space"][0]["config"]["name"] = wrong
+    path.write_text(json.dumps(state))
+    path.with_name("oracle.json.bak").unlink()
+    with pytest.raises(RuntimeError, match=r"'name'\] must be str"):
+        start(tmp_path).reload()
+
+
 @examples(60, 2000)
 @pytest.mark.parametrize("how", ["bytes", "values"])
 def test_execution(tmp_path, how, count):

@@ -4,12 +4,34 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict
 
+Value = int | float | str | bool
+"""Of a hyperparameter."""
+
+
+class _Named(TypedDict):
+    name: str
+
+
+class HyperparameterConfig(_Named, total=False):
+    """What KerasTuner writes of a hyperparameter, as far as all have it."""
+
+    conditions: list[dict[str, Any]]
+    default: Value | None
+    values: list[Value]
+
+
+class HyperparameterState(TypedDict):
+    """A hyperparameter of KerasTuner, for example a `Choice`."""
+
+    class_name: str
+    config: HyperparameterConfig
+
 
 class HyperparametersState(TypedDict):
     """KerasTuner's hyperparameters: what there is, and what was chosen."""
 
-    space: list[dict[str, Any]]
-    values: dict[str, int | float | str | bool]
+    space: list[HyperparameterState]
+    values: dict[str, Value]
 
 
 class ObservationState(TypedDict):
