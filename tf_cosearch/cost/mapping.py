@@ -21,7 +21,6 @@ In the shapes below `B` is the number of candidates and `L` of layers.
 from __future__ import annotations
 
 import itertools
-import math
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -434,9 +433,10 @@ def reduction_parts(loops: Loops, machine: Accelerator) -> Any:
 
 def _steps(loops: Loops, parts: Any) -> Any:
     """Cycles of a dot product, or of a reduction that falls into parts."""
-    # Of powers of two the logarithm may come out a little too large.
-    levels = tf.math.ceil(tf.math.log(parts) / math.log(2) - 1e-5)
-    return tf.math.ceil(loops.steps / parts) + levels
+    # The exponent of a float32 is the logarithm of 2 rounded down, and exact.
+    bits = tf.bitcast(tf.maximum(parts - 1, 0.5), tf.int32)
+    levels = tf.bitwise.right_shift(bits, 23) - 126
+    return tf.math.ceil(loops.steps / parts) + tf.cast(levels, tf.float32)
 
 
 def lines_read(windows: Windows, outputs: Any, blocks: Any) -> Any:
