@@ -30,7 +30,7 @@ from tf_cosearch import configuration
 from tf_cosearch.accelerators import presets
 from tf_cosearch.cost import measurements
 from tf_cosearch.designs import export, report
-from tf_cosearch.networks import layers_csv, tflite_import
+from tf_cosearch.networks.importers import layers_csv, tflite_import
 from tf_cosearch.search import early_stopping, executions, objectives
 from tf_cosearch.search.oracles.random import RandomOracle
 from tf_cosearch.search.space import SearchSpace

@@ -85,7 +85,7 @@ def desk(tmp_path_factory):
         x_train=rng.random((64, 32, 32, 3), np.float32),
         y_train=np.arange(64) % 10,
     )
-    shutil.copy(ROOT / "tests/networks/data/layers.csv", folder)
+    shutil.copy(ROOT / "tests/networks/importers/data/layers.csv", folder)
     shutil.copy(
         ROOT / "configs/accelerators/coral_usb.yaml", folder / "my_chip.yaml"
     )

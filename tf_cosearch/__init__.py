@@ -6,10 +6,10 @@ from tf_cosearch.cost.costs import Cost
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.designs.export import Design, load_design
 from tf_cosearch.networks.blocks import block
-from tf_cosearch.networks.keras_import import from_keras
+from tf_cosearch.networks.importers.keras_import import from_keras
+from tf_cosearch.networks.importers.tflite_import import from_tflite
 from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.template import load_network
-from tf_cosearch.networks.tflite_import import from_tflite
 from tf_cosearch.networks.workload import Layer, LayerTable, pad
 from tf_cosearch.search import oracles
 from tf_cosearch.search.budgets import Budgets

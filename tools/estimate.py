@@ -119,7 +119,8 @@ def _add_roofline(
 
 def _network() -> tuple[list[cs.Layer], dict[str, Any]]:
     """The layers, and what is to be said of how they were read."""
-    from tf_cosearch.networks import layers_csv, model_files, published
+    from tf_cosearch.networks import published
+    from tf_cosearch.networks.importers import layers_csv, model_files
 
     if FLAGS.signature is not None and FLAGS.model is None:
         raise ValueError(

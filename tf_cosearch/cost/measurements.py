@@ -7,7 +7,8 @@ import pathlib
 from typing import NamedTuple
 
 from tf_cosearch import configuration
-from tf_cosearch.networks import layers_csv, model_files, published
+from tf_cosearch.networks import published
+from tf_cosearch.networks.importers import layers_csv, model_files
 from tf_cosearch.networks.workload import Layer
 
 _NETWORKS = ("network", "model")  # columns, either will do

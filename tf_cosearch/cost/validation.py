@@ -15,7 +15,8 @@ from tf_cosearch.cost import baseline
 from tf_cosearch.cost.calibration import calibrate
 from tf_cosearch.cost.measurements import read_measurements
 from tf_cosearch.cost.model import estimate
-from tf_cosearch.networks import layers_csv, workload
+from tf_cosearch.networks import workload
+from tf_cosearch.networks.importers import layers_csv
 
 DEVICES = {
     "coral_usb": "coral_usb",

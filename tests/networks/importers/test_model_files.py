@@ -2,7 +2,7 @@ import keras
 import pytest
 import tflite_files
 
-from tf_cosearch.networks import model_files
+from tf_cosearch.networks.importers import model_files
 
 
 def save_tflite(path, *signatures, op="TANH"):

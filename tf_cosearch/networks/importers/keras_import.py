@@ -26,14 +26,14 @@ from typing import Any
 
 from absl import logging
 
-from tf_cosearch.networks import (
+from tf_cosearch.networks import workload
+from tf_cosearch.networks.importers import (
     graph_tape,
     keras_attention,
     keras_graph,
     keras_recurrent,
-    workload,
 )
-from tf_cosearch.networks.keras_walker import (
+from tf_cosearch.networks.importers.keras_walker import (
     KerasTape,
     Recorder,
     Rows,

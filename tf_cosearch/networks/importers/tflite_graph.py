@@ -7,11 +7,11 @@ import math
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from tf_cosearch.networks import graph_tape
+from tf_cosearch.networks.importers import graph_tape
+from tf_cosearch.networks.importers.tflite_file import Graph, Operator, Tensor
+from tf_cosearch.networks.importers.tflite_kinds import AXES, CONVOLUTIONS
+from tf_cosearch.networks.importers.tflite_shapes import Known, Shape
 from tf_cosearch.networks.tape import TensorShape
-from tf_cosearch.networks.tflite_file import Graph, Operator, Tensor
-from tf_cosearch.networks.tflite_kinds import AXES, CONVOLUTIONS
-from tf_cosearch.networks.tflite_shapes import Known, Shape
 
 # What makes as many numbers of as many parameters.
 _SAME_VALUES = AXES | {

@@ -5,7 +5,7 @@ import tensorflow as tf
 import tf_keras
 import tflite_files
 
-from tf_cosearch.networks import keras_import, tflite_import
+from tf_cosearch.networks.importers import keras_import, tflite_import
 
 STEPS, FEATURES, UNITS = 5, 6, 4
 

@@ -6,11 +6,10 @@ import math
 import struct
 from collections.abc import Callable
 
-from tf_cosearch.networks import graph_tape, tflite_recurrent
-from tf_cosearch.networks.graph_tape import GraphTape
-from tf_cosearch.networks.tape import TensorShape
-from tf_cosearch.networks.tflite_graph import Call, Dilation
-from tf_cosearch.networks.tflite_kinds import (
+from tf_cosearch.networks.importers import graph_tape, tflite_recurrent
+from tf_cosearch.networks.importers.graph_tape import GraphTape
+from tf_cosearch.networks.importers.tflite_graph import Call, Dilation
+from tf_cosearch.networks.importers.tflite_kinds import (
     AXES,
     CONVOLUTIONS,
     ELEMENTWISE,
@@ -20,6 +19,7 @@ from tf_cosearch.networks.tflite_kinds import (
     POOLS,
     REDUCTIONS,
 )
+from tf_cosearch.networks.tape import TensorShape
 
 _LARGEST_KERNEL = 4096  # a bit flip may state any extent
 

@@ -14,8 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tf_cosearch.networks.tflite_file import MAX_ELEMENTS, Operator, Tensor
-from tf_cosearch.networks.tflite_kinds import (
+from tf_cosearch.networks.importers.tflite_file import (
+    MAX_ELEMENTS,
+    Operator,
+    Tensor,
+)
+from tf_cosearch.networks.importers.tflite_kinds import (
     ELEMENTWISE,
     FREE,
     POOLS,

@@ -10,9 +10,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tf_cosearch.networks import graph_tape, keras_graph
-from tf_cosearch.networks.graph_tape import Extents, view
-from tf_cosearch.networks.keras_walker import Rows, Walker
+from tf_cosearch.networks.importers import graph_tape, keras_graph
+from tf_cosearch.networks.importers.graph_tape import Extents, view
+from tf_cosearch.networks.importers.keras_walker import Rows, Walker
 from tf_cosearch.networks.tape import TensorShape
 
 GATES = {"lstmcell": 4, "grucell": 3, "simplernncell": 1}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tf_keras
 
-from tf_cosearch.networks import keras_import
+from tf_cosearch.networks.importers import keras_import
 
 BOTH = pytest.mark.parametrize(
     "package", [keras, tf_keras], ids=["keras", "tf_keras"]

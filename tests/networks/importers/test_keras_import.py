@@ -4,7 +4,8 @@ import pytest
 import tf_keras
 
 import tf_cosearch as cs
-from tf_cosearch.networks import keras_import, workload
+from tf_cosearch.networks import workload
+from tf_cosearch.networks.importers import keras_import
 
 BOTH = pytest.mark.parametrize(
     "package", [keras, tf_keras], ids=["keras", "tf_keras"]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tf_cosearch.networks import graph_tape
+from tf_cosearch.networks.importers import graph_tape
 
 
 def _words(text: str) -> set[str]:

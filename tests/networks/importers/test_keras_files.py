@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from tf_cosearch.networks import keras_files, keras_import
+from tf_cosearch.networks.importers import keras_files, keras_import
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Keras calls HDF5 legacy
 

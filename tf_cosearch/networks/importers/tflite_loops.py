@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from tf_cosearch.networks.tflite_file import Graph, Operator
-from tf_cosearch.networks.tflite_shapes import Known
+from tf_cosearch.networks.importers.tflite_file import Graph, Operator
+from tf_cosearch.networks.importers.tflite_shapes import Known
 
 _SAME = {"CAST", "RESHAPE", "SQUEEZE", "EXPAND_DIMS"}
 

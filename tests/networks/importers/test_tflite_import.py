@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from tf_cosearch.networks import keras_import, tflite_import
+from tf_cosearch.networks.importers import keras_import, tflite_import
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 BOTH = pytest.mark.parametrize(

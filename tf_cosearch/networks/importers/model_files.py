@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 from typing import NamedTuple
 
-from tf_cosearch.networks import (
+from tf_cosearch.networks.importers import (
     keras_files,
     keras_import,
     tflite_file,

@@ -8,7 +8,7 @@ import pathlib
 
 import pytest
 
-from tf_cosearch.networks import layers_csv
+from tf_cosearch.networks.importers import layers_csv
 
 DATA = pathlib.Path(__file__).parent / "data" / "layers.csv"
 HEADER = "H,W,Cin,Cout,Kh,Kw,stride,groups,OH,OW"

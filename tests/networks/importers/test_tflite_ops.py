@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import tflite_files
 
-from tf_cosearch.networks import keras_import, tflite_import
+from tf_cosearch.networks.importers import keras_import, tflite_import
 
 CONV = {"options": "Conv2DOptions", "strideH": 1, "strideW": 1}
 

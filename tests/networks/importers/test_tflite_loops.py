@@ -5,7 +5,7 @@ import tensorflow as tf
 import tflite_files
 from tflite_files import WIDTH, loop
 
-from tf_cosearch.networks import tflite_import
+from tf_cosearch.networks.importers import tflite_import
 
 MACS = 3 * WIDTH * WIDTH  # of a run: a product of [3, 8] by [8, 8]
 

@@ -24,7 +24,8 @@ from collections.abc import Callable, Hashable, Sequence
 from absl import logging
 
 from tf_cosearch import configuration
-from tf_cosearch.networks import (
+from tf_cosearch.networks import workload
+from tf_cosearch.networks.importers import (
     graph_tape,
     tflite_file,
     tflite_graph,
@@ -33,12 +34,11 @@ from tf_cosearch.networks import (
     tflite_ops,
     tflite_recurrent,
     tflite_shapes,
-    workload,
 )
+from tf_cosearch.networks.importers.tflite_file import Graph, Model, Operator
+from tf_cosearch.networks.importers.tflite_graph import Call, Frame
+from tf_cosearch.networks.importers.tflite_shapes import Known
 from tf_cosearch.networks.tape import TensorShape
-from tf_cosearch.networks.tflite_file import Graph, Model, Operator
-from tf_cosearch.networks.tflite_graph import Call, Frame
-from tf_cosearch.networks.tflite_shapes import Known
 
 _MOST_OPERATORS = 30_000  # that run, in a graph and all it calls
 _MOST_TRIPS = 2**31

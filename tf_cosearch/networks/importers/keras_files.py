@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-from tf_cosearch.networks import keras_config
+from tf_cosearch.networks.importers import keras_config
 
 _FEW = 2**16
 _LARGEST_CONFIG = 2**26  # bytes; a thousand layers take about 2**20

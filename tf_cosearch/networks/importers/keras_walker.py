@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tf_cosearch.networks import graph_tape, keras_graph, workload
-from tf_cosearch.networks.graph_tape import Extents
-from tf_cosearch.networks.keras_shapes import Outline, Shape, outlines
+from tf_cosearch.networks import workload
+from tf_cosearch.networks.importers import graph_tape, keras_graph
+from tf_cosearch.networks.importers.graph_tape import Extents
+from tf_cosearch.networks.importers.keras_shapes import Outline, Shape, outlines
 from tf_cosearch.networks.tape import TensorShape
 
 Rows = list[TensorShape] | TensorShape | None

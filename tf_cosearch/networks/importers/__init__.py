@@ -1,0 +1,1 @@
+"""Reads networks of model files and tables, and runs nothing of them."""
