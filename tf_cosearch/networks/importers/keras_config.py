@@ -276,7 +276,7 @@ class _Copy:
         if name in MODELS:
             config = _model_config(config)
         elif not isinstance(config, dict):
-            raise ValueError(f"must state how {where} is configured.")
+            raise _unconfigured(where, config)
         calls = entry.get("inbound_nodes")
         before = self._times
         self._times *= len(calls) if isinstance(calls, list) and calls else 1
@@ -369,16 +369,26 @@ class _Copy:
         """What a transparent wrapper holds, under the wrapper's name."""
         layer = config.get("layer")
         if not isinstance(layer, dict) or "class_name" not in layer:
-            raise ValueError(f"must state what {where} wraps.")
+            raise ValueError(
+                f"must state what {where} wraps. Received: "
+                f"{str(layer)[:80]!r}. Save or copy it again."
+            )
         inner = layer.get("config", {})
         if not isinstance(inner, dict):
-            raise ValueError(f"must state how {where} is configured.")
+            raise _unconfigured(where, inner)
         inner = {**inner, "name": config.get("name")}
         copy = {**layer, "config": inner}
         for key in ("name", "inbound_nodes"):
             if key in entry:
                 copy[key] = entry[key]
         return self._object(copy, where)
+
+
+def _unconfigured(where: str, config: Any) -> ValueError:
+    return ValueError(
+        f"must state how {where} is configured. Received: "
+        f"{str(config)[:80]!r}. Save or copy it again."
+    )
 
 
 def _model_config(config: Any) -> dict[str, Any]:
