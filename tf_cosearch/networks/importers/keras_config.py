@@ -371,7 +371,7 @@ class _Copy:
         if not isinstance(layer, dict) or "class_name" not in layer:
             raise ValueError(
                 f"must state what {where} wraps. Received: "
-                f"{str(layer)[:80]!r}. Save or copy it again."
+                f"{str(layer)[:80]!r}. Save it again with Keras."
             )
         inner = layer.get("config", {})
         if not isinstance(inner, dict):
@@ -387,7 +387,7 @@ class _Copy:
 def _unconfigured(where: str, config: Any) -> ValueError:
     return ValueError(
         f"must state how {where} is configured. Received: "
-        f"{str(config)[:80]!r}. Save or copy it again."
+        f"{str(config)[:80]!r}. Save it again with Keras."
     )
 
 

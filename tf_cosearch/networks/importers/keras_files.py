@@ -68,7 +68,7 @@ def load_keras(path: str | pathlib.Path, input_px: int | None = None) -> Any:
     except (AttributeError, TypeError) as error:
         raise ValueError(
             f"{path} must state each setting in the form in which Keras writes "
-            f"it. Received: {_short(error)}. Save or copy it again."
+            f"it. Received: {_short(error)}. Save it again with Keras."
         ) from error
     try:
         with without_weights():
