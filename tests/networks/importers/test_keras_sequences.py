@@ -282,6 +282,11 @@ def test_attention_without_projections(package):
         assert total(rows, "macs") == 2 * 7 * 5 * 6 + more
         assert total(rows, "params") == model.count_params()
         assert sum(row.network_in_elements for row in rows) == 7 * 6 + 5 * 6
+        # Pairs are an image, which keeps rows and columns of an array busy.
+        hidden = [row for row in rows if row.name.endswith("/tanh")]
+        assert [(row.out_h, row.out_w) for row in hidden] == [(7, 5)] * (
+            layer.name != "a"
+        )
 
 
 @BOTH
