@@ -186,6 +186,16 @@ def test_gains_are_stored_and_numbers_and_zeros_are_not():
     assert [row.params for row in rows] == [4, 0, 0, 0, 32]
 
 
+@pytest.mark.parametrize(("op", "stored"), [("EXP", 4), ("NEG", 0)])
+def test_what_is_computed_of_zeros_may_be_gains(op, stored):
+    graph = tflite_files.Graph()
+    x = graph.input([1, 8, 4])
+    logarithms = graph.constant(np.zeros(4, np.float32))
+    gains = graph.add(op, [logarithms], [[4]])
+    graph.add("MUL", [x, gains], [[1, 8, 4]])
+    assert params(read(graph)) == stored
+
+
 @pytest.mark.parametrize("op", ["GATHER", "EMBEDDING_LOOKUP"])
 def test_tables_are_looked_up(op):
     graph = tflite_files.Graph()
