@@ -238,6 +238,54 @@ class GraphTape:
             **bounds,
         )
 
+    def gates(
+        self,
+        name: str,
+        products: Sequence[TensorShape],
+        output: Extents,
+        count: int,
+        steps: int,
+        has_cell: bool,
+        **bounds: Any,
+    ) -> TensorShape:
+        """Records what a recurrent layer does with its products, step by step.
+
+        Args:
+            name: What the names of the rows start with.
+            products: Those with the input and with the state, which are added.
+            output: Extents of the state.
+            count: How many gates there are, side by side as channels.
+            steps: How many steps there are.
+            has_cell: Whether a cell is held beside the state, as in an LSTM.
+            **bounds: Further fields of the row of the gates.
+
+        Returns:
+            The states of all steps, one below the other.
+        """
+        height, width, units = output
+        gates = (height, width, count * units)
+        whole = (steps * height, width, units)
+        written = self.add(
+            f"{name}/gates",
+            "elementwise",
+            [view(product, gates) for product in products],
+            gates,
+            repeats=steps,
+            written=(steps * height, *gates[1:]) if has_cell else whole,
+            **bounds,
+        )
+        if has_cell:
+            written = self.add(
+                f"{name}/cell",
+                "elementwise",
+                [view(written, gates)],
+                output,
+                repeats=steps,
+                written=whole,
+                held_elements=math.prod(output),
+            )
+        return view(written, whole)
+
     def convolution_3d(
         self,
         name: str,
