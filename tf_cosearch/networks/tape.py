@@ -168,7 +168,7 @@ class Tape:
         if outputs is None:
             outputs = [self._tensors[row.written] for row in self._rows[-1:]]
         leaving: collections.Counter[int] = collections.Counter()
-        for tensor in dict.fromkeys(outputs):
+        for tensor in outputs:
             leaving[tensor.number] += tensor.elements
         return [
             dataclasses.replace(
