@@ -146,5 +146,5 @@ def test_a_column_given_twice_is_refused(tmp_path):
     path.write_text(
         "H,W,H,Cin,Cout,Kh,Kw,stride,groups,OH,OW\n1,1,3,4,4,1,1,1,1,1,1\n"
     )
-    with pytest.raises(ValueError, match="a column once.*'H' 2 times"):
+    with pytest.raises(ValueError, match=r"a column once.*'H' 2 times"):
         layers_csv.read_layers_csv(path)
