@@ -493,7 +493,11 @@ def test_what_fits_no_mapping_says_so():
         ("stride_h", float("inf"), "column stride_h, must be a positive"),
         ("side_elements", -1.0, "column side_elements, must be a non-neg"),
         ("groups", 3.0, "column groups, must be a divisor of in_c=8"),
-        ("out_w", 40.0, "every window of k_w=3 at stride_w=1 touches in_w=8"),
+        (
+            "out_w",
+            40.0,
+            "stride_w=1 and dilation_w=1 touches in_w=8",
+        ),
     ],
 )
 @pytest.mark.parametrize("count", [4, 300])

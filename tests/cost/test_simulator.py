@@ -29,8 +29,8 @@ TRAFFIC = Traffic._fields
 
 
 DECIDED = {
-    "latency": (370, 30),
-    "energy_delay": (376, 188),
+    "latency": (370, 10),
+    "energy_delay": (376, 80),
     "energy": (376, 184),
 }
 """Layers that some mapping is worse for, and those with a single best one."""

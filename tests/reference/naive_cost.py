@@ -16,7 +16,13 @@ WEIGHTED = ("conv2d", "depthwise_conv2d", "conv2d_transpose", "dense")
 DATAFLOWS = ("weight", "output", "input")
 # What columns, rows, lanes and units are spread over: c(hannels of the output),
 # r(ows), x (columns), i(nput channels).
+# Units may be few (f), or balanced (b).
 UNROLLINGS = ("cccc", "crcc", "xrcc", "xrrc", "cicc", "xrcx")
+SPARING = ("cccf", "crcf", "xrcf", "xrrf", "cicf")
+WAYS = (
+    *itertools.product(UNROLLINGS + SPARING, DATAFLOWS),
+    ("xrcb", "output"),
+)
 TIE = 2e-6
 
 
@@ -55,8 +61,7 @@ def estimate(layers, chip, objective="latency", batch_size=1):
     cycles, energy = [start, start], [leakage_mw / ghz * start] * 2
     for row, (dram_bytes, edges) in zip(layers, dram, strict=True):
         options = [
-            mapped(row, chip, on, dataflow, batch_size)
-            for on, dataflow in itertools.product(UNROLLINGS, DATAFLOWS)
+            mapped(row, chip, on, dataflow, batch_size) for on, dataflow in WAYS
         ]
         taken = tied(options, objective, leakage_mw / ghz)
         prices = [
@@ -266,44 +271,6 @@ def mapped(row, chip, on, dataflow, images):
     outputs = row.pixels * row.out_c
     streams = array.input_streams if macs else array.simd_units
 
-    # Channels: jobs of a group, groups of a lane, groups at work at once.
-    if on[3] == "c":
-        per_unit, wide = array.simd_units, 1
-        bundle = max(min(streams, array.simd_units // out_c, groups), 1)
-    else:
-        per_unit, wide, bundle = 1, min(streams, array.simd_units), 1
-    jobs = -(-out_c // per_unit)
-    bundles = -(-groups // bundle)
-    lanes_of_pe = on_lanes["c"] // on_pes["c"]
-    if jobs <= lanes_of_pe:
-        at_once = on_pes["c"] * (lanes_of_pe // jobs)
-    else:
-        at_once = max(on_pes["c"] // -(-jobs // lanes_of_pe), 1)
-    slots = min(bundles, at_once)
-    passes = -(-jobs // on_lanes["c"])
-    pes_of_input = max(min(jobs, on_pes["c"] // slots), 1)
-    channel_pes = min(on_pes["c"], slots * pes_of_input)
-    # Positions and dot products.
-    row_steps = -(-row.out_h // on_lanes["r"])
-    column_steps = -(-row.out_w // (on_pes["x"] * wide))
-    dots = -(-in_c // array.dot_width)
-    dot_steps = -(-dots // on_pes["i"])
-    pixel_pes = min(row.out_h, on_pes["r"]) * min(row.out_w, on_pes["x"])
-    adding = min(dots, on_pes["i"])
-    pes = channel_pes * pixel_pes * adding
-    # A reduction to few outputs keeps all units busy, then adds up pairs.
-    parts_of_taps, taps_in_turn = 1, taps
-    if busy and not macs:
-        units = array.columns * array.rows * array.lanes * array.simd_units
-        parts_of_taps = max(min(units // outputs, taps), 1)
-        taps_in_turn = -(-taps // parts_of_taps)
-        taps_in_turn += (parts_of_taps - 1).bit_length()
-        pes = min(pes * parts_of_taps, array.columns * array.rows)
-    cycles_a_dot = math.ceil(w_bytes) * math.ceil(a_bytes) if macs else busy
-    compute = -(-bundles // at_once) * passes
-    compute *= row_steps * column_steps * dot_steps
-    compute *= taps_in_turn * cycles_a_dot
-
     def seen(outputs, blocks, kernel, stride, dilation):
         """Rows or columns that blocks of at most one more read, by filling."""
         lines = 0
@@ -330,17 +297,91 @@ def mapped(row, chip, on, dataflow, images):
     )
     of_columns = row.k_w, row.stride_w, row.dilation_w
     columns = seen(row.out_w, column_blocks, *of_columns)
-    inputs = elements(rows, columns) * a_bytes * passes
+    a_pass = elements(rows, columns) * a_bytes
     weights = row.operand_elements * w_bytes + besides(row)[1]
-    fetched, written, parts = weights, 0, 1
     half = registers(chip)[0] * 512
-    room = max(half // (4 * array.simd_units), 1)
+    row_steps = -(-row.out_h // on_lanes["r"])
+    block = -(-row.out_w // on_pes["x"])
+
+    # Channels: jobs of a group, groups of a lane, groups at work at once.
+    lanes_of_pe = on_lanes["c"] // on_pes["c"]
+
+    def groups_at_once(jobs):
+        if jobs <= lanes_of_pe:
+            return on_pes["c"] * (lanes_of_pe // jobs)
+        return max(on_pes["c"] // -(-jobs // lanes_of_pe), 1)
+
+    column_steps = block
+    if on[3] == "x":
+        per_unit = bundle = 1
+        column_steps = -(-block // min(streams, array.simd_units))
+    else:
+        per_unit = array.simd_units
+        if on[3] == "b":
+            room = half / 4
+            often = math.sqrt(
+                (a_pass * out_c / on_lanes["c"])
+                / max(weights, 1)
+                * (row_steps * block / room)
+            )
+            often = max(round(often), 1)
+            most = int(often * room / (row_steps * block))
+            per_unit = max(min(per_unit, most), 1)
+        bundle = max(min(streams, per_unit // out_c, groups), 1)
+    jobs = -(-out_c // per_unit)
+    if on[3] in "fb":
+        turns = -(-groups // bundle // groups_at_once(jobs))
+        passes = -(-jobs // on_lanes["c"])
+        bundle = -(-groups // (groups_at_once(jobs) * turns))
+        if bundle > 1:
+            per_unit = bundle * out_c
+        else:  # as many jobs as take no more turns
+            per_unit = min(
+                -(-out_c // more)
+                for more in range(1, out_c + 1)
+                if -(-groups // groups_at_once(more)) <= turns
+                and -(-more // on_lanes["c"]) <= passes
+            )
+        jobs = -(-out_c // per_unit)
+    wide = -(-block // column_steps)
+    bundles = -(-groups // bundle)
+    at_once = groups_at_once(jobs)
+    at_work = wide * min(per_unit, bundle * out_c)
+    slots = min(bundles, at_once)
+    passes = -(-jobs // on_lanes["c"])
+    pes_of_input = max(min(jobs, on_pes["c"] // slots), 1)
+    channel_pes = min(on_pes["c"], slots * pes_of_input)
+    # Positions and dot products.
+    dots = -(-in_c // array.dot_width)
+    dot_steps = -(-dots // on_pes["i"])
+    if on[3] == "f" and on_pes["i"] > 1:
+        dots = -(-in_c // -(-in_c // (on_pes["i"] * dot_steps)))
+    width = -(-in_c // dots)
+    pixel_pes = min(row.out_h, on_pes["r"]) * min(row.out_w, on_pes["x"])
+    adding = min(dots, on_pes["i"])
+    pes = channel_pes * pixel_pes * adding
+    # A reduction to few outputs keeps all units busy, then adds up pairs.
+    parts_of_taps, taps_in_turn = 1, taps
+    if busy and not macs:
+        units = array.columns * array.rows * array.lanes * array.simd_units
+        parts_of_taps = max(min(units // outputs, taps), 1)
+        taps_in_turn = -(-taps // parts_of_taps)
+        taps_in_turn += (parts_of_taps - 1).bit_length()
+        pes = min(pes * parts_of_taps, array.columns * array.rows)
+    cycles_a_dot = math.ceil(w_bytes) * math.ceil(a_bytes) if macs else busy
+    compute = -(-bundles // at_once) * passes
+    compute *= row_steps * column_steps * dot_steps
+    compute *= taps_in_turn * cycles_a_dot
+
+    inputs = a_pass * passes
+    fetched, written, parts = weights, 0, 1
+    room = max(half // (4 * at_work), 1)
     read = row.pixels * taps * in_c * groups * jobs * a_bytes * macs
     if dataflow == "weight":
         lane_c = min(per_unit, bundle * out_c)
         held = taps * dot_steps
         if macs:  # dot products at a tap, of all channels of a lane
-            held = half // (array.dot_width * lane_c * w_bytes)
+            held = half // (width * lane_c * w_bytes)
         if held >= taps:
             parts = math.ceil(dot_steps / (held // taps))
         else:
@@ -353,12 +394,12 @@ def mapped(row, chip, on, dataflow, images):
     if dataflow == "output":
         fetched *= -(-row_steps * column_steps // room)
     if dataflow == "input":
-        line = bundle * min(in_c, dot_steps * array.dot_width)
+        line = bundle * min(in_c, dot_steps * width)
         line *= a_bytes * row.k_h
         fit = 0
         while fit < row.out_w and half >= (
             line * distinct((fit + 1) * wide, *of_columns)
-            + 4 * array.simd_units * (fit + 1)
+            + 4 * at_work * (fit + 1)
         ):
             fit += 1
         run = max(fit, 1)

@@ -17,6 +17,10 @@ The machine:
 - All jobs of a group are at work at once, on lanes of their own: a slot. There
   are as many slots as fit the lanes; a group with more jobs than lanes takes
   several channel passes. PEs are dealt to slots, or slots to PEs.
+- Where it says `few`, a job has the fewest channels, or groups, and a dot
+  product the fewest input channels, that take no more turns. Of `balanced`
+  units there are so many that weights come again as often as inputs do, as far
+  as whole numbers go, and then as few. The units at work share a register file.
 - A unit adds up `dot_width` input channels of one tap: a dot product. The PEs
   that share the input channels of an output take whole dot products.
 - Rows, columns and weights are read from the PE memories once for all who need
@@ -155,57 +159,45 @@ class Nest:
         self.row_pes = deal(len(self.row_blocks), pes["rows"])
         self.column_blocks = deal(layer.out_w, pes["columns"])
         streams = array.input_streams if self.is_mac else array.simd_units
-        self.columns_at_once = 1
-        if unrolling[3] == "columns":
-            self.columns_at_once = min(streams, array.simd_units)
         self.row_steps = max(map(len, self.row_blocks))
         widest = max(map(len, self.column_blocks))
-        self.column_steps = math.ceil(widest / self.columns_at_once)
+        at_once = 1
+        if unrolling[3] == "columns":
+            at_once = min(streams, array.simd_units)
+        self.column_steps = math.ceil(widest / at_once)
+        # No more at once than take no longer.
+        self.columns_at_once = max(
+            map(len, deal(widest, self.column_steps)), default=1
+        )
 
         # Dot products, in the blocks of PEs that add to the same output.
-        dots = range(math.ceil(self.in_c / array.dot_width))
-        self.dots = len(dots)
-        self.dot_blocks = deal(self.dots, pes["in_c"])
-        self.dot_steps = max(map(len, self.dot_blocks))
+        self._deal_dots(array.dot_width, pes["in_c"])
+        if unrolling[3].startswith("few") and pes["in_c"] > 1:
+            steps = self.dot_steps
+            for width in range(1, array.dot_width + 1):
+                self._deal_dots(width, pes["in_c"])
+                if self.dot_steps == steps:
+                    break
 
         # Jobs of a group: its channels by lane. Bundles of groups by lane.
-        units = array.simd_units if unrolling[3] == "out_c" else 1
-        channels = list(range(self.out_c))
-        self.jobs = [
-            channels[start : start + units]
-            for start in range(0, self.out_c, units)
-        ]
-        together = 1
-        while (
-            unrolling[3] == "out_c"
-            and together < min(streams, self.groups)
-            and (together + 1) * self.out_c <= units
-        ):
-            together += 1
-        groups = list(range(self.groups))
-        self.bundles = [
-            groups[start : start + together]
-            for start in range(0, self.groups, together)
-        ]
-        self.lane_out_c = min(units, together * self.out_c)
-
-        # Slots: the groups (bundles) that are at work at once.
-        # They share a PE whole, or have whole PEs.
-        if len(self.jobs) <= lanes["out_c"]:
-            slots = pes["out_c"] * (lanes["out_c"] // len(self.jobs))
+        self.lane_pes, self.lanes_of_pe = pes["out_c"], lanes["out_c"]
+        if unrolling[3] == "columns":
+            self._deal_channels(1, 1)
         else:
-            pes_of_group = math.ceil(len(self.jobs) / lanes["out_c"])
-            slots = max(pes["out_c"] // pes_of_group, 1)
-        self.group_steps = [
-            self.bundles[start : start + slots]
-            for start in range(0, len(self.bundles), slots)
-        ]
+            units = array.simd_units
+            if unrolling[3].startswith("balanced"):
+                units = min(units, self._balanced_units())
+            together = 1
+            while (
+                together < min(streams, self.groups)
+                and (together + 1) * self.out_c <= units
+            ):
+                together += 1
+            self._deal_channels(units, together)
+            if unrolling[3] != "out_c":
+                self._leave_idle(units, together)
+        self.units = self.lane_out_c * self.columns_at_once
         slots = len(self.group_steps[0])
-        self.passes = [
-            self.jobs[start : start + self.channel_lanes]
-            for start in range(0, len(self.jobs), self.channel_lanes)
-        ]
-        self.slot_lanes = len(self.passes[0])
         # Each has as many PEs as all can have, but no more than jobs.
         each = max(min(pes["out_c"] // slots, self.slot_lanes), 1)
         self.slot_pes = [each] * slots
@@ -217,6 +209,77 @@ class Nest:
             * len(self.dot_blocks)
         )
         self._deal_taps()
+
+    def _deal_dots(self, width, pes):
+        """Dot products of up to so many channels, as narrow as they can be."""
+        self.dots = math.ceil(self.in_c / width)
+        self.dot_width = max(map(len, deal(self.in_c, self.dots)))
+        self.dot_blocks = deal(self.dots, pes)
+        self.dot_steps = max(map(len, self.dot_blocks))
+
+    def _deal_channels(self, units, together):
+        """Jobs of a group, its channels by lane; bundles of groups by lane."""
+        channels, groups = range(self.out_c), range(self.groups)
+        self.jobs = [
+            channels[start : start + units]
+            for start in range(0, self.out_c, units)
+        ]
+        self.bundles = [
+            groups[start : start + together]
+            for start in range(0, self.groups, together)
+        ]
+        self.lane_out_c = min(units, together * self.out_c)
+        # Slots: the groups (bundles) that are at work at once.
+        # They share a PE whole, or have whole PEs.
+        if len(self.jobs) <= self.lanes_of_pe:
+            slots = self.lane_pes * (self.lanes_of_pe // len(self.jobs))
+        else:
+            pes_of_group = math.ceil(len(self.jobs) / self.lanes_of_pe)
+            slots = max(self.lane_pes // pes_of_group, 1)
+        self.group_steps = [
+            self.bundles[start : start + slots]
+            for start in range(0, len(self.bundles), slots)
+        ]
+        self.passes = [
+            self.jobs[start : start + self.channel_lanes]
+            for start in range(0, len(self.jobs), self.channel_lanes)
+        ]
+        self.slot_lanes = len(self.passes[0])
+
+    def _leave_idle(self, units, together):
+        """Tries ever more groups and units until it takes no longer."""
+        turns = len(self.group_steps) * len(self.passes)
+        for groups in range(1, together + 1):
+            fewest = 1 if groups == 1 else groups * self.out_c
+            for fewer in range(fewest, units + 1):
+                self._deal_channels(fewer, groups)
+                if len(self.group_steps) * len(self.passes) == turns:
+                    self.lane_out_c = min(fewer, groups * self.out_c)
+                    return
+
+    def _balanced_units(self):
+        """Units whose accumulators make weights come as often as inputs."""
+        layer, array = self.layer, self.chip.pe_array
+        rows = sum(touched_rows(layer, block) for block in self.row_blocks)
+        columns = sum(touched_columns(layer, b) for b in self.column_blocks)
+        positions = rows * columns
+        if not self.is_busy:
+            positions = layer.in_h * layer.in_w * self.images
+        inputs = positions * layer.in_c + layer.side_elements * self.images
+        inputs *= self.input_bytes_each
+        weights = layer.operand_elements * self.weight_bytes_each
+        weights = max(weights + self.table_bytes, 1)
+        room = self.chip.register_file.capacity_kib * 1024 / 2
+        room /= ACCUMULATOR_BYTES
+        steps = self.row_steps * self.column_steps
+        wish = math.sqrt(
+            inputs * self.out_c / self.channel_lanes * steps / room / weights
+        )
+        often = max(round(wish), 1)
+        units = 1
+        while (units + 1) * steps <= often * room and units < array.simd_units:
+            units += 1
+        return units
 
     def _deal_taps(self):
         """Taps of a vector operation go to units that would be idle."""
@@ -245,7 +308,7 @@ class Nest:
 
     def channels_at(self, step):
         """Input channels of the dot products that all PEs do in a step."""
-        width = self.chip.pe_array.dot_width
+        width = self.dot_width
         return sum(
             min(width, self.in_c - block[step] * width)
             for block in self.dot_blocks
@@ -352,7 +415,7 @@ def _parts_of_a_register_file(nest):
     Each part says at how many taps it has a lane's dot products, by number.
     """
     half = nest.chip.register_file.capacity_kib * 1024 / 2
-    word = nest.lane_out_c * nest.chip.pe_array.dot_width
+    word = nest.lane_out_c * nest.dot_width
     word *= nest.weight_bytes_each
 
     def has_room(part, taps):
@@ -376,9 +439,7 @@ def _accumulators(nest):
     """Steps of positions whose sums fill half of a register file."""
     half = nest.chip.register_file.capacity_kib * 1024 / 2
     steps = 0
-    while (steps + 1) * ACCUMULATOR_BYTES * nest.chip.pe_array.simd_units <= (
-        half
-    ):
+    while (steps + 1) * ACCUMULATOR_BYTES * nest.units <= half:
         steps += 1
     return max(steps, 1)  # one is in the registers of the units
 
@@ -388,16 +449,16 @@ def _steps_that_fit(nest):
 
     The window is that of the groups and of the channels of one lane.
     """
-    layer, array = nest.layer, nest.chip.pe_array
+    layer = nest.layer
     half = nest.chip.register_file.capacity_kib * 1024 / 2
-    channels = min(nest.in_c, nest.dot_steps * array.dot_width)
+    channels = min(nest.in_c, nest.dot_steps * nest.dot_width)
     channels *= len(nest.bundles[0])
     line = layer.k_h * channels * nest.input_bytes_each
     steps = 0
     while steps < layer.out_w:  # more than a row makes no difference
         columns = range((steps + 1) * nest.columns_at_once)
         window = touched_columns(layer, columns) * line
-        sums = (steps + 1) * ACCUMULATOR_BYTES * array.simd_units
+        sums = (steps + 1) * ACCUMULATOR_BYTES * nest.units
         if window + sums > half:
             break
         steps += 1

@@ -38,8 +38,19 @@ UNROLLINGS = (
     ("columns", "rows", "rows", "out_c"),
     ("out_c", "in_c", "out_c", "out_c"),
     ("columns", "rows", "out_c", "columns"),
+    ("out_c", "out_c", "out_c", "few out_c"),
+    ("out_c", "rows", "out_c", "few out_c"),
+    ("columns", "rows", "out_c", "few out_c"),
+    ("columns", "rows", "rows", "few out_c"),
+    ("out_c", "in_c", "out_c", "few out_c"),
+    ("columns", "rows", "out_c", "balanced out_c"),
 )
-"""The loop that each of `LEVELS` is spread over; groups go with `out_c`."""
+"""The loop that each of `LEVELS` is spread over; groups go with `out_c`.
+
+Channels fill the units of a lane before the next lane is used. Of `few` units
+no more work than take no longer, so more lanes and PEs do. Of `balanced` ones
+so few that weights and inputs come again about as often.
+"""
 
 
 class Mapping(NamedTuple):
@@ -49,23 +60,23 @@ class Mapping(NamedTuple):
     dataflow: str
 
     def __str__(self) -> str:
-        loops = dict.fromkeys(self.unrolling)
-        spread = (
-            f"{loop} over "
-            + ", ".join(
-                level
-                for level, on in zip(LEVELS, self.unrolling, strict=True)
-                if on == loop
-            )
-            for loop in loops
-        )
+        levels: dict[str, list[str]] = {}
+        for level, on in zip(LEVELS, self.unrolling, strict=True):
+            share, _, loop = on.rpartition(" ")
+            levels.setdefault(loop, []).append(f"{share} {level}".strip())
+        spread = (f"{on} over {', '.join(at)}" for on, at in levels.items())
         return f"{self.dataflow}, {'; '.join(spread)}"
 
 
 MAPPINGS = tuple(
-    itertools.starmap(Mapping, itertools.product(UNROLLINGS, DATAFLOWS))
+    Mapping(unrolling, dataflow)
+    for unrolling, dataflow in itertools.product(UNROLLINGS, DATAFLOWS)
+    if unrolling[3] != "balanced out_c" or dataflow == "output-stationary"
 )
-"""All mappings that a layer is tried with."""
+"""All mappings that a layer is tried with.
+
+Only accumulators leave a choice how often weights come again.
+"""
 
 
 def describe(mapping: int, tile: tuple[int, int, int] | None = None) -> str:
@@ -219,6 +230,8 @@ class Spread(NamedTuple):
         reduced_pes: PEs whose partial sums belong to the same output.
         combined_bytes: Partial results of a reduction in parts, but the last.
         lane_columns: Columns that a lane works on at a time.
+        units: SIMD units of a lane at work, which share its register file.
+        dot_width: Input channels of a dot product.
         operand_read_bytes: Inputs read from register files.
         accumulated_bytes: Accumulators read and written, a dot product each.
         fetched_bytes: Inputs read from the PE memories in all passes.
@@ -240,6 +253,8 @@ class Spread(NamedTuple):
     reduced_pes: Any
     combined_bytes: Any
     lane_columns: Any
+    units: Any
+    dot_width: Any
     operand_read_bytes: Any
     accumulated_bytes: Any
     fetched_bytes: Any
@@ -265,6 +280,10 @@ def spread(
                             ceil(j / p) ceil(rows / p_rows)
                             ceil(columns / p_columns)
                             ceil(ceil(C / dot_width) / p_in_c) taps
+
+    Of `few` units `_few` says how many, `few` dot products are as narrow as
+    takes no more steps, and of `balanced` units `_balanced` says how many.
+    Columns at a time on the units of a lane are as few as take no more steps.
 
     What columns in `b` blocks read says `lines_read`, without dilation
     `b k_w + (n - b) min(stride_w, k_w)`. So do rows, but a block has those of
@@ -295,55 +314,68 @@ def spread(
 
     # 1.0 instead of a tensor, where nothing is spread, spares arithmetic.
     streams = tf.where(loops.is_mac > 0, array.input_streams, array.simd_units)
-    lane_columns: Any = 1.0
-    if unrolling[3] == "out_c":
-        units = array.simd_units
-        jobs = divide_up(loops.out_c, units)
-        at_once = tf.minimum(streams, tf.floor(units / loops.out_c))
-        lane_groups = tf.maximum(tf.minimum(at_once, loops.groups), 1.0)
-        group_jobs = tf.math.ceil(loops.groups / lane_groups)
-        lane_out_c = tf.minimum(units, lane_groups * loops.out_c)
-    else:
-        lane_columns = tf.minimum(array.simd_units, streams)
-        jobs, lane_groups = loops.out_c, 1.0
-        group_jobs, lane_out_c = loops.groups, 1.0
     pes, lanes = product("out_c", 2), product("out_c", 3)
-    # Groups share a PE whole, or have whole PEs.
-    together: Any = 1.0
-    input_pes: Any = 1.0
-    channel_pes: Any = 1.0
-    if unrolling[2] == "out_c":
-        pe_lanes = sizes[LEVELS[2]]
-        together = tf.maximum(pes * tf.floor(pe_lanes / jobs), 1.0)
-        if tf.is_tensor(pes):
-            apart = tf.floor(pes / divide_up(jobs, pe_lanes))
-            together = tf.maximum(together, apart)
-            in_flight = tf.minimum(group_jobs, together)
-            input_pes = tf.minimum(jobs, tf.floor(pes / in_flight))
-            input_pes = tf.maximum(input_pes, 1.0)
-            channel_pes = tf.minimum(pes, in_flight * input_pes)
-        group_jobs = tf.math.ceil(group_jobs / together)
-    passes = _dealt(jobs, lanes)
-    row_steps = _dealt(loops.rows, product("rows", 3))
+    pe_lanes = sizes[LEVELS[2]] if unrolling[2] == "out_c" else 1.0
     columns = product("columns", 3)
-    column_steps = _dealt(loops.columns, columns * lane_columns)
+    column_steps = _dealt(loops.columns, columns)
+    row_steps = _dealt(loops.rows, product("rows", 3))
     column_blocks = _at_work(loops.columns, columns)
-    pixel_pes = _at_work(loops.rows, product("rows", 2)) * column_blocks
-    in_c_steps = dots = divide_up(loops.in_c, array.dot_width)
-    lane_in_c = loops.in_c
-    reduced_pes: Any = 1.0
-    if "in_c" in unrolling:
-        in_c_steps = divide_up(dots, product("in_c", 3))
-        lane_in_c = tf.minimum(lane_in_c, in_c_steps * array.dot_width)
-        reduced_pes = tf.minimum(dots, product("in_c", 2))
     row_blocks = _at_work(loops.rows, product("rows", 3))
     image_blocks = tf.minimum(row_blocks * loops.images, loops.rows)
     rows_read = lines_read(loops.row_windows, loops.rows, image_blocks)
     columns_read = lines_read(
         loops.column_windows, loops.columns, column_blocks
     )
+    inputs = input_bytes(layers, rows_read * columns_read)
+    lane_columns: Any = 1.0
+    if unrolling[3] == "columns":
+        block = column_steps
+        column_steps = tf.math.ceil(
+            block / tf.minimum(array.simd_units, streams)
+        )
+        lane_columns = tf.math.ceil(block / column_steps)
+        jobs, lane_groups = loops.out_c, 1.0
+        group_jobs, lane_out_c = loops.groups, 1.0
+        units = lane_columns
+    else:
+        units = array.simd_units
+        if unrolling[3] == "balanced out_c":
+            steps = row_steps * column_steps
+            balanced = _balanced(loops, machine, inputs, steps, lanes)
+            units = tf.minimum(units, balanced)
+        jobs = divide_up(loops.out_c, units)
+        at_once = tf.minimum(streams, tf.floor(units / loops.out_c))
+        lane_groups = tf.maximum(tf.minimum(at_once, loops.groups), 1.0)
+        group_jobs = tf.math.ceil(loops.groups / lane_groups)
+        if unrolling[3] != "out_c":
+            units, lane_groups = _few(loops, jobs, group_jobs, pes, pe_lanes)
+            jobs = tf.math.ceil(loops.out_c / units)
+            group_jobs = tf.math.ceil(loops.groups / lane_groups)
+        lane_out_c = units = tf.minimum(units, lane_groups * loops.out_c)
+    # Groups share a PE whole, or have whole PEs.
+    input_pes: Any = 1.0
+    channel_pes: Any = 1.0
+    if unrolling[2] == "out_c":
+        together = _together(jobs, pes, pe_lanes)
+        if tf.is_tensor(pes):
+            in_flight = tf.minimum(group_jobs, together)
+            input_pes = tf.minimum(jobs, tf.floor(pes / in_flight))
+            input_pes = tf.maximum(input_pes, 1.0)
+            channel_pes = tf.minimum(pes, in_flight * input_pes)
+        group_jobs = tf.math.ceil(group_jobs / together)
+    passes = _dealt(jobs, lanes)
+    pixel_pes = _at_work(loops.rows, product("rows", 2)) * column_blocks
+    in_c_steps = dots = divide_up(loops.in_c, array.dot_width)
+    in_c_pes = product("in_c", 2)
+    if tf.is_tensor(in_c_pes):
+        in_c_steps = divide_up(dots, in_c_pes)
+        if unrolling[3] != "out_c":
+            narrow = divide_up(loops.in_c, in_c_pes * in_c_steps)
+            dots = tf.math.ceil(loops.in_c / narrow)
+    dot_width = tf.math.ceil(loops.in_c / dots)
+    lane_in_c = tf.minimum(loops.in_c, in_c_steps * dot_width)
     parts = reduction_parts(loops, machine)
-    at_work = channel_pes * pixel_pes * reduced_pes
+    at_work = channel_pes * pixel_pes * _at_work(dots, in_c_pes)
     return Spread(
         compute_cycles=group_jobs
         * passes
@@ -363,17 +395,95 @@ def spread(
         weight_pes=pixel_pes,
         input_pes=input_pes,
         input_lanes=_at_work(jobs, lanes),
-        reduced_pes=reduced_pes,
+        reduced_pes=_at_work(dots, in_c_pes),
         combined_bytes=(parts - 1) * loops.sum_bytes,
         lane_columns=lane_columns,
+        units=units,
+        dot_width=dot_width,
         operand_read_bytes=loops.is_mac
         * (loops.rows * loops.columns * loops.taps * loops.in_c)
         * (loops.groups * loops.activation_bytes)
         * jobs,
         accumulated_bytes=loops.is_mac
         * (2 * loops.sum_bytes * (loops.taps * dots)),
-        fetched_bytes=input_bytes(layers, rows_read * columns_read) * passes,
+        fetched_bytes=inputs * passes,
     )
+
+
+def _together(jobs: Any, pes: Any, pe_lanes: Any) -> Any:
+    """Groups of so many jobs that are at work at once."""
+    result = tf.maximum(pes * tf.floor(pe_lanes / jobs), 1.0)
+    if tf.is_tensor(pes):
+        apart = tf.floor(pes / divide_up(jobs, pe_lanes))
+        result = tf.maximum(result, apart)
+    return result
+
+
+def _balanced(
+    loops: Loops, machine: Accelerator, inputs: Any, steps: Any, lanes: Any
+) -> Any:
+    """The SIMD units that make weights and inputs come about as often.
+
+    Accumulators of `u` units make weights come `r = steps u / room` times,
+    and inputs `K / (u p)` times. Both are as many bytes if
+
+        r = sqrt(inputs K steps / (weights room p))
+
+    which is rounded, as weights come a whole number of times; the units are as
+    many as that leaves room for.
+
+    Args:
+        loops: `Loops` of `[B, L]`.
+        machine: `Accelerator` of `[B, 1]`.
+        inputs: Bytes that come in a pass.
+        steps: Positions that a lane works on, one after the other.
+        lanes: Lanes that channels are spread over.
+
+    Returns:
+        Units, `[B, L]`.
+    """
+    room = machine.register_file.buffer_bytes() / ACCUMULATOR_BYTES
+    weights = tf.maximum(loops.weight_bytes + loops.table_bytes, 1.0)
+    often = tf.sqrt(inputs * loops.out_c * steps / (weights * room * lanes))
+    often = tf.maximum(tf.round(often), 1.0)
+    return tf.maximum(tf.floor(often * room / steps), 1.0)
+
+
+def _few(
+    loops: Loops, jobs: Any, group_jobs: Any, pes: Any, pe_lanes: Any
+) -> tuple[Any, Any]:
+    """The fewest units, and groups, of a lane that take no more cycles.
+
+    `jobs` of a group fit the lanes in some passes, groups in some rounds. Of
+    as many rounds each lane gets as few groups as it can; where that is a part
+    of one, the lanes share its channels evenly.
+
+    Example:
+    100 channels on 64 units are 2 jobs. Of 4 lanes each takes 25 channels.
+
+    Args:
+        loops: `Loops` of `[B, L]`.
+        jobs: Jobs of a group on all units.
+        group_jobs: Groups one after the other in one lane.
+        pes: PEs that channels are spread over.
+        pe_lanes: Lanes of a PE that they are.
+
+    Returns:
+        Units of a lane, and the groups on them.
+    """
+    if not tf.is_tensor(pe_lanes):
+        groups = tf.math.ceil(loops.groups / group_jobs)
+        return tf.math.ceil(loops.out_c * groups / jobs), groups
+    together = _together(jobs, pes, pe_lanes)
+    rounds = tf.math.ceil(group_jobs / together)
+    groups = tf.math.ceil(loops.groups / (together * rounds))
+    in_flight = tf.math.ceil(loops.groups / (groups * rounds))
+    apart = tf.floor(pes / in_flight) * pe_lanes
+    each = tf.floor(pe_lanes / tf.math.ceil(in_flight / pes))
+    each = tf.maximum(apart, each)
+    passes = tf.math.ceil(jobs / each)
+    units = tf.math.ceil(loops.out_c / (each * passes))
+    return tf.where(groups > 1, groups * loops.out_c, units), groups
 
 
 # Slightly less than one, see `divide_up`.

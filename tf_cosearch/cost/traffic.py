@@ -9,7 +9,8 @@ in it while the other loops run is
   many input channels as fit. Where not even the taps of one dot product do, it
   takes several parts, and its inputs come again for each.
 - `output-stationary`: accumulators. Weights stream past and are fetched
-  again for as many output positions as there is room to accumulate.
+  again for as many output positions as there is room to accumulate: that
+  of one SIMD unit at work, as those that are idle need none.
 - `input-stationary`: the inputs of a run of positions in a row, with their
   accumulators. Inputs are fetched once for all output channels, weights again
   for every run.
@@ -176,10 +177,8 @@ def flow(
         written = weights * lanes
         stationary = written * space.steps
     elif dataflow == "output-stationary":
-        units = machine.pe_array.simd_units
-        weights = weights * divide_up(
-            space.steps, registers.accumulators(units)
-        )
+        room = registers.accumulators(space.units)
+        weights = weights * tf.math.ceil(space.steps / room)
     else:
         run = _run(layers, loops, machine, space)
         fits = (run >= 1) & (layers.is_mac + layers.is_vector > 0)
@@ -215,7 +214,7 @@ def _run(
     """
     windows = loops.column_windows
     line = space.lane_in_c * loops.activation_bytes * layers.k_h
-    sums = ACCUMULATOR_BYTES * machine.pe_array.simd_units
+    sums = ACCUMULATOR_BYTES * space.units
     half = machine.register_file.buffer_bytes()
     each = line * windows.fresh * space.lane_columns + sums
     run = tf.floor((half - line * (windows.gap * windows.shared)) / each)
@@ -229,7 +228,7 @@ def _weight_parts(
     loops: Loops, machine: Accelerator, space: Spread
 ) -> tuple[Any, Any]:
     """Parts the weights of a lane fall into, and those of one dot product."""
-    width = machine.pe_array.dot_width
+    width = space.dot_width
     # Layers without weights have room for any number of them.
     dot = tf.maximum(space.lane_out_c * width * loops.operand_bytes, 1e-9)
     # Sizes are multiples of an eighth of a byte: half of that outweighs what a
