@@ -7,6 +7,7 @@ import re
 import resource
 import shutil
 import sys
+import zipfile
 
 import command_line
 import numpy as np
@@ -30,7 +31,11 @@ from tf_cosearch import configuration
 from tf_cosearch.accelerators import presets
 from tf_cosearch.cost import measurements
 from tf_cosearch.designs import export, report
-from tf_cosearch.networks.importers import layers_csv, tflite_import
+from tf_cosearch.networks.importers import (
+    keras_files,
+    layers_csv,
+    tflite_import,
+)
 from tf_cosearch.search import early_stopping, executions, objectives
 from tf_cosearch.search.oracles.random import RandomOracle
 from tf_cosearch.search.space import SearchSpace
@@ -428,6 +433,33 @@ def test_tflite(request, kind, count):
     @given(edits=byte_edits(6))
     def attempt(edits):
         refuses_or_reads(read, edit_bytes(tflite, edits))
+
+    attempt()
+
+
+@examples(60, 3000)
+@pytest.mark.parametrize("input_px", [None, 16])
+def test_keras_config(tmp_path, input_px, count):
+    import keras
+
+    kl = keras.layers
+    x = image = keras.Input((None, None, 3))
+    x = kl.Conv2D(4, 3, activation="relu")(x)
+    x = kl.Add()([keras.ops.relu(x), kl.BatchNormalization()(x)])
+    x = kl.TimeDistributed(kl.Dense(2))(kl.Resizing(3, 4)(x))
+    x = kl.RepeatVector(2)(kl.Flatten()(x))
+    x = kl.Bidirectional(kl.LSTM(2))(x)
+    tree = json.loads(keras.Model(image, x).to_json())
+    metadata = json.dumps({"keras_version": keras.__version__})
+    path = tmp_path / "file.keras"
+
+    @count
+    @given(edits=value_edits())
+    def attempt(edits):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", as_json(edit_values(tree, edits)))
+            archive.writestr("metadata.json", metadata)
+        refuses_or_reads(keras_files.load_keras, path, input_px)
 
     attempt()
 

@@ -188,6 +188,14 @@ def test_tape_finds_what_comes_from_outside_and_leaves():
     assert (rows["c"].side_elements, c.bits) == (256, 16)
 
 
+@pytest.mark.parametrize(("parts", "leaving"), [(1, 16), (2, 32), (3, 32)])
+def test_parts_of_a_tensor_leave_and_never_more_than_all_of_it(parts, leaving):
+    tape = Tape()
+    both = tape.add("split", "data_movement", [tape.input(2, 2, 8)], (2, 2, 8))
+    (row,) = tape.layers([both._replace(channels=4)] * parts)
+    assert row.network_out_elements == leaving
+
+
 def test_tape_leaves_out_what_strides_jump_over():
     tape = Tape()
     image = tape.input(8, 8, 4)

@@ -60,6 +60,16 @@ def test_json_keeps_its_contract(call):
     )
 
 
+def test_a_cost_beyond_all_numbers_is_refused(call, tmp_path):
+    """JSON knows no infinity."""
+    path = tmp_path / "layers.csv"
+    sizes = ",".join(["16777216"] * 6 + ["1"] * 2 + ["16777216"] * 2)
+    path.write_text(f"H,W,Cin,Cout,Kh,Kw,stride,groups,OH,OW\n{sizes}\n")
+    done = call("estimate", f"--layers={path}", "--format=json")
+    assert "must have a cost that is a number" in done.message
+    assert "line2" in done.message
+
+
 def test_layers_csv_is_answered_row_by_row(call, layers):
     done = call("estimate", f"--layers={layers}", "--format=csv")
     assert (done.code, done.err) == (0, "")

@@ -39,7 +39,8 @@ def summarize(
         and `traffic_bytes`.
 
     Raises:
-        ValueError: If there are no layers.
+        ValueError: If there are no layers, or they cost more than a float32
+            can say.
 
     Example:
     >>> dense = Layer("dense", "dense", 1, 1, 1024, 1, 1, 1024)
@@ -53,6 +54,13 @@ def summarize(
         np.asarray,  # numbers are taken out of it one by one
         estimate(pad([layers]), accelerator, True, objective, batch_size),
     )
+    if not np.isfinite([cost.latency_ms[0], cost.energy_mj[0]]).all():
+        largest = max(layers, key=lambda layer: layer.macs)
+        raise ValueError(
+            "A network must have a cost that is a number. Received: "
+            f"{batch_size * largest.macs:.3g} multiply-accumulates in "
+            f"{largest.name!r}. Check the extents of its layers and the batch."
+        )
     by_layer = cost.layers
     busy = np.stack([cycles[0] for cycles in by_layer.busy_cycles])
     rows = [

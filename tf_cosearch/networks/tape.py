@@ -70,9 +70,15 @@ class Tape:
     def __init__(self) -> None:
         self._rows: list[_Row] = []
         self._tensors: list[TensorShape] = []
+        self._starts: set[int] = set()
 
     def input(
-        self, height: int, width: int, channels: int, bits: int = 8
+        self,
+        height: int,
+        width: int,
+        channels: int,
+        bits: int = 8,
+        is_outside: bool = True,
     ) -> TensorShape:
         """Declares a tensor that no recorded operation makes.
 
@@ -81,12 +87,16 @@ class Tape:
             width: Its columns.
             channels: Its channels.
             bits: Bits of an element.
+            is_outside: Whether it comes from outside the chip, as the zeros
+                do not that a state starts as.
 
         Returns:
             The tensor.
         """
         shape = TensorShape(len(self._tensors), height, width, channels, bits)
         self._tensors.append(shape)
+        if not is_outside:
+            self._starts.add(shape.number)
         return shape
 
     def add(
@@ -132,8 +142,8 @@ class Tape:
         """The rows so far, with what each has to hold.
 
         Args:
-            outputs: Tensors that leave the chip when they are made; what the
-                last row writes, if they are not given.
+            outputs: Tensors, or parts of them, that leave the chip when they
+                are made; what the last row writes, if they are not given.
 
         Returns:
             The recorded `Layer`s.
@@ -155,18 +165,23 @@ class Tape:
                     tensor = self._tensors[number]
                     held[index] += tensor.count_of(layer.activation_bits)
         brought = self._brought()
-        leaving = {tensor.number for tensor in outputs or ()}
-        if outputs is None and self._rows:
-            leaving = {self._rows[-1].written}
+        if outputs is None:
+            outputs = [self._tensors[row.written] for row in self._rows[-1:]]
+        leaving: collections.Counter[int] = collections.Counter()
+        for tensor in outputs:
+            leaving[tensor.number] += tensor.elements
         return [
             dataclasses.replace(
                 row.layer,
                 held_elements=held[index],
                 network_in_elements=brought[index],
-                # Runs that write one tensor again and again leave it once.
+                # Runs that write one tensor again and again leave it once,
+                # and what is a part of it, like a last state, in part.
                 network_out_elements=-(
-                    -int(row.written in leaving)
-                    * self._tensors[row.written].elements
+                    -min(
+                        leaving[row.written],
+                        self._tensors[row.written].elements,
+                    )
                     // row.layer.repeats
                 ),
             )
@@ -178,7 +193,7 @@ class Tape:
         readers = collections.Counter(
             number for row in self._rows for number in set(row.read)
         )
-        known = {row.written for row in self._rows}
+        known = self._starts | {row.written for row in self._rows}
         brought = []
         for layer, read, _ in self._rows:
             elements = 0

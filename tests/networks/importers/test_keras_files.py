@@ -555,3 +555,119 @@ def test_classes_of_newer_tensorflow_are_not_imported(tmp_path, mark, module):
     path = write(tmp_path / "m.keras", config, tf_keras.__version__)
     refused(path, mark, "of evil_module")
     assert module not in sys.modules
+
+
+# --- Files that would take for ever, or any memory. None takes a second.
+
+
+def constants_of(package):
+    """A model that calls an operation with constants alone."""
+    image = package.Input((4, 6), name="image")
+    if package is keras:
+        model = keras.Model(image, keras.ops.tile(image, [1, 1, 1]))
+        config = config_of(model)
+        layer = config["config"]["layers"][1]
+        layer["config"]["repeats"] = [2**50]
+        layer["inbound_nodes"] = [{"args": [[1.0]], "kwargs": {}}]
+    else:
+        model = tf_keras.Model(image, tf.tile(image, [1, 1, 1]))
+        config = config_of(model)
+        layer = config["config"]["layers"][1]
+        # A constant that looks like a tensor is still one.
+        call = ["_CONSTANT_VALUE", -1, ["image", 0, 0], {"multiples": [2**50]}]
+        layer["inbound_nodes"] = [call]
+    return config
+
+
+def cycle_of(package):
+    """Two layers of which each reads what the other writes."""
+    kl = package.layers
+    model = chain(package, kl.Dense(6, name="a"), kl.Dense(6, name="b"))
+    config = config_of(model)
+    _, first, last = config["config"]["layers"]
+    text = json.dumps(last["inbound_nodes"]).replace('"a"', '"b"')
+    first["inbound_nodes"] = json.loads(text)
+    return config
+
+
+def doubling_of(package):
+    """2**24 calls: every model calls the one within it twice."""
+    image = package.Input((4, 6))
+    model = package.Model(image, package.layers.Dense(6)(image), name="inner")
+    image = package.Input((4, 6))
+    outer = config_of(package.Model(image, model(model(image)), name="outer"))
+    config = json.dumps(outer)
+    for _ in range(23):
+        next_one = json.loads(json.dumps(outer))
+        layer = next_one["config"]["layers"][1]
+        layer["config"] = json.loads(config)["config"] | {"name": "inner"}
+        config = json.dumps(next_one)
+    return json.loads(config)
+
+
+def long_text_of(package):
+    """A constant of numbers, each a text of 2**31 letters."""
+    image = keras.Input((4,))
+    config = config_of(keras.Model(image, keras.ops.add(image, image)))
+    call = config["config"]["layers"][1]["inbound_nodes"][0]
+    value = {"value": ["x"] * 2**12, "dtype": "S2147483647"}
+    constant = {"class_name": "__numpy__", "config": value}
+    call["args"] = [call["args"][0], constant]
+    return config
+
+
+@pytest.mark.parametrize(
+    ("package", "build", "match"),
+    [
+        (keras, constants_of, "constants alone"),
+        (tf_keras, constants_of, "constants alone"),
+        (keras, cycle_of, "loops"),
+        (tf_keras, cycle_of, "wait for each other"),
+        (keras, doubling_of, "at most 30000 layers"),
+        (tf_keras, doubling_of, "at most 30000 layers"),
+        (keras, long_text_of, "constants of numbers.*S2147483647"),
+    ],
+)
+@ENDINGS
+def test_calls_without_end(tmp_path, mark, ending, package, build, match):
+    path = write(tmp_path / f"m.{ending}", build(package), package.__version__)
+    refused(path, mark, match)
+
+
+def test_layers_may_be_stated_in_any_order(tmp_path):
+    layers = [tf_keras.layers.Dense(6, name=f"d{i}") for i in range(9)]
+    model = chain(tf_keras, *layers)
+    config = config_of(model)
+    config["config"]["layers"].reverse()
+    path = write(tmp_path / "m.h5", config, tf_keras.__version__)
+    rows = keras_import.from_keras(keras_files.load_keras(path))
+    assert rows == keras_import.from_keras(model)
+
+
+@BOTH
+def test_an_unrolled_layer_is_not_built_step_by_step(tmp_path, package):
+    """A million steps took tf_keras hours."""
+    small = chain(package, package.layers.LSTM(6, unroll=True))
+    text = json.dumps(config_of(small)).replace("[null, 4, 6]", "[null, 99, 6]")
+    long = write(tmp_path / "99.h5", text, package.__version__)
+    text = text.replace("[null, 99, 6]", f"[null, {2**20}, 6]")
+    longer = write(tmp_path / "2**20.h5", text, package.__version__)
+    for path, steps in ((long, 99), (longer, 2**20)):
+        rows = keras_import.from_keras(keras_files.load_keras(path))
+        assert sum(row.macs for row in rows) == steps * 4 * (6 * 6 + 6 * 6)
+
+
+def test_values_of_the_wrong_kind(tmp_path, mark):
+    """Any of them raised a TypeError that did not name the file."""
+    for key, value, match in (
+        ("registered_name", {"a": 1}, "must consist of layers"),
+        ("registered_name", [1], "must consist of layers"),
+        ("class_name", "PruneLowMagnitude", "must state"),
+    ):
+        config, holder, name = places(tf_keras, "dense")
+        holder[name][key] = value
+        holder[name]["config"] |= {"layer": {"class_name": "X", "config": [1]}}
+        path = write(tmp_path / "m.h5", config, tf_keras.__version__)
+        refused(path, mark, match)
+    config = {"class_name": "Sequential", "config": {"layers": {"a": 1}}}
+    refused(write(tmp_path / "m.h5", config), mark, "must list its layers")

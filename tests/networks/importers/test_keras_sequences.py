@@ -73,7 +73,17 @@ def test_cells_on_top_of_each_other(package):
         "rnn/low",
         "rnn/high",
     }
-    assert rows[-1].network_out_elements == 2
+
+
+@BOTH
+@pytest.mark.parametrize(("many", "leaving"), [(True, 7 * 12), (False, 14)])
+def test_states_leave_the_chip_as_far_as_they_are_outputs(
+    package, many, leaving
+):
+    """Of a run a seventh of them, rounded up."""
+    layer = package.layers.GRU(12, return_sequences=many)
+    rows, _ = read(package, (7, 3), layer)
+    assert sum(r.repeats * r.network_out_elements for r in rows) == leaving
 
 
 @BOTH
@@ -272,6 +282,11 @@ def test_attention_without_projections(package):
         assert total(rows, "macs") == 2 * 7 * 5 * 6 + more
         assert total(rows, "params") == model.count_params()
         assert sum(row.network_in_elements for row in rows) == 7 * 6 + 5 * 6
+        # Pairs are an image, which keeps rows and columns of an array busy.
+        hidden = [row for row in rows if row.name.endswith("/tanh")]
+        assert [(row.out_h, row.out_w) for row in hidden] == [(7, 5)] * (
+            layer.name != "a"
+        )
 
 
 @BOTH

@@ -138,3 +138,13 @@ def test_dilation_widens_what_windows_span(tmp_path):
 def test_strides_and_dilations_must_agree(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         layers_csv.read_layers_csv(write(tmp_path, text + "\n"))
+
+
+def test_a_column_given_twice_is_refused(tmp_path):
+    """The last one won, and nobody was told."""
+    path = tmp_path / "layers.csv"
+    path.write_text(
+        "H,W,H,Cin,Cout,Kh,Kw,stride,groups,OH,OW\n1,1,3,4,4,1,1,1,1,1,1\n"
+    )
+    with pytest.raises(ValueError, match=r"a column once.*'H' 2 times"):
+        layers_csv.read_layers_csv(path)

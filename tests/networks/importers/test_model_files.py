@@ -1,3 +1,5 @@
+import os
+
 import keras
 import pytest
 import tflite_files
@@ -83,3 +85,15 @@ def test_other_files_are_refused(tmp_path):
     for ending in model_files.ENDINGS:
         with pytest.raises(FileNotFoundError, match="must exist"):
             model_files.load_model(tmp_path / f"none{ending}")
+
+
+@pytest.mark.parametrize("ending", ["tflite", "keras", "h5"])
+def test_pipes_folders_and_devices_are_not_read(tmp_path, ending):
+    """Nobody writes to the pipe, and the device never ends."""
+    for number, make in enumerate(
+        (os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero"))
+    ):
+        path = tmp_path / f"{number}.{ending}"
+        make(path)
+        with pytest.raises(ValueError, match=f"must be a file.*{path.name}"):
+            model_files.load_model(path)

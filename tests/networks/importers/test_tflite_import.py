@@ -1,8 +1,11 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+import tflite_files
 
 from tf_cosearch.networks.importers import keras_import, tflite_import
 
@@ -242,6 +245,38 @@ def test_truncated_files(content):
     for size in np.linspace(0, len(content) - 16, 100, dtype=int):
         with pytest.raises(ValueError, match="must be a whole TFLite model"):
             tflite_import.from_tflite(content[:size])
+
+
+@pytest.mark.parametrize("shared", ["operators", "graphs", "tensors"])
+def test_files_that_state_one_part_a_thousand_times(monkeypatch, shared):
+    """Up to 200 kB each, for over 2**24 numbers or letters to read."""
+    graph = tflite_files.Graph()
+    x = graph.input([1, 4])
+    graph.add("ADD", [x] * (2**13 if shared == "operators" else 2), [[1, 4]])
+    if shared == "tensors":
+        graph.tensors[0].name = "x" * 2**15
+    parts = getattr(graph, shared, graph.file.graphs)
+    if shared == "graphs":
+        graph.operators *= 2**10
+        pack = functools.cache(tflite_files._subgraph)
+        monkeypatch.setattr(tflite_files, "_subgraph", pack)
+    parts *= 2**14 if shared != "tensors" else 2**13
+    for kind in ("OperatorT", "TensorT", "SubGraphT"):
+        kind = getattr(tflite_files.schema, kind)
+        monkeypatch.setattr(kind, "Pack", functools.cache(kind.Pack))
+    content = graph.content()
+    assert len(content) < 200_000
+    with pytest.raises(ValueError, match="states far more than it holds"):
+        tflite_import.from_tflite(content)
+
+
+def test_tensors_of_very_many_axes():
+    """The product of their extents took hours."""
+    graph = tflite_files.Graph()
+    x = graph.input([2**31 - 1] * 2**20)
+    graph.add("ADD", [x, x], [[1, 4]])
+    with pytest.raises(ValueError, match="has 1048576 axes"):
+        tflite_import.from_tflite(graph.content())
 
 
 def test_flipped_bits_never_escape_as_another_error(content):

@@ -109,6 +109,8 @@ def test_what_a_loop_carries_depends_on_the_input_from_its_second_run():
 
     rows = read(convert(recurrent, (5, WIDTH)))
     assert macs(rows) == 5 * WIDTH * WIDTH
+    # Only the input comes from outside the chip, not what the state starts as.
+    assert sum(r.repeats * r.network_in_elements for r in rows) == 5 * WIDTH
     # A run reads the row that it takes, not all of the input.
     taken = next(row for row in rows if row.op == "data_movement")
     assert (taken.in_elements, taken.repeats) == (WIDTH, 5)

@@ -63,6 +63,48 @@ def test_floats_count_as_the_int8_they_would_become(kind, bits):
     assert (row.activation_bits, row.output_bits) == (bits, bits)
 
 
+# Extents
+
+
+@pytest.mark.parametrize("axes", [[3], [1, 2, 3], [2]])
+def test_elements_stand_alike_where_they_are_read_and_written(axes):
+    """Else windows of a row would be as wide as the other's channels."""
+    shape, kept = [1, 6, 5, 4], [1, 6, 5, 4]
+    for axis in axes:
+        kept[axis] = 1
+    options = {"options": "ReducerOptions", "keepDims": True}
+    graph = tflite_files.Graph()
+    x = graph.input(shape)
+    mean = graph.add("MEAN", [x, graph.integers(*axes)], [kept], **options)
+    graph.add("SUB", [x, graph.add("NEG", [mean], [kept])], [shape])
+    _, negated, moved = read(graph)
+    for row in (negated, moved):
+        assert (row.out_h, row.out_w, row.out_c) == (
+            row.in_h, row.in_w, row.in_c,
+        )  # fmt: skip
+    assert (negated.out_elements, moved.out_elements) == (np.prod(kept), 120)
+
+
+def test_means_stand_where_they_are_spread():
+    options = {"options": "ReducerOptions", "keepDims": True}
+    graph = tflite_files.Graph()
+    x, axis = graph.input([1, 6, 5, 4]), graph.integers(3)
+    mean = graph.add("MEAN", [x, axis], [[1, 6, 5, 1]], **options)
+    graph.add("MUL", [mean, graph.weights(4)], [[1, 6, 5, 4]])
+    row = read(graph)[-1]
+    assert (row.in_h, row.in_w, row.in_c) == (6, 5, 1)
+
+
+def test_elements_of_a_product_do_too():
+    graph = tflite_files.Graph()
+    x, y = graph.input([1, 2, 6, 4]), graph.input([1, 2, 4, 5])
+    options = {"options": "BatchMatMulOptions"}
+    scores = graph.add("BATCH_MATMUL", [x, y], [[1, 2, 6, 5]], **options)
+    graph.add("TANH", [scores], [[1, 2, 6, 5]])
+    row = read(graph)[-1]
+    assert (row.in_h, row.in_w, row.in_c) == (2, 6, 5)
+
+
 # Weights
 
 
@@ -142,6 +184,16 @@ def test_gains_are_stored_and_numbers_and_zeros_are_not():
     x = graph.add("PRELU", [x, graph.weights(8, 4)], [[1, 8, 4]])
     rows = read(graph)
     assert [row.params for row in rows] == [4, 0, 0, 0, 32]
+
+
+@pytest.mark.parametrize(("op", "stored"), [("EXP", 4), ("NEG", 0)])
+def test_what_is_computed_of_zeros_may_be_gains(op, stored):
+    graph = tflite_files.Graph()
+    x = graph.input([1, 8, 4])
+    logarithms = graph.constant(np.zeros(4, np.float32))
+    gains = graph.add(op, [logarithms], [[4]])
+    graph.add("MUL", [x, gains], [[1, 8, 4]])
+    assert params(read(graph)) == stored
 
 
 @pytest.mark.parametrize("op", ["GATHER", "EMBEDDING_LOOKUP"])

@@ -89,6 +89,10 @@ class GraphTape:
         """Declares an input of the graph, with the bits of an element."""
         return self._tape.input(*extents(shape), bits)
 
+    def start(self, shape: Sequence[int | None], bits: int) -> TensorShape:
+        """Declares what a state is before its first run."""
+        return self._tape.input(*extents(shape), bits, is_outside=False)
+
     def layers(self, outputs: Sequence[TensorShape]) -> list[workload.Layer]:
         """The rows so far; see `Tape.layers`."""
         return self._tape.layers(self._whole(outputs))
@@ -132,13 +136,14 @@ class GraphTape:
         """
         first, *others = sorted(inputs, key=lambda t: -t.elements)
         layout = output
-        if output[1] == 1 and first.elements == math.prod(output):
-            width = next(
-                width
-                for width in range(math.isqrt(output[0]), 0, -1)
-                if output[0] % width == 0
-            )
-            layout = output[0] // width, width, output[2]
+        if first.elements == math.prod(output):
+            if output[1] == 1:
+                width = next(
+                    width
+                    for width in range(math.isqrt(output[0]), 0, -1)
+                    if output[0] % width == 0
+                )
+                layout = output[0] // width, width, output[2]
             first = view(first, layout)
         result = self.add(
             name, "elementwise", [first, *others], layout, **bounds
@@ -157,7 +162,7 @@ class GraphTape:
         if elements != tensor.channels:
             window = max(1, tensor.elements // elements)
             tensor = view(tensor, (window, 1, elements))
-        return self.add(
+        result = self.add(
             name,
             "pool",
             [tensor],
@@ -166,6 +171,7 @@ class GraphTape:
             k_w=tensor.width,
             groups=elements,
         )
+        return view(result, output)
 
     def move(
         self,
@@ -231,6 +237,54 @@ class GraphTape:
             use_bias=use_bias,
             **bounds,
         )
+
+    def gates(
+        self,
+        name: str,
+        products: Sequence[TensorShape],
+        output: Extents,
+        count: int,
+        steps: int,
+        has_cell: bool,
+        **bounds: Any,
+    ) -> TensorShape:
+        """Records what a recurrent layer does with its products, step by step.
+
+        Args:
+            name: What the names of the rows start with.
+            products: Those with the input and with the state, which are added.
+            output: Extents of the state.
+            count: How many gates there are, side by side as channels.
+            steps: How many steps there are.
+            has_cell: Whether a cell is held beside the state, as in an LSTM.
+            **bounds: Further fields of the row of the gates.
+
+        Returns:
+            The states of all steps, one below the other.
+        """
+        height, width, units = output
+        gates = (height, width, count * units)
+        whole = (steps * height, width, units)
+        written = self.add(
+            f"{name}/gates",
+            "elementwise",
+            [view(product, gates) for product in products],
+            gates,
+            repeats=steps,
+            written=(steps * height, *gates[1:]) if has_cell else whole,
+            **bounds,
+        )
+        if has_cell:
+            written = self.add(
+                f"{name}/cell",
+                "elementwise",
+                [view(written, gates)],
+                output,
+                repeats=steps,
+                written=whole,
+                held_elements=math.prod(output),
+            )
+        return view(written, whole)
 
     def convolution_3d(
         self,

@@ -197,22 +197,22 @@ def _additive(
     """Scores are sums over the channels of `tanh(query + key)`."""
     query, key, value = operands
     tape, name = walker.tape, call.name
-    pairs = sizes.batch * sizes.steps * sizes.seen
+    pairs = sizes.batch * sizes.steps, sizes.seen
     stored = stored_elements(call.layer)
     is_weighted = stored == sizes.key  # else a gain of all scores, or none
     hidden = tape.add(
         f"{name}/tanh",
         "elementwise",
         [query, key],
-        (pairs, 1, sizes.key),
+        (*pairs, sizes.key),
         stored_elements=0 if is_weighted else stored,
     )
     if is_weighted:
         scores = tape.add(
-            f"{name}/scores", "dense", [hidden], (pairs, 1, 1), use_bias=False
+            f"{name}/scores", "dense", [hidden], (*pairs, 1), use_bias=False
         )
     else:
-        scores = tape.reduce(f"{name}/scores", hidden, (pairs, 1, 1))
+        scores = tape.reduce(f"{name}/scores", hidden, (*pairs, 1))
     weights = tape.elementwise(f"{name}/softmax", [scores], scores.extents)
     context = tape.product(
         f"{name}/context",

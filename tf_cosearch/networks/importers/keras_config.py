@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
+
+from tf_cosearch.networks.importers import keras_calls
 
 
 def _words(text: str) -> frozenset[str]:
@@ -110,6 +113,7 @@ TENSORFLOW_FUNCTIONS = {
 }
 """Functions of TensorFlow that a tf_keras file may call, by namespace."""
 
+_MOST_CALLS = 30_000  # of layers, in a model and the models within it
 _BYTECODE = ("Lambda", "__lambda__")
 # Operations that take a function.
 _HIGHER_ORDER = _words(
@@ -209,6 +213,8 @@ class _Copy:
     def __init__(self, keras: Any, input_px: int | None) -> None:
         self._keras = keras
         self._input_px = input_px
+        self._times = 1  # that the model is called whose layers are copied
+        self._calls = 0
         self.is_filled_in = False
         self._is_keras_3 = keras.__name__ == "keras"
 
@@ -248,6 +254,7 @@ class _Copy:
             copy = self._any(config, where)
             if not self._is_keras_3:
                 return copy.get("value")
+            _check_number(copy.get("dtype", "int"), where)
             return {"class_name": name, "config": copy}
         if name in _TRANSPARENT and isinstance(config, dict):
             return self._unwrapped(entry, config, where)
@@ -269,8 +276,23 @@ class _Copy:
         if name in MODELS:
             config = _model_config(config)
         elif not isinstance(config, dict):
-            raise ValueError(f"must state how {where} is configured.")
+            raise _unconfigured(where, config)
+        calls = entry.get("inbound_nodes")
+        before = self._times
+        self._times *= len(calls) if isinstance(calls, list) and calls else 1
+        self._calls += self._times
+        if self._calls > _MOST_CALLS:
+            raise ValueError(
+                f"must call at most {_MOST_CALLS} layers, in all models within "
+                f"it. Received: more, up to {where}. Price the models within "
+                "it one by one."
+            )
         copy = {"class_name": name, "config": self._config(config, where)}
+        self._times = before
+        if name in MODELS:
+            keras_calls.check(config["layers"])
+            layers = copy["config"]["layers"]
+            copy["config"]["layers"] = keras_calls.Layers(layers, self._calls)
         for key in ("name", "inbound_nodes", "shared_object_id"):
             if key in entry:
                 copy[key] = self._any(entry[key], where)
@@ -282,9 +304,9 @@ class _Copy:
         """Where a class is found; refuses all that are not in the tables."""
         module = entry.get("module")
         registered = entry.get("registered_name")
-        names = {None, name}
+        names = [None, name]
         if name in APPLICATION_LAYERS:
-            names.add(f"Custom>{name}")
+            names.append(f"Custom>{name}")
         if registered in names and (
             module is None or str(module).partition(".")[0] in _PACKAGES
         ):
@@ -327,8 +349,8 @@ class _Copy:
                 copy[key] = _tensorflow_function(value, where)
             elif key in ("batch_shape", "batch_input_shape"):
                 copy[key] = self._fixed(self._any(value, where))
-            elif key == "stateful":
-                copy[key] = False  # a state would be a variable
+            elif key in ("stateful", "unroll"):
+                copy[key] = False  # which is a variable, or a step each
             elif key not in ("quantization_config", "weights"):
                 copy[key] = self._any(value, where)
         return copy
@@ -347,13 +369,26 @@ class _Copy:
         """What a transparent wrapper holds, under the wrapper's name."""
         layer = config.get("layer")
         if not isinstance(layer, dict) or "class_name" not in layer:
-            raise ValueError(f"must state what {where} wraps.")
-        inner = {**layer.get("config", {}), "name": config.get("name")}
+            raise ValueError(
+                f"must state what {where} wraps. Received: "
+                f"{str(layer)[:80]!r}. Save it again with Keras."
+            )
+        inner = layer.get("config", {})
+        if not isinstance(inner, dict):
+            raise _unconfigured(where, inner)
+        inner = {**inner, "name": config.get("name")}
         copy = {**layer, "config": inner}
         for key in ("name", "inbound_nodes"):
             if key in entry:
                 copy[key] = entry[key]
         return self._object(copy, where)
+
+
+def _unconfigured(where: str, config: Any) -> ValueError:
+    return ValueError(
+        f"must state how {where} is configured. Received: "
+        f"{str(config)[:80]!r}. Save it again with Keras."
+    )
 
 
 def _model_config(config: Any) -> dict[str, Any]:
@@ -365,6 +400,10 @@ def _model_config(config: Any) -> dict[str, Any]:
             "must state its layers. Received: a model that was subclassed. "
             "Convert it to .tflite, or build it in Python of layers and use "
             "`from_keras`."
+        )
+    if not isinstance(config["layers"], list):
+        raise ValueError(
+            f"must list its layers. Received: {str(config['layers'])[:80]}."
         )
     return {key: config[key] for key in _MODEL if key in config}
 
@@ -391,6 +430,16 @@ def _is_operation(module: str, name: str) -> bool:
         and found.__module__ == module
         and name not in _HIGHER_ORDER
     )
+
+
+def _check_number(dtype: Any, where: str) -> None:
+    """Refuses what is no type of numbers: a text may be of any length."""
+    kinds = r"bool|int|float|(u?int|b?float|complex|float8_e\dm)\d+"
+    if not re.fullmatch(kinds, str(dtype)):
+        raise ValueError(
+            f"must have constants of numbers. Received: {str(dtype)[:80]} in "
+            f"{where}. Convert the model to .tflite."
+        )
 
 
 def _policy(name: str, config: dict[str, Any]) -> Any:

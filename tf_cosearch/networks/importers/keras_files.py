@@ -63,8 +63,13 @@ def load_keras(path: str | pathlib.Path, input_px: int | None = None) -> Any:
     except RecursionError:
         raise ValueError(
             f"{path} must hold fewer models within models than Python can "
-            "follow."
+            "follow. Received: one in another, and so on. Take them apart."
         ) from None
+    except (AttributeError, TypeError) as error:
+        raise ValueError(
+            f"{path} must state each setting in the form in which Keras writes "
+            f"it. Received: {_short(error)}. Save it again with Keras."
+        ) from error
     try:
         with without_weights():
             return _built(config, keras)

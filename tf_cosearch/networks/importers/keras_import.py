@@ -54,8 +54,9 @@ def from_keras(
 
     Args:
         model: A functional or sequential model, of fixed input shape but for
-            the batch. It is only looked at, never called, and its weights
-            need no values.
+            the batch. Its weights need no values. Nothing is computed with
+            it; where a model within leaves extents open, its layers are
+            called with symbolic tensors, to tell the shapes they write.
         on_unknown: Called with the type of every operation that cannot be
             costed, once a type. Logs a warning when it is not given. Such an
             operation becomes a `data_movement` row.

@@ -6,12 +6,11 @@ all time steps. Those with the state do, so they repeat, once a step.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from tf_cosearch.networks.importers import graph_tape, keras_graph
-from tf_cosearch.networks.importers.graph_tape import Extents, view
+from tf_cosearch.networks.importers.graph_tape import view
 from tf_cosearch.networks.importers.keras_walker import Rows, Walker
 from tf_cosearch.networks.tape import TensorShape
 
@@ -83,41 +82,14 @@ def _run(
         repeats=steps,
         use_bias=bool(cell.use_bias and getattr(cell, "reset_after", False)),
     )
-    return _gates(walker, name, [inputs, state], (batch, 1, units), kind, steps)
-
-
-def _gates(
-    walker: Walker,
-    name: str,
-    products: Sequence[TensorShape],
-    output: Extents,
-    kind: str,
-    steps: int,
-) -> TensorShape:
-    """Records what a cell does with its products; gives all its outputs."""
-    height, width, units = output
-    gates = (height, width, GATES[kind] * units)
-    whole = (steps * height, width, units)
-    is_lstm = kind == "lstmcell"
-    written = walker.tape.add(
-        f"{name}/gates",
-        "elementwise",
-        [view(product, gates) for product in products],
-        gates,
-        repeats=steps,
-        written=(steps * height, width, gates[2]) if is_lstm else whole,
+    return walker.tape.gates(
+        name,
+        [inputs, state],
+        (batch, 1, units),
+        GATES[kind],
+        steps,
+        has_cell=kind == "lstmcell",
     )
-    if is_lstm:
-        written = walker.tape.add(
-            f"{name}/cell",
-            "elementwise",
-            [view(written, gates)],
-            output,
-            repeats=steps,
-            written=whole,
-            held_elements=math.prod(output),
-        )
-    return view(written, whole)
 
 
 def convolutional(walker: Walker, call: keras_graph.Call) -> Rows:
@@ -152,8 +124,8 @@ def convolutional(walker: Walker, call: keras_graph.Call) -> Rows:
             repeats=steps,
             use_bias=False,
         )
-    whole = _gates(
-        walker, call.name, [inputs, state], output, "lstmcell", steps
+    whole = walker.tape.gates(
+        call.name, [inputs, state], output, 4, steps, has_cell=True
     )
     return _outputs(call, whole)
 

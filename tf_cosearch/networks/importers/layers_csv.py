@@ -76,7 +76,7 @@ def read_rows(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read.
+        ValueError: If it cannot be read, or two columns have one name.
     """
     if not path.exists():
         raise FileNotFoundError(f"The CSV file must exist. Received: {path}.")
@@ -96,6 +96,12 @@ def read_rows(
         raise ValueError(
             f"{path} must be a readable CSV file. Received: {error}."
         ) from error
+    for name in header:
+        if name and header.count(name) > 1:
+            raise ValueError(
+                f"{path} must have a column once. Received: {name!r} "
+                f"{header.count(name)} times. Drop or rename the others."
+            )
     return header, rows
 
 

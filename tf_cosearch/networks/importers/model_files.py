@@ -60,14 +60,19 @@ def load_model(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it ends differently, is damaged, or `input_px` or
-            `signature` are for other files than this.
+        ValueError: If it ends differently, is no file, is damaged, or
+            `input_px` or `signature` are for other files than this.
     """
     path = pathlib.Path(path)
     if not is_model_file(path):
         raise ValueError(
             f"A model file must end in {', '.join(ENDINGS[:-1])} or "
             f"{ENDINGS[-1]}. Received: {path}."
+        )
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ValueError(
+            f"A model file must be a file. Received: {path}, a folder, pipe or "
+            "device. Give the file itself."
         )
     uncosted: list[str] = []
     if path.suffix.lower() in _TFLITE or tflite_file.is_tflite(path):

@@ -11,7 +11,7 @@ import dataclasses
 import math
 import pathlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +34,8 @@ DAMAGE = (
 MAX_ELEMENTS = 2**40
 """What no tensor has; a bit flip may state any shape."""
 
+_MOST_AXES = 64  # of a tensor; the largest known has 8
+_MOST_USES = 8  # of a byte of a file; hardly any is read twice
 _FEW = 4096  # numbers of a tensor that is read: shapes, axes, paddings
 _BITS = {
     "FLOAT64": 64,
@@ -192,6 +194,11 @@ def read_model(content: bytes) -> Model:
     model = schema.Model.GetRootAs(content, 0)
     if not model.SubgraphsLength():
         raise ValueError("it has no graph")
+    left = _MOST_USES * len(content)
+    for length in _lengths(model):
+        left -= length
+        if left < 0:
+            raise ValueError("it states far more than it holds")
     stored = [
         _stored(model.Buffers(i), content) for i in range(model.BuffersLength())
     ]
@@ -211,6 +218,30 @@ def read_model(content: bytes) -> Model:
             raise ValueError(f"signature {key!r} names a graph it lacks")
         signatures[key] = signature.SubgraphIndex()
     return Model(graphs, signatures)
+
+
+def _lengths(model: Any) -> Iterator[int]:
+    """Bytes of all names and lists of a model, again for each use.
+
+    Parts of a FlatBuffer may be one and the same bytes: a megabyte can state
+    a hundred thousand operators of as many inputs.
+    """
+    for i in range(model.OperatorCodesLength()):
+        yield 4 + len(model.OperatorCodes(i).CustomCode() or b"")
+    for i in range(model.SignatureDefsLength()):
+        yield 4 + len(model.SignatureDefs(i).SignatureKey() or b"")
+    for i in range(model.SubgraphsLength()):
+        graph = model.Subgraphs(i)
+        yield 4 * (graph.InputsLength() + graph.OutputsLength())
+        yield 4 + len(graph.Name() or b"")
+        for j in range(graph.TensorsLength()):
+            tensor = graph.Tensors(j)
+            yield 4 * (tensor.ShapeLength() + tensor.ShapeSignatureLength())
+            yield 4 + len(tensor.Name() or b"")
+        for j in range(graph.OperatorsLength()):
+            operator = graph.Operators(j)
+            yield 4 * (operator.InputsLength() + operator.OutputsLength())
+            yield 4 + operator.CustomOptionsLength()
 
 
 def _graph(
@@ -263,6 +294,8 @@ def _operator_name(code: Any) -> str:
 
 def _tensor(tensor: Any, stored: list[np.ndarray | None]) -> Tensor:
     name = (tensor.Name() or b"").decode()
+    if tensor.ShapeLength() > _MOST_AXES:
+        raise ValueError(f"tensor {name!r} has {tensor.ShapeLength()} axes")
     shape = tuple(_indices(tensor.ShapeLength(), tensor.Shape))
     elements = math.prod(shape)
     if min(shape, default=0) < 0 or elements > MAX_ELEMENTS:

@@ -21,8 +21,7 @@ _SAME_VALUES = AXES | {
 }
 _PARTS = {"SPLIT", "SPLIT_V", "SLICE", "STRIDED_SLICE", "UNPACK", "GATHER"}
 _BETWEEN_BLOCKS = AXES | {"RELU", "RELU6", "QUANTIZE", "FAKE_QUANT"}
-
-
+_NOT_ZERO_OF_ZERO = {"EXP", "RSQRT"}
 _FARTHEST = 16  # operators between weights and who reads them
 
 
@@ -104,7 +103,9 @@ class Frame:
         """Whether a stored tensor, maybe of another type, is all zero."""
         for _ in range(_FARTHEST):
             owner = self.owners.get(index)
-            if owner is None or owner.op not in _SAME_VALUES:
+            if owner is None or owner.op not in (
+                _SAME_VALUES - _NOT_ZERO_OF_ZERO
+            ):
                 break
             index = owner.inputs[0] if owner.inputs else -1
         return index >= 0 and self.graph.tensors[index].is_zero

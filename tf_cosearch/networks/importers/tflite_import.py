@@ -444,7 +444,7 @@ class _Walker:
             row = call.row(i) if call.is_activation(i) else None
             if row is None and not same and counter is None and trips:
                 # A state starts as a constant and depends on the input later.
-                row = self.tape.input(call.shape(i), call.tensor(i).bits)
+                row = self.tape.start(call.shape(i), call.tensor(i).bits)
             rows.append(row)
             sources.append(call.frame.source(call.index(i)))
         if not trips:

@@ -128,30 +128,15 @@ def _run(tape: GraphTape, call: Call, cell: Cell, name: str) -> TensorShape:
             **_weights(call, states),
         )
     )
-    peepholes = _present(call, cell.peepholes)
-    stored = units * len(peepholes)
-    reads = [view(product, (batch, 1, width)) for product in products]
-    whole = (steps * batch, 1, units)
-    is_lstm = len(gates) > 1
-    written = tape.add(
-        f"{name}/gates",
-        "elementwise",
-        reads,
-        (batch, 1, width),
-        repeats=steps,
-        written=(steps * batch, 1, width) if is_lstm else whole,
-        stored_elements=stored,
+    written = tape.gates(
+        name,
+        products,
+        (batch, 1, units),
+        len(gates),
+        steps,
+        has_cell=len(gates) > 1,
+        stored_elements=units * len(_present(call, cell.peepholes)),
     )
-    if is_lstm:
-        written = tape.add(
-            f"{name}/cell",
-            "elementwise",
-            [view(written, (batch, 1, width))],
-            (batch, 1, units),
-            repeats=steps,
-            written=whole,
-            held_elements=batch * units,
-        )
     if cell.projection and (weights := _present(call, cell.projection[:1])):
         written = tape.add(
             f"{name}/projection",

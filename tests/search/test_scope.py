@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.objectives import AbsoluteDeviation, WeightedProduct
+from tf_cosearch.search.oracles.random import RandomOracle
+from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
+
+SPACE = ToySpace((7, 5, 4, 6))
+
+
+@pytest.mark.parametrize(
+    "reward", [WeightedProduct(p=-0.5, q=-0.5), AbsoluteDeviation()]
+)
+def test_nested_pairs_have_the_best_reward_within_the_budgets(tmp_path, reward):
+    budgets = Budgets(latency_ms=1.5, area_mm2=4)
+    oracle = RandomOracle(
+        SPACE,
+        budgets,
+        reward=reward,
+        searched="nested",
+        estimate=toy_estimate,
+        seed=0,
+    )
+    chips = SPACE.all_accelerators()
+    for genome in run_trials(place(oracle, tmp_path), 10):
+        network = np.tile(genome[:2], (len(chips), 1))
+        pairs = np.concatenate([network, chips], axis=1)
+        costs = oracle.costs(pairs)
+        rewards = oracle.reward(1.0, costs)
+        fits = budgets.is_feasible(costs)
+        assert 1 < fits.sum() < len(chips)
+        (chosen,) = rewards[(pairs == genome).all(axis=1)]
+        assert chosen == rewards[fits].max() > rewards[fits].min()
