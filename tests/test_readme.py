@@ -59,7 +59,7 @@ ELSEWHERE = {
 }
 """Commands that are not run by `test_commands_run`, and who holds them."""
 
-FAST = ("tools/estimate.py", "tools/plot_pareto.py", "kubectl")
+FAST = ("tools/estimate.py", "kubectl")
 
 
 def finish(command, folder, path):

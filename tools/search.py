@@ -14,7 +14,7 @@ import contextlib
 import json
 import pathlib
 import sys
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import command_line
 from absl import flags
@@ -136,20 +136,6 @@ TRIAL_FLAGS = (
     "seed",
 )
 """What trials must have in common to be compared."""
-
-
-class RunSpace(TypedDict):
-    """What `run.json` says of the space."""
-
-    name: str
-    fingerprint: str
-
-
-class Run(TypedDict):
-    """What of `run.json` says which search a folder is of."""
-
-    flags: dict[str, Any]
-    space: RunSpace
 
 
 def main() -> None:
@@ -381,12 +367,13 @@ def _data() -> datasets.Dataset:
 def _claim(folder: pathlib.Path, space: cs.SearchSpace) -> None:
     """Refuses a folder that belongs to something else."""
     from tf_cosearch import files
+    from tf_cosearch.search import state
 
     if {path.name for path in folder.iterdir()} <= {files.LOCK}:
         return
     before = None
     with contextlib.suppress(ValueError):
-        before, _ = files.read_json(folder / "run.json", Run)
+        before, _ = files.read_json(folder / "run.json", state.RunState)
     if before is None or not before["flags"].keys() >= {*TRIAL_FLAGS}:
         raise ValueError(
             "--output_dir must be new, empty or that of a search. Received: "

@@ -127,3 +127,17 @@ class OracleState(_OfKerasTuner, SearchState, total=False):
     """
 
     has_workers: bool
+
+
+class RunSpaceState(TypedDict):
+    """What `run.json` says of the space."""
+
+    name: str
+    fingerprint: str
+
+
+class RunState(TypedDict):
+    """What of a script's `run.json` says which search a folder is of."""
+
+    flags: dict[str, Any]
+    space: RunSpaceState
