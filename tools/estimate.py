@@ -137,6 +137,11 @@ def _network() -> tuple[list[cs.Layer], dict[str, Any]]:
             stated |= {"signature": read, "other_signatures": others}
         return model.layers, stated
     if FLAGS.network is not None:
+        if model_files.is_model_file(FLAGS.network):
+            raise ValueError(
+                "--network must be the name of a network. Received: "
+                f"{FLAGS.network}, a model file. Use --model={FLAGS.network}."
+            )
         layers = published.load(FLAGS.network, FLAGS.input_px)
         return layers, {"uncosted": []}
     if FLAGS.input_px is not None:

@@ -113,6 +113,11 @@ def test_published_networks_are_estimated_at_any_size(call):
     assert int(smaller["macs"]) < int(published["macs"]) / 3.9
 
 
+def test_a_file_as_a_network_is_told_of_its_flag(call):
+    message = call("estimate", "--network=my.keras").message
+    assert "Use --model=my.keras." in message
+
+
 def test_table_fits_a_terminal_and_names_its_units(call):
     done = call("estimate", "--network=mobilenet_v2", "--per_layer")
     lines = done.out.splitlines()

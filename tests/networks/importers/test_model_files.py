@@ -79,6 +79,13 @@ def test_operations_that_cannot_be_costed_are_named(tmp_path):
     assert model_files.load_model(path).uncosted == ["OwnOperation"]
 
 
+def test_a_model_without_any_cost_is_named(tmp_path):
+    image = keras.Input((8, 8, 3))
+    keras.Model(image, keras.layers.ReLU()(image)).save(tmp_path / "a.keras")
+    with pytest.raises(ValueError, match=r"a\.keras must hold an operation"):
+        model_files.load_model(tmp_path / "a.keras")
+
+
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"\.tflite, .*\.h5 or \.hdf5"):
         model_files.load_model(tmp_path / "model.pb")

@@ -42,7 +42,7 @@ LAYERS = _axes(
     "GRU GRUCell GRUV1 GRUCellV1 GaussianDropout GaussianNoise "
     "GroupNormalization GroupQueryAttention GroupedQueryAttention Hashing "
     "Identity InputLayer LSTM LSTMCell LSTMV1 LSTMCellV1 LayerNormalization "
-    "LeakyReLU LocallyConnected1D LocallyConnected2D Masking Maximum "
+    "LeakyReLU Masking Maximum "
     "MelSpectrogram Minimum MultiHeadAttention Multiply Normalization PReLU "
     "Permute Pipeline RMSNormalization RNN RandAugment RandomBrightness "
     "RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop "

@@ -74,6 +74,18 @@ def load_model(
             f"A model file must be a file. Received: {path}, a folder, pipe or "
             "device. Give the file itself."
         )
+    model = _load(path, input_px, signature)
+    if not model.layers:
+        raise ValueError(
+            f"{path} must hold an operation that costs something. Received: "
+            "none, of a network that passes its inputs on."
+        )
+    return model
+
+
+def _load(
+    path: pathlib.Path, input_px: int | None, signature: str | None
+) -> ModelFile:
     uncosted: list[str] = []
     if path.suffix.lower() in _TFLITE or tflite_file.is_tflite(path):
         layers = tflite_import.from_tflite(

@@ -510,6 +510,13 @@ def _bounded(shape: Shape) -> Shape:
     return shape
 
 
+def _few(call: _Call) -> list[np.ndarray]:
+    """The values of all inputs; a file may name one a million times."""
+    numbers = call.all_numbers()
+    _bounded((sum(values.size for values in numbers),))
+    return numbers
+
+
 def _range(call: _Call) -> Any:
     start, stop, step = (call.numbers(i).item() for i in range(3))
     _bounded((int((stop - start) / step),))
@@ -532,9 +539,9 @@ def _cast(call: _Call) -> Any:
 _FOLDS: dict[str, Callable[[_Call], Any]] = {
     "SHAPE": lambda call: np.array(call.shape(), np.int64),
     "RANK": lambda call: np.array(len(call.shape()), np.int64),
-    "PACK": lambda call: np.stack(call.all_numbers(), call.option("Axis")),
+    "PACK": lambda call: np.stack(_few(call), call.option("Axis")),
     "CONCATENATION": lambda call: np.concatenate(
-        call.all_numbers(), call.option("Axis")
+        _few(call), call.option("Axis")
     ),
     "STRIDED_SLICE": lambda call: call.numbers()[_slices(call)],
     "SLICE": lambda call: call.numbers()[
