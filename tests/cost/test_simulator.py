@@ -31,7 +31,7 @@ TRAFFIC = Traffic._fields
 DECIDED = {
     "latency": (370, 10),
     "energy_delay": (376, 80),
-    "energy": (376, 184),
+    "energy": (376, 95),
 }
 """Layers that some mapping is worse for, and those with a single best one."""
 
