@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator
 from typing import Any, NamedTuple
 
 from tf_cosearch.networks.importers import graph_tape
 from tf_cosearch.networks.importers.tflite_file import Graph, Operator, Tensor
-from tf_cosearch.networks.importers.tflite_kinds import AXES, CONVOLUTIONS
+from tf_cosearch.networks.importers.tflite_kinds import AXES
 from tf_cosearch.networks.importers.tflite_shapes import Known, Shape
 from tf_cosearch.networks.tape import TensorShape
 
@@ -20,7 +20,6 @@ _SAME_VALUES = AXES | {
     *("TILE", "BROADCAST_TO"),
 }
 _PARTS = {"SPLIT", "SPLIT_V", "SLICE", "STRIDED_SLICE", "UNPACK", "GATHER"}
-_BETWEEN_BLOCKS = AXES | {"RELU", "RELU6", "QUANTIZE", "FAKE_QUANT"}
 _NOT_ZERO_OF_ZERO = {"EXP", "RSQRT"}
 _FARTHEST = 16  # operators between weights and who reads them
 
@@ -350,138 +349,7 @@ class Call:
             return None
         return kept
 
-    def convolutions(self) -> list[Convolution] | None:
-        """The convolutions that read its output, if only such do.
-
-        Axes may be added in between, and blocks moved to the batch and back.
-        """
-        index = self.operator.outputs[0]
-        rank = len(self.outputs[0].shape)
-        found = []
-        for reader in self.frame.readers.get(index, ()):
-            if reader is None:
-                return None
-            seen = Call(self.frame, reader)._slides(list(range(rank)), {})
-            if seen is None:
-                return None
-            found.append(seen)
-        return found
-
-    def leads_to(self) -> Convolution | None:
-        """The convolution that this operator, alone, is read by in the end."""
-        return self._slides(list(range(len(self.shape(0)))), {})
-
-    def _slides(
-        self, axes: Sequence[int | None], blocks: dict[int, int]
-    ) -> Convolution | None:
-        """The convolution that this operator is, or leads to alone."""
-        if self.op in CONVOLUTIONS:
-            if len(axes) != 4 or not self.has(1) or self.is_activation(1):
-                return None
-            if not blocks:
-                return Convolution(self, list(axes), (1, 1), None)
-            return self._ends_dilation(list(axes), blocks)
-        passed = list(axes)
-        if self.op in AXES:
-            if (kept := self.axes()) is None:
-                return None
-            passed = [None if a is None else axes[a] for a in kept]
-        elif self.op == "SPACE_TO_BATCH_ND" and not blocks:
-            sizes = self.integers(1)
-            if sizes is None or self.integers(2) is None:
-                return None
-            blocks = dict(enumerate(sizes, 1))
-            blocks = {a: blocks.get(i, 1) for i, a in enumerate(passed) if a}
-        else:
-            return None
-        reader = self.frame.only_reader(self.operator.outputs[0])
-        if reader is None:
-            return None
-        return Call(self.frame, reader)._slides(passed, blocks)
-
-    def _ends_dilation(
-        self, axes: list[int | None], blocks: dict[int, int]
-    ) -> Convolution | None:
-        """Follows a convolution to the batch-to-space that alone reads it."""
-        passed: list[int | None] = [0, 1, 2, 3]
-        index = self.operator.outputs[0]
-        while (reader := self.frame.only_reader(index)) is not None:
-            call = Call(self.frame, reader)
-            if call.op == "BATCH_TO_SPACE_ND":
-                sizes = call.integers(1)
-                rates = tuple(blocks.get(a or 0, 1) for a in axes[1:3])
-                if sizes is None or math.prod(sizes) != math.prod(rates):
-                    return None
-                shape = call.outputs[0].shape
-                written = [1, 1, 1, 1]
-                for axis, extent in zip(passed, shape, strict=True):
-                    if axis is not None:
-                        written[axis] = extent
-                return Convolution(
-                    self, axes, (rates[0], rates[1]), (tuple(written), reader)
-                )
-            if call.op in AXES:
-                if (kept := call.axes()) is None:
-                    return None
-                passed = [None if a is None else passed[a] for a in kept]
-            elif call.op == "ADD":
-                others = [i for i in (0, 1) if call.index(i) != index]
-                if len(others) != 1 or not call.is_constant(others[0]):
-                    return None
-            elif call.op not in _BETWEEN_BLOCKS:
-                return None
-            index = reader.outputs[0]
-        return None
-
 
 def variable(operator: Operator) -> Hashable:
     """The source of the variable that a handle names."""
     return "variable", operator.option("SharedName", b"")
-
-
-class Convolution(NamedTuple):
-    """A convolution as seen from an earlier tensor.
-
-    Attributes:
-        call: The convolution.
-        axes: For each axis of its input the one of the earlier tensor.
-        rates: Dilation by blocks that are moved to the batch and back.
-        end: The shape it writes after they are moved back, and by whom.
-    """
-
-    call: Call
-    axes: list[int | None]
-    rates: tuple[int, int]
-    end: tuple[Shape, Operator] | None
-
-    def shape(self, earlier: Shape) -> Shape:
-        """The shape of its input, given that of the earlier tensor."""
-        return tuple(1 if a is None else earlier[a] for a in self.axes)
-
-    def fits(self, earlier: Shape, pads: Sequence[Sequence[int]]) -> bool:
-        """Whether each of its windows touches the earlier tensor.
-
-        Args:
-            earlier: The shape of the earlier tensor without padding.
-            pads: What is padded before and after each of its axes.
-        """
-        _, k_h, k_w, _ = self.call.weight_shape(1, 4)
-        shape = self.shape(earlier)
-        written = self.end[0] if self.end else self.call.outputs[0].shape
-        for axis, kernel, letter, rate in (
-            (1, k_h, "H", self.rates[0]),
-            (2, k_w, "W", self.rates[1]),
-        ):
-            rate = max(rate, self.call.option(f"Dilation{letter}Factor", 1))
-            reach = (kernel - 1) * rate
-            stride = self.call.option(f"Stride{letter}", 1)
-            origin = self.axes[axis]
-            edges = (0, 0) if origin is None else pads[origin]
-            if min(edges) < 0 or max(edges) > reach:
-                return False
-            if (written[axis] - 1) * stride >= shape[axis] + reach:
-                return False
-        kept = {self.axes[1], self.axes[2]}
-        return all(
-            axis in kept or not any(edges) for axis, edges in enumerate(pads)
-        )

@@ -6,7 +6,11 @@ import math
 import struct
 from collections.abc import Callable
 
-from tf_cosearch.networks.importers import graph_tape, tflite_recurrent
+from tf_cosearch.networks.importers import (
+    graph_tape,
+    tflite_padding,
+    tflite_recurrent,
+)
 from tf_cosearch.networks.importers.graph_tape import GraphTape
 from tf_cosearch.networks.importers.tflite_graph import Call, Dilation
 from tf_cosearch.networks.importers.tflite_kinds import (
@@ -339,7 +343,7 @@ def _pad(tape: GraphTape, call: Call) -> Rows:
     shape, pads = frame.unpadded.get(index, call.shape(0)), call.integers(1)
     if call.op == "PAD" and pads is not None and len(pads) == 2 * len(shape):
         edges = list(zip(pads[::2], pads[1::2], strict=True))
-        readers = call.convolutions()
+        readers = tflite_padding.convolutions(call)
         if readers and all(reader.fits(shape, edges) for reader in readers):
             frame.unpadded[call.operator.outputs[0]] = shape
             return call.row(0)
@@ -350,7 +354,7 @@ def _to_blocks(tape: GraphTape, call: Call) -> Rows:
     """Before a convolution and its inverse, it dilates the convolution."""
     frame, pads = call.frame, call.integers(2)
     shape = frame.unpadded.get(call.index(0), call.shape(0))
-    end = call.leads_to()
+    end = tflite_padding.leads_to(call)
     if end is None or end.end is None or pads is None:
         return _move(tape, call)
     edges = [(0, 0)] * len(shape)
