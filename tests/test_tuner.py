@@ -503,6 +503,11 @@ def test_hardware_alone_can_be_searched(data, tmp_path):
             "not choose. Received: stage1/filters",
         ),
         ({"warm_start": "nowhere"}, "nowhere"),
+        ({"warm_start": 0}, "`warm_start` must be a path. Received: 0"),
+        ({"project_name": 0}, "`project_name` must be a path. Received: 0"),
+        ({"project_name": ["a"]}, "`project_name` must be a path"),
+        ({"oracle_options": 0}, "`oracle_options` must map names to values"),
+        ({"oracle_options": [("proposals", 9)]}, "`oracle_options` must map"),
         ({"start_from": ["vgg16"]}, "Published networks in"),
     ],
 )
@@ -511,6 +516,14 @@ def test_bad_arguments_are_refused_at_once(space, tmp_path, change, message):
     with pytest.raises(wrong, match=message):
         small_tuner(space, tmp_path, **change)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_space_and_a_folder_are_no_other_things(space, tmp_path):
+    with pytest.raises(TypeError, match="`space` must be a SearchS"):
+        small_tuner("digits", tmp_path)
+    for folder in (0, False, b"runs"):
+        with pytest.raises(TypeError, match="`directory` must be a path"):
+            small_tuner(space, folder)
 
 
 def test_early_stopping_must_be_known(space, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import numbers
+import os
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -226,3 +227,21 @@ def share(name: str, value: Any) -> float:
     if not 0 <= checked <= 1:
         raise ValueError(f"`{name}` must be from 0 to 1. Received: {value!r}.")
     return checked
+
+
+def path(name: str, value: Any) -> pathlib.Path:
+    """An argument that is a path, checked.
+
+    Args:
+        name: Name of the argument.
+        value: What was given.
+
+    Returns:
+        The path.
+
+    Raises:
+        TypeError: If it is neither text nor a path.
+    """
+    if isinstance(value, (str, os.PathLike)):
+        return pathlib.Path(value)
+    raise TypeError(f"`{name}` must be a path. Received: {value!r}.")

@@ -81,6 +81,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             memory of a training. `None` is never.
 
     Raises:
+        TypeError: If an argument is not of its type.
         ValueError: If an argument is not known or possible, the folder
             belongs to the search of another space, or the oracle chooses
             hyperparameters beside the space, which no training here uses.
@@ -110,6 +111,16 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         lease_seconds: float = chief.LEASE_SECONDS,
         trials_per_process: int | None = None,
     ) -> None:
+        if not isinstance(space, SearchSpace):
+            raise TypeError(
+                f"`space` must be a SearchSpace. Received: {space!r}. Use "
+                "SearchSpace.load(name)."
+            )
+        if not isinstance(oracle_options, (Mapping, type(None))):
+            raise TypeError(
+                "`oracle_options` must map names to values. Received: "
+                f"{oracle_options!r}."
+            )
         configuration.at_least("executions_per_trial", executions_per_trial, 1)
         rule = early_stopping_lib.get(early_stopping)
         of_oracle = {

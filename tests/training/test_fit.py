@@ -190,6 +190,19 @@ def test_bad_settings_are_refused_before_training(arguments, error, message):
         fit.check(**arguments)
 
 
+@pytest.mark.parametrize(
+    "scope",
+    [
+        lambda: tf.distribute.OneDeviceStrategy("CPU:0").scope(),
+        lambda: tf.Graph().as_default(),
+    ],
+)
+def test_scopes_that_variables_would_be_of_are_refused(scope):
+    with scope(), pytest.raises(ValueError, match="must run eagerly"):
+        fit.check(1)
+    fit.check(1)
+
+
 @pytest.mark.parametrize("rate", [None, 1, 1e-3, np.float32(0.1)])
 def test_good_settings_pass(rate):
     fit.check(np.int64(4), np.int32(2), learning_rate=rate)

@@ -103,6 +103,8 @@ def test_bytes_are_scaled_and_grey_images_get_a_channel():
         (lambda x, y: (np.repeat(x, 3, -1), y), "the input_shape"),
         (lambda x, y: (x * np.nan, y), "must be finite.*160 values"),
         (lambda x, y: (x / 0, y), "must be finite"),
+        (lambda x, y: (x + 1e39, y), "finite in float32.*160 values"),
+        (lambda x, y: (x - 1e39, y), "finite in float32.*160 values"),
         (lambda x, y: (x, y + 1), r"in \[0, 3\). Received: 1 to 3"),
         (lambda x, y: (x, y - 1), r"Received: -1 to 1"),
         (lambda x, y: (x, y + 0.5), "must be integers"),
@@ -143,6 +145,31 @@ def test_bad_pipelines_are_refused(change, message):
 
 
 @pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.full(10, np.nan), "finite numbers of 0 or more"),
+        (np.arange(10) - 1, "Received: int64 from -1 to 3"),
+        (np.full(10, np.inf), "finite numbers of 0 or more"),
+        (np.full(10, 1e39), "finite numbers of 0 or more"),
+        (np.full(10, "one"), "finite numbers of 0 or more"),
+        (np.ones((10, 3)), r"one number an image, .N.. Rec.*\(5, 3\)"),
+    ],
+)
+def test_bad_sample_weights_are_refused(weights, message):
+    columns = (*_arrays(), weights)
+    pipeline = tf.data.Dataset.from_tensor_slices(columns).batch(5)
+    with pytest.raises(ValueError, match=message):
+        _prepare(pipeline.take(2), validation_data=_arrays())
+
+
+@pytest.mark.parametrize("shape", [(10,), (10, 1)])
+def test_good_sample_weights_pass(shape):
+    columns = (*_arrays(), np.full(shape, 0.5))
+    pipeline = tf.data.Dataset.from_tensor_slices(columns).batch(5)
+    assert _prepare(pipeline, validation_data=pipeline).steps == 2
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({}, "neither validation_data nor validation_split"),
@@ -164,6 +191,12 @@ def test_bad_pipelines_are_refused(change, message):
         ({"validation_split": 0.2, "y": np.array(1)}, r"y of shape \(\)"),
         ({"validation_split": 0.2, "y": None}, r"y of shape \(\)"),
         ({"validation_data": np.zeros(3)}, "must be a pair"),
+        ({"validation_split": "0.2"}, "between 0 and 1. Received: '0.2'"),
+        ({"validation_split": [0.2]}, "between 0 and 1. Received: .0.2"),
+        (
+            {"validation_data": _arrays(), "validation_split": 0.2},
+            "must not be given beside validation_data",
+        ),
     ],
 )
 def test_contradictions_with_arrays(arguments, message):

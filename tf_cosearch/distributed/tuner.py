@@ -68,6 +68,12 @@ class DurableTuner(base_tuner.BaseTuner):
                 "`overwrite` must be True or False, as True deletes a search. "
                 f"Received: {overwrite!r}."
             )
+        for name, part in (
+            ("directory", directory),
+            ("project_name", project_name),
+        ):
+            if part is not None:
+                configuration.path(name, part)
         self._trials_left = trials_per_process
         self.co_oracle: Any = oracle
         if dist_utils.is_chief_oracle():

@@ -119,7 +119,7 @@ def read(
         ValueError: If it is that of another space, is damaged, or holds no
             finished trial.
     """
-    path = pathlib.Path(path)
+    path = configuration.path("warm_start", path)
     folder = path if path.is_dir() else path.parent
     if not path.exists() or not (path.is_dir() or path.suffix == ".csv"):
         raise FileNotFoundError(

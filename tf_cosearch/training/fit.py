@@ -257,6 +257,12 @@ def check(
             f"Arguments must be among {', '.join(_SUPPORTED)}. Received: "
             f"{name}.{hint}"
         )
+    if tf.distribute.has_strategy() or not tf.executing_eagerly():
+        raise ValueError(
+            "A training must run eagerly and on one device. Received: a call "
+            "within a tf.distribute strategy, a tf.Graph or a tf.function. "
+            "Leave its scope first."
+        )
     if not _is_integer(epochs) or epochs < 1:
         raise ValueError(f"epochs must be 1 or more. Received: {epochs!r}.")
     if qat_epochs is not None and (

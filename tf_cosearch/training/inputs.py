@@ -14,6 +14,8 @@ from absl import logging
 
 from tf_cosearch import configuration
 
+_LARGEST = np.finfo(np.float32).max
+
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
@@ -93,6 +95,11 @@ def prepare(
         size = configuration.at_least("batch_size", batch_size, 1)
     if validation_data is None:
         x, y, validation_data = _split(x, y, validation_split)
+    elif validation_split is not None and validation_split != 0:
+        raise ValueError(
+            "validation_split must not be given beside validation_data. "
+            f"Received: validation_split={validation_split!r}. Leave one out."
+        )
     if isinstance(validation_data, tf.data.Dataset):
         validation_data = (validation_data, None)
     if not isinstance(validation_data, (tuple, list)) or (
@@ -242,8 +249,10 @@ def check(
             "dataset.take(steps) for epochs of that many batches."
         )
     empty = True
-    for images, labels, *_ in x.as_numpy_iterator():
+    for images, labels, *weights in x.as_numpy_iterator():
         _check_batch(images, labels, input_shape, classes, what)
+        for weight in weights:
+            _check_sample_weight(weight, len(images), what)
         empty = False
     if empty:
         raise ValueError(f"{what} must not be empty. Received: no batches.")
@@ -279,12 +288,31 @@ def _check_batch(
         raise ValueError(
             f"Images of the {what} must be numbers. Received: {x.dtype}."
         )
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
+    # Networks take float32, in which larger numbers are infinite.
+    if x.dtype.kind == "f" and not (np.abs(x) <= _LARGEST).all():
         raise ValueError(
-            f"Images of the {what} must be finite. Received: "
-            f"{int((~np.isfinite(x)).sum())} values of NaN or infinity."
+            f"Images of the {what} must be finite in float32. Received: "
+            f"{int((~(np.abs(x) <= _LARGEST)).sum())} values of NaN or "
+            "infinity, or beyond."
         )
     _check_labels(y, classes, what)
+
+
+def _check_sample_weight(weight: np.ndarray, count: int, what: str) -> None:
+    if weight.shape not in {(count,), (count, 1)}:
+        raise ValueError(
+            f"Sample weights of the {what} must be one number an image, [N]. "
+            f"Received: shape {weight.shape} beside {count} images."
+        )
+    if (
+        weight.dtype.kind not in "fiub"
+        or not ((weight >= 0) & (weight <= _LARGEST)).all()
+    ):
+        raise ValueError(
+            f"Sample weights of the {what} must be finite numbers of 0 or "
+            f"more. Received: {weight.dtype} from {weight.min()} to "
+            f"{weight.max()}."
+        )
 
 
 def _check_labels(y: np.ndarray, classes: int, what: str) -> None:
@@ -348,7 +376,7 @@ def _warn_unscaled(x: Any) -> None:
 
 
 def _split(x: Any, y: Any, fraction: float) -> tuple[Any, Any, Any]:
-    if not fraction:
+    if fraction is None or np.array_equal(fraction, 0):
         raise ValueError(
             "There must be data to validate on. Received: neither "
             "validation_data nor validation_split. Pass one, for example "
@@ -359,9 +387,9 @@ def _split(x: Any, y: Any, fraction: float) -> tuple[Any, Any, Any]:
             "validation_split needs arrays. Received: a tf.data.Dataset. "
             "Pass validation_data=dataset."
         )
-    if not 0 < fraction < 1:
+    if not isinstance(fraction, numbers.Real) or not 0 < fraction < 1:
         raise ValueError(
-            f"validation_split must be between 0 and 1. Received: {fraction}."
+            f"validation_split must be between 0 and 1. Received: {fraction!r}."
         )
     x, y = np.asarray(x), np.asarray(y)
     if not x.ndim or not y.ndim:
