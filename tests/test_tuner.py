@@ -315,6 +315,20 @@ def test_an_oracle_has_its_arguments_itself(space, tmp_path, name, value):
     assert tuner.co_oracle.budgets == BUDGETS
 
 
+def test_an_oracle_with_trials_is_not_that_of_another_search(
+    space, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(fit, "train", pretend)
+    oracle = cs.oracles.get("random")(space, BUDGETS, max_trials=1, seed=0)
+    here = {"directory": tmp_path, "project_name": "here"}
+    cs.CoSearchTuner(space, oracle, **here).search(**few(data))
+    for changed in ({"project_name": "there"}, {"overwrite": True}):
+        with pytest.raises(ValueError, match="must be that of one search"):
+            cs.CoSearchTuner(space, oracle, **{**here, **changed})
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+    assert len(cs.CoSearchTuner(space, oracle, **here).best_designs()) == 1
+
+
 def test_arguments_that_are_not_given_have_the_defaults_told(space, tmp_path):
     oracle = cs.CoSearchTuner(space, directory=tmp_path).co_oracle
     assert type(oracle) is cs.oracles.get("grey_box")

@@ -82,6 +82,17 @@ class DurableTuner(base_tuner.BaseTuner):
         project = pathlib.Path(directory or ".", project_name)
         # A chief that is started again goes on with what it began anew.
         overwrite &= not self._is_worker() and not launch.is_restarted()
+        if oracle.trials:
+            # What it knows would not be trained here, and be without files.
+            known = oracle._project_dir
+            if overwrite or os.path.realpath(known) != os.path.realpath(
+                project
+            ):
+                raise ValueError(
+                    "An oracle must be that of one search. Received: one with "
+                    f"trials of {known}. Make a new one; `warm_start` tells it "
+                    "what this one has finished."
+                )
         if overwrite and project.is_dir():
             with files.owned(project):
                 files.empty(project)
