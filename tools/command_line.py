@@ -11,6 +11,7 @@ import math
 import os
 import pathlib
 import re
+import signal
 import sys
 import tempfile
 import threading
@@ -18,6 +19,8 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from absl import app, flags, logging
+
+_INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
 
 # TensorFlow's C++ parts write these, whatever its log level.
 _NOISE = re.compile(
@@ -49,7 +52,14 @@ def run(main: Callable[[], None]) -> None:
     def quiet_main(arguments: list[str]) -> None:
         if not os.environ.get("TF_COSEARCH_LOGS"):
             _quiet_logs()
-        guard(main)
+        try:
+            guard(main)
+        except SystemExit as end:
+            if end.code == _INTERRUPTED:
+                # A second Ctrl-C, or the launcher's, would interrupt what
+                # Python does at exit, which prints tracebacks.
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+            raise
 
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["debug"])
     app.run(quiet_main, flags_parser=parse)
@@ -92,7 +102,7 @@ def guard(main: Callable[[], None]) -> None:
     except KeyboardInterrupt as interrupt:
         if "TF_COSEARCH_SPOKEN_FOR" not in os.environ:  # else the chief says it
             print(f"\nStopped. {interrupt}".rstrip(), file=sys.stderr)
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

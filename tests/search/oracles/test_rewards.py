@@ -175,7 +175,8 @@ LEARNERS = {
     "ppo": (60, {"learning_rate": 0.05}),
     "regularized_evolution": (40, {"population_size": 6}),
     "reinforce": (60, {"learning_rate": 0.1}),
-    "two_level": (60, {"inner_options": {"learning_rate": 0.1}}),
+    # With a `beta` below 1 it is after utilization as well.
+    "two_level": (60, {"inner_options": {"learning_rate": 0.1}, "beta": 1.0}),
 }
 """Trials and options of those that are after one reward."""
 
