@@ -554,3 +554,9 @@ def test_a_seed_that_is_drawn_is_not_drawn_from_the_users(space, tmp_path):
     }
     assert random.getstate() == before
     assert len(seeds) == 2
+
+
+def test_a_folder_that_cannot_be_made_is_refused(space, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"can be made.*file/project \(Not a"):
+        small_tuner(space, tmp_path / "file")

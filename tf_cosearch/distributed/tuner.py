@@ -93,6 +93,13 @@ class DurableTuner(base_tuner.BaseTuner):
                     f"trials of {known}. Make a new one; `warm_start` tells it "
                     "what this one has finished."
                 )
+        try:
+            project.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                "`directory` must be a folder that can be made and written to. "
+                f"Received: {project} ({error.strerror}). Choose another."
+            ) from error
         if overwrite and project.is_dir():
             with files.owned(project):
                 files.empty(project)
