@@ -10,12 +10,14 @@ import sys
 import zipfile
 
 import command_line
+import keras_tuner
 import numpy as np
 import pytest
 import tflite_files
 import yaml
 from absl import flags
 from hypothesis import HealthCheck, given, settings
+from keras_tuner.engine.trial import Trial
 from malformed import (
     as_json,
     as_yaml,
@@ -36,7 +38,12 @@ from tf_cosearch.networks.importers import (
     layers_csv,
     tflite_import,
 )
-from tf_cosearch.search import early_stopping, executions, objectives
+from tf_cosearch.search import (
+    early_stopping,
+    executions,
+    objectives,
+    trial_files,
+)
 from tf_cosearch.search.oracles.random import RandomOracle
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
@@ -486,3 +493,15 @@ def test_npz(tmp_path, count):
 def test_names_of_files_do_not_lead_out_of_their_folder(kind, name):
     with pytest.raises(ValueError, match="Unknown name"):
         configuration.load(kind, name)
+
+
+def test_what_is_no_unicode_in_a_state_can_be_said(tmp_path, caplog):
+    folder = tmp_path / "trial_0"
+    folder.mkdir()
+    state = Trial(keras_tuner.HyperParameters(), trial_id="0").get_state()
+    kind = {"class_name": "\ud800", "config": {"name": "a", "conditions": []}}
+    state["hyperparameters"]["space"] = [kind]
+    (folder / "trial.json").write_text(json.dumps(state))
+    trial_files.read_trials(tmp_path)
+    assert "\\ud800" in caplog.text
+    caplog.text.encode()

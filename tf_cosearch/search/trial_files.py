@@ -44,7 +44,9 @@ def read_trials(
             check(trial)
             trials[int(trial.trial_id)] = trial
         except Exception as error:  # whatever a damaged file leads to
-            logging.warning("%s cannot be read: %s", path, wrong or error)
+            # KerasTuner quotes what it read, which need not be Unicode.
+            told = str(error).encode(errors="backslashreplace").decode()
+            logging.warning("%s cannot be read: %s", path, wrong or told)
             continue
         if wrong:
             logging.warning("%s; used its copy instead.", wrong)
