@@ -160,6 +160,7 @@ class Proxy:
             target.shutdown(socket.SHUT_RDWR)
 
 
+@pytest.mark.slow
 def test_a_cut_of_half_a_lease_costs_nothing(tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "LEASE_SECONDS", 3.0)
     oracle = make(tmp_path, max_trials=30)
