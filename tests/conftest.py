@@ -15,7 +15,7 @@ def pytest_addoption(parser):
 @pytest.fixture(scope="session")
 def compared():
     """The comparisons with devices and with ZigZag, which take a while."""
-    from tf_cosearch.cost import validation
+    from tf_cosearch.cost.calibrate import validation
 
     return validation.compare_devices(), validation.compare_zigzag()
 

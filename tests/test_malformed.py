@@ -31,20 +31,16 @@ from malformed import (
 import tf_cosearch as cs
 from tf_cosearch import configuration
 from tf_cosearch.accelerators import presets
-from tf_cosearch.cost import measurements
+from tf_cosearch.cost.calibrate import measurements
 from tf_cosearch.designs import export, report
 from tf_cosearch.networks.importers import (
     keras_files,
     layers_csv,
     tflite_import,
 )
-from tf_cosearch.search import (
-    early_stopping,
-    executions,
-    objectives,
-    trial_files,
-)
-from tf_cosearch.search.oracles.random import RandomOracle
+from tf_cosearch.search import early_stopping, executions, objectives
+from tf_cosearch.search.algorithms.random import RandomOracle
+from tf_cosearch.search.oracle import trial_files
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 from tf_cosearch.training import datasets

@@ -9,9 +9,9 @@ from tf_cosearch.networks.blocks import block
 from tf_cosearch.networks.importers.keras_import import from_keras
 from tf_cosearch.networks.importers.tflite_import import from_tflite
 from tf_cosearch.networks.network import Network
-from tf_cosearch.networks.template import load_network
+from tf_cosearch.networks.spaces.template import load_network
 from tf_cosearch.networks.workload import Layer, LayerTable, pad
-from tf_cosearch.search import oracles
+from tf_cosearch.search import algorithms
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.exact import best_accelerators
 from tf_cosearch.search.hypermodel import CoSearchHyperModel
@@ -35,6 +35,7 @@ __all__ = [
     "Network",
     "SearchSpace",
     "WeightedProduct",
+    "algorithms",
     "best_accelerators",
     "block",
     "estimate",
@@ -43,6 +44,5 @@ __all__ = [
     "load_accelerator",
     "load_design",
     "load_network",
-    "oracles",
     "pad",
 ]

@@ -16,16 +16,16 @@ from tf_cosearch.designs import export, report, results
 from tf_cosearch.designs.export import Design
 from tf_cosearch.distributed import chief
 from tf_cosearch.distributed.tuner import DurableTuner
+from tf_cosearch.search import algorithms, executions, objectives
 from tf_cosearch.search import early_stopping as early_stopping_lib
-from tf_cosearch.search import executions, objectives, oracles
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.hypermodel import CoSearchHyperModel
 from tf_cosearch.search.objectives import Reward
-from tf_cosearch.search.oracles.base import CoSearchOracle
-from tf_cosearch.search.oracles.durable import reason
-from tf_cosearch.search.oracles.history import EXPECTED
+from tf_cosearch.search.oracle.base import CoSearchOracle
+from tf_cosearch.search.oracle.durable import reason
+from tf_cosearch.search.oracle.history import EXPECTED
+from tf_cosearch.search.oracle.warm_start import require_outside
 from tf_cosearch.search.space import SearchSpace
-from tf_cosearch.search.warm_start import require_outside
 from tf_cosearch.training import checkpoint, inputs
 
 TRIALS = 20
@@ -42,7 +42,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
 
     Args:
         space: The joint space.
-        oracle: Who proposes: a name of `oracles.names()`, or a
+        oracle: Who proposes: a name of `algorithms.names()`, or a
             `CoSearchOracle` over `space`, which has the arguments from
             `budgets` to `warm_start` itself: here they are refused then.
         budgets: Limits that no trained design exceeds.
@@ -134,7 +134,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         }
         given = [name for name, value in of_oracle.items() if value is not None]
         if isinstance(oracle, str):
-            oracle = oracles.make(
+            oracle = algorithms.make(
                 oracle,
                 oracle_options or {},
                 space=space,
@@ -151,7 +151,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             raise ValueError(
                 "`oracle` must be a name or a CoSearchOracle over `space`. "
                 f"Received: {oracle!r}. Known names: "
-                f"{', '.join(oracles.names())}."
+                f"{', '.join(algorithms.names())}."
             )
         elif given:
             raise ValueError(

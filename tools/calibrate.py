@@ -21,7 +21,7 @@ import command_line
 from absl import flags
 
 if TYPE_CHECKING:
-    from tf_cosearch.cost.calibration import Calibration
+    from tf_cosearch.cost.calibrate.calibration import Calibration
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -46,7 +46,7 @@ flags.DEFINE_string(
 def main() -> None:
     import tf_cosearch as cs
     from tf_cosearch.accelerators import presets
-    from tf_cosearch.cost import calibration, measurements
+    from tf_cosearch.cost.calibrate import calibration, measurements
 
     output = command_line.output_file(FLAGS.output, ".yaml", ".yml")
     accelerator = cs.load_accelerator(FLAGS.accelerator)

@@ -70,7 +70,7 @@ TABLE_WIDTH = 100
 
 def main() -> None:
     import tf_cosearch as cs
-    from tf_cosearch.cost import summary
+    from tf_cosearch.cost.explain import summary
 
     if FLAGS.roofline is not None:
         endings = (".png", ".svg", ".pdf")
@@ -97,7 +97,7 @@ def main() -> None:
 def _add_roofline(
     result: dict[str, Any], layers: list[cs.Layer], accelerator: cs.Accelerator
 ) -> None:
-    from tf_cosearch.cost import complexity
+    from tf_cosearch.cost.explain import complexity
     from tf_cosearch.designs import roofline
 
     points = complexity.roofline(layers, accelerator)

@@ -86,7 +86,7 @@ def _note(folder: pathlib.Path) -> None:
 
 def _idle(folder: pathlib.Path) -> None:
     from tf_cosearch.distributed.tuner import DurableTuner
-    from tf_cosearch.search import oracles
+    from tf_cosearch.search import algorithms
     from tf_cosearch.testing import toys
 
     class Tuner(DurableTuner):
@@ -96,7 +96,7 @@ def _idle(folder: pathlib.Path) -> None:
         def on_trial_saved(self, trial: Any) -> None:
             _note(folder)
 
-    oracle = oracles.get(FLAGS.oracle)(
+    oracle = algorithms.get(FLAGS.oracle)(
         toys.ToySpace((9, 9, 9, 9)),  # type: ignore[arg-type]
         max_trials=FLAGS.trials,
         seed=0,

@@ -145,7 +145,7 @@ def main() -> None:
 
     if FLAGS.workers > 1 and not launch.is_child():
         sys.exit(_launch(FLAGS.workers))
-    cs.oracles.get(FLAGS.oracle)  # before reading data, which may take long
+    cs.algorithms.get(FLAGS.oracle)  # before reading data, which may take long
     options = _oracle_options()
     data = _data()
     space = cs.SearchSpace.load(
@@ -199,7 +199,7 @@ def _oracle(space: cs.SearchSpace, options: dict[str, Any]) -> Any:
     """The oracle, which refuses what is wrong with any of its arguments."""
     import tf_cosearch as cs
 
-    return cs.oracles.make(
+    return cs.algorithms.make(
         FLAGS.oracle,
         options,
         space=space,
@@ -367,7 +367,7 @@ def _data() -> datasets.Dataset:
 def _claim(folder: pathlib.Path, space: cs.SearchSpace) -> None:
     """Refuses a folder that belongs to something else."""
     from tf_cosearch import files
-    from tf_cosearch.search import state
+    from tf_cosearch.search.oracle import state
 
     if {path.name for path in folder.iterdir()} <= {files.LOCK}:
         return

@@ -65,11 +65,11 @@ _MODES = ("single", "worker", "chief", "all")
 
 
 def main() -> None:
-    from tf_cosearch.search import oracles
+    from tf_cosearch.search import algorithms
 
-    names = [FLAGS.oracle] if FLAGS.oracle else oracles.names()
+    names = [FLAGS.oracle] if FLAGS.oracle else algorithms.names()
     for name in names:
-        oracles.get(name)
+        algorithms.get(name)
     if FLAGS.throughput:
         _print_throughput(FLAGS.oracle or "grey_box")
         return
@@ -308,7 +308,7 @@ def make_tuner(name: str, folder: pathlib.Path, seed: int) -> Any:
     """The tuner of light trials: on a toy space, faults included."""
     from tf_cosearch.distributed import chief
     from tf_cosearch.distributed.tuner import DurableTuner
-    from tf_cosearch.search import oracles
+    from tf_cosearch.search import algorithms
     from tf_cosearch.search.budgets import Budgets
     from tf_cosearch.search.space import SearchSpace
     from tf_cosearch.testing import toys
@@ -338,14 +338,14 @@ def make_tuner(name: str, folder: pathlib.Path, seed: int) -> Any:
             tell(f"saved {trial.trial_id} {clocks}")
 
     if FLAGS.throughput:
-        oracle = oracles.get(name)(
+        oracle = algorithms.get(name)(
             SearchSpace.load(FLAGS.space),
             Budgets(latency_ms=0.1, area_mm2=40.0),
             max_trials=FLAGS.throughput,
             seed=seed,
         )
     else:
-        oracle = oracles.get(name)(
+        oracle = algorithms.get(name)(
             toys.ToySpace((9, 9, 9, 9)),  # type: ignore[arg-type]
             max_trials=TRIALS,
             seed=seed,

@@ -33,7 +33,7 @@ def main() -> None:
     if FLAGS.plot is not None:
         endings = (".png", ".svg", ".pdf")
         command_line.output_file(FLAGS.plot, *endings, flag="--plot")
-    from tf_cosearch.cost import validation
+    from tf_cosearch.cost.calibrate import validation
     from tf_cosearch.designs import agreement
 
     devices = validation.compare_devices()
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _print_table(rows: list[dict[str, Any]], summary: dict[str, Any]) -> None:
-    from tf_cosearch.cost import validation
+    from tf_cosearch.cost.calibrate import validation
 
     names = [kind.replace("_", " ") for kind in KINDS]
     header = ["", "measured", *(c for name in names for c in (name, "error"))]

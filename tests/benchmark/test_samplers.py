@@ -1,7 +1,7 @@
 import pytest
 
 from tf_cosearch.benchmark import landscapes, samplers
-from tf_cosearch.search import oracles
+from tf_cosearch.search import algorithms
 
 LANDSCAPE = landscapes.get("energy")
 
@@ -11,9 +11,9 @@ def run(algorithm, seed=0, trials=4, **options):
 
 
 def test_all_oracles_and_the_rivals_are_there():
-    assert set(oracles.names()) < set(samplers.names())
+    assert set(algorithms.names()) < set(samplers.names())
     assert {"keras_tuner_bayesian", "optuna_tpe"} < set(samplers.RIVALS)
-    assert not set(oracles.names()) & set(samplers.RIVALS)
+    assert not set(algorithms.names()) & set(samplers.RIVALS)
 
 
 @pytest.mark.parametrize("algorithm", ["random", *samplers.RIVALS])

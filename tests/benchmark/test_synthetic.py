@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tf_cosearch.benchmark import synthetic
-from tf_cosearch.networks.template import load_network
+from tf_cosearch.networks.spaces.template import load_network
 from tf_cosearch.networks.workload import to_array
 
 NETWORK = load_network("mobilenet_v2")

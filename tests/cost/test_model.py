@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from tf_cosearch import accelerators
 from tf_cosearch.accelerators import Accelerator, presets
-from tf_cosearch.cost import batches, mapping, model, summary
+from tf_cosearch.cost import batches, mapping, model
+from tf_cosearch.cost.explain import summary
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.cost.traffic import Traffic
 from tf_cosearch.networks.workload import Layer, LayerTable, pad

@@ -10,7 +10,7 @@ from reference.cost_cases import random_chip, random_layer
 
 from tf_cosearch.accelerators import presets
 from tf_cosearch.cost.model import estimate
-from tf_cosearch.networks.template import load_network
+from tf_cosearch.networks.spaces.template import load_network
 from tf_cosearch.networks.workload import pad
 
 

@@ -4,8 +4,8 @@ import types
 import pytest
 
 from tf_cosearch.designs import report, results
+from tf_cosearch.search.algorithms.random import RandomOracle
 from tf_cosearch.search.budgets import Budgets
-from tf_cosearch.search.oracles.random import RandomOracle
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 METRICS = {

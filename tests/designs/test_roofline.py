@@ -2,9 +2,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from tf_cosearch.accelerators import Accelerator, presets
-from tf_cosearch.cost import complexity
+from tf_cosearch.cost.explain import complexity
 from tf_cosearch.designs import roofline
-from tf_cosearch.networks.template import load_network
+from tf_cosearch.networks.spaces.template import load_network
 from tf_cosearch.networks.workload import Layer
 
 

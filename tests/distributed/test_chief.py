@@ -7,7 +7,7 @@ import pytest
 from keras_tuner.engine.trial import TrialStatus
 
 from tf_cosearch.distributed import chief, launch, worker
-from tf_cosearch.search.oracles.random import RandomOracle
+from tf_cosearch.search.algorithms.random import RandomOracle
 from tf_cosearch.testing import ToySpace, place, toy_estimate
 
 LEASE_SECONDS = 0.6

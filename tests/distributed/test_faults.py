@@ -9,7 +9,7 @@ import pytest
 
 from tf_cosearch import files
 from tf_cosearch.distributed.tuner import DurableTuner
-from tf_cosearch.search.oracles.random import RandomOracle
+from tf_cosearch.search.algorithms.random import RandomOracle
 from tf_cosearch.testing import ToySpace, toy_estimate
 
 TRIALS = 4

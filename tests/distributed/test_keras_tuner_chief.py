@@ -9,7 +9,7 @@ import pytest
 from keras_tuner.src.distribute import oracle_chief
 
 from tf_cosearch.distributed import launch
-from tf_cosearch.search.oracles.random import RandomOracle
+from tf_cosearch.search.algorithms.random import RandomOracle
 from tf_cosearch.testing import ToySpace, place, toy_estimate
 
 PROGRAM = textwrap.dedent("""
@@ -21,7 +21,7 @@ PROGRAM = textwrap.dedent("""
     import tf_cosearch as cs
 
     space = cs.SearchSpace.load(sys.argv[1], accelerator="edge_tpu")
-    oracle = cs.oracles.get("random")(
+    oracle = cs.algorithms.get("random")(
         space, objective="val_accuracy", max_trials=int(sys.argv[3]), seed=0
     )
     tuner = keras_tuner.Tuner(

@@ -119,7 +119,7 @@ def test_a_process_starts_anew_and_goes_on_after_some_trials(tmp_path):
     script = textwrap.dedent("""
         import os, sys
         from tf_cosearch.distributed.tuner import DurableTuner
-        from tf_cosearch.search.oracles.random import RandomOracle
+        from tf_cosearch.search.algorithms.random import RandomOracle
         from tf_cosearch.testing import ToySpace, toy_estimate
 
         class Tuner(DurableTuner):

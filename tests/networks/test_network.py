@@ -4,7 +4,7 @@ import pytest
 
 from tf_cosearch import configuration
 from tf_cosearch.networks.network import BlockSpec, Network
-from tf_cosearch.networks.template import load_network
+from tf_cosearch.networks.spaces.template import load_network
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.testing import keras_walk
 

@@ -5,7 +5,7 @@ import pytest
 
 from tf_cosearch import accelerators
 from tf_cosearch.cost.model import estimate
-from tf_cosearch.networks.template import load_network
+from tf_cosearch.networks.spaces.template import load_network
 from tf_cosearch.networks.workload import Layer, pad
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.exact import all_accelerators, best_accelerators

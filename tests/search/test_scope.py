@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from tf_cosearch.search.algorithms.random import RandomOracle
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.objectives import AbsoluteDeviation, WeightedProduct
-from tf_cosearch.search.oracles.random import RandomOracle
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 SPACE = ToySpace((7, 5, 4, 6))

@@ -3,8 +3,8 @@ import pytest
 
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.cost.model import estimate
-from tf_cosearch.networks import effect
-from tf_cosearch.networks.template import load_network
+from tf_cosearch.networks.spaces import effect
+from tf_cosearch.networks.spaces.template import load_network
 from tf_cosearch.networks.workload import pad, to_array
 from tf_cosearch.search.space import SearchSpace
 

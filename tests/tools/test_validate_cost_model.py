@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tf_cosearch.cost import validation
+from tf_cosearch.cost.calibrate import validation
 
 
 @pytest.fixture(autouse=True)

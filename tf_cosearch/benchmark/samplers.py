@@ -1,6 +1,6 @@
 """Runs a search algorithm, ours or another's, on a landscape.
 
-Ours are all of `oracles.names()`, with their defaults and the budgets as
+Ours are all of `algorithms.names()`, with their defaults and the budgets as
 budgets. The rivals run through their own public interfaces, with the same
 constraints as far as they take them, set up as their documentation advises:
 
@@ -48,7 +48,7 @@ from keras_tuner.engine.base_tuner import BaseTuner
 
 from tf_cosearch import configuration
 from tf_cosearch.benchmark.landscapes import Evaluation, Landscape
-from tf_cosearch.search import oracles
+from tf_cosearch.search import algorithms
 from tf_cosearch.search.pricing import Pricer
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -81,7 +81,7 @@ class Run(NamedTuple):
 
 def names() -> list[str]:
     """Names of all algorithms, ours first."""
-    return [*oracles.names(), *RIVALS]
+    return [*algorithms.names(), *RIVALS]
 
 
 def run(
@@ -112,7 +112,7 @@ def run(
     if algorithm in RIVALS:
         search = functools.partial(RIVALS[algorithm], landscape, seed, trials)
     else:
-        oracle_class = oracles.get(algorithm)
+        oracle_class = algorithms.get(algorithm)
         if "objectives" in inspect.signature(oracle_class).parameters:
             options = {"objectives": landscape.objectives, **options}
         oracle = oracle_class(

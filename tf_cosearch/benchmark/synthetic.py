@@ -37,7 +37,7 @@ import numpy as np
 
 from tf_cosearch import configuration
 from tf_cosearch.networks.network import BlockSpec, Network
-from tf_cosearch.networks.template import load_network
+from tf_cosearch.networks.spaces.template import load_network
 from tf_cosearch.networks.workload import LayerTable
 
 NOISE = 0.003

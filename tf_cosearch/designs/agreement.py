@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy import stats
 
-from tf_cosearch.cost import validation
+from tf_cosearch.cost.calibrate import validation
 
 _Rows: TypeAlias = Sequence[Mapping[str, Any]]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from tf_cosearch import configuration, files
 from tf_cosearch.designs.export import ACCURACIES, COST_UNITS
-from tf_cosearch.search.oracles.base import CoSearchOracle
-from tf_cosearch.search.warm_start import KNOWN, is_known
+from tf_cosearch.search.oracle.base import CoSearchOracle
+from tf_cosearch.search.oracle.warm_start import KNOWN, is_known
 
 STOPPED = "stopped_epoch"
 """The epoch after which a trial was stopped early."""

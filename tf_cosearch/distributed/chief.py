@@ -15,7 +15,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_chief
 
-from tf_cosearch.search.oracles.durable import DurableOracle
+from tf_cosearch.search.oracle.durable import DurableOracle
 
 LEASE_SECONDS = 120.0
 """How long a worker may be silent before its trial goes to another.

@@ -17,7 +17,7 @@ from keras_tuner.src.distribute import utils as dist_utils
 
 from tf_cosearch import configuration, files
 from tf_cosearch.distributed import chief, launch, worker
-from tf_cosearch.search.oracles.durable import DurableOracle
+from tf_cosearch.search.oracle.durable import DurableOracle
 
 _TUNER = "tuner0.json"
 

@@ -14,7 +14,7 @@ from tf_cosearch import configuration
 from tf_cosearch.networks import published_layouts
 from tf_cosearch.networks.importers import keras_import
 from tf_cosearch.networks.published_layouts import Layout
-from tf_cosearch.networks.template import load_network
+from tf_cosearch.networks.spaces.template import load_network
 from tf_cosearch.networks.workload import Layer
 
 

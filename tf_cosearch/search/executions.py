@@ -11,8 +11,8 @@ from tf_cosearch import files
 from tf_cosearch.search import early_stopping
 from tf_cosearch.search.early_stopping import Curve
 from tf_cosearch.search.objectives import Reward
+from tf_cosearch.search.oracle.state import ExecutionState
 from tf_cosearch.search.pareto import COSTS
-from tf_cosearch.search.state import ExecutionState
 
 
 class Execution:

@@ -13,9 +13,9 @@ from tf_cosearch.search import genomes as genome_arrays
 from tf_cosearch.search import pairing
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.objectives import Reward
+from tf_cosearch.search.oracle.screening import Screen
 from tf_cosearch.search.pareto import COSTS
 from tf_cosearch.search.pricing import Pricer
-from tf_cosearch.search.screening import Screen
 
 if TYPE_CHECKING:
     from tf_cosearch.search.space import SearchSpace

@@ -17,7 +17,7 @@ import numpy as np
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import Accelerator, presets
 from tf_cosearch.networks.network import Network
-from tf_cosearch.networks.template import Template
+from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.networks.workload import LayerTable, pad
 from tf_cosearch.search.hardware import read_choices
 

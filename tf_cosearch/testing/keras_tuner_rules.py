@@ -13,7 +13,7 @@ import pytest
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tf_cosearch.search import objectives
-from tf_cosearch.search.oracles.base import CoSearchOracle
+from tf_cosearch.search.oracle.base import CoSearchOracle
 from tf_cosearch.testing.requirement import require
 from tf_cosearch.testing.toys import ToySpace, place, run_trials, toy_estimate
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from keras_tuner.engine.base_tuner import BaseTuner
 
+from tf_cosearch.search.algorithms.random import RandomOracle
 from tf_cosearch.search.budgets import Budgets
-from tf_cosearch.search.oracles.random import RandomOracle
 from tf_cosearch.search.scope import SEARCHED
 from tf_cosearch.testing.keras_tuner_rules import KerasTunerRules
 from tf_cosearch.testing.requirement import require

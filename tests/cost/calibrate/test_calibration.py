@@ -1,0 +1,220 @@
+import functools
+
+import numpy as np
+import pytest
+
+from tf_cosearch import accelerators, configuration
+from tf_cosearch.accelerators import presets
+from tf_cosearch.cost.calibrate import calibration
+from tf_cosearch.cost.calibrate.measurements import (
+    Measurement,
+    read_measurements,
+)
+from tf_cosearch.cost.model import estimate
+from tf_cosearch.networks import published
+from tf_cosearch.networks.workload import pad
+
+NETWORKS = (
+    "mobilenet_v1",
+    "mobilenet_edgetpu",
+    "efficientnet_lite0",
+    "efficientnet_edgetpu_s",
+    "resnet50_v1",
+    "vgg16",
+)
+
+
+@functools.cache
+def networks():
+    return {name: published.load(name) for name in NETWORKS}
+
+
+def measure(chip, names=NETWORKS):
+    """Measurements of a device that is as the model says."""
+    layers = [networks()[name] for name in names]
+    latencies_ms = estimate(pad(layers), chip).latency_ms.numpy()
+    return [
+        Measurement(name, rows, float(latency_ms))
+        for name, rows, latency_ms in zip(
+            names, layers, latencies_ms, strict=True
+        )
+    ]
+
+
+def chip(**constants):
+    base = presets.load_accelerator("pixel6_edge_tpu")
+    ideal = {"memory_share": 1, "bandwidth": 20} | constants
+    return accelerators.from_paths(
+        accelerators.to_paths(base)
+        | {calibration.CONSTANTS[name]: v for name, v in ideal.items()}
+    )
+
+
+@pytest.mark.parametrize(
+    "constants",
+    [
+        {"memory_share": 0.0123},
+        pytest.param(
+            {"compute_share": 0.321},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"memory_share": 0.0345, "bandwidth": 0.678},
+            marks=pytest.mark.slow,
+        ),
+        {"memory_share": 0.00567, "inference_us": 890.0},
+        pytest.param(
+            {"layer_us": 12.3, "compute_share": 0.456},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"memory_share": 0.00789, "bandwidth": 1.23, "inference_us": 456.0},
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_known_constants_are_found(constants):
+    measured = measure(chip(**constants))
+    result = calibration.calibrate(measured, chip(), list(constants))
+    assert result.constants == pytest.approx(constants, rel=2e-3)
+    assert set(result.constants) == set(constants)
+    assert result.fit_error < 1e-3
+    assert result.left_out_error < 1e-2
+    found = accelerators.to_paths(result.accelerator)
+    for path, value in accelerators.to_paths(chip(**constants)).items():
+        assert found[path] == pytest.approx(value, rel=2e-3)
+
+
+def test_what_is_fitted_by_default():
+    small, large = NETWORKS[:4], NETWORKS
+    for names, expected in (
+        (small, {"memory_share"}),
+        (large, {"memory_share", "bandwidth"}),
+    ):
+        truth = chip(memory_share=0.01, bandwidth=0.5)
+        start = chip(bandwidth=0.5)
+        result = calibration.calibrate(measure(truth, names), start)
+        assert set(result.constants) == expected
+
+
+def test_what_makes_no_difference_stays_ideal():
+    names = NETWORKS[:3]
+    result = calibration.calibrate(
+        measure(chip(), names), chip(), ["memory_share"]
+    )
+    assert result.constants["memory_share"] == pytest.approx(1, rel=1e-2)
+
+
+def test_left_out_means_left_out():
+    rng = np.random.default_rng(0)
+    measured = [
+        m._replace(latency_ms=m.latency_ms * rng.uniform(0.8, 1.2))
+        for m in measure(chip(memory_share=0.01), NETWORKS[:5])
+    ]
+    result = calibration.calibrate(measured, chip(), ["memory_share"])
+    for index, left_out in enumerate(measured):
+        rest = measured[:index] + measured[index + 1 :]
+        other = calibration.calibrate(rest, chip(), ["memory_share"])
+        cost = estimate(pad([left_out.layers]), other.accelerator)
+        assert result.left_out_ms[index] == pytest.approx(
+            float(cost.latency_ms[0]), rel=1e-5
+        )
+    relative = result.fitted_ms / result.measured_ms - 1
+    assert result.fit_error == pytest.approx(np.abs(relative).mean())
+
+
+@pytest.mark.slow
+def test_no_neighbour_of_the_fit_is_better():
+    measured = read("pixel6")
+    result = calibration.calibrate(measured, chip())
+
+    def squared(share):
+        cost = estimate(
+            pad([m.layers for m in measured]), chip(memory_share=share)
+        )
+        latencies_ms = [m.latency_ms for m in measured]
+        return float(np.sum((cost.latency_ms / latencies_ms - 1) ** 2))
+
+    best = result.constants["memory_share"]
+    around = [squared(share) for share in np.geomspace(1e-3, 1e-1, 40)]
+    assert squared(best) <= min(around) + 1e-6
+
+
+def read(device):
+    path = configuration.shipped("measurements", "published_latencies.csv")
+    return read_measurements(path, device)
+
+
+def test_the_same_input_gives_the_same_result():
+    one, other = (
+        calibration.calibrate(read("pixel4"), chip()) for _ in range(2)
+    )
+    assert one.constants == other.constants
+    np.testing.assert_array_equal(one.left_out_ms, other.left_out_ms)
+
+
+def test_constants_that_predict_worse_are_refused():
+    extra = "layer_us"
+    with pytest.raises(ValueError, match="better") as caught:
+        calibration.calibrate(read("pixel6"), chip(), ["memory_share", extra])
+    message = str(caught.value)
+    assert f"without {extra} (that is, at 0 us)" in message
+    assert "--constants=memory_share" in message
+    assert message.count("%") == 2
+
+
+@pytest.mark.parametrize(
+    ("count", "constants", "least"),
+    [
+        (2, ["memory_share"], 3),
+        (3, ["memory_share", "bandwidth"], 4),
+        (5, ["memory_share", "bandwidth", "layer_us"], 6),
+        (6, list(calibration.CONSTANTS), 10),
+    ],
+)
+def test_too_few_networks_are_refused(count, constants, least):
+    measured = measure(chip(), NETWORKS[:count])
+    with pytest.raises(ValueError, match=f"{least} different networks") as e:
+        calibration.calibrate(measured, chip(), constants)
+    assert f"Received: {count}." in str(e.value)
+
+
+def test_the_same_network_again_is_no_further_one():
+    measured = measure(chip(), NETWORKS[:2]) * 3
+    with pytest.raises(ValueError, match="Received: 2"):
+        calibration.calibrate(measured, chip(), ["memory_share"])
+
+
+@pytest.mark.parametrize("constant", ["memory_share", "layer_us"])
+def test_microseconds_for_milliseconds_are_found_out(constant):
+    measured = [
+        m._replace(latency_ms=1e4 * m.latency_ms)
+        for m in measure(chip(), NETWORKS[:3])
+    ]
+    with pytest.raises(ValueError, match="are in milliseconds"):
+        calibration.calibrate(measured, chip(), [constant])
+
+
+def test_wrong_constants_are_refused():
+    measured = measure(chip(), NETWORKS[:3])
+    with pytest.raises(ValueError, match="Did you mean 'memory_share'"):
+        calibration.calibrate(measured, chip(), ["memory_shares"])
+    with pytest.raises(ValueError, match="must name what to fit"):
+        calibration.calibrate(measured, chip(), [])
+    with pytest.raises(ValueError, match="must be measurements"):
+        calibration.calibrate([], chip())
+
+
+def test_the_summary_has_constants_and_both_errors():
+    result = calibration.Calibration(
+        chip(),
+        {"memory_share": 0.0123},
+        ("a", "b"),
+        np.array([1.0, 2.0]),
+        np.array([1.1, 2.0]),
+        np.array([1.2, 2.2]),
+    )
+    assert result.summary() == (
+        "runtime/memory_share 0.0123; mean absolute error 5.0% on 2 networks, "
+        "15.0% when each is left out of the fit"
+    )

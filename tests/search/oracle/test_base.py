@@ -1,0 +1,289 @@
+import math
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+from tf_cosearch.search.algorithms.random import RandomOracle
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.objectives import WeightedProduct
+from tf_cosearch.search.oracle.base import CoSearchOracle
+from tf_cosearch.search.space import SearchSpace
+from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
+
+SPACE = ToySpace((3, 4, 5, 6))
+
+
+def make(space=SPACE, cls=RandomOracle, **kwargs):
+    defaults = {"estimate": toy_estimate, "proposals": 64, "seed": 0}
+    return cls(space, **{**defaults, "max_trials": 12, **kwargs})
+
+
+def start(folder, space=SPACE, reload=False, **kwargs):
+    oracle = place(make(space, **kwargs), folder)
+    if reload:
+        oracle.reload()
+    return oracle
+
+
+class Watching(RandomOracle):
+    """Notes what it is told."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.told = []
+
+    def observe(self, genome, metrics, reward):
+        self.told.append((genome.tolist(), metrics["accuracy_int8"], reward))
+
+    def observe_failure(self, genome, reason):
+        self.told.append((genome.tolist(), reason))
+
+
+def test_the_reward_is_made_of_accuracy_and_cost(tmp_path):
+    reward = WeightedProduct(Budgets(latency_ms=1.0), p=-1, q=-1)
+    oracle = start(tmp_path, reward=reward)
+    run_trials(oracle, 5, lambda *_: 0.5)
+    for trial in oracle.trials.values():
+        latency = oracle.trial_costs(trial)["latency_ms"]
+        assert trial.score == pytest.approx(0.5 / latency)
+    best = oracle.get_best_trials(5)
+    latencies = [oracle.trial_costs(trial)["latency_ms"] for trial in best]
+    assert latencies == sorted(latencies)
+
+
+def test_algorithms_are_told_once_and_again_when_continued(tmp_path):
+    def accuracy(number, _):
+        if number == 1:
+            raise ArithmeticError("broken")
+        return 0.1 * number
+
+    oracle = start(tmp_path, cls=Watching)
+    genomes = run_trials(oracle, 4, accuracy)
+    assert oracle.told == [
+        (genomes[0], 0.0, 0.0),
+        (genomes[1], "ArithmeticError: broken"),
+        (genomes[2], pytest.approx(0.2), pytest.approx(0.2)),
+        (genomes[3], pytest.approx(0.3), pytest.approx(0.3)),
+    ]
+    resumed = start(tmp_path, reload=True, cls=Watching)
+    assert resumed.told == oracle.told
+    assert [f.genome.tolist() for f in resumed.finished()] == [
+        genome for i, genome in enumerate(genomes) if i != 1
+    ]
+
+
+def test_metrics_are_costs_of_the_model_and_what_was_reported(tmp_path):
+    oracle = start(tmp_path, reward="soft", budgets=Budgets(latency_ms=3))
+    trial = oracle.create_trial("tuner0")
+    reported = {"accuracy_int8": 0.5, "latency_ms": 99.0, "loss": math.nan}
+    oracle.update_trial(trial.trial_id, reported)
+    trial.status = "COMPLETED"
+    oracle.end_trial(trial)
+    costs = oracle.trial_costs(trial)
+    metrics = oracle.finished()[0].metrics
+    assert math.isnan(metrics.pop("loss"))
+    assert metrics == {**costs, "accuracy_int8": 0.5, "latency_ms": 99.0}
+    # A worker does not decide what its design is worth.
+    assert trial.score == oracle.reward(0.5, costs)
+    assert trial.score > 0.5
+
+
+def test_the_archive_is_the_front_of_all_trials(tmp_path):
+    oracle = start(tmp_path)
+    run_trials(oracle, 12)
+    assert 0 < len(oracle.archive.front) <= 12
+    best = max(done.metrics["accuracy_int8"] for done in oracle.finished())
+    assert oracle.archive.front[0][1]["accuracy_int8"] == best
+    resumed = start(tmp_path, reload=True)
+    assert resumed.archive.front == oracle.archive.front
+
+
+def test_a_run_continues_with_other_budgets_reward_and_length(tmp_path):
+    oracle = start(tmp_path, max_trials=4)
+    run_trials(oracle, 9, lambda *_: 0.5)
+    budgets = Budgets(latency_ms=1.2)
+    resumed = start(
+        tmp_path, reload=True, max_trials=8, budgets=budgets, reward="hard"
+    )
+    for trial in resumed.trials.values():
+        latency = resumed.trial_costs(trial)["latency_ms"]
+        assert trial.score == pytest.approx(0.5 * min(1, 1.2 / latency))
+    more = run_trials(resumed, 9)
+    assert len(more) == 4
+    assert budgets.is_feasible(resumed.costs(more)).all()
+    assert sorted(map(int, resumed.trials)) == list(range(8))
+    # Ids have grown a digit; what is on disk must still be in order.
+    again = start(tmp_path, reload=True, max_trials=16)
+    assert list(again.trials) == list(resumed.trials)
+
+
+def test_another_space_is_refused(tmp_path):
+    run_trials(start(tmp_path), 2)
+    with pytest.raises(ValueError, match=r"space it was begun with. Received"):
+        start(tmp_path, ToySpace((3, 4, 5)), reload=True)
+
+
+def test_another_objective_is_refused(tmp_path):
+    run_trials(start(tmp_path), 2)
+    with pytest.raises(
+        ValueError, match="accuracy_qat; trial 00 has accuracy_"
+    ):
+        start(tmp_path, reload=True, objective="accuracy_qat")
+
+
+def test_a_drawn_seed_is_kept_and_a_new_one_honoured(tmp_path):
+    oracle = start(tmp_path, seed=None)
+    run_trials(oracle, 1)
+    assert start(tmp_path, reload=True, seed=None).seed == oracle.seed
+    assert start(tmp_path, reload=True, seed=5).seed == 5
+    assert make(seed=None).seed != make(seed=None).seed
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("seed", -1),
+        ("seed", 1.5),
+        ("max_trials", 0),
+        ("proposals", 0),
+        ("max_retries_per_trial", -1),
+        ("max_consecutive_failed_trials", True),
+    ],
+)
+def test_arguments_are_checked(argument, value):
+    message = f"`{argument}` must be an integer of at least .*: {value}"
+    with pytest.raises(ValueError, match=message):
+        make(**{argument: value})
+
+
+def test_infeasible_budgets_are_an_error_before_any_trial(tmp_path):
+    oracle = start(tmp_path, budgets=Budgets(latency_ms=0.5))
+    message = "smallest latency_ms seen is 1, 2 times the budget"
+    with pytest.raises(ValueError, match=message):
+        oracle.check_feasible()
+    with pytest.raises(ValueError, match=message):
+        oracle.create_trial("tuner0")
+    assert oracle.trials == {}
+    huge = make(ToySpace((10,) * 20), budgets=Budgets(latency_ms=0.9))
+    with pytest.raises(ValueError, match="smallest latency_ms seen is 1"):
+        huge.check_feasible()
+
+
+def test_feasible_budgets_are_none_however_narrow():
+    make(budgets=Budgets(latency_ms=1.0)).check_feasible()
+    space = ToySpace((10,) * 12)
+    narrow = make(space, budgets=Budgets(latency_ms=1.1), proposals=512)
+    narrow.check_feasible()
+    assert narrow.populate_space("0")["status"] == "RUNNING"
+
+
+def test_says_why_it_stopped(tmp_path):
+    oracle = start(tmp_path, ToySpace((2, 3)), budgets=Budgets(latency_ms=1.5))
+    genomes = run_trials(oracle, 12)
+    assert 0 < len(genomes) < 6
+    assert oracle.stop_reason == (
+        f"all {len(genomes)} designs within the budgets have been tried"
+    )
+
+
+def test_initial_designs_come_first(tmp_path):
+    designs = [[2, 3, 4, 5], {"gene0/units": 11, "gene2/units": 12}]
+    genomes = run_trials(start(tmp_path, initial_designs=designs), 4)
+    assert genomes[0] == [2, 3, 4, 5]
+    assert genomes[1][::2] == [1, 2]
+    resumed = start(tmp_path, reload=True, initial_designs=designs)
+    assert len(run_trials(resumed, 12)) == 8
+
+
+def test_initial_designs_are_completed_within_the_budgets(tmp_path):
+    budgets = Budgets(latency_ms=1.35)
+    designs = [{"gene3/units": 10}, {"gene3/units": 13}]  # the first cannot
+    oracle = start(
+        tmp_path,
+        initial_designs=designs,
+        budgets=budgets,
+        proposals=512,
+    )
+    genomes = run_trials(oracle, 2)
+    assert budgets.is_feasible(oracle.costs(genomes)).all()
+    assert genomes[0][3] != 0
+    assert genomes[1][3] == 3
+
+
+@pytest.mark.parametrize(
+    "genomes",
+    [np.zeros((4, 3), int), np.full((4, 4), 7), np.zeros((4, 4)), [[-1] * 4]],
+)
+def test_a_broken_algorithm_is_named_as_such(tmp_path, genomes):
+    class Broken(CoSearchOracle):
+        def suggest(self, rng, n):
+            return genomes
+
+    with pytest.raises(ValueError, match=r"Genomes must be|Gene 0 \(gene0"):
+        start(tmp_path, cls=Broken).create_trial("tuner0")
+
+
+def test_algorithms_can_choose_by_cost(tmp_path):
+    class Fastest(RandomOracle):
+        def choose(self, rng, genomes, costs):
+            return int(np.argmin(costs["latency_ms"]))
+
+    oracle = start(tmp_path, cls=Fastest, proposals=512)
+    assert run_trials(oracle, 1) == [[2, 3, 4, 5]]
+
+
+class Model(keras_tuner.HyperModel):
+    def build(self, hp):
+        units = hp["gene0/units"]
+        hp.Choice("learning_rate", [0.1, 0.01, 0.001])
+        with hp.conditional_scope("gene1/units", [10]):
+            hp.Int("extra", 1, 9)
+        return keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)])
+
+
+class Tuner(keras_tuner.Tuner):
+    """A user's own, which trains nothing."""
+
+    def run_trial(self, trial, x, **_):
+        self.hypermodel.build(trial.hyperparameters)
+        return {"val_accuracy": [0.1, 0.5][trial.trial_id != "00"]}
+
+
+def tune(folder, **kwargs):
+    oracle = make(objective="val_accuracy", **kwargs)
+    return Tuner(oracle, Model(), directory=str(folder), project_name="own")
+
+
+@pytest.mark.parametrize("tune_new_entries", [True, False])
+def test_hyperparameters_of_a_users_own_model(tmp_path, tune_new_entries):
+    tuner = tune(tmp_path, tune_new_entries=tune_new_entries)
+    tuner.search(np.zeros((1, 2)), verbose=0)
+    rates = set()
+    for trial in tuner.oracle.trials.values():
+        values = trial.hyperparameters.values
+        rates.add(values["learning_rate"])
+        assert set(values) >= {p.name for p in SPACE.parameters}
+        assert ("extra" in values) == (values["gene1/units"] == 10)
+    assert rates == ({0.1, 0.01, 0.001} if tune_new_entries else {0.1})
+    assert len(tuner.oracle.trials) == 12
+    resumed = tune(tmp_path, max_trials=14)
+    resumed.search(np.zeros((1, 2)), verbose=0)
+    assert len(resumed.oracle.end_order) == 14
+    assert resumed.oracle.get_best_trials()[0].score == 0.5
+
+
+def test_proposes_real_designs_within_the_budgets(tmp_path):
+    space = SearchSpace.load("digits")
+    budgets = Budgets(latency_ms=0.01, area_mm2=30)
+    oracle = place(RandomOracle(space, budgets, proposals=256), tmp_path)
+    oracle.check_feasible()
+    trial = oracle.create_trial("tuner0")
+    values = trial.hyperparameters.values
+    assert list(values) == [p.name for p in space.parameters]
+    candidate = space.decode(oracle.trial_genome(trial))
+    assert space.values(candidate.genome) == values
+    costs = oracle.trial_costs(trial)
+    assert costs["area_mm2"] <= 30
+    assert {"utilization", "macs", "params"} <= set(costs)

@@ -1,0 +1,1 @@
+"""The cost model beside measured devices: fitted to them, and judged."""

@@ -1,0 +1,298 @@
+"""Compares the cost model with measured devices and with ZigZag."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from tf_cosearch import configuration
+from tf_cosearch.accelerators.presets import load_accelerator
+from tf_cosearch.cost.calibrate import baseline
+from tf_cosearch.cost.calibrate.calibration import calibrate
+from tf_cosearch.cost.calibrate.measurements import read_measurements
+from tf_cosearch.cost.model import estimate
+from tf_cosearch.networks import workload
+from tf_cosearch.networks.importers import layers_csv
+
+DEVICES = {
+    "coral_usb": "coral_usb",
+    "coral_dev": "coral_dev",
+    "pixel4": "pixel4_edge_tpu",
+    "pixel6": "pixel6_edge_tpu",
+}
+"""Presets of the devices that are measured in `configs/measurements`."""
+
+ZIGZAG = "zigzag_edge_tpu_like"
+"""Preset of the template that ZigZag was run on."""
+
+
+TRAP = (
+    "pixel4",
+    "efficientnet_lite0 224 px",
+    "mobilenet_edgetpu_dm1.0 224 px",
+)
+"""A device and two networks, the first slower in spite of fewer operations.
+
+It has depthwise convolutions where the other has dense ones.
+"""
+
+NOTABLE = 0.05
+"""Relative difference from ZigZag that asks for a reason."""
+
+_PADDING = "their array pads positions"
+_ONE_PORT = "weights share our DRAM port"
+
+REASONS = {
+    _PADDING: (
+        "Their template fixes the unrolling to 8 x 8 channels x 4 x 4 "
+        "positions, which pads 14 x 14 or 7 x 7 outputs to multiples of 4; our "
+        "mapper may deal channels to PEs instead."
+    ),
+    _ONE_PORT: (
+        "Our one DRAM interface moves weights after inputs and outputs; they "
+        "overlap at least a part of them."
+    ),
+}
+"""Why we differ from ZigZag, in a few words and in a sentence."""
+
+
+class DeviceComparison(NamedTuple):
+    """Networks on a device; arrays are `[N]`, latencies in milliseconds.
+
+    Attributes:
+        device: The device.
+        preset: Its preset.
+        names: The networks.
+        measured: What was measured.
+        fitted: What the preset predicts.
+        left_out: What it predicts if it is fitted to the other networks only.
+        baseline: What the plain baseline predicts, fitted likewise.
+    """
+
+    device: str
+    preset: str
+    names: tuple[str, ...]
+    measured: np.ndarray
+    fitted: np.ndarray
+    left_out: np.ndarray
+    baseline: np.ndarray
+
+
+class ZigZagComparison(NamedTuple):
+    """Layers on ZigZag's template; arrays are `[N]`, in cycles.
+
+    Attributes:
+        names: The layers.
+        theirs: By ZigZag.
+        ours: By our model.
+        reasons: Why we differ by more than `NOTABLE`, else empty.
+    """
+
+    names: tuple[str, ...]
+    theirs: np.ndarray
+    ours: np.ndarray
+    reasons: tuple[str, ...]
+
+
+def compare_devices(
+    path: str | pathlib.Path | None = None,
+) -> list[DeviceComparison]:
+    """Compares the presets of devices with what was measured on them.
+
+    Args:
+        path: CSV of measurements of all `DEVICES`, by default the shipped
+            one.
+
+    Returns:
+        A comparison for each device.
+    """
+    path = path or configuration.shipped(
+        "measurements", "published_latencies.csv"
+    )
+    compared = []
+    for device, preset in DEVICES.items():
+        accelerator = load_accelerator(preset)
+        measured = read_measurements(path, device)
+        table = workload.pad([m.layers for m in measured])
+        result = calibrate(measured, accelerator)
+        compared.append(
+            DeviceComparison(
+                device,
+                preset,
+                result.names,
+                result.measured_ms,
+                np.asarray(estimate(table, accelerator).latency_ms, float),
+                result.left_out_ms,
+                baseline.left_out(measured, accelerator),
+            )
+        )
+    return compared
+
+
+def compare_zigzag(
+    path: str | pathlib.Path | None = None,
+) -> ZigZagComparison:
+    """Compares layers on ZigZag's template with what ZigZag says of them.
+
+    Args:
+        path: CSV of layers with `latency_cycles`, by default the shipped one.
+
+    Returns:
+        The comparison.
+    """
+    path = pathlib.Path(
+        path or configuration.shipped("measurements", f"{ZIGZAG}_layers.csv")
+    )
+    layers = layers_csv.read_layers_csv(path)
+    _, numbered = layers_csv.read_rows(path)
+    answers = [row for _, row in numbered]
+    accelerator = load_accelerator(ZIGZAG)
+    table = workload.pad([[layer] for layer in layers])
+    by_layer = estimate(table, accelerator, per_layer=True).layers
+    ours = np.asarray(by_layer.cycles[:, 0], float)
+    reasons = []
+    for layer, row, cycles, array_cycles in zip(
+        layers, answers, ours, by_layer.busy_cycles[0][:, 0], strict=True
+    ):
+        weights = accelerator.dram.cycles(
+            layer.params, accelerator.process.clock_ghz
+        )
+        reasons.append(_reason(row, cycles, float(array_cycles), weights))
+    return ZigZagComparison(
+        tuple(f"{row['net']} {row['name']}" for row in answers),
+        np.array([float(row["latency_cycles"]) for row in answers]),
+        ours,
+        tuple(reasons),
+    )
+
+
+def _reason(
+    row: dict[str, str], cycles: float, array_cycles: float, weights: float
+) -> str:
+    """Why our cycles differ from those of a row of ZigZag's."""
+    theirs = float(row["latency_cycles"])
+    error = cycles / theirs - 1
+    if abs(error) <= NOTABLE:
+        return ""
+    if error < 0 and array_cycles < float(row["ideal_temporal_cycles"]):
+        return _PADDING
+    if (cycles - weights) / theirs - 1 <= NOTABLE:
+        return _ONE_PORT
+    return "another reason"
+
+
+def rows(
+    devices: Sequence[DeviceComparison], zigzag: ZigZagComparison
+) -> list[dict[str, Any]]:
+    """Both comparisons as one table.
+
+    Args:
+        devices: What `compare_devices` gave.
+        zigzag: What `compare_zigzag` gave.
+
+    Returns:
+        A row for each network and layer: `machine`, `workload`, `unit`,
+        `reference` (measured, or ZigZag's), `ours`, `left_out`, `baseline`,
+        their relative errors `ours_error` and so on, and `reason`. What does
+        not apply is `None`.
+    """
+    table = []
+    for compared in devices:
+        columns = zip(*compared[2:], strict=True)
+        for name, reference, *predictions in columns:
+            table.append(
+                _row(compared.device, name, "ms", reference, predictions)
+            )
+    for name, theirs, ours, reason in zip(*zigzag, strict=True):
+        row = _row(ZIGZAG, name, "cycles", theirs, [ours, None, None])
+        table.append({**row, "reason": reason or None})
+    return table
+
+
+def _row(
+    machine: str,
+    name: str,
+    unit: str,
+    reference: float,
+    predictions: Sequence[float | None],
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "machine": machine,
+        "workload": name,
+        "unit": unit,
+        "reference": float(reference),
+    }
+    for kind, value in zip(
+        ("ours", "left_out", "baseline"), predictions, strict=True
+    ):
+        row[kind] = row[f"{kind}_error"] = None
+        if value is not None:
+            row[kind] = float(value)
+            row[f"{kind}_error"] = float(value / reference - 1)
+    return {**row, "reason": None}
+
+
+def summarize(
+    devices: Sequence[DeviceComparison], zigzag: ZigZagComparison
+) -> dict[str, Any]:
+    """What both comparisons say, in a few numbers.
+
+    Args:
+        devices: What `compare_devices` gave.
+        zigzag: What `compare_zigzag` gave.
+
+    Returns:
+        `devices`: mean and median absolute errors by device, and for `all`
+        rows, of `ours` (as fitted), `left_out` and `baseline` (both of
+        networks left out). `order`: whether `TRAP`, of which the first is
+        slower, is in order by each of them. `zigzag`: `median_error`,
+        `mean_error`, `kendall_tau` and, by reason, how many layers differ by
+        more than `NOTABLE`.
+    """
+    kinds = {"ours": "fitted", "left_out": "left_out", "baseline": "baseline"}
+    errors = {
+        compared.device: {
+            kind: np.abs(getattr(compared, field) / compared.measured - 1)
+            for kind, field in kinds.items()
+        }
+        for compared in devices
+    }
+    errors["all"] = {
+        kind: np.concatenate([known[kind] for known in errors.values()])
+        for kind in kinds
+    }
+    device, slower, faster = TRAP
+    [trap] = [compared for compared in devices if compared.device == device]
+    places = [trap.names.index(name) for name in (slower, faster)]
+    difference = zigzag.ours / zigzag.theirs - 1
+    return {
+        "devices": {
+            machine: {
+                kind: {
+                    "mean": float(values.mean()),
+                    "median": float(np.median(values)),
+                }
+                for kind, values in known.items()
+            }
+            for machine, known in errors.items()
+        },
+        "order": {
+            kind: bool(np.diff(getattr(trap, field)[places])[0] < 0)
+            for kind, field in kinds.items()
+        },
+        "zigzag": {
+            "median_error": float(np.median(np.abs(difference))),
+            "mean_error": float(np.abs(difference).mean()),
+            "kendall_tau": float(
+                stats.kendalltau(zigzag.ours, zigzag.theirs).statistic
+            ),
+            "reasons": {
+                reason: zigzag.reasons.count(reason)
+                for reason in sorted(set(filter(None, zigzag.reasons)))
+            },
+        },
+    }

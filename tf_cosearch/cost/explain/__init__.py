@@ -1,0 +1,1 @@
+"""Why a design costs what it does, in words and tables."""

@@ -1,0 +1,357 @@
+"""Reads networks and search spaces of networks: `configs/{networks,spaces}`.
+
+A template is a list of stages. Wherever a stage says a list instead of one
+value, there is a choice: a template without lists is one network.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import pathlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_cosearch import configuration
+from tf_cosearch.networks import blocks
+from tf_cosearch.networks.layer_ops import LayerRecorder
+from tf_cosearch.networks.network import BlockSpec, Network
+from tf_cosearch.networks.spaces.stage import Stage
+from tf_cosearch.networks.stage_values import (
+    STAGE_KEYS,
+    check_value,
+    image_shape,
+)
+from tf_cosearch.networks.workload import (
+    NETWORK_ENDS,
+    LayerTable,
+    to_array,
+)
+
+MOST_STAGES = 2**15
+"""Stages whose rows are remembered."""
+
+_FROM_OUTSIDE, _TO_OUTSIDE = NETWORK_ENDS
+
+Shape = tuple[int, int, int]
+"""Height, width and channels."""
+
+
+class Template:
+    """All networks that a description allows.
+
+    Args:
+        content: Keys `input_shape`, `classes`, `stem`, `stages`, `head`, and
+            `defaults` for what all stages share.
+        where: What it comes from, for messages.
+        input_shape: Height, width and channels of the image, instead of the
+            description's.
+        classes: Number of classes, instead of the description's.
+
+    Attributes:
+        parameters: The choices, a tuple of `Parameter`.
+
+    Raises:
+        ValueError: If a key or a value is not known or possible.
+    """
+
+    KEYS = (
+        "description",
+        "input_shape",
+        "classes",
+        "defaults",
+        "stem",
+        "stages",
+        "head",
+    )
+
+    def __init__(
+        self,
+        content: Mapping[str, Any],
+        where: str,
+        input_shape: Sequence[int] | None = None,
+        classes: int | None = None,
+    ) -> None:
+        configuration.check_keys(content, where, self.KEYS, ["stem", "stages"])
+        # A name may have a dot, as in `mobilenet_edgetpu_dm1.5`.
+        self.name = re.sub(r"\.ya?ml$", "", pathlib.Path(where).name)
+        self.input_shape = image_shape(
+            content.get("input_shape") if input_shape is None else input_shape,
+            where,
+        )
+        self.classes = check_value(
+            "classes",
+            content.get("classes") if classes is None else classes,
+            where,
+        )
+        head = content.get("head") or {}
+        configuration.check_keys(
+            head, f"{where}, head", ["filters", "activation", "dropout"]
+        )
+        self.dropout = check_value("dropout", head.get("dropout", 0), where)
+        self.stages = self._read_stages(content, head, where)
+        widths = {self.input_shape[-1]}
+        for stage in self.stages:
+            stage.check_groups(widths, where)
+            widths = stage.widths()
+        self.parameters = tuple(
+            itertools.chain.from_iterable(s.parameters for s in self.stages)
+        )
+        ends = list(
+            itertools.accumulate(len(s.parameters) for s in self.stages)
+        )
+        self._slices = [
+            slice(end - len(stage.parameters), end)
+            for stage, end in zip(self.stages, ends, strict=True)
+        ]
+        self._rows: dict[tuple[Any, ...], tuple[np.ndarray, Shape]] = {}
+        self._stage_rows: dict[tuple[Any, ...], tuple[np.ndarray, Shape]] = {}
+
+    @staticmethod
+    def _read_stages(
+        content: Mapping[str, Any], head: Mapping[str, Any], where: str
+    ) -> list[Stage]:
+        described = content["stages"]
+        if not isinstance(described, list) or not described:
+            raise ValueError(
+                f"stages in {where} must be a list of stages. Received: "
+                f"{described!r}."
+            )
+        defaults = content.get("defaults") or {}
+        known = {key for b in blocks.names() for key in blocks.options(b)}
+        configuration.check_keys(
+            defaults,
+            f"{where}, defaults",
+            ["block", "per", *STAGE_KEYS, *known],
+        )
+        configuration.check_keys(
+            content["stem"], f"{where}, stem", content["stem"] or ()
+        )
+        stem = {"block": "conv_bn", **content["stem"]}
+        stages = [Stage("stem", stem, where)]
+        for index, keys in enumerate(described):
+            name = f"stage{index + 1}"
+            configuration.check_keys(keys, f"{where}, {name}", keys)
+            stages.append(Stage(name, _with_defaults(defaults, keys), where))
+        if head.get("filters") is not None:
+            last = {k: v for k, v in head.items() if k != "dropout"}
+            last |= {"block": "conv_bn", "kernel_size": 1}
+            stages.append(Stage("head", last, where))
+        return stages
+
+    def count(self) -> int:
+        """Number of different networks."""
+        return math.prod(stage.count() for stage in self.stages)
+
+    def canonical(self, genes: tuple[int, ...]) -> tuple[int, ...]:
+        """The first genes that stand for the same network.
+
+        Args:
+            genes: Indices of the choices, one for each parameter.
+
+        Returns:
+            Genes that are equal for equal networks, see `Stage.canonical`.
+        """
+        found: list[int] = []
+        for stage, part in zip(self.stages, self._slices, strict=True):
+            found.extend(stage.canonical(genes[part]))
+        return tuple(found)
+
+    def decided(self, genes: tuple[int, ...]) -> tuple[bool, ...]:
+        """Which genes make a difference.
+
+        Args:
+            genes: Canonical indices of the choices, one for each parameter.
+
+        Returns:
+            For each whether it does, see `Stage.decided`.
+        """
+        found: list[bool] = []
+        for stage, part in zip(self.stages, self._slices, strict=True):
+            found.extend(stage.decided(genes[part]))
+        return tuple(found)
+
+    def decode(self, genes: tuple[int, ...]) -> Network:
+        """The network that genes stand for.
+
+        Args:
+            genes: Indices of the choices, one for each parameter.
+
+        Returns:
+            The `Network`.
+        """
+        specs: list[BlockSpec] = []
+        for stage, part in zip(self.stages, self._slices, strict=True):
+            specs.extend(stage.decode(genes[part]))
+        return Network(
+            self.name,
+            self.input_shape,
+            self.classes,
+            tuple(specs),
+            self.dropout,
+        )
+
+    def encode(self, network: Network) -> tuple[int, ...]:
+        """The genes of a network, for example of a published one.
+
+        Args:
+            network: A network with as many stages.
+
+        Returns:
+            Indices of the choices, one for each parameter.
+
+        Raises:
+            ValueError: If the space does not hold a network of these layers.
+        """
+        runs: dict[str, list[BlockSpec]] = {}
+        for spec in network.blocks:
+            runs.setdefault(spec.path.partition("/")[0], []).append(spec)
+        genes: list[int] = []
+        for stage in self.stages:
+            found = stage.encode(runs.get(stage.name, ()))
+            if found is None:
+                raise ValueError(
+                    f"{network.name} must be one of the networks of the space "
+                    f"{self.name}. Received: a network whose {stage.name} the "
+                    "space does not offer. Add what it needs to the space."
+                )
+            genes.extend(found)
+        decoded = self.decode(tuple(genes))
+        wanted = dataclasses.replace(
+            network, input_shape=self.input_shape, classes=self.classes
+        )
+        for ours, theirs in itertools.zip_longest(
+            decoded.layers(), wanted.layers()
+        ):
+            if ours != theirs:
+                raise ValueError(
+                    f"{network.name} must be one of the networks of the space "
+                    f"{self.name}. Received: {theirs}, where the space has "
+                    f"{ours}."
+                )
+        return tuple(genes)
+
+    def describe(self) -> list[Any]:
+        """Everything that tells one template from another, as plain values."""
+        return [
+            self.input_shape,
+            self.classes,
+            self.dropout,
+            [[stage.name, stage.keys] for stage in self.stages],
+        ]
+
+    def max_layers(self) -> int:
+        """Rows that the deepest network can have."""
+        return sum(stage.max_layers() for stage in self.stages) + 2
+
+    def rows(self, genes: tuple[int, ...]) -> np.ndarray:
+        """`to_array(decode(genes).layers())`, remembering stages and blocks.
+
+        Args:
+            genes: Indices of the choices, one for each parameter.
+
+        Returns:
+            A `[L, F]` float32 array, see `workload.to_array`.
+        """
+        shape = self.input_shape
+        parts = []
+        for stage, part in zip(self.stages, self._slices, strict=True):
+            key = stage.name, genes[part], shape
+            known = self._stage_rows.get(key)
+            if known is None:
+                if len(self._stage_rows) >= MOST_STAGES:
+                    self._stage_rows.clear()
+                known = self._read_stage(stage, genes[part], shape)
+                self._stage_rows[key] = known
+            rows, shape = known
+            parts.append(rows)
+        if shape not in self._rows:
+            self._rows[shape] = _record(self._classify, shape)
+            self._rows[shape][0][:, _FROM_OUTSIDE] = 0
+        parts.append(self._rows[shape][0])
+        return np.concatenate(parts)
+
+    def _read_stage(
+        self, stage: Stage, genes: tuple[int, ...], shape: Shape
+    ) -> tuple[np.ndarray, Shape]:
+        """Rows of a stage that starts from a shape, and the one it ends in."""
+        parts = [np.empty((0, len(LayerTable._fields)), np.float32)]
+        for spec in stage.decode(genes):
+            key = spec.block, spec.filters, spec.stride, spec.options, shape
+            known = self._rows.get(key)
+            if known is None:
+                known = self._rows[key] = _record(spec.apply, shape)
+            rows, shape = known
+            parts.append(rows)
+        rows = np.concatenate(parts)
+        # Only the first block reads the image, only the last row answers.
+        is_first = stage is self.stages[0]
+        rows[len(parts[1]) if is_first else 0 :, _FROM_OUTSIDE] = 0
+        rows[:, _TO_OUTSIDE] = 0
+        return rows, shape
+
+    def _classify(self, ops: Any, x: Any) -> Any:
+        return ops.classify(x, self.classes, self.dropout, "logits")
+
+
+def _record(
+    read: Callable[[Any, Any], Any], shape: Shape
+) -> tuple[np.ndarray, Shape]:
+    """Rows of one reading that starts from a shape, and the shape it ends in.
+
+    A block holds what it needs of its input itself, so blocks can be recorded
+    one by one.
+    """
+    recorder = LayerRecorder()
+    x = read(recorder, recorder.input(*shape))
+    return to_array(recorder.layers()), recorder.shape(x)
+
+
+def _with_defaults(
+    defaults: Mapping[str, Any], keys: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Adds the defaults that the blocks of a stage can use."""
+    merged = {**defaults, **keys}
+    types = merged.get("block", [])
+    types = types if isinstance(types, list) else [types]
+    usable = {"block", "per", *STAGE_KEYS, *keys}
+    for block in types:
+        usable |= set(blocks.options(block))
+    return {key: value for key, value in merged.items() if key in usable}
+
+
+def load_network(
+    name_or_path: str | pathlib.Path,
+    input_shape: Sequence[int] | None = None,
+    classes: int | None = None,
+) -> Network:
+    """Loads a network by its name in `configs/networks` or from a YAML file.
+
+    Args:
+        name_or_path: For example `mobilenet_v2` or `my_network.yaml`.
+        input_shape: Height, width and channels instead of the file's.
+        classes: Number of classes instead of the file's.
+
+    Returns:
+        The `Network`.
+
+    Raises:
+        ValueError: If it is not known, or leaves something to choose.
+        FileNotFoundError: If the path does not exist.
+
+    Example:
+    >>> load_network("mobilenet_v2").macs
+    300774272
+    """
+    content = configuration.load("networks", name_or_path)
+    template = Template(content, str(name_or_path), input_shape, classes)
+    if template.parameters:
+        raise ValueError(
+            f"{name_or_path} must describe one network. Received a choice of "
+            f"{template.parameters[0].name}. Load it as a search space."
+        )
+    return template.decode(())

@@ -1,0 +1,390 @@
+"""Grey-box Bayesian optimisation: accuracy is learned, costs are known."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tf_cosearch import configuration
+from tf_cosearch.search import genomes as genome_arrays
+from tf_cosearch.search import pairing
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.oracle.base import CoSearchOracle
+from tf_cosearch.search.pareto import COSTS, non_dominated
+from tf_cosearch.search.surrogates import (
+    Encoder,
+    Surrogate,
+    expected_improvement,
+    log_costs,
+)
+
+if TYPE_CHECKING:
+    from tf_cosearch.search.space import SearchSpace
+
+ROUNDS = 3
+"""Times that networks are considered, each time around the best so far."""
+
+TOP = 16
+"""Networks that a round looks around."""
+
+FINALISTS = 4
+"""Networks that are paired with all accelerators, see `pairing`."""
+
+STRETCH = 8
+"""Finished trials after which the accelerators to consider are renewed.
+
+Between, what layers cost on them is kept.
+"""
+
+SUGGESTED = 64
+"""Pairs to suggest, of which one is tried."""
+
+# Trial numbers nobody reaches.
+_SHORTLIST, _NEAR, _SAMPLE = 2**32 - 3, 2**32 - 5, 2**32 - 6
+
+Gain = Callable[[np.ndarray, Mapping[str, np.ndarray]], np.ndarray]
+"""Rates `[N, S]` networks, whose costs are `[N, H]`: `[N, H]`."""
+
+
+class GreyBoxOracle(CoSearchOracle):
+    """Learns what must be trained to be known, and prices all the rest.
+
+    The accuracy `A` of a design depends on its network alone, and costs a
+    training; its costs `c` follow from network and accelerator, and cost
+    nothing. So a Gaussian process learns `A` from the finished trials, and
+    each proposal is the best of more than 100,000 pairs of a network and an
+    accelerator whose costs are exact. Trials take turns in what is best:
+
+    - The expected improvement of the reward `r = f(c) A + t(c)` over the best
+      one `r*`; a weighted product has no term `t`, a sum the factor 1:
+
+          E[max(r - r*, 0)] = f(c) E[max(A - (r* - t(c)) / f(c), 0)]
+
+    - The expected growth of the hypervolume. With known costs it is the
+      improvement over the best accuracy `a*(q)` within limits `q`, for all
+      limits at once:
+
+          integral over q >= c of E[max(A - a*(q), 0)] dq
+
+      taken over random limits within the budgets.
+
+    The networks of the finalists are paired with all accelerators there are,
+    or with a sample and what is near its best if there are too many.
+    What is running counts as finished with the accuracy that is expected of
+    it, what failed with the lowest seen.
+
+    Args:
+        space: What is searched.
+        budgets: What a design may cost.
+        objectives: The costs of the front, beside accuracy. Defaults to those
+            that have a budget, or else to all.
+        front_share: Share of the trials that are for the front.
+        warm_up: Trials that spread over the space before. Defaults to
+            4 of 16 trials to 25, 8 of 100: `0.8 sqrt(max_trials)`, rounded up,
+            but 3 at least and 8 at most.
+        networks: How many to consider in each of `ROUNDS` rounds.
+        accelerators: How many to consider for each of them.
+        limits: How many to integrate over.
+        **kwargs: Further arguments of `CoSearchOracle`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Reference: Jones et al., Efficient Global Optimization of Expensive
+    Black-Box Functions, J. Global Optimization 1998, equation 15; Emmerich et
+    al., Hypervolume-based expected improvement, CEC 2011; Astudillo and
+    Frazier, Thinking inside the box, WSC 2021.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        budgets: Budgets | None = None,
+        *,
+        objectives: Sequence[str] | None = None,
+        front_share: float = 0.5,
+        warm_up: int | None = None,
+        networks: int = 192,
+        accelerators: int = 192,
+        limits: int = 128,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(space, budgets, **kwargs)
+        self.objectives = tuple(objectives or self.budgets.limits() or COSTS)
+        for name in self.objectives:
+            if name not in COSTS:
+                raise configuration.unknown("objective", name, COSTS)
+        self.front_share = configuration.number(front_share, "`front_share`")
+        if not 0 <= self.front_share <= 1:
+            raise ValueError(
+                f"`front_share` must be from 0 to 1. Received: {front_share}."
+            )
+        if warm_up is None:
+            warm_up = _warm_up(self.own_trials)
+        self.warm_up = configuration.at_least("warm_up", warm_up, 2)
+        self.networks = configuration.at_least("networks", networks, 1)
+        self.accelerators = configuration.at_least(
+            "accelerators", accelerators, 1
+        )
+        self.limits = configuration.at_least("limits", limits, 1)
+        split = space.num_network_parameters
+        self._network, self._accelerator = slice(split), slice(split, None)
+        self._encode = Encoder(space.parameters[:split])
+        self._model = Surrogate()
+        self._pool: tuple[int, np.ndarray] | None = None
+
+    def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """Suggests `[N, P]` pairs, a network each."""
+        gain = self._gain(rng)
+        accelerators = self._some_accelerators()
+        networks = self._some_networks(rng)
+        found: dict[bytes, tuple[float, np.ndarray]] = {}
+        for _ in range(ROUNDS):
+            self._rate(found, gain, networks, accelerators)
+            networks = self._around(rng, _best_first(found)[:TOP])
+        if len(accelerators) > 1:  # else that one is held
+            finalists = _best_first(found)[:FINALISTS, self._network]
+            rate = functools.partial(self._rate, found, gain, finalists)
+            pairing.best(self.space, self._to_price, rate)
+        return _best_first(found)[: min(n, SUGGESTED)]
+
+    def _rate(
+        self,
+        found: dict[bytes, tuple[float, np.ndarray]],
+        gain: Gain,
+        networks: np.ndarray,
+        accelerators: np.ndarray,
+    ) -> np.ndarray:
+        """Keeps the best accelerator of each network, and says which it is."""
+        costs = self._pricer.grid(networks, accelerators)
+        violation = self.budgets.violation(costs)
+        gains = np.where(violation > 0, -violation, gain(networks, costs))
+        best = gains.argmax(axis=1)
+        for row, network in enumerate(networks):
+            value = float(gains[row, best[row]])
+            known = found.get(network.tobytes())
+            if known is None or value > known[0]:
+                pair = np.concatenate([network, accelerators[best[row]]])
+                found[network.tobytes()] = (value, pair)
+        return best
+
+    # What a pair is worth.
+
+    def _gain(self, rng: np.random.Generator) -> Gain:
+        """What this trial is for."""
+        if len(self.finished()) < self.warm_up:
+            return self._distance
+        self._learn()
+        number, share = len(self.trials), self.front_share
+        if int((number + 1) * share) == int(number * share):
+            return self._reward_gain
+        return functools.partial(self._front_gain, self._random_limits(rng))
+
+    def _learn(self) -> None:
+        """Fits the accuracies of networks that are known or expected."""
+        finished, failed = self.finished(), self.failed()
+        pending = self.pending()
+        genomes = [trial.genome for trial in finished]
+        values = [trial.metrics[self.objective.name] for trial in finished]
+        self._model.fit(self._features(genomes), values)
+        if failed:
+            lowest = np.full(len(failed), min(values))
+            self._model.believe(self._features(failed), lowest)
+        if pending:
+            self._model.believe(self._features(pending))
+        genomes = [*genomes, *failed, *pending]
+        self._accuracies = self._model.values
+        self._costs = self._pricer.of_all(genomes)
+
+    def _features(self, genomes: Sequence[np.ndarray]) -> np.ndarray:
+        """What the accuracy of designs is learned from, `[N, F]`."""
+        networks = np.asarray(genomes)[:, self._network]
+        return self._encoded(networks, self._pricer.of_all(genomes))
+
+    def _encoded(
+        self, networks: np.ndarray, costs: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """Genes of networks beside their sizes, `[N, F]`.
+
+        As logarithms, both sides have about the same weight.
+        """
+        sizes = log_costs(costs, SIZES)
+        return np.concatenate([self._encode(networks), sizes], axis=1)
+
+    def _features_of_grid(
+        self, networks: np.ndarray, costs: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        first = {name: value[:, 0] for name, value in costs.items()}
+        return self._encoded(networks, first)
+
+    def _distance(
+        self, networks: np.ndarray, costs: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """How far networks are from those tried; cheaper pairs first."""
+        cheap = self._cheapness(costs)
+        tried = [t.genome for t in self.finished()] + self.pending()
+        tried += self.failed()
+        if not tried:
+            return cheap
+        here = self._features_of_grid(networks, costs)
+        there = self._features(tried)
+        scale = np.std(np.concatenate([here, there]), axis=0) + 1e-9
+        gaps = (here[:, None] - there) / scale
+        return np.sqrt((gaps**2).sum(axis=2).min(axis=1))[:, None] + cheap
+
+    def _reward_gain(
+        self, networks: np.ndarray, costs: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """Expected improvement of the reward, `[N, H]`."""
+        mean, std = self._model.predict(self._features_of_grid(networks, costs))
+        best = self.reward(self._accuracies, self._costs)
+        ok = self.budgets.is_feasible(self._costs)
+        highest = best[ok].max() if ok.any() else best.min()
+        factor, term = self.reward.parts(costs)
+        gain = expected_improvement(
+            factor * mean[:, None] + term, factor * std[:, None], highest
+        )
+        return gain * (1 + self._cheapness(costs))
+
+    def _cheapness(self, costs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Next to nothing; decides between equals, `[N, H]`."""
+        product = np.prod([costs[name] for name in self.objectives], axis=0)
+        return np.asarray(1e-6 / (1 + product))
+
+    def _random_limits(self, rng: np.random.Generator) -> np.ndarray:
+        """`[Q, K]` limits on the objectives, within the budgets."""
+        most = [
+            self.budgets.limits().get(name, self._costs[name].max())
+            for name in self.objectives
+        ]
+        return rng.random((self.limits, len(most))) * most
+
+    def _front_gain(
+        self,
+        limits: np.ndarray,
+        networks: np.ndarray,
+        costs: Mapping[str, np.ndarray],
+    ) -> np.ndarray:
+        """Expected growth of the hypervolume, `[N, H]`."""
+        known = np.stack([self._costs[name] for name in self.objectives], -1)
+        within = (known[:, None] <= limits).all(axis=-1)
+        floor = self._accuracies.min()
+        values = np.where(within, self._accuracies[:, None], floor)
+        mean, std = self._model.predict(self._features_of_grid(networks, costs))
+        gain = expected_improvement(
+            mean[:, None], std[:, None], values.max(axis=0)
+        )
+        gain = gain.astype(np.float32)
+        priced = [np.asarray(costs[k], np.float32) for k in self.objectives]
+        columns = limits.T.astype(np.float32)
+        result = np.empty(priced[0].shape)
+        for row in range(len(networks)):
+            meets = priced[0][row, :, None] <= columns[0]
+            for cost, column in zip(priced[1:], columns[1:], strict=True):
+                meets &= cost[row, :, None] <= column
+            result[row] = meets.astype(np.float32) @ gain[row]
+        return result / len(limits)
+
+    # What is considered.
+
+    def _some_networks(self, rng: np.random.Generator) -> np.ndarray:
+        """Random ones, and relatives of the best and of the front."""
+        finished = self.finished()
+        fresh = self.space.sample(rng, self.networks)
+        if len(finished) < self.warm_up:
+            return self._part(fresh, self._network)
+        order = sorted(finished, key=lambda trial: -trial.reward)[:TOP]
+        best = [trial.genome for trial in order]
+        parents = np.concatenate([best, self._front()])
+        half = self.networks // 2
+        mothers, fathers = parents[rng.integers(len(parents), size=(2, half))]
+        mixed = np.where(rng.random(mothers.shape) < 0.5, mothers, fathers)
+        count = rng.integers(0, 3, half, endpoint=True)
+        fresh[:half] = genome_arrays.mutate(self.space, rng, mixed, count)
+        return self._part(fresh, self._network)
+
+    def _around(self, rng: np.random.Generator, best: np.ndarray) -> np.ndarray:
+        """Neighbours of networks, `[N, S]`."""
+        parents = best[rng.integers(len(best), size=self.networks)]
+        count = rng.integers(1, 2, len(parents), endpoint=True)
+        children = genome_arrays.mutate(self.space, rng, parents, count)
+        return self._part(children, self._network)
+
+    def _some_accelerators(self) -> np.ndarray:
+        """The short list, those of the front, and their neighbours.
+
+        They follow from the first trials that finished, a whole number of
+        stretches of them.
+        """
+        whole = len(self.finished()) // STRETCH * STRETCH
+        if self._pool is None or self._pool[0] != whole:
+            front = self._front(whole)
+            pool = self._shortlist
+            if len(front):
+                rng = np.random.default_rng([self.seed, _NEAR, whole])
+                near = rng.permutation(front)[:TOP]
+                parents = np.repeat(near, 2, axis=0)
+                close = genome_arrays.mutate(self.space, rng, parents)
+                pool = np.concatenate([near, close, pool])
+            self._pool = whole, pool
+        chosen = self._part(self._pool[1], self._accelerator)
+        return chosen[: self.accelerators]
+
+    def _front(self, count: int | None = None) -> np.ndarray:
+        """`[N, P]` designs that none of the first finished ones beats."""
+        finished = self.finished()[:count]
+        names = (self.objective.name, *COSTS)
+        points = np.asarray([[t.metrics[k] for k in names] for t in finished])
+        genomes = np.asarray([trial.genome for trial in finished], np.int64)
+        if not len(finished):
+            return genomes
+        points[:, 0] *= -1
+        return genomes[non_dominated(points)]
+
+    @functools.cached_property
+    def _to_price(self) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, _SAMPLE])
+        return pairing.to_price(self.space, rng)
+
+    @functools.cached_property
+    def _shortlist(self) -> np.ndarray:
+        """`[H, P]` accelerators that suit some networks and some tastes."""
+        rng = np.random.default_rng([self.seed, _SHORTLIST])
+        some = self.space.sample(rng, self.accelerators)
+        everything = self._to_price
+        networks = self.space.sample(rng, 16)[:, self._network]
+        costs = self._pricer.grid(networks, everything)
+        logs = np.stack([np.log(costs[name]) for name in COSTS])
+        penalty = 10 * np.minimum(self.budgets.violation(costs), 1e3)
+        picked = [
+            (np.tensordot(taste, logs, 1) + penalty).argmin(axis=1)
+            for taste in rng.dirichlet([0.5] * len(COSTS), 16)
+        ]
+        rows = np.unique(picked)[: len(some)]
+        some[: len(rows), self._accelerator] = everything[rows]
+        return some
+
+    def _part(self, genomes: np.ndarray, side: slice) -> np.ndarray:
+        """One side of designs within what is searched, each once."""
+        genomes = genome_arrays.check(self.space, self.hold(genomes))
+        return genome_arrays.unseen(np.ascontiguousarray(genomes[:, side]))
+
+
+SIZES = ("macs", "params")
+"""Costs that follow from the network alone."""
+
+
+def _warm_up(trials: int | None) -> int:
+    """How many of the trials spread; measured to be best at 12, 25 and 100."""
+    if trials is None:
+        return 8
+    return min(max(math.ceil(0.8 * math.sqrt(trials)), 3), 8)
+
+
+def _best_first(found: Mapping[bytes, tuple[float, np.ndarray]]) -> np.ndarray:
+    ordered = sorted(found.values(), key=lambda item: -item[0])
+    return np.stack([pair for _, pair in ordered])

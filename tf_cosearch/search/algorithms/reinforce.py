@@ -1,0 +1,172 @@
+"""REINFORCE: a controller learns to emit designs that are rewarded."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tf_cosearch import configuration
+from tf_cosearch.search.algorithms.controller import Controller
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.oracle.base import CoSearchOracle
+
+if TYPE_CHECKING:
+    from tf_cosearch.search.space import SearchSpace
+
+SAMPLES = 256
+"""Most designs to sample at a time, of which one is tried."""
+
+_WEIGHTS = 2**32 - 3  # a trial number nobody reaches, for initial weights
+
+
+class ReinforceOracle(CoSearchOracle):
+    """Samples from a policy over network and accelerator, which it trains.
+
+    One controller emits the decisions about the network and then those about
+    the accelerator. Per batch of `m` finished trials it takes one step along
+
+        1/m sum_k grad log P(design_k) * (R_k - b)
+
+    with the baseline `b` an exponential moving average of the rewards, plus a
+    bonus for the policy's entropy. A trial that failed has the reward of an
+    accuracy of 0.
+
+    Designs over budget and designs tried before are dropped from the samples,
+    as NAHAS drops what its simulator cannot map, but before they cost
+    anything. To learn from those as well, wrap the algorithm in `two_level`.
+
+    The papers train tens of thousands of designs in batches of 20 with a
+    learning rate of 0.00035; the defaults here are for searches of a hundred.
+
+    Args:
+        space: What is searched.
+        budgets: What a design may cost.
+        batch_size: Finished trials that the controller learns from at a time.
+        learning_rate: Of Adam.
+        baseline_decay: Share of the baseline that a new reward leaves.
+        entropy_weight: Of the entropy, summed over the genes.
+        units: Size of the controller's hidden state.
+        **kwargs: Further arguments of `CoSearchOracle`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Reference: Zhou et al., Rethinking Co-design of Neural Architectures and
+    Hardware Accelerators, arXiv 2102.08619 (NAHAS); Zoph & Le, Neural
+    Architecture Search with Reinforcement Learning, ICLR 2017, section 3.2;
+    Williams, Machine Learning 8, 1992, equation 11.
+    """
+
+    _explorer: Controller | None  # has learnt from costs as well
+    _batch: list[tuple[np.ndarray, float]]
+    _baseline: float | None
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        budgets: Budgets | None = None,
+        *,
+        batch_size: int = 5,
+        learning_rate: float = 0.03,
+        baseline_decay: float = 0.95,
+        entropy_weight: float = 1e-5,
+        units: int = 32,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(space, budgets, **kwargs)
+        self.batch_size = configuration.at_least("batch_size", batch_size, 1)
+        self.units = configuration.at_least("units", units, 1)
+        self.learning_rate = inside("learning_rate", learning_rate, 1.0)
+        self.baseline_decay = inside("baseline_decay", baseline_decay, 1.0)
+        self.entropy_weight = inside("entropy_weight", entropy_weight)
+        self._start_over()
+
+    def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """Samples genomes from the policy, `n` or `SAMPLES` of them."""
+        policy = self._explorer or self._controller
+        return policy.sample(rng, min(n, SAMPLES))
+
+    def observe(
+        self, genome: np.ndarray, metrics: dict[str, float], reward: float
+    ) -> None:
+        """Learns from every batch of trials."""
+        self._explorer = None
+        self._batch.append((genome, reward))
+        if len(self._batch) == self.batch_size:
+            genomes, rewards = map(np.asarray, zip(*self._batch, strict=True))
+            self._batch.clear()
+            self.learn(self._controller, genomes, self._advantages(rewards))
+
+    def observe_failure(self, genome: np.ndarray, reason: str) -> None:
+        """Learns that a design is worth what its costs are without accuracy."""
+        nothing = float(self.reward(0.0, self._pricer.of(genome)))
+        self.observe(genome, {}, nothing)
+
+    def observe_costs(self, genomes: np.ndarray, rewards: np.ndarray) -> None:
+        """Learns from hardware alone, until the next trial has finished."""
+        if self._explorer is None:
+            self._explorer = copy.deepcopy(self._controller)
+        self.learn(self._explorer, genomes, rewards - rewards.mean())
+
+    def learn(
+        self,
+        controller: Controller,
+        genomes: np.ndarray,
+        advantages: np.ndarray,
+    ) -> None:
+        """Improves a controller by one batch.
+
+        Args:
+            controller: What learns.
+            genomes: `[N, P]` designs.
+            advantages: `[N]` by how much each was better than expected.
+        """
+        controller.ascend(
+            controller.gradient(
+                genomes,
+                self.space.decided(genomes),
+                advantages,
+                self.entropy_weight,
+            )
+        )
+
+    def reload(self) -> None:
+        """Continues a run; learns again from its trials."""
+        self._start_over()
+        super().reload()
+
+    def _start_over(self) -> None:
+        self.__dict__.pop("_controller", None)
+        self._explorer = None
+        self._batch = []
+        self._baseline = None
+
+    @functools.cached_property
+    def _controller(self) -> Controller:
+        rng = np.random.default_rng([self.seed, _WEIGHTS])
+        counts = self.space.choice_counts
+        return Controller(rng, counts, self.units, self.learning_rate)
+
+    def _advantages(self, rewards: np.ndarray) -> np.ndarray:
+        """Rewards `[N]` less the moving average of those before."""
+        baseline = self._baseline
+        if baseline is None:
+            baseline = float(rewards.mean())
+        self._baseline = baseline
+        for reward in rewards.tolist():
+            self._baseline += (1 - self.baseline_decay) * (
+                reward - self._baseline
+            )
+        return rewards - baseline
+
+
+def inside(name: str, value: Any, most: float = np.inf) -> float:
+    """A number argument from 0 to `most`, checked."""
+    checked = configuration.number(value, f"`{name}`")
+    if not 0 <= checked <= most:
+        limit = f"from 0 to {most:g}" if np.isfinite(most) else "at least 0"
+        raise ValueError(f"`{name}` must be {limit}. Received: {value}.")
+    return checked

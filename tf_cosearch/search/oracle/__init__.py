@@ -1,0 +1,1 @@
+"""The KerasTuner oracle: proposes within budgets, and survives kills."""

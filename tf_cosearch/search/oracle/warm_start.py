@@ -1,0 +1,309 @@
+"""What an earlier search found out, for one that need not train it again."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import math
+import os
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from tf_cosearch import configuration, files
+from tf_cosearch.search.oracle.state import SearchState
+from tf_cosearch.search.oracle.trial_files import read_trials
+
+if TYPE_CHECKING:
+    from tf_cosearch.search.space import SearchSpace
+
+KNOWN = "KNOWN"
+"""What trials.csv calls a trial that was not trained in its search."""
+
+STATE = "oracle.json"
+_MARK = "Known from "
+_OWN_FILES = "trial.json"
+_STATUSES = (KNOWN, *(v for k, v in vars(TrialStatus).items() if k.isupper()))
+
+
+class KnownDesign(NamedTuple):
+    """A design that an earlier search trained.
+
+    Attributes:
+        genome: `[P]` canonical choice indices.
+        values: All its hyperparameters, those of a user's model too.
+        metrics: What its trial reported.
+        folder: Where the files of its trial lie, `None` if there are none.
+    """
+
+    genome: np.ndarray
+    values: dict[str, Any]
+    metrics: dict[str, float]
+    folder: pathlib.Path | None
+
+
+class EarlierSearch(NamedTuple):
+    """What is left of an earlier search.
+
+    Attributes:
+        source: Its folder or file.
+        conditions: What its trials have in common, `None` if it does not say.
+        designs: Those that it finished.
+    """
+
+    source: pathlib.Path
+    conditions: dict[str, Any] | None
+    designs: list[KnownDesign]
+
+
+def mark(source: pathlib.Path) -> str:
+    """The message of a trial that was trained elsewhere."""
+    return f"{_MARK}{source}"
+
+
+def is_known(trial: Trial) -> bool:
+    """Whether a trial was trained in an earlier search."""
+    message = trial.message or ""
+    return trial.status == TrialStatus.COMPLETED and message.startswith(_MARK)
+
+
+def files_of(design: KnownDesign) -> Iterator[pathlib.Path]:
+    """The files of a design: weights, models, whatever its trial left."""
+    for path in sorted(design.folder.iterdir()) if design.folder else ():
+        is_own = path.name.startswith((_OWN_FILES, "."))
+        if path.is_file() and not path.is_symlink() and not is_own:
+            yield path
+
+
+def require_outside(
+    path: str | os.PathLike[str], project: str | os.PathLike[str]
+) -> None:
+    """Makes sure that overwriting a project leaves a warm start alone.
+
+    Args:
+        path: What to start from.
+        project: What is deleted.
+
+    Raises:
+        ValueError: If the one is part of the other.
+    """
+    if os.path.realpath(project) in (
+        os.path.realpath(path),
+        os.path.dirname(os.path.realpath(path)),
+    ):
+        raise ValueError(
+            "A warm start must not be from a search that is overwritten. "
+            f"Received: {path}. Choose another folder for the new search."
+        )
+
+
+def read(
+    path: str | os.PathLike[str], space: SearchSpace, metrics: Sequence[str]
+) -> EarlierSearch:
+    """Reads the finished trials of an earlier search of the same space.
+
+    Args:
+        path: Its folder, or its trials.csv. A trials.csv on its own has
+            results, but neither weights nor the data they were trained on.
+        space: What is searched now.
+        metrics: What every trial must have measured.
+
+    Returns:
+        The `EarlierSearch`; of a design that is there twice, the last.
+
+    Raises:
+        FileNotFoundError: If there is no such folder or file.
+        ValueError: If it is that of another space, is damaged, or holds no
+            finished trial.
+    """
+    path = configuration.path("warm_start", path)
+    folder = path if path.is_dir() else path.parent
+    if not path.exists() or not (path.is_dir() or path.suffix == ".csv"):
+        raise FileNotFoundError(
+            "A warm start must be from the folder of a search, or from its "
+            f"trials.csv. Received: {path}, which is neither."
+        )
+    has_state = any(folder.glob(f"{STATE}*"))  # or its copy
+    if path.is_dir() and not has_state:
+        raise FileNotFoundError(
+            "A warm start must be from the folder of a search. Received: "
+            f"{path}, which has no {STATE}. Give its trials.csv if that is "
+            "all there is."
+        )
+    conditions, trained = None, {}
+    if has_state:
+        conditions = _conditions(folder, space)
+        trained = _trained(folder, space, metrics)
+    found = list(trained.values())
+    if not path.is_dir():
+        found = _rows(path, space, metrics, trained)
+    designs = {design.genome.tobytes(): design for design in found}
+    if not designs:
+        raise ValueError(
+            "A warm start must have finished trials. Received: none in "
+            f"{path}. Leave it out."
+        )
+    return EarlierSearch(path, conditions, list(designs.values()))
+
+
+def _conditions(
+    folder: pathlib.Path, space: SearchSpace
+) -> dict[str, Any] | None:
+    """What trials have in common, once the space is known to be this one."""
+    try:
+        state, wrong = files.read_json(folder / STATE, SearchState)
+    except ValueError as error:
+        state, wrong = None, str(error)
+    if state is None:
+        raise ValueError(
+            "A warm start must be from a search of this package. Received: "
+            f"{folder}, whose {STATE} is none of it ({wrong})."
+        )
+    if state["space_fingerprint"] != space.fingerprint:
+        raise ValueError(
+            "A warm start must be from a search of the same space. Received: "
+            f"{folder}, which searched another one. Use that space, or leave "
+            "it out."
+        )
+    return state.get("conditions")
+
+
+def _trained(
+    folder: pathlib.Path, space: SearchSpace, metrics: Sequence[str]
+) -> dict[str, KnownDesign]:
+    """The finished trials of a folder, by id."""
+    found = {}
+    for trial_id, trial in read_trials(folder)[0].items():
+        if trial.status != TrialStatus.COMPLETED:
+            continue
+        home = folder / f"trial_{trial_id}"
+        values = trial.hyperparameters.values
+        measured = {
+            name: float(trial.metrics.get_best_value(name))
+            for name in trial.metrics.metrics
+        }
+        for name in metrics:
+            if not math.isfinite(measured.get(name, math.nan)):
+                raise ValueError(
+                    f"Every trial of a warm start must have measured {name}. "
+                    f"Received: {home}, with {', '.join(measured) or 'nothing'}"
+                    ". Use the objective of that search."
+                )
+        try:
+            genome = _genome(space, values)
+        except (ValueError, KeyError) as error:
+            raise ValueError(
+                f"{home} must be of a design of the space. Received: {error}"
+            ) from None
+        design = KnownDesign(genome, dict(values), measured, home)
+        has_files = any(files_of(design))
+        found[trial_id] = design if has_files else design._replace(folder=None)
+    return found
+
+
+def _genome(space: SearchSpace, values: Mapping[str, Any]) -> np.ndarray:
+    return space.genome({p.name: values[p.name] for p in space.parameters})
+
+
+def _rows(
+    path: pathlib.Path,
+    space: SearchSpace,
+    metrics: Sequence[str],
+    trained: Mapping[str, KnownDesign],
+) -> list[KnownDesign]:
+    """The finished trials of a trials.csv, with their files if they lie by."""
+    designs = []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            _check_columns(path, reader.fieldnames or (), space, metrics)
+            for row in reader:
+                where = f"{path}, line {reader.line_num}"
+                design = _row(row, where, space, metrics)
+                if design is not None:
+                    by = trained.get(row["trial_id"])
+                    same = by and (by.genome == design.genome).all()
+                    designs.append(by if by and same else design)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(
+            f"{path} must be CSV. Received: {error}. Give the trials.csv of a "
+            "search."
+        ) from None
+    return designs
+
+
+def _check_columns(
+    path: pathlib.Path,
+    columns: Sequence[str],
+    space: SearchSpace,
+    metrics: Sequence[str],
+) -> None:
+    names = [parameter.name for parameter in space.parameters]
+    for name in ("trial_id", "status", *metrics):
+        if name not in columns:
+            raise ValueError(
+                f"{path} must have a column {name}. Received: "
+                f"{', '.join(columns) or 'nothing'}. Give the trials.csv of a "
+                "search."
+            )
+    lacking = [name for name in names if name not in columns]
+    unknown = [name for name in columns if "/" in name and name not in names]
+    if lacking or unknown:
+        raise ValueError(
+            "A warm start must be from a search of the same space. Received: "
+            f"{path}, "
+            + (
+                f"which lacks the column {lacking[0]}"
+                if lacking
+                else f"whose column {unknown[0]} the space does not have"
+            )
+            + ". Use that space, or leave it out."
+        )
+
+
+def _row(
+    row: Mapping[str, Any],
+    where: str,
+    space: SearchSpace,
+    metrics: Sequence[str],
+) -> KnownDesign | None:
+    """The design of a row, if it was finished."""
+    if None in row or None in row.values():
+        cells = sum(value is not None for value in row.values())
+        raise ValueError(
+            f"{where} must have a cell for each column. Received: "
+            f"{'more' if None in row else f'{cells} cells'}. Restore the file."
+        )
+    if row["status"] not in _STATUSES:
+        raise ValueError(
+            f"status in {where} must be one of {', '.join(_STATUSES)}. "
+            f"Received: {row['status']!r}. Restore the file."
+        )
+    if row["status"] not in (TrialStatus.COMPLETED, KNOWN):
+        return None
+    values = {
+        p.name: _choice(row[p.name], p.choices, f"{p.name} in {where}")
+        for p in space.parameters
+    }
+    measured = {
+        name: configuration.number(row[name], f"{name} in {where}")
+        for name in row
+        if name in metrics or (name.startswith("accuracy") and row[name])
+    }
+    return KnownDesign(_genome(space, values), values, measured, None)
+
+
+def _choice(text: str, choices: Sequence[Any], where: str) -> Any:
+    for choice in choices:
+        if text == str(choice):
+            return choice
+        with contextlib.suppress(TypeError, ValueError):
+            if float(text) == float(choice):  # 1 may be written as 1.0
+                return choice
+    raise ValueError(
+        f"{where} must be one of {', '.join(map(str, choices))}. Received: "
+        f"{text!r}. Restore the file, or use the space of that search."
+    )
