@@ -89,7 +89,7 @@ def _repeat() -> int:
 
 def _general() -> dict[str, float]:
     from tf_cosearch.benchmark.tables import random_accelerators, random_layers
-    from tf_cosearch.cost import batches, mapping, model
+    from tf_cosearch.cost import kernels, mapping, model
 
     count, depth = int(FLAGS.candidates), int(FLAGS.layers)
     layers, chips = random_layers(count, depth), random_accelerators(count)
@@ -97,11 +97,11 @@ def _general() -> dict[str, float]:
     first_call, first_core = seconds(lambda: model.estimate(*few), 1)
     each, core_each = seconds(lambda: model.estimate(layers, chips), _repeat())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    in_graph = batches.SMALL * 4
+    in_graph = kernels.SMALL * 4
 
     def graph() -> None:
-        for begin in range(0, in_graph, batches.SMALL):
-            part = slice(begin, begin + batches.SMALL)
+        for begin in range(0, in_graph, kernels.SMALL):
+            part = slice(begin, begin + kernels.SMALL)
             model.estimate(*some((layers, chips), part))
 
     graph()
@@ -201,7 +201,7 @@ def _scaling() -> list[dict[str, float]]:
     """Rates of `estimate` as one thing changes."""
     from tf_cosearch import environment, machine
     from tf_cosearch.benchmark.tables import random_accelerators, random_layers
-    from tf_cosearch.cost import batches, mapping
+    from tf_cosearch.cost import kernels, mapping
     from tf_cosearch.cost.model import estimate
 
     rows = []
@@ -237,10 +237,10 @@ def _scaling() -> list[dict[str, float]]:
     every = mapping.MAPPINGS
     for kept in (6, 12):
         mapping.MAPPINGS = every[:kept]
-        batches.forget()
+        kernels.forget()
         add()
     mapping.MAPPINGS = every
-    batches.forget()
+    kernels.forget()
     return rows
 
 
@@ -279,16 +279,17 @@ def _operations_per_layer() -> int:
     """Element-wise operations on `[B, L]` in the code before fusion."""
     import tensorflow as tf
 
+    from tf_cosearch.accelerators import stacking
     from tf_cosearch.benchmark.tables import random_accelerators, random_layers
-    from tf_cosearch.cost import batches, model
+    from tf_cosearch.cost import kernels, model
     from tf_cosearch.networks.workload import LayerTable
 
-    layers = random_layers(batches.CHUNK, 48).columns()
+    layers = random_layers(kernels.CHUNK, 48).columns()
     compiled = tf.function(
         lambda *fields: tf.stack(
             model.price(
                 LayerTable(*(tf.cast(f, tf.float32) for f in fields[:-1])),
-                batches.unpack(fields[-1]),
+                stacking.unstack(fields[-1]),
                 tf.constant(1.0),
                 "latency",
                 per_layer=False,
@@ -297,9 +298,7 @@ def _operations_per_layer() -> int:
         jit_compile=True,
         autograph=False,
     )
-    hardware = batches.check_hardware(
-        random_accelerators(batches.CHUNK), batches.CHUNK
-    )
+    hardware = stacking.stack(random_accelerators(kernels.CHUNK), kernels.CHUNK)
     text = compiled.experimental_get_compiler_ir(*layers, hardware)(
         "optimized_hlo"
     )
@@ -307,7 +306,7 @@ def _operations_per_layer() -> int:
         *("multiply", "add", "subtract", "divide", "minimum", "maximum"),
         *("ceil", "floor", "select", "compare", "and", "or"),
     )
-    shape = f"[{batches.CHUNK},48]"
+    shape = f"[{kernels.CHUNK},48]"
     return sum(
         shape in line and any(f" {name}(" in line for name in arithmetic)
         for line in text.splitlines()

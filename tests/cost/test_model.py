@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tf_cosearch import accelerators
 from tf_cosearch.accelerators import Accelerator, presets
-from tf_cosearch.cost import batches, mapping, model
+from tf_cosearch.cost import kernels, mapping, model
 from tf_cosearch.cost.explain import summary
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.cost.traffic import Traffic
@@ -276,9 +276,9 @@ def test_one_trace_serves_every_batch(batch, monkeypatch):
 
     for count in (1, 7, 64):
         table = space.batch(genomes[:count])
-        batches.run_graph(price, *table, 1)
-        batches.run_graph(price, pad([HAND_WORKED[0][:1]]), Accelerator(), 2)
-        batches.run_compiled(price, *table, 1)
+        kernels.run_graph(price, *table, 1)
+        kernels.run_graph(price, pad([HAND_WORKED[0][:1]]), Accelerator(), 2)
+        kernels.run_compiled(price, *table, 1)
     assert len(traces) == 2
 
 
@@ -286,10 +286,10 @@ def test_one_trace_serves_every_batch(batch, monkeypatch):
 def test_compiled_code_and_graph_agree(batch):
     """Chunks with and without rest, layers padded to whole vectors or not."""
     space, _, _ = batch
-    genomes = space.sample(np.random.default_rng(5), batches.CHUNK + 300)
+    genomes = space.sample(np.random.default_rng(5), kernels.CHUNK + 300)
     table, chips = space.batch(genomes)
     together = flat(estimate(table, chips))
-    for rows in (slice(0, 40), slice(batches.CHUNK - 20, batches.CHUNK + 20)):
+    for rows in (slice(0, 40), slice(kernels.CHUNK - 20, kernels.CHUNK + 20)):
         alone = flat(estimate(*space.batch(genomes[rows])))
         for one, all_ in zip(alone, together, strict=True):
             np.testing.assert_allclose(one, all_[rows], rtol=2e-6)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost import mapping
+from tf_cosearch.cost.kernels import add_products
 from tf_cosearch.cost.mapping import Loops, Spread
 from tf_cosearch.cost.traffic import Flow, Traffic, flow, traffic_of
 from tf_cosearch.networks.workload import LayerTable
@@ -173,22 +174,17 @@ def _mapped_pj(
 ) -> Any:
     """Energy of a mapping: the sum of `_parts_pj` in the least operations."""
     read_bytes = space.operand_read_bytes + moved.stationary_read_bytes
-    # The first two are the same for all mappings of a layer.
-    result = (
-        moved.output_bytes * unit.memory_write_pj
-        + space.combined_bytes * unit.transfer_pj
-        + read_bytes * unit.register_read_pj
-        + moved.weight_bytes * rate.weight_pj
-        + moved.input_bytes * rate.input_pj
-    )
-    for some_bytes, factor in (
+    return add_products(
+        # The first two are the same for all mappings of a layer.
+        (moved.output_bytes, unit.memory_write_pj),
+        (space.combined_bytes, unit.transfer_pj),
+        (read_bytes, unit.register_read_pj),
+        (moved.weight_bytes, rate.weight_pj),
+        (moved.input_bytes, rate.input_pj),
         (moved.spilled_bytes, rate.spilled_pj),
         (moved.reduced_bytes, unit.transfer_pj),
         (moved.stationary_write_bytes, unit.register_write_pj),
-    ):
-        if tf.is_tensor(some_bytes):
-            result += some_bytes * factor
-    return result
+    )
 
 
 def _parts_pj(unit: _UnitEnergy, traffic: Traffic) -> tuple[Any, Any, Any]:

@@ -27,6 +27,7 @@ import tensorflow as tf
 
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.accelerators.register_file import ACCUMULATOR_BYTES
+from tf_cosearch.cost.kernels import at_most, ceil_log2, divide_up, is_one
 from tf_cosearch.networks.workload import LayerTable, common_step
 
 LEVELS = ("PE columns", "PE rows", "lanes", "SIMD units")
@@ -202,7 +203,7 @@ def _table_bytes(layers: LayerTable, outputs: Any) -> Any:
 
 def _windows(kernel: Any, stride: Any, dilation: Any) -> Windows:
     gap: Any = 1.0
-    if tf.is_tensor(dilation):
+    if not is_one(dilation):
         # Taps and windows stand on multiples of what divides both.
         common = common_step(stride, dilation)
         stride, gap = stride / common, dilation / common
@@ -312,15 +313,14 @@ def spread(
             result = result * sizes[level] if on == loop else result
         return result
 
-    # 1.0 instead of a tensor, where nothing is spread, spares arithmetic.
     streams = tf.where(loops.is_mac > 0, array.input_streams, array.simd_units)
     pes, lanes = product("out_c", 2), product("out_c", 3)
     pe_lanes = sizes[LEVELS[2]] if unrolling[2] == "out_c" else 1.0
     columns = product("columns", 3)
-    column_steps = _dealt(loops.columns, columns)
-    row_steps = _dealt(loops.rows, product("rows", 3))
-    column_blocks = _at_work(loops.columns, columns)
-    row_blocks = _at_work(loops.rows, product("rows", 3))
+    column_steps = divide_up(loops.columns, columns)
+    row_steps = divide_up(loops.rows, product("rows", 3))
+    column_blocks = at_most(loops.columns, columns)
+    row_blocks = at_most(loops.rows, product("rows", 3))
     image_blocks = tf.minimum(row_blocks * loops.images, loops.rows)
     rows_read = lines_read(loops.row_windows, loops.rows, image_blocks)
     columns_read = lines_read(
@@ -357,17 +357,17 @@ def spread(
     channel_pes: Any = 1.0
     if unrolling[2] == "out_c":
         together = _together(jobs, pes, pe_lanes)
-        if tf.is_tensor(pes):
+        if not is_one(pes):
             in_flight = tf.minimum(group_jobs, together)
             input_pes = tf.minimum(jobs, tf.floor(pes / in_flight))
             input_pes = tf.maximum(input_pes, 1.0)
             channel_pes = tf.minimum(pes, in_flight * input_pes)
         group_jobs = tf.math.ceil(group_jobs / together)
-    passes = _dealt(jobs, lanes)
-    pixel_pes = _at_work(loops.rows, product("rows", 2)) * column_blocks
+    passes = divide_up(jobs, lanes)
+    pixel_pes = at_most(loops.rows, product("rows", 2)) * column_blocks
     in_c_steps = dots = divide_up(loops.in_c, array.dot_width)
     in_c_pes = product("in_c", 2)
-    if tf.is_tensor(in_c_pes):
+    if not is_one(in_c_pes):
         in_c_steps = divide_up(dots, in_c_pes)
         if unrolling[3] != "out_c":
             narrow = divide_up(loops.in_c, in_c_pes * in_c_steps)
@@ -375,7 +375,7 @@ def spread(
     dot_width = tf.math.ceil(loops.in_c / dots)
     lane_in_c = tf.minimum(loops.in_c, in_c_steps * dot_width)
     parts = reduction_parts(loops, machine)
-    at_work = channel_pes * pixel_pes * _at_work(dots, in_c_pes)
+    at_work = channel_pes * pixel_pes * at_most(dots, in_c_pes)
     return Spread(
         compute_cycles=group_jobs
         * passes
@@ -394,8 +394,8 @@ def spread(
         pe_share=1.0 / tf.minimum(at_work * parts, array.pes()),
         weight_pes=pixel_pes,
         input_pes=input_pes,
-        input_lanes=_at_work(jobs, lanes),
-        reduced_pes=_at_work(dots, in_c_pes),
+        input_lanes=at_most(jobs, lanes),
+        reduced_pes=at_most(dots, in_c_pes),
         combined_bytes=(parts - 1) * loops.sum_bytes,
         lane_columns=lane_columns,
         units=units,
@@ -413,7 +413,7 @@ def spread(
 def _together(jobs: Any, pes: Any, pe_lanes: Any) -> Any:
     """Groups of so many jobs that are at work at once."""
     result = tf.maximum(pes * tf.floor(pe_lanes / jobs), 1.0)
-    if tf.is_tensor(pes):
+    if not is_one(pes):
         apart = tf.floor(pes / divide_up(jobs, pe_lanes))
         result = tf.maximum(result, apart)
     return result
@@ -471,7 +471,7 @@ def _few(
     Returns:
         Units of a lane, and the groups on them.
     """
-    if not tf.is_tensor(pe_lanes):
+    if is_one(pe_lanes):
         groups = tf.math.ceil(loops.groups / group_jobs)
         return tf.math.ceil(loops.out_c * groups / jobs), groups
     together = _together(jobs, pes, pe_lanes)
@@ -484,36 +484,6 @@ def _few(
     passes = tf.math.ceil(jobs / each)
     units = tf.math.ceil(loops.out_c / (each * passes))
     return tf.where(groups > 1, groups * loops.out_c, units), groups
-
-
-# Slightly less than one, see `divide_up`.
-_BELOW_ONE = 1 - 2.0**-22
-
-
-def divide_up(count: Any, parts: Any) -> Any:
-    """`ceil(count / parts)` by a product, as `parts` differs by candidate only.
-
-    Exact for whole numbers up to 2^21: the reciprocal is too small by more
-    than all rounding, yet by less than one part.
-
-    Args:
-        count: What is divided.
-        parts: By how much.
-
-    Returns:
-        Whole numbers.
-    """
-    return tf.math.ceil(count * (_BELOW_ONE / parts))
-
-
-def _dealt(count: Any, parts: Any) -> Any:
-    """What one of the parts that a loop is spread over gets of it at most."""
-    return divide_up(count, parts) if tf.is_tensor(parts) else count
-
-
-def _at_work(count: Any, parts: Any) -> Any:
-    """How many of the parts that a loop is spread over get some of it."""
-    return tf.minimum(count, parts) if tf.is_tensor(parts) else parts
 
 
 def reduction_parts(loops: Loops, machine: Accelerator) -> Any:
@@ -543,10 +513,7 @@ def reduction_parts(loops: Loops, machine: Accelerator) -> Any:
 
 def _steps(loops: Loops, parts: Any) -> Any:
     """Cycles of a dot product, or of a reduction that falls into parts."""
-    # The exponent of a float32 is the logarithm of 2 rounded down, and exact.
-    bits = tf.bitcast(tf.maximum(parts - 1, 0.5), tf.int32)
-    levels = tf.bitwise.right_shift(bits, 23) - 126
-    return tf.math.ceil(loops.steps / parts) + tf.cast(levels, tf.float32)
+    return tf.math.ceil(loops.steps / parts) + ceil_log2(parts)
 
 
 def lines_read(windows: Windows, outputs: Any, blocks: Any) -> Any:
@@ -570,7 +537,7 @@ def lines_read(windows: Windows, outputs: Any, blocks: Any) -> Any:
     Returns:
         Rows, each as often as a block reads it.
     """
-    if not tf.is_tensor(windows.gap):
+    if is_one(windows.gap):
         return outputs * windows.fresh + blocks * windows.shared
     again = tf.maximum(outputs - blocks * windows.gap, 0.0)
     return outputs * windows.kernel - again * windows.shared

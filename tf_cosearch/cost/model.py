@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from tf_cosearch import configuration
 from tf_cosearch.accelerators import Accelerator, technology
-from tf_cosearch.cost import batches, mapping
+from tf_cosearch.cost import kernels, mapping
 from tf_cosearch.cost.costs import Cost, LayerCost
+from tf_cosearch.cost.kernels import sum_two
 from tf_cosearch.cost.mapper import OBJECTIVES, Choice, choose
 from tf_cosearch.cost.mapping import Loops
 from tf_cosearch.cost.off_chip import OffChip, off_chip, room_of
@@ -41,8 +42,8 @@ def estimate(
     energy; or the one of least energy, or energy times cycles, if asked.
 
     In the shapes below `B` is the number of candidates and `L` the number of
-    rows that every network is padded to. Large batches are priced by compiled
-    code, `batches.CHUNK` candidates at a time; results differ from those of a
+    rows that every network is padded to. Large kernels are priced by compiled
+    code, `kernels.CHUNK` candidates at a time; results differ from those of a
     small batch by rounding only (2e-6).
 
     Args:
@@ -94,10 +95,10 @@ def estimate(
             f"Received: {batch_size}."
         )
     table = (layers, accelerator, batch_size)
-    if per_layer or len(layers.out_h) <= batches.SMALL:
-        cost = batches.run_graph(_pricer(objective, per_layer), *table)
+    if per_layer or len(layers.out_h) <= kernels.SMALL:
+        cost = kernels.run_graph(_pricer(objective, per_layer), *table)
     else:
-        totals = batches.run_compiled(_totals_pricer(objective), *table)
+        totals = kernels.run_compiled(_totals_pricer(objective), *table)
         cost = Cost(*map(tf.constant, totals))
     check_rows(cost, layers)
     return cost
@@ -119,12 +120,12 @@ def check_rows(cost: Cost, layers: LayerTable) -> None:
 
 
 @functools.cache
-def _pricer(objective: str, per_layer: bool) -> batches.Price:
+def _pricer(objective: str, per_layer: bool) -> kernels.Price:
     return functools.partial(price, objective=objective, per_layer=per_layer)
 
 
 @functools.cache
-def _totals_pricer(objective: str) -> batches.Price:
+def _totals_pricer(objective: str) -> kernels.Price:
     return lambda layers, accelerator, images: price(
         layers, accelerator, images, objective, per_layer=False
     )[:-2]
@@ -198,14 +199,13 @@ def _add_up(
     mac_pj = arithmetic_pj(layers, machine)
     dram_pj, write_pj = transfer_pj(machine, outside.dram_bytes)
     energy_pj = chosen.energy_pj + mac_pj + dram_pj + write_pj
-    total_cycles, total_pj = _sum_two(
-        layers.all_runs(cycles), layers.all_runs(energy_pj), layers
+    is_layer = layers.is_layer
+    total_cycles, total_pj = sum_two(
+        layers.all_runs(cycles) * is_layer,
+        layers.all_runs(energy_pj) * is_layer,
     )
-    macs, params = _sum_two(
-        tf.where(is_wrong, float("nan"), layers.all_runs(layers.macs())),
-        layers.params(),
-        layers,
-    )
+    macs = tf.where(is_wrong, float("nan"), layers.all_runs(layers.macs()))
+    macs, params = sum_two(macs * is_layer, layers.params() * is_layer)
     capacity = accelerator.pe_memory.capacity_bytes(accelerator.pe_array.pes())
     cost = put_together(
         accelerator,
@@ -242,13 +242,6 @@ def _add_up(
     start_cycles = accelerator.runtime.inference_cycles(clock_ghz)
     totals[-1] += accelerator.leakage_mw() / clock_ghz * start_cycles / 1e9
     return cost._replace(energy_parts_mj=tuple(totals), layers=by_layer)
-
-
-def _sum_two(one: Any, other: Any, layers: LayerTable) -> tuple[Any, Any]:
-    """Sums two over layers, which XLA can evaluate side by side."""
-    both = tf.complex(one * layers.is_layer, other * layers.is_layer)
-    sums = tf.reduce_sum(both, -1)
-    return tf.math.real(sums), tf.math.imag(sums)
 
 
 def put_together(

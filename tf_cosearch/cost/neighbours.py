@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tf_cosearch import accelerators
-from tf_cosearch.cost import batches
+from tf_cosearch.accelerators import stacking
 from tf_cosearch.cost.off_chip import room_of
 
 OFF_CHIP = (
@@ -71,7 +71,7 @@ def sort(hardware: np.ndarray, tile: int) -> Sorted:
     Returns:
         The `Sorted`.
     """
-    chips = batches.unpack(hardware)
+    chips = stacking.unstack(hardware)
     rooms = np.stack(room_of(chips))
     first, memory_of = _unique(rooms)
     # Arrays are numbered so that those met in this order are neighbours.

@@ -35,8 +35,8 @@ import scipy.sparse
 import tensorflow as tf
 
 from tf_cosearch import accelerators, configuration, machine
-from tf_cosearch.accelerators import Accelerator
-from tf_cosearch.cost import batches, mapper, mapping, model
+from tf_cosearch.accelerators import Accelerator, stacking
+from tf_cosearch.cost import kernels, mapper, mapping, model
 from tf_cosearch.cost.costs import Cost
 from tf_cosearch.cost.neighbours import sort
 from tf_cosearch.cost.transfers import Transfers
@@ -99,8 +99,8 @@ class PriceList:
                 "objective", objective, mapper.OBJECTIVES
             )
         count = max(np.size(v) for v in tf.nest.flatten(accelerators))
-        self._hardware = batches.check_hardware(accelerators, count)
-        self._chips = batches.unpack(self._hardware)
+        self._hardware = stacking.stack(accelerators, count)
+        self._chips = stacking.unstack(self._hardware)
         self._area_mm2 = self._chips.area_mm2()
         self._leakage_mw = self._chips.leakage_mw()
         registers, array = self._chips.register_file, self._chips.pe_array
@@ -374,18 +374,17 @@ def _on_all_cores(run: Callable[[Any], Any], jobs: Sequence[Any]) -> None:
 
 @functools.cache
 def _compiled_map(objective: str, width: int) -> Callable[..., Any]:
-    batches.prefer_wide_vectors()
+    kernels.prefer_wide_vectors()
 
     def run(columns: Any, hardware: Any) -> Any:
         layers = LayerTable(*tf.unstack(columns))
         machine = tf.nest.map_structure(
-            lambda field: field[None], batches.unpack(hardware)
+            lambda field: field[None], stacking.unstack(hardware)
         )
         loops = mapping.loops_of(layers)
         chosen = mapper.choose(layers, loops, machine, objective, False)
         mac_pj = model.arithmetic_pj(layers, machine)
-        # As one number, so that XLA works it out in one go.
-        return tf.complex(chosen.cycles, chosen.energy_pj + mac_pj)
+        return kernels.as_one(chosen.cycles, chosen.energy_pj + mac_pj)
 
     parameters = len(accelerators.parameters())
     return tf.function(

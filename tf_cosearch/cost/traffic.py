@@ -26,12 +26,8 @@ import tensorflow as tf
 
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.accelerators.register_file import ACCUMULATOR_BYTES
-from tf_cosearch.cost.mapping import (
-    Loops,
-    Spread,
-    divide_up,
-    lines_read,
-)
+from tf_cosearch.cost.kernels import divide_up, is_one
+from tf_cosearch.cost.mapping import Loops, Spread, lines_read
 from tf_cosearch.networks.workload import LayerTable
 
 
@@ -70,8 +66,6 @@ class Traffic(NamedTuple):
 
 class Flow(NamedTuple):
     """What a dataflow moves in one layer; each field is `[B, L]`.
-
-    What is known to be nothing is no tensor but 0.0, which spares arithmetic.
 
     Attributes:
         weight_bytes: As in `Traffic`.
@@ -191,7 +185,7 @@ def flow(
         kept = columns * rows + layers.side_elements * loops.activation_bytes
         inputs = tf.where(fits, kept, inputs)
     reduced: Any = 0.0
-    if tf.is_tensor(space.reduced_pes):
+    if not is_one(space.reduced_pes):
         reduced = (space.reduced_pes - 1) * loops.sum_bytes * parts
     return Flow(
         weight_bytes=weights,
@@ -218,7 +212,7 @@ def _run(
     half = machine.register_file.buffer_bytes()
     each = line * windows.fresh * space.lane_columns + sums
     run = tf.floor((half - line * (windows.gap * windows.shared)) / each)
-    if tf.is_tensor(windows.gap):
+    if not is_one(windows.gap):
         each = line * windows.kernel * space.lane_columns + sums
         run = tf.maximum(run, tf.floor(half / each))
     return run

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from tf_cosearch.cost import batches
+from tf_cosearch.cost import kernels
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_wide_vectors_leave_the_users_flags_alone(
         assert jit_compile
         return lambda value: seen.append(os.environ["XLA_FLAGS"])
 
-    monkeypatch.setattr(batches.tf, "function", compiles)
-    batches.prefer_wide_vectors.__wrapped__()
+    monkeypatch.setattr(kernels.tf, "function", compiles)
+    kernels.prefer_wide_vectors.__wrapped__()
     assert seen == ([] if expected is None else [expected])
     assert os.environ.get("XLA_FLAGS") == chosen

@@ -1,0 +1,57 @@
+"""Many accelerators as arrays, which the cost model takes, and checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_cosearch import accelerators
+from tf_cosearch.accelerators import Accelerator
+
+
+def stack(accelerator: Accelerator, batch: int) -> np.ndarray:
+    """The parameters of an accelerator as a `[P, B]` array.
+
+    Raises:
+        ValueError: If a parameter has another batch size, is not finite, or
+            not positive where it must be.
+    """
+    values = np.empty((len(accelerators.parameters()), batch), np.float32)
+    for row, array in zip(values, columns(accelerator, batch), strict=True):
+        row[:] = array
+    return values
+
+
+def columns(accelerator: Accelerator, batch: int) -> list[np.ndarray]:
+    """The parameters of an accelerator, each of one or of `batch` numbers."""
+    known = accelerators.parameters()
+    values = []
+    for path, value in accelerators.to_paths(accelerator).items():
+        array = np.asarray(value, np.float32)
+        if array.shape not in ((), (1,), (batch,)):
+            raise ValueError(
+                "`layers` and `accelerator` must describe the same number of "
+                f"candidates. Received: {batch} networks and {path} of shape "
+                f"{array.shape}."
+            )
+        may_be_zero = known[path].low == 0
+        good = np.isfinite(array) & (array >= 0 if may_be_zero else array > 0)
+        if not good.all():
+            candidate = int(np.argmin(np.atleast_1d(good)))
+            least = "not negative" if may_be_zero else "positive"
+            raise ValueError(
+                f"{path} must be {least} and finite. Received: "
+                f"{array.flat[candidate]} for candidate {candidate}."
+            )
+        values.append(array)
+    return values
+
+
+def unstack(hardware: Any) -> Accelerator:
+    """The accelerator of `[P, B]` parameters, in the order of their paths."""
+    rows = hardware
+    if tf.is_tensor(hardware):
+        rows = tf.unstack(hardware, len(accelerators.parameters()))
+    return tf.nest.pack_sequence_as(Accelerator(), list(rows))
