@@ -80,7 +80,7 @@ _CHECKPOINTS = (25, 50, 100, 200, 300)
 
 def main() -> None:
     if FLAGS.output:
-        command_line.output_file(FLAGS.output, ".png", ".svg", ".pdf")
+        command_line.output_picture(FLAGS.output)
     jobs = plan()
     with tempfile.TemporaryDirectory() as passing:
         folder = command_line.output_folder(FLAGS.output_dir or passing)
@@ -212,6 +212,8 @@ def default_algorithm() -> str:
 
 
 def _print_tables(result: dict[str, Any]) -> None:
+    from tf_cosearch import text
+
     trials = result["trials"]
     counts = sorted({*(c for c in _CHECKPOINTS if c <= trials), trials})
     for landscape, entries in result["landscapes"].items():
@@ -235,7 +237,7 @@ def _print_tables(result: dict[str, Any]) -> None:
                         f"{entry['seconds_per_proposal']:.3f}",
                     ]
                 )
-            command_line.print_table(rows, "<" + ">" * (len(rows[0]) - 1))
+            print(text.table(rows, "<" + ">" * (len(rows[0]) - 1)))
             print()
     _print_targets(result)
     if result["runs"] < result["runs_asked_for"]:
@@ -256,6 +258,8 @@ def _last(entry: dict[str, Any], measure: str) -> float:
 
 
 def _print_targets(result: dict[str, Any]) -> None:
+    from tf_cosearch import text
+
     print(f"early: {result['early']} trials; else {result['trials']}")
     rows = [["target", "landscape", "value", "against", "bound", ""]]
     rows += [
@@ -269,7 +273,7 @@ def _print_targets(result: dict[str, Any]) -> None:
         ]
         for target in result["targets"]
     ]
-    command_line.print_table(rows, "<<><><")
+    print(text.table(rows, "<<><><"))
 
 
 def _draw(found: dict[str, Any], path: pathlib.Path) -> None:

@@ -56,7 +56,7 @@ def main() -> None:
     presets.save_accelerator(
         result.accelerator, output, description, _source(result)
     )
-    _print(result)
+    print(result.table())
     print(f"Wrote {output}.")
 
 
@@ -66,32 +66,6 @@ def _source(result: Calibration) -> str:
     if FLAGS.device is not None:
         call += f", device {FLAGS.device}"
     return f"By {call}: {result.summary()}."
-
-
-def _print(result: Calibration) -> None:
-    rows = [("network", "measured", "fitted", "error", "left out", "error")]
-    for name, measured_ms, fitted_ms, left_out_ms in zip(
-        result.names,
-        result.measured_ms,
-        result.fitted_ms,
-        result.left_out_ms,
-        strict=True,
-    ):
-        rows.append(
-            (
-                name,
-                f"{measured_ms:.4g} ms",
-                f"{fitted_ms:.3g} ms",
-                f"{fitted_ms / measured_ms - 1:+.1%}",
-                f"{left_out_ms:.3g} ms",
-                f"{left_out_ms / measured_ms - 1:+.1%}",
-            )
-        )
-    mean = ("mean absolute error", "", "", f"{result.fit_error:.1%}", "")
-    rows.append((*mean, f"{result.left_out_error:.1%}"))
-    command_line.print_table(rows, "<>>>>>")
-    for name, value in result.constants.items():
-        print(f"{name} {value:g}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NoReturn
 
 from absl import app, flags, logging
@@ -219,19 +219,17 @@ def output_file(
     return file
 
 
-def print_table(rows: Sequence[Sequence[str]], align: str) -> None:
-    """Prints cells in columns.
+def output_picture(path: str, flag: str = "--output") -> pathlib.Path:
+    """Makes the folder of a picture, see `output_file`.
 
     Args:
-        rows: Rows of as many cells each; the first one is the header.
-        align: For each column `<` or `>`: to the left or to the right.
+        path: What the flag says.
+        flag: Which flag, for the message.
+
+    Returns:
+        The path.
     """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    columns = "  ".join(
-        f"{{:{side}{width}}}" for side, width in zip(align, widths, strict=True)
-    )
-    for row in rows:
-        print(columns.format(*row).rstrip())
+    return output_file(path, ".png", ".svg", ".pdf", flag=flag)
 
 
 def _quiet_logs() -> None:

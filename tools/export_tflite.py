@@ -18,28 +18,15 @@ flags.mark_flags_as_mutual_exclusive(["design", "network"], required=True)
 
 
 def main() -> None:
-    import numpy as np
-    import tf_keras
-
     import tf_cosearch as cs
     from tf_cosearch import files
-    from tf_cosearch.designs import export
-    from tf_cosearch.training import qat
+    from tf_cosearch.designs import conversion
 
     output = command_line.output_file(FLAGS.output, ".tflite")
     if FLAGS.design is not None:
-        design = cs.load_design(FLAGS.design)
-        model = qat.quantize(design.network.build(tf_keras))
-        qat.load_weights(model, design.folder / export.QAT_WEIGHTS)
+        content = conversion.of_design(cs.load_design(FLAGS.design))
     else:
-        network = cs.load_network(FLAGS.network)
-        tf_keras.utils.set_random_seed(0)
-        model = qat.quantize(network.build(tf_keras))
-        noise = np.random.default_rng(0).random(
-            (8, *network.input_shape), np.float32
-        )
-        qat.calibrate(model, noise)
-    content = qat.to_tflite(model)
+        content = conversion.of_network(cs.load_network(FLAGS.network))
     files.write_bytes(output, content)
     print(f"Wrote {output}, {len(content):,} bytes.")
 

@@ -27,7 +27,7 @@ flags.DEFINE_string("title", "", "Title of the picture.")
 def main() -> None:
     from tf_cosearch.designs import picture, report
 
-    output = command_line.output_file(FLAGS.output, ".png", ".svg", ".pdf")
+    output = command_line.output_picture(FLAGS.output)
     picture.plot_pareto(
         report.read_trials(pathlib.Path(FLAGS.trials)),
         output,

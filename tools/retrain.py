@@ -5,8 +5,6 @@ Example:
         --epochs=60 --output_dir=runs/digits/retrained
 """
 
-import dataclasses
-
 import command_line
 from absl import flags
 
@@ -21,46 +19,28 @@ flags.DEFINE_bool("overwrite", False, "Replace a design in --output_dir.")
 
 def main() -> None:
     import tf_cosearch as cs
-    from tf_cosearch import files
-    from tf_cosearch.designs import export
-    from tf_cosearch.training import datasets, fit, inputs
+    from tf_cosearch.designs import export, retraining
+    from tf_cosearch.training import datasets
 
     design = cs.load_design(FLAGS.design)
-    network = design.network
     folder = command_line.output_folder(FLAGS.output_dir)
     if (folder / export.DESCRIPTION).exists() and not FLAGS.overwrite:
         raise ValueError(
             f"--output_dir must not hold a design. Received: {folder}, which "
             "has one. Choose another folder, or pass --overwrite to replace it."
         )
-    data = datasets.load(FLAGS.data, image_size=network.input_shape[:2])
-    prepared = inputs.prepare(
-        *data.train,
-        input_shape=network.input_shape,
-        classes=network.classes,
-        validation_data=data.validation,
+    size = design.network.input_shape[:2]
+    description = retraining.retrain(
+        design,
+        datasets.load(FLAGS.data, image_size=size),
+        folder,
+        from_scratch=FLAGS.from_scratch,
         batch_size=FLAGS.batch_size,
-    )
-    inputs.check(*data.test, network.input_shape, network.classes, "test data")
-    weights = (
-        None if FLAGS.from_scratch else design.folder / export.FLOAT_WEIGHTS
-    )
-    trained = fit.train(
-        network.build,
-        prepared,
         epochs=FLAGS.epochs,
         qat_epochs=FLAGS.qat_epochs,
-        seed=FLAGS.seed,
         learning_rate=FLAGS.learning_rate,
-        float_weights=weights,
+        seed=FLAGS.seed,
     )
-    trained.save_weights(folder)
-    files.write_bytes(folder / export.MODEL, trained.tflite)
-    accuracies = {name: getattr(trained, name) for name in export.ACCURACIES}
-    costs = {name: design.metrics[name] for name in export.COST_UNITS}
-    description = dataclasses.replace(
-        design, folder=folder, metrics={**costs, **accuracies}
-    ).export(folder, test_data=data.test)
     before = design.metrics["accuracy_int8"]
     after = description["accuracies"]
     print(

@@ -65,6 +65,7 @@ _MODES = ("single", "worker", "chief", "all")
 
 
 def main() -> None:
+    from tf_cosearch import text
     from tf_cosearch.search import algorithms
 
     names = [FLAGS.oracle] if FLAGS.oracle else algorithms.names()
@@ -91,16 +92,11 @@ def main() -> None:
     if FLAGS.format == "json":
         print(json.dumps(total))
     else:
-        command_line.print_table(
-            [
-                ("oracle", "mode", *COLUMNS),
-                *(
-                    (name, mode, *(f"{row[key]:.4g}" for key in COLUMNS))
-                    for name, mode, row in [*rows, ("all", "", total)]
-                ),
-            ],
-            "<<" + ">" * len(COLUMNS),
-        )
+        cells = [("oracle", "mode", *COLUMNS)] + [
+            (name, mode, *(f"{row[key]:.4g}" for key in COLUMNS))
+            for name, mode, row in [*rows, ("all", "", total)]
+        ]
+        print(text.table(cells, "<<" + ">" * len(COLUMNS)))
     if any(total[key] for key in ("lost", "duplicated", "unreadable", "hung")):
         sys.exit(1)
 

@@ -7,7 +7,7 @@ import pytest
 
 from tf_cosearch import accelerators
 from tf_cosearch.accelerators import Accelerator, presets
-from tf_cosearch.cost.explain import complexity
+from tf_cosearch.cost.explain import complexity, summary
 from tf_cosearch.networks.spaces.template import load_network
 from tf_cosearch.networks.workload import Layer
 
@@ -181,3 +181,14 @@ def test_peak_follows_the_array_and_slope_the_bandwidth():
 def test_a_network_must_have_layers():
     with pytest.raises(ValueError, match="must have layers"):
         complexity.roofline([], Accelerator())
+
+
+def test_costs_of_a_batch_stand_beside_the_roofline_of_one():
+    costs = summary.summarize([CONV], Accelerator(), "energy", batch_size=8)
+    points = complexity.roofline([CONV], Accelerator())
+    both = complexity.with_roofline(costs, points)
+    [layer] = both["layers"]
+    assert layer["latency_ms"] == pytest.approx(both["latency_ms"])
+    assert layer["latency_ms"] > 2 * points["layers"][0]["latency_ms"]
+    assert layer["advice"] == points["layers"][0]["advice"]
+    assert both["dram_tbits"] == points["dram_tbits"]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
-from tf_cosearch import accelerators, configuration
+from tf_cosearch import accelerators, configuration, text
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost.calibrate.measurements import Measurement
 from tf_cosearch.cost.model import estimate
@@ -84,6 +84,31 @@ class Calibration(NamedTuple):
             f"{len(set(self.names))} networks, {self.left_out_error:.1%} when "
             "each is left out of the fit"
         )
+
+    def table(self) -> str:
+        """Each network, measured and predicted, and the constants below."""
+        header = ("network", "measured", "fitted", "error", "left out", "error")
+        rows = [header] + [
+            (
+                name,
+                f"{measured:.4g} ms",
+                f"{fitted:.3g} ms",
+                f"{fitted / measured - 1:+.1%}",
+                f"{left_out:.3g} ms",
+                f"{left_out / measured - 1:+.1%}",
+            )
+            for name, measured, fitted, left_out in zip(
+                self.names,
+                self.measured_ms,
+                self.fitted_ms,
+                self.left_out_ms,
+                strict=True,
+            )
+        ]
+        mean = ("mean absolute error", "", "", f"{self.fit_error:.1%}", "")
+        rows.append((*mean, f"{self.left_out_error:.1%}"))
+        constants = [f"{k} {value:g}" for k, value in self.constants.items()]
+        return "\n".join([text.table(rows, "<>>>>>"), *constants])
 
 
 def mean_error(predicted: np.ndarray, measured: np.ndarray) -> float:

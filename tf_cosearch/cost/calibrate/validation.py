@@ -40,6 +40,10 @@ TRAP = (
 It has depthwise convolutions where the other has dense ones.
 """
 
+KINDS = ("ours", "left_out", "baseline")
+"""Predictions of each row: of the preset, of a fit to the other networks, and
+of the plain baseline."""
+
 NOTABLE = 0.05
 """Relative difference from ZigZag that asks for a reason."""
 
@@ -226,9 +230,7 @@ def _row(
         "unit": unit,
         "reference": float(reference),
     }
-    for kind, value in zip(
-        ("ours", "left_out", "baseline"), predictions, strict=True
-    ):
+    for kind, value in zip(KINDS, predictions, strict=True):
         row[kind] = row[f"{kind}_error"] = None
         if value is not None:
             row[kind] = float(value)
@@ -253,7 +255,8 @@ def summarize(
         `mean_error`, `kendall_tau` and, by reason, how many layers differ by
         more than `NOTABLE`.
     """
-    kinds = {"ours": "fitted", "left_out": "left_out", "baseline": "baseline"}
+    fields = ("fitted", "left_out", "baseline")
+    kinds = dict(zip(KINDS, fields, strict=True))
     errors = {
         compared.device: {
             kind: np.abs(getattr(compared, field) / compared.measured - 1)

@@ -40,7 +40,7 @@ Reference:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_cosearch.accelerators import Accelerator
@@ -253,6 +253,27 @@ def roofline(layers: Sequence[Layer], accelerator: Accelerator) -> dict:
 
 
 _FROM_SUMMARY = ("utilization", "latency_ms", "bound")
+
+
+def with_roofline(
+    costs: Mapping[str, Any], points: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The cost of a network together with its roofline.
+
+    Args:
+        costs: What `summary.summarize` gave.
+        points: What `roofline` gave of the same network. It is of a batch of
+            one and mappings of least latency: where both have a number, that
+            of the costs stands.
+
+    Returns:
+        All values of both, and all of each layer.
+    """
+    layers = [
+        {**row, **point, **row}
+        for row, point in zip(costs["layers"], points["layers"], strict=True)
+    ]
+    return {**costs, **points, **costs, "layers": layers}
 
 
 def _point(

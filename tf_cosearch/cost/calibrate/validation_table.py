@@ -1,0 +1,78 @@
+"""The comparison with devices and with ZigZag as a table to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tf_cosearch import text
+from tf_cosearch.cost.calibrate import validation
+from tf_cosearch.cost.calibrate.validation import KINDS
+
+
+def table(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
+    """All rows by machine, and what they say together.
+
+    Args:
+        rows: What `validation.rows` gave.
+        summary: What `validation.summarize` gave.
+
+    Returns:
+        Lines, without the last newline.
+    """
+    names = [kind.replace("_", " ") for kind in KINDS]
+    header = ["", "measured", *(c for name in names for c in (name, "error"))]
+    cells = [[*header, "why"]]
+    for machine in dict.fromkeys(row["machine"] for row in rows):
+        group = [row for row in rows if row["machine"] == machine]
+        cells.append([f"{machine}, {group[0]['unit']}", *[""] * 8])
+        cells += map(_cells, group)
+        if machine in summary["devices"]:
+            cells.append(_mean_cells(summary["devices"][machine]))
+    order, zigzag = summary["order"], summary["zigzag"]
+    in_order = ", ".join(
+        f"{name} {'yes' if order[kind] else 'no'}"
+        for name, kind in zip(names, KINDS, strict=True)
+    )
+    device, slower, faster = validation.TRAP
+    errors = ", ".join(
+        "{} {mean:.1%} ({median:.1%})".format(
+            name, **summary["devices"]["all"][kind]
+        )
+        for name, kind in zip(names, KINDS, strict=True)
+    )
+    return "\n".join(
+        [
+            text.table(cells, "<>>>>>>><"),
+            "",
+            f"all devices, mean (median) absolute error: {errors}",
+            f"{device}: {slower} is slower than {faster}: {in_order}",
+            f"ZigZag: median absolute error {zigzag['median_error']:.1%}, "
+            f"Kendall tau {zigzag['kendall_tau']:.2f}",
+            *(
+                f"{count} layers: {reason}. "
+                f"{validation.REASONS.get(reason, '')}"
+                for reason, count in zigzag["reasons"].items()
+            ),
+        ]
+    )
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    """A network or layer: its number, and each prediction with its error."""
+    number = "{:,.0f}" if row["unit"] == "cycles" else "{:.3g}"
+    cells = [f"  {row['workload']}", number.format(row["reference"])]
+    for kind in KINDS:
+        if row[kind] is None:
+            cells += ["", ""]
+        else:
+            error = f"{row[f'{kind}_error']:+.1%}"
+            cells += [number.format(row[kind]), error]
+    return [*cells, row["reason"] or ""]
+
+
+def _mean_cells(errors: Mapping[str, Mapping[str, float]]) -> list[str]:
+    cells = ["  mean absolute error", ""]
+    for kind in KINDS:
+        cells += ["", f"{errors[kind]['mean']:.1%}"]
+    return [*cells, ""]

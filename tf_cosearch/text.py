@@ -1,0 +1,72 @@
+"""Numbers and tables as people and other programs read them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def count(number: float, digits: int = 4) -> str:
+    """A number of things in thousands, millions or milliards.
+
+    Args:
+        number: How many.
+        digits: That are shown.
+
+    Example:
+    >>> count(300_774_272), count(999)
+    ('300.8 M', '999')
+    """
+    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= factor:
+            return f"{number / factor:.{digits}g} {prefix}"
+    return f"{number:.{digits}g}"
+
+
+def table(rows: Sequence[Sequence[str]], align: str, gap: str = "  ") -> str:
+    """Cells in columns.
+
+    Args:
+        rows: Rows of as many cells each; the first one is the header.
+        align: For each column `<` or `>`: to the left or to the right.
+        gap: What is between two columns.
+
+    Returns:
+        A line for each row, without the last newline.
+
+    Example:
+    >>> print(table([("network", "ms"), ("a", "12.5")], "<>"))
+    network    ms
+    a        12.5
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    columns = gap.join(
+        f"{{:{side}{width}}}" for side, width in zip(align, widths, strict=True)
+    )
+    return "\n".join(columns.format(*row).rstrip() for row in rows)
+
+
+def comma_separated(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()
+) -> str:
+    r"""A table for other programs, as CSV.
+
+    Args:
+        rows: Values by column, all of the same columns.
+        columns: Those of a table without rows.
+
+    Returns:
+        A line for each row, after the header.
+
+    Example:
+    >>> comma_separated([{"a": 1, "b": None}])
+    'a,b\n1,\n'
+    """
+    file = io.StringIO()
+    names = list(rows[0] if rows else columns)
+    writer = csv.DictWriter(file, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
