@@ -239,7 +239,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         from tf_cosearch.training import fingerprint, fit
 
         fit.check(epochs, callbacks=callbacks, **self._training, **others)
-        template = self.space.template
+        template = self.space.network_space
         self._data = inputs.prepare(
             x,
             y,

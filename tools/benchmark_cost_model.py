@@ -159,10 +159,10 @@ def _in_space() -> dict[str, float]:
 
 def _networks(space: Any, count: int) -> list[np.ndarray]:
     """Layers of random networks of a space."""
-    networks = len(space.template.parameters)
+    networks = len(space.network_space.parameters)
     genomes = space.sample(np.random.default_rng(0), count)
     return [
-        space.template.rows(tuple(genes))
+        space.network_space.rows(tuple(genes))
         for genes in genomes[:, :networks].tolist()
     ]
 

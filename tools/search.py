@@ -267,7 +267,7 @@ def _export(tuner: cs.CoSearchTuner, test: Any, folder: pathlib.Path) -> None:
         folder / "pareto.png",
         chosen=best[0].trial_id,
         budget=FLAGS.latency_ms,
-        title=f"Joint designs of the {tuner.space.template.name} space",
+        title=f"Joint designs of the {tuner.space.name} space",
     )
     _print_chosen(description, folder)
 
@@ -405,7 +405,7 @@ def _description(space: cs.SearchSpace) -> dict[str, Any]:
     return {
         "flags": {flag.name: flag.value for flag in own},
         "space": {
-            "name": space.template.name,
+            "name": space.name,
             "fingerprint": space.fingerprint,
             "networks": space.num_networks,
             "accelerators": space.num_accelerators,

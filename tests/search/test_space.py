@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -44,8 +45,8 @@ def recorded(space, genome):
     """What layers and activations a network has, whatever their names."""
     genes = tuple(genome[: space.num_network_parameters].tolist())
     log = effect._Log()
-    x = log.input(*space.template.input_shape)
-    for block in space.template.decode(genes).blocks:
+    x = log.input(*space.network_space.input_shape)
+    for block in space.network_space.decode(genes).blocks:
         x = block.apply(log, x)
     activations = [activation for _, activation in log.activations]
     return to_array(log.layers()).tolist(), activations
@@ -247,3 +248,43 @@ def test_a_network_outside_the_space_is_refused():
         space.encode(load_network("mobilenet_edgetpu"))
     with pytest.raises(ValueError, match="where the space has"):
         space.encode(load_network("efficientnet_b0"))
+
+
+def dense(hp):
+    return keras.Sequential(
+        [
+            keras.Input((16,)),
+            keras.layers.Dense(hp.Int("units", 8, 64, step=8)),
+            keras.layers.Dense(hp.Fixed("classes", 3)),
+        ]
+    )
+
+
+def test_a_users_own_model_is_a_space_with_accelerators():
+    space = SearchSpace.from_hypermodel(dense, {"pe_array/rows": [2, 4]})
+    assert space.num_networks == 8
+    assert space.name == "dense"
+    assert "dense: 8 networks x" in space.summary()
+    hp = space.hyperparameters()
+    assert [type(e).__name__ for e in hp.space][:2] == ["Int", "Fixed"]
+    values = {**hp.values, "units": 24, "pe_array/rows": 4}
+    candidate = space.decode(space.genome(values))
+    assert candidate.network.build().layers[0].units == 24
+    assert candidate.accelerator.pe_array.rows == 4
+    genomes = space.sample(np.random.default_rng(0), 8)
+    together = estimate(*space.batch(genomes))
+    for row, genome in enumerate(genomes):
+        candidate = space.decode(genome)
+        layers = [row for row in candidate.network.layers() if row.macs]
+        assert float(together.macs[row]) == sum(la.macs for la in layers)
+    fixed = SearchSpace.from_hypermodel(dense, "edge_tpu", name="mine")
+    assert (fixed.num_accelerators, fixed.name) == (1, "mine")
+
+
+def test_names_of_both_sides_must_differ():
+    def rows(hp):
+        hp.Int("pe_array/rows", 1, 2)
+        return dense(hp)
+
+    with pytest.raises(ValueError, match=r"other names.*pe_array/rows"):
+        SearchSpace.from_hypermodel(rows)

@@ -112,7 +112,7 @@ class Landscape:
         Returns:
             A number from 0 to 1, the same for the same network.
         """
-        template = self.space.template
+        template = self.space.network_space
         genes = template.canonical(
             tuple(genome[: len(template.parameters)].tolist())
         )
@@ -125,7 +125,9 @@ class Landscape:
 
     def _structure(self, genes: tuple[int, ...]) -> float:
         """What the choices of a network are worth, beside its capacity."""
-        return synthetic.structure(self.space.template.decode(genes).blocks)
+        return synthetic.structure(
+            self.space.network_space.decode(genes).blocks
+        )
 
     def _accuracy(self, genome: np.ndarray) -> float:
         return self.synthetic_accuracy(genome)
@@ -206,7 +208,7 @@ class RandomLandscape(Landscape):
 
     @functools.cached_property
     def _function(self) -> synthetic.RandomFunction:
-        counts = [len(p.choices) for p in self.space.template.parameters]
+        counts = [len(p.choices) for p in self.space.network_space.parameters]
         genomes = self.space.sample(np.random.default_rng(0), 256)
         return synthetic.RandomFunction(
             counts, genomes[:, : len(counts)], self.seed

@@ -7,7 +7,7 @@ from typing import Any
 
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import presets
-from tf_cosearch.networks.spaces.stage import Parameter
+from tf_cosearch.networks.spaces.network_space import Parameter
 
 
 def read_choices(

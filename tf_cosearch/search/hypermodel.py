@@ -39,7 +39,7 @@ class CoSearchHyperModel(keras_tuner.HyperModel):
         optimizer: Any = "adam",
         metrics: Any = ("accuracy",),
     ) -> None:
-        super().__init__(name=space.template.name)
+        super().__init__(name=space.name)
         self.space = space
         self._optimizer = optimizer
         self._metrics = metrics

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import itertools
 import json
@@ -16,7 +15,7 @@ import numpy as np
 
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import Accelerator, presets
-from tf_cosearch.networks.network import Network
+from tf_cosearch.networks.spaces.network_space import NetworkSpace, declare
 from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.networks.workload import LayerTable, pad
 from tf_cosearch.search.hardware import read_choices
@@ -30,12 +29,12 @@ class Candidate(NamedTuple):
 
     Attributes:
         genome: `[P]` indices of its choices.
-        network: What runs.
+        network: What runs: a `Network`, or a `HyperModelNetwork`.
         accelerator: What it runs on, an `Accelerator` of numbers.
     """
 
     genome: np.ndarray
-    network: Network
+    network: Any
     accelerator: Accelerator
 
 
@@ -48,19 +47,20 @@ class SearchSpace:
     that one design has one genome.
 
     Args:
-        template: The networks.
+        networks: A `Template`, or a `HyperModelSpace`.
         accelerator: Choices or a fixed value for each parameter of the
             accelerator, by path; those left out have the choices of their
             component.
 
     Attributes:
-        template: The networks.
+        network_space: The networks.
         parameters: The `P` choices, a tuple of `Parameter`.
         choice_counts: `[P]` number of choices of each.
         fixed: What is not searched of the accelerator, by path.
 
     Raises:
-        ValueError: If a path is not known or a value not possible.
+        ValueError: If a path is not known, a value not possible, or a name
+            of both sides.
 
     Example:
     >>> space = SearchSpace.load("mobilenet_v2")
@@ -70,18 +70,25 @@ class SearchSpace:
 
     def __init__(
         self,
-        template: Template,
+        networks: NetworkSpace,
         accelerator: Mapping[str, Any] | None = None,
     ) -> None:
-        self.template = template
+        self.network_space = networks
         hardware, self.fixed = read_choices(
-            accelerator or {}, f"space {template.name}"
+            accelerator or {}, f"space {networks.name}"
         )
-        self.parameters = (*template.parameters, *hardware)
+        self.parameters = (*networks.parameters, *hardware)
+        names = [parameter.name for parameter in self.parameters]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(
+                f"Hyperparameters of {networks.name} must have other names "
+                "than parameters of the accelerator. Received: "
+                f"{', '.join(sorted(twice))}."
+            )
         self.choice_counts = np.asarray(
             [len(p.choices) for p in self.parameters], np.int64
         )
-        self._split = len(template.parameters)
+        self._split = len(networks.parameters)
 
     @classmethod
     def load(
@@ -115,14 +122,49 @@ class SearchSpace:
         configuration.check_keys(
             settings, f"{where}, accelerator", accelerators.parameters()
         )
+        chosen = _accelerator_choices(accelerator)
         if isinstance(accelerator, Mapping):
-            settings = {**settings, **accelerator}
-        elif accelerator is not None:
-            settings = accelerators.to_paths(
-                presets.load_accelerator(accelerator)
-            )
+            chosen = {**settings, **chosen}
+        elif accelerator is None:
+            chosen = settings
         template = Template(content, where, input_shape, classes)
-        return cls(template, settings)
+        return cls(template, chosen)
+
+    @classmethod
+    def from_hypermodel(
+        cls,
+        hypermodel: Any,
+        accelerator: str | pathlib.Path | Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> SearchSpace:
+        """The networks of a user's own model, and accelerators.
+
+        Args:
+            hypermodel: A function that takes KerasTuner's hyperparameters and
+                returns a model, or a `keras_tuner.HyperModel`. It is called
+                here to see which there are, see `HyperModelSpace`.
+            accelerator: As for `load`; by default what each component offers.
+            name: What to call the space.
+
+        Returns:
+            The `SearchSpace`.
+
+        Raises:
+            TypeError: If `hypermodel` is neither.
+            ValueError: If its model cannot be built or priced, or a name or a
+                value of the accelerator is not known or possible.
+        """
+        from tf_cosearch.networks.spaces.hypermodel_space import (
+            HyperModelSpace,
+        )
+
+        networks = HyperModelSpace(hypermodel, name)
+        return cls(networks, _accelerator_choices(accelerator))
+
+    @property
+    def name(self) -> str:
+        """What the networks are called."""
+        return self.network_space.name
 
     @property
     def num_network_parameters(self) -> int:
@@ -132,7 +174,7 @@ class SearchSpace:
     @property
     def num_networks(self) -> int:
         """Number of different networks."""
-        return self.template.count()
+        return self.network_space.count()
 
     @property
     def num_accelerators(self) -> int:
@@ -148,7 +190,7 @@ class SearchSpace:
     def fingerprint(self) -> str:
         """Changes when anything about the space does."""
         content = [
-            self.template.describe(),
+            self.network_space.describe(),
             [[p.name, list(p.choices)] for p in self.parameters],
             self.fixed,
         ]
@@ -168,7 +210,7 @@ class SearchSpace:
         split = self._split
         for row in genomes:
             genes = tuple(row[:split].tolist())
-            row[:split] = self.template.canonical(genes)
+            row[:split] = self.network_space.canonical(genes)
         return genomes
 
     def decided(self, genomes: np.ndarray) -> np.ndarray:
@@ -185,7 +227,7 @@ class SearchSpace:
         found[:] = self.choice_counts > 1
         split = self._split
         for row, genes in zip(found, genomes[:, :split].tolist(), strict=True):
-            row[:split] = self.template.decided(tuple(genes))
+            row[:split] = self.network_space.decided(tuple(genes))
         return found
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
@@ -214,7 +256,7 @@ class SearchSpace:
             raise ValueError(
                 "To price all accelerators there must be at most "
                 f"{MOST_ACCELERATORS:,}. Received: {self.num_accelerators:,} "
-                f"in space {self.template.name}. Leave choices out."
+                f"in space {self.name}. Leave choices out."
             )
         counts = self.choice_counts[self._split :].tolist()
         genes = list(itertools.product(*map(range, counts)))
@@ -230,7 +272,7 @@ class SearchSpace:
             Their layers in execution order, see `workload.to_array`.
         """
         return [
-            self.template.rows(tuple(genes))
+            self.network_space.rows(tuple(genes))
             for genes in np.asarray(genomes).tolist()
         ]
 
@@ -270,16 +312,13 @@ class SearchSpace:
             row_of.setdefault(tuple(genes), len(row_of))
             for genes in genomes[:, :split].tolist()
         ]
-        table = pad([self.template.rows(n) for n in row_of], self.max_layers)
+        rows = [self.network_space.rows(network) for network in row_of]
+        deepest = max(map(len, rows))
+        table = pad(rows, self.network_space.padded_layers(deepest))
         if len(row_of) < len(genomes):
             table = LayerTable(*(f[index] for f in table.columns()))
         chips = self.accelerators(genomes[:, split:])
         return table, chips
-
-    @functools.cached_property
-    def max_layers(self) -> int:
-        """Rows that the deepest network can have."""
-        return self.template.max_layers()
 
     def decode(self, genome: np.ndarray) -> Candidate:
         """The design that a genome stands for.
@@ -297,7 +336,7 @@ class SearchSpace:
         }
         return Candidate(
             genome,
-            self.template.decode(tuple(genome[: self._split].tolist())),
+            self.network_space.decode(tuple(genome[: self._split].tolist())),
             accelerators.from_paths({**self.fixed, **hardware}),
         )
 
@@ -340,7 +379,7 @@ class SearchSpace:
             genes.append(parameter.choices.index(value))
         return self.canonical(np.asarray(genes))[0]
 
-    def encode(self, network: Network) -> dict[str, Any]:
+    def encode(self, network: Any) -> dict[str, Any]:
         """The values of a network, for example to start a search from.
 
         Args:
@@ -356,43 +395,44 @@ class SearchSpace:
 
         Example:
         >>> space = SearchSpace.load("mobilenet_v2")
-        >>> from tf_cosearch.networks.template import load_network
+        >>> from tf_cosearch.networks.spaces.template import load_network
         >>> network = load_network("mobilenet_v2")
         >>> space.encode(network)["stage2/block1/expansion"]
         6
         """
-        genes = self.template.encode(network)
+        genes = self.network_space.encode(network)
         return {
             parameter.name: parameter.choices[gene]
             for parameter, gene in zip(self.parameters, genes, strict=False)
         }
 
     def hyperparameters(self) -> keras_tuner.HyperParameters:
-        """The space for KerasTuner: one `Choice` a parameter."""
-        space = keras_tuner.HyperParameters()
-        for parameter in self.parameters:
-            space.Choice(
-                parameter.name,
-                _of_one_type(parameter.choices),
-                ordered=not isinstance(parameter.choices[0], str),
-            )
+        """The space for KerasTuner.
+
+        One `Choice` a parameter, but of a user's own model its own.
+        """
+        space = self.network_space.hyperparameters()
+        for parameter in self.parameters[self._split :]:
+            declare(space, parameter)
         return space
 
     def summary(self) -> str:
         """The size of the space in words."""
         return (
-            f"{self.template.name}: {_count(self.num_networks)} networks x "
+            f"{self.name}: {_count(self.num_networks)} networks x "
             f"{_count(self.num_accelerators)} accelerators = "
             f"{_count(self.size)} designs, {len(self.parameters)} parameters"
         )
 
 
+def _accelerator_choices(
+    accelerator: str | pathlib.Path | Mapping[str, Any] | None,
+) -> Mapping[str, Any]:
+    """Choices by path; those of a preset are all fixed."""
+    if accelerator is None or isinstance(accelerator, Mapping):
+        return accelerator or {}
+    return accelerators.to_paths(presets.load_accelerator(accelerator))
+
+
 def _count(number: int) -> str:
     return f"{number:,}" if number < 1e6 else f"{number:.3g}"
-
-
-def _of_one_type(choices: tuple[Any, ...]) -> list[Any]:
-    """KerasTuner wants all choices of one type: 0.5 and 1 are both floats."""
-    if len({type(choice) for choice in choices}) == 1:
-        return list(choices)
-    return [float(choice) for choice in choices]

@@ -55,7 +55,7 @@ def prepare(
     x: Any,
     y: Any = None,
     *,
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
     classes: int,
     validation_data: Any = None,
     validation_split: float = 0.0,
@@ -195,7 +195,7 @@ def _endless_order(
 def check(
     x: Any,
     y: Any,
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
     classes: int,
     what: str,
 ) -> None:
@@ -261,7 +261,7 @@ def check(
 def _check_batch(
     x: np.ndarray,
     y: np.ndarray,
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
     classes: int,
     what: str,
 ) -> None:

@@ -139,7 +139,7 @@ def test_rows_are_those_of_the_decoded_network():
             layers = space.decode(genes).layers()
             np.testing.assert_array_equal(rows, to_array(layers))
             deepest = max(deepest, len(rows))
-        assert deepest <= space.max_layers()
+        assert deepest <= space.padded_layers(deepest)
 
 
 def test_sizes_of_the_shipped_spaces():

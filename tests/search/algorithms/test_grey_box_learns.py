@@ -29,7 +29,7 @@ BUDGETS = Budgets(latency_ms=0.004, area_mm2=25)
 def _accuracy(number, genome):
     """Grows with size, and some choices are better than others."""
     genes = tuple(genome[:SPLIT].tolist())
-    macs, params = synthetic.capacity(SPACE.template.rows(genes))
+    macs, params = synthetic.capacity(SPACE.network_space.rows(genes))
     size = np.log10(macs) + np.log10(params) - 8
     return 0.98 - 0.2 * np.exp(-size) + 0.01 * genes[4] - 0.01 * genes[12]
 

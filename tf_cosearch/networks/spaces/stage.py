@@ -6,30 +6,19 @@ import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from tf_cosearch import configuration
 from tf_cosearch.networks import blocks
 from tf_cosearch.networks.layer_ops import LayerRecorder
 from tf_cosearch.networks.network import BlockSpec
 from tf_cosearch.networks.spaces import effect
+from tf_cosearch.networks.spaces.network_space import Parameter
 from tf_cosearch.networks.stage_values import (
     STAGE_KEYS,
     check_value,
     round_channels,
 )
-
-
-class Parameter(NamedTuple):
-    """A choice of the search.
-
-    Attributes:
-        name: Its path, for example `stage2/kernel_size`.
-        choices: The values to choose from.
-    """
-
-    name: str
-    choices: tuple[Any, ...]
 
 
 class Stage:

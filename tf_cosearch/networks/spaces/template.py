@@ -7,6 +7,7 @@ value, there is a choice: a template without lists is one network.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 import pathlib
@@ -20,6 +21,7 @@ from tf_cosearch import configuration
 from tf_cosearch.networks import blocks
 from tf_cosearch.networks.layer_ops import LayerRecorder
 from tf_cosearch.networks.network import BlockSpec, Network
+from tf_cosearch.networks.spaces.network_space import NetworkSpace
 from tf_cosearch.networks.spaces.stage import Stage
 from tf_cosearch.networks.stage_values import (
     STAGE_KEYS,
@@ -41,7 +43,7 @@ Shape = tuple[int, int, int]
 """Height, width and channels."""
 
 
-class Template:
+class Template(NetworkSpace):
     """All networks that a description allows.
 
     Args:
@@ -68,6 +70,8 @@ class Template:
         "stages",
         "head",
     )
+
+    input_shape: Shape
 
     def __init__(
         self,
@@ -244,8 +248,12 @@ class Template:
             [[stage.name, stage.keys] for stage in self.stages],
         ]
 
-    def max_layers(self) -> int:
+    def padded_layers(self, layers: int) -> int:
         """Rows that the deepest network can have."""
+        return self._most_layers
+
+    @functools.cached_property
+    def _most_layers(self) -> int:
         return sum(stage.max_layers() for stage in self.stages) + 2
 
     def rows(self, genes: tuple[int, ...]) -> np.ndarray:

@@ -23,7 +23,7 @@ def names(space: SearchSpace) -> list[str]:
     held = []
     for name in configuration.names("networks"):
         try:
-            space.template.encode(load_network(name))
+            space.network_space.encode(load_network(name))
         except ValueError:
             continue
         held.append(name)
@@ -56,11 +56,11 @@ def encode(
     found = {}
     for name in wanted:
         try:
-            found[name] = space.template.encode(load_network(name))
+            found[name] = space.network_space.encode(load_network(name))
         except ValueError as error:  # noqa: PERF203
             held = ", ".join(names(space)) or "none"
             raise ValueError(
                 f"A search must start from networks of its space. {error} "
-                f"Published networks in {space.template.name}: {held}."
+                f"Published networks in {space.name}: {held}."
             ) from None
     return found
