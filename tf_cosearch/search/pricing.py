@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tf_cosearch.search import genomes as genome_arrays
+from tf_cosearch.search.reach import Reach
 
 if TYPE_CHECKING:
     from tf_cosearch.cost.price_list import PriceList
@@ -29,6 +30,9 @@ class Pricer:
         batch: Most designs to price at once. Fewer are padded to a power of
             two, so that the cost model meets few different shapes.
         estimate: Prices `space.batch(genomes)`; defaults to the cost model.
+
+    Attributes:
+        reach: Which networks may be priced now.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Pricer:
         self._estimate = estimate
         self._lists: dict[bytes, PriceList] = {}  # the last used last
         self._known: dict[bytes, dict[str, float]] = {}
+        self.reach = Reach(space)
 
     def __call__(self, genomes: Any) -> dict[str, np.ndarray]:
         """Prices designs.
@@ -68,6 +73,39 @@ class Pricer:
             name: np.concatenate([part[name] for part in priced])[:count]
             for name in priced[0]
         }
+
+    def within_reach(self, genomes: np.ndarray) -> np.ndarray:
+        """The designs that may be priced now, of some that are suggested.
+
+        Those of a network that is out of reach lend their accelerators to the
+        networks within, in turns.
+
+        Args:
+            genomes: `[N, P]` canonical, the most wanted first.
+
+        Returns:
+            `[K, P]` canonical, those as suggested first; all of them if no
+            network has to be built.
+        """
+        if not self.reach.is_limited:
+            return genomes
+        split = self._space.num_network_parameters
+        within = self.reach.mask(genomes[:, :split])
+        lent = genomes[~within]
+        networks = genome_arrays.unseen(
+            np.ascontiguousarray(genomes[within, :split])
+        )
+        if not len(networks):
+            networks = self.reach.known()
+        if len(networks):
+            turns = np.arange(len(lent)) % len(networks)
+            lent[:, :split] = networks[turns]
+        else:
+            lent = lent[:0]
+        # Building may have shown that two are one.
+        return genome_arrays.check(
+            self._space, np.concatenate([genomes[within], lent])
+        )
 
     def grid(
         self, networks: np.ndarray, accelerators: np.ndarray

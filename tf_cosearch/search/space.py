@@ -172,6 +172,11 @@ class SearchSpace:
         return self._split
 
     @property
+    def new_networks(self) -> int | None:
+        """See `NetworkSpace.new_networks`."""
+        return self.network_space.new_networks
+
+    @property
     def num_networks(self) -> int:
         """Number of different networks."""
         return self.network_space.count()

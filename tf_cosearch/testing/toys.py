@@ -47,7 +47,10 @@ class ToySpace:
         num_network_parameters: How many of them stand for the network: the
             first half.
         size: Number of different designs.
+        new_networks: Networks that a proposal may read anew: any number.
     """
+
+    new_networks: int | None = None
 
     def __init__(
         self, counts: Sequence[int], has_inactive: bool = False

@@ -18,7 +18,7 @@ from tf_cosearch.networks.spaces.network_space import (
     NetworkSpace,
 )
 from tf_cosearch.networks.spaces.outline import outline
-from tf_cosearch.networks.workload import Layer, to_array
+from tf_cosearch.networks.workload import Layer, LayerTable, to_array
 
 NEW_NETWORKS = 4
 """Networks that a proposal builds to price them, beside those built before.
@@ -30,6 +30,7 @@ MOST_PROBES = 64
 """Builds that look for hyperparameters before a search begins."""
 
 _FEWEST_ROWS = 16
+_COLUMNS = len(LayerTable._fields)
 
 
 class HyperModelNetwork:
@@ -137,11 +138,14 @@ class HyperModelSpace(NetworkSpace):
     512
     """
 
+    new_networks = NEW_NETWORKS
+
     def __init__(self, hypermodel: Any, name: str | None = None) -> None:
         self.hypermodel = as_hypermodel(hypermodel)
         self.name = (
             name or self.hypermodel.name or type(self.hypermodel).__name__
         )
+        self._built: dict[Genes, None] = {}
         self._readings: dict[Genes, _Reading] = {}
         self._first: dict[str, Genes] = {}
         self._alike: dict[frozenset[str], dict[Genes, Genes]] = {}
@@ -150,11 +154,6 @@ class HyperModelSpace(NetworkSpace):
         self._discover()
         self.input_shape = self._ends[0]
         self.classes = self._ends[1][-1]
-
-    @property
-    def new_networks(self) -> int:
-        """`NEW_NETWORKS`, as each has to be built."""
-        return NEW_NETWORKS
 
     # What hyperparameters there are.
 
@@ -176,8 +175,8 @@ class HyperModelSpace(NetworkSpace):
             choices = Choices(entries)
             probe = _next_probe(choices, [values for values, _ in built])
         self._choices, self.parameters = choices, choices.parameters
-        for values, reading in built:
-            self._keep(choices.genes(values), reading)
+        kept = [self._keep(choices.genes(v), reading) for v, reading in built]
+        self._built = dict.fromkeys(kept)
 
     # What building a network shows.
 
@@ -398,6 +397,10 @@ class HyperModelSpace(NetworkSpace):
 
     # What is kept with a run.
 
+    def built(self) -> list[Genes]:
+        """Canonical genes of what was built to find the hyperparameters."""
+        return list(self._built)
+
     def export_reading(self, genes: Genes) -> dict[str, Any]:
         """What was read of a network, as plain JSON."""
         reading = self._readings[self.canonical(genes)]
@@ -407,13 +410,17 @@ class HyperModelSpace(NetworkSpace):
 
     def import_reading(self, genes: Genes, exported: dict[str, Any]) -> None:
         """The inverse of `export_reading`, instead of a build."""
-        rows = exported["rows"]
-        reading = _Reading(
-            None if rows is None else np.asarray(rows, np.float32),
-            str(exported["reason"]),
-            exported["identity"],
-            frozenset(exported["used"]),
-        )
+        rows, identity = exported["rows"], exported["identity"]
+        if rows is not None:
+            rows = np.asarray(rows, np.float32)
+            is_table = rows.ndim == 2 and rows.shape[1] == _COLUMNS
+            if not (is_table and len(rows) and np.isfinite(rows).all()):
+                raise ValueError("Rows must be those of a layer table.")
+        used = frozenset(exported["used"])
+        known = {parameter.name for parameter in self.parameters}
+        if not used <= known or not isinstance(identity, (str, type(None))):
+            raise ValueError("A reading must be one of this space.")
+        reading = _Reading(rows, str(exported["reason"]), identity, used)
         self._keep(genes, reading)
 
 

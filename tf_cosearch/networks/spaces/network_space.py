@@ -35,21 +35,17 @@ class NetworkSpace(abc.ABC):
         parameters: The choices, a tuple of `Parameter`.
         input_shape: Of what goes into each network, without the batch.
         classes: Numbers that each puts out.
+        new_networks: How many a proposal may read that no proposal before has
+            read. `None` is any number, where reading one costs next to
+            nothing; else readings
+            are kept, see `search.reach`.
     """
 
     name: str
     parameters: tuple[Parameter, ...]
     input_shape: tuple[int, ...]
     classes: int
-
-    @property
-    def new_networks(self) -> int | None:
-        """Networks that a proposal may read anew.
-
-        `None` is any number, where the layers of a network cost next to
-        nothing. See `Pricer.reach`.
-        """
-        return None
+    new_networks: int | None = None
 
     def is_network(self, genes: Genes) -> bool:
         """Whether genes stand for a network; may have to build it."""
@@ -94,6 +90,22 @@ class NetworkSpace(abc.ABC):
     @abc.abstractmethod
     def describe(self) -> Any:
         """All that tells one space from another beside the choices."""
+
+    def built(self) -> list[Genes]:
+        """Canonical genes of the networks that are known from the start."""
+        return []
+
+    def export_reading(self, genes: Genes) -> dict[str, Any]:
+        """What was read of a network, as plain JSON, to be kept with a run."""
+        raise NotImplementedError
+
+    def import_reading(self, genes: Genes, exported: dict[str, Any]) -> None:
+        """The inverse of `export_reading`.
+
+        Raises:
+            ValueError, TypeError, KeyError: If it is no reading.
+        """
+        raise NotImplementedError
 
     def hyperparameters(self) -> keras_tuner.HyperParameters:
         """The choices for KerasTuner: one `Choice` a parameter."""

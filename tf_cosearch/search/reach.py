@@ -1,0 +1,214 @@
+"""Which networks a proposal may price, where each has to be built to be read.
+
+A template's networks cost next to nothing to read, so all are within reach. A
+user's own `build(hp)` takes a tenth of a second or more. There a proposal
+prices those that earlier proposals have built, as many as there are, and a
+fixed number of new ones: in the order that an algorithm suggests them, so that
+proposals follow from the seed and not from a clock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from absl import logging
+
+from tf_cosearch import files
+
+if TYPE_CHECKING:
+    from tf_cosearch.networks.spaces.network_space import Genes
+    from tf_cosearch.search.space import SearchSpace
+
+FILE = "networks.jsonl"
+"""What the networks of a run were read as: a line each, after one on the space.
+
+So a run that is continued need not build them again, and proposes what it
+would have proposed without the interruption.
+"""
+
+_BEFORE = -1  # the turn of what is known before the first proposal
+
+
+class Reach:
+    """The networks that may be priced now.
+
+    Args:
+        space: Whose networks.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._space = space
+        self._turn = _BEFORE
+        # When each was read first.
+        self._turn_of = (
+            dict.fromkeys(space.network_space.built(), _BEFORE)
+            if self.is_limited
+            else {}
+        )
+        self._left = space.new_networks or 0
+        self._opened: set[Genes] = set()
+        self._starts_empty = False
+        self._file: pathlib.Path | None = None
+        self._is_loaded = True
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether a network has to be built to be priced."""
+        return self._space.new_networks is not None
+
+    def keep_in(self, folder: str | os.PathLike[str]) -> None:
+        """Keeps what is read in a folder, and uses what is there."""
+        self._file = pathlib.Path(folder, FILE)
+        self._is_loaded = not self.is_limited
+
+    def begin(self, turn: int) -> None:
+        """Begins a proposal: others were before, and some may be new.
+
+        Args:
+            turn: Number of the trial it is for.
+        """
+        self._turn = turn
+        self._opened = set()
+        self.refill()
+
+    def refill(self) -> None:
+        """Lets the proposal read as many new networks as at its start."""
+        self._left = self._space.new_networks or 0
+
+    @contextlib.contextmanager
+    def afresh(self) -> Iterator[None]:
+        """Does something whose outcome outlasts the proposal it is done in.
+
+        It must not depend on which proposal that is, so that no network is
+        within reach at first but new ones.
+        """
+        before = self._left, self._opened, self._starts_empty
+        self._opened, self._starts_empty = set(), True
+        self.refill()
+        try:
+            yield
+        finally:
+            self._left, opened, self._starts_empty = before
+            self._opened = opened
+
+    def know(self, networks: np.ndarray) -> None:
+        """Takes `[N, S]` networks of trials as read before."""
+        if self.is_limited:
+            self._load()
+            for genes in map(tuple, np.asarray(networks).tolist()):
+                self._turn_of.setdefault(self._canonical(genes), _BEFORE)
+
+    def known(self) -> np.ndarray:
+        """`[N, S]` networks that earlier proposals have read."""
+        self._load()
+        genes = [
+            genes
+            for genes, turn in self._turn_of.items()
+            if turn < self._turn and self._is_network(genes)
+        ]
+        width = self._space.num_network_parameters
+        return np.asarray(genes, np.int64).reshape(-1, width)
+
+    def mask(self, networks: np.ndarray) -> np.ndarray:
+        """Which networks may be priced; those that are new are built.
+
+        Args:
+            networks: `[N, S]` canonical genes, the most wanted first.
+
+        Returns:
+            `[N]` booleans.
+        """
+        if not self.is_limited:
+            return np.ones(len(networks), bool)
+        self._load()
+        return np.asarray(
+            [self._open(tuple(genes)) for genes in networks.tolist()], bool
+        )
+
+    def _open(self, genes: Genes) -> bool:
+        genes = self._canonical(genes)
+        if genes not in self._opened:
+            turn = self._turn_of.get(genes, self._turn)
+            if turn >= self._turn or self._starts_empty:
+                if not self._left:
+                    return False
+                self._left -= 1
+            self._opened.add(genes)
+        is_network = self._is_network(genes)
+        least = self._canonical(genes)
+        self._opened.add(least)
+        if least not in self._turn_of or genes not in self._turn_of:
+            self._turn_of.setdefault(genes, self._turn)
+            self._turn_of.setdefault(least, self._turn)
+            self._write(genes)
+        return is_network
+
+    def _canonical(self, genes: Genes) -> Genes:
+        return self._space.network_space.canonical(genes)
+
+    def _is_network(self, genes: Genes) -> bool:
+        return self._space.network_space.is_network(genes)
+
+    # What is kept on the disk.
+
+    def _write(self, genes: Genes) -> None:
+        if self._file is None:
+            return
+        line = {
+            "turn": self._turn,
+            "genes": genes,
+            **self._space.network_space.export_reading(genes),
+        }
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            if not self._file.exists():
+                self._file.write_text(self._header)
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:  # it can be built again
+            logging.warning("%s cannot be written: %s.", self._file, error)
+
+    @property
+    def _header(self) -> str:
+        return json.dumps({"space": self._space.fingerprint}) + "\n"
+
+    def _load(self) -> None:
+        if self._is_loaded or self._file is None:
+            return
+        self._is_loaded = True
+        try:
+            text = self._file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            text = ""
+        if not text.startswith(self._header):
+            with contextlib.suppress(OSError):
+                self._file.unlink(missing_ok=True)
+            return
+        whole = [self._header]
+        for line in text.splitlines(keepends=True)[1:]:
+            try:
+                self._read(json.loads(line))
+            except (ValueError, TypeError, KeyError, RecursionError):
+                break  # a kill has cut it short, or somebody changed it
+            whole.append(line)
+        if "".join(whole) != text:
+            with contextlib.suppress(OSError):
+                files.write_text(self._file, "".join(whole))
+
+    def _read(self, line: dict[str, Any]) -> None:
+        genes = tuple(map(int, line["genes"]))
+        counts = self._space.choice_counts[: len(genes)]
+        is_inside = len(genes) == self._space.num_network_parameters and all(
+            0 <= gene < count for gene, count in zip(genes, counts, strict=True)
+        )
+        if not is_inside:
+            raise ValueError("Genes must be inside the space.")
+        self._space.network_space.import_reading(genes, line)
+        for each in (genes, self._canonical(genes)):
+            self._turn_of.setdefault(each, int(line["turn"]))
