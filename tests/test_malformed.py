@@ -39,8 +39,8 @@ from tf_cosearch.networks.importers import (
     tflite_import,
 )
 from tf_cosearch.search import early_stopping, executions, objectives
-from tf_cosearch.search.algorithms.random import RandomOracle
 from tf_cosearch.search.oracle import trial_files
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 from tf_cosearch.training import datasets
@@ -238,8 +238,9 @@ def test_design(tmp_path, how, count):
 
 def start(folder):
     return place(
-        RandomOracle(
+        CoSearchOracle(
             ToySpace((5, 6, 7)),
+            "random",
             estimate=toy_estimate,
             proposals=16,
             seed=0,

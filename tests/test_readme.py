@@ -228,7 +228,7 @@ def test_python_runs_in_one_session(tmp_path, monkeypatch, capsys):
         warnings.simplefilter("ignore")
         exec(compile(program, "README.md", "exec"), names)  # noqa: S102
         assert_block_passes_its_suite()
-    assert_algorithm_passes_its_suite(names["HillClimbOracle"], tmp_path)
+    assert_algorithm_passes_its_suite(names["HillClimb"], tmp_path)
     assert (tmp_path / "runs/example/design/model.tflite").is_file()
     out = capsys.readouterr().out
     assert "Pareto front" in out
@@ -249,52 +249,16 @@ def assert_block_passes_its_suite():
     Suite().test_stride_and_filters_are_honoured()
 
 
-def assert_algorithm_passes_its_suite(oracle_class, folder):
-    from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
+def assert_algorithm_passes_its_suite(cls, folder):
+    from tf_cosearch.testing import OracleSuite
 
-    oracle = place(
-        oracle_class(
-            ToySpace([4, 4, 4]), seed=0, estimate=toy_estimate, max_trials=20
-        ),
-        folder,
-    )
-    genomes = {tuple(genome) for genome in run_trials(oracle, 20)}
-    assert len(genomes) == 20
-
-
-def test_the_space_loads(tmp_path):
-    (block,) = code_blocks("yaml")
-    path = tmp_path / "space.yaml"
-    path.write_text(block)
-    space = cs.SearchSpace.load(path)
-    assert space.fixed == {"process/node_nm": 28}
-    assert space.num_networks > 1e6
-
-
-@pytest.mark.slow
-def test_python_runs_as_it_stands(desk, path):
-    (desk / "readme.py").write_text("\n".join(PYTHON))
-    shutil.rmtree(desk / "runs/example", ignore_errors=True)
-    done = finish("python readme.py", desk, path)
-    assert done.returncode == 0, done.stderr
-    assert (desk / "runs/example/design/model.tflite").is_file()
-
-
-@pytest.mark.slow
-def test_make_search_leaves_what_is_promised(tmp_path):
-    """In a copy of this checkout, with this environment as its own."""
-    checkout = tmp_path / "checkout"
-    shutil.copytree(
-        ROOT,
-        checkout,
-        ignore=shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__"),
-    )
-    (checkout / ".venv").symlink_to(sys.prefix)
-    done = finish(
-        "touch .venv/.installed && make search", checkout, os.environ["PATH"]
-    )
-    assert done.returncode == 0, done.stderr
-    promised = re.findall(r"^\| `([\w./*]+)` \|", TEXT, re.MULTILINE)[:7]
-    assert "design/model.tflite" in promised
-    for pattern in promised:
-        assert list((checkout / "runs/digits").glob(pattern)), pattern
+    suite = OracleSuite()
+    suite.algorithm = cls
+    for name in (
+        "test_same_seed_same_designs",
+        "test_continues_what_another_began",
+        "test_starts_from_what_is_known",
+        "test_no_design_twice",
+        "test_goes_on_after_failures",
+    ):
+        getattr(suite, name)(folder / name)

@@ -86,7 +86,7 @@ def test_costs_of_a_trial_are_those_of_estimate(finished):
 
 
 def test_seconds_of_a_trial_add_up(finished):
-    for result in finished.oracle.finished():
+    for result in finished.oracle.history.finished():
         known = result.metrics
         parts = sum(known[f"seconds_{phase}"] for phase in report.PHASES)
         assert known["seconds"] == pytest.approx(parts)
@@ -288,7 +288,7 @@ def test_another_space_is_refused(finished):
 def test_oracles_must_be_known_and_over_the_space(space, tmp_path):
     with pytest.raises(ValueError, match="Did you mean 'random'"):
         small_tuner(space, tmp_path, oracle="randm")
-    other = cs.algorithms.get("random")(cs.SearchSpace.load("digits"))
+    other = cs.CoSearchOracle(cs.SearchSpace.load("digits"), "random")
     with pytest.raises(ValueError, match="over `space`"):
         small_tuner(space, tmp_path, oracle=other)
 
@@ -306,7 +306,7 @@ def test_oracles_must_be_known_and_over_the_space(space, tmp_path):
     ],
 )
 def test_an_oracle_has_its_arguments_itself(space, tmp_path, name, value):
-    oracle = cs.algorithms.get("random")(space, BUDGETS, max_trials=3)
+    oracle = cs.CoSearchOracle(space, "random", BUDGETS, max_trials=3)
     with pytest.raises(ValueError, match=f"{name} must be given to the oracle"):
         cs.CoSearchTuner(space, oracle, directory=tmp_path, **{name: value})
     assert not any(tmp_path.iterdir())
@@ -319,7 +319,7 @@ def test_an_oracle_with_trials_is_not_that_of_another_search(
     space, data, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(fit, "train", pretend)
-    oracle = cs.algorithms.get("random")(space, BUDGETS, max_trials=1, seed=0)
+    oracle = cs.CoSearchOracle(space, "random", BUDGETS, max_trials=1, seed=0)
     here = {"directory": tmp_path, "project_name": "here"}
     cs.CoSearchTuner(space, oracle, **here).search(**few(data))
     for changed in ({"project_name": "there"}, {"overwrite": True}):
@@ -331,7 +331,7 @@ def test_an_oracle_with_trials_is_not_that_of_another_search(
 
 def test_arguments_that_are_not_given_have_the_defaults_told(space, tmp_path):
     oracle = cs.CoSearchTuner(space, directory=tmp_path).co_oracle
-    assert type(oracle) is cs.algorithms.get("grey_box")
+    assert type(oracle.algorithm) is cs.algorithms.get("grey_box")
     assert oracle.max_trials == 20
     assert oracle.reward.form == "hard"
 
@@ -351,7 +351,7 @@ def test_nothing_beside_the_space_is_drawn_and_not_used(
 
     def oracle(**options):
         defaults = {"max_trials": 1, "seed": 0, "proposals": 64}
-        return cs.algorithms.get("random")(space, **{**defaults, **options})
+        return cs.CoSearchOracle(space, "random", **{**defaults, **options})
 
     with refused:
         cs.CoSearchTuner(space, oracle(hyperparameters=beside()), **kwargs)
@@ -446,12 +446,17 @@ def test_our_oracle_serves_a_plain_tuner(space, data, tmp_path):
             fitted = model.fit(x, y, validation_data=(x, y), verbose=verbose)
             return {"val_accuracy": fitted.history["val_accuracy"][-1]}
 
-    oracle = cs.algorithms.get("regularized_evolution")(
-        space, BUDGETS, objective="val_accuracy", max_trials=2, proposals=64
+    oracle = cs.CoSearchOracle(
+        space,
+        "regularized_evolution",
+        BUDGETS,
+        objective="val_accuracy",
+        max_trials=2,
+        proposals=64,
     )
     tuner = Plain(oracle, cs.CoSearchHyperModel(space), directory=tmp_path)
     tuner.search(data.train[0][:64], data.train[1][:64], verbose=0)
-    first, second = oracle.finished()
+    first, second = oracle.history.finished()
     assert (first.genome != second.genome).any()
     for design in (first, second):
         costs = {k: np.asarray([v]) for k, v in design.metrics.items()}

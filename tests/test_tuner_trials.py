@@ -285,10 +285,11 @@ def test_a_losing_trial_stops_in_order(
     resumed = small_tuner(space, tmp_path)
     for oracle in (tuner.oracle, resumed.oracle):
         learned = [
-            trial.metrics["accuracy_int8"] for trial in oracle.finished()
+            trial.metrics["accuracy_int8"]
+            for trial in oracle.history.finished()
         ]
         assert learned == pytest.approx([0.5, 0.25])
-        assert oracle.finished()[1].reward == pytest.approx(0.25)
+        assert oracle.history.finished()[1].reward == pytest.approx(0.25)
     designs = resumed.best_designs(2)
     assert [d.metrics["accuracy_int8"] for d in designs] == [0.5, 0.2]
     assert len(report.read_trials(tmp_path / "project/trials.csv")) == 2

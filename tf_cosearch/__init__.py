@@ -12,10 +12,12 @@ from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.spaces.template import load_network
 from tf_cosearch.networks.workload import Layer, LayerTable, pad
 from tf_cosearch.search import algorithms
+from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.exact import best_accelerators
 from tf_cosearch.search.hypermodel import CoSearchHyperModel
 from tf_cosearch.search.objectives import AbsoluteDeviation, WeightedProduct
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.space import Candidate, SearchSpace
 from tf_cosearch.tuner import CoSearchTuner
 
@@ -24,9 +26,11 @@ __version__ = "0.1.0"
 __all__ = [
     "AbsoluteDeviation",
     "Accelerator",
+    "Algorithm",
     "Budgets",
     "Candidate",
     "CoSearchHyperModel",
+    "CoSearchOracle",
     "CoSearchTuner",
     "Cost",
     "Design",

@@ -7,7 +7,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import keras_tuner
 
@@ -16,14 +16,15 @@ from tf_cosearch.designs import export, report, results
 from tf_cosearch.designs.export import Design
 from tf_cosearch.distributed import chief
 from tf_cosearch.distributed.tuner import DurableTuner
-from tf_cosearch.search import algorithms, executions, objectives
 from tf_cosearch.search import early_stopping as early_stopping_lib
+from tf_cosearch.search import executions, objectives
+from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.hypermodel import CoSearchHyperModel
 from tf_cosearch.search.objectives import Reward
-from tf_cosearch.search.oracle.base import CoSearchOracle
+from tf_cosearch.search.oracle import oracle as oracle_lib
 from tf_cosearch.search.oracle.durable import reason
-from tf_cosearch.search.oracle.history import EXPECTED
+from tf_cosearch.search.oracle.oracle import EXPECTED, CoSearchOracle
 from tf_cosearch.search.oracle.warm_start import require_outside
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.training import checkpoint, inputs
@@ -42,8 +43,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
 
     Args:
         space: The joint space.
-        oracle: Who proposes: a name of `algorithms.names()`, or a
-            `CoSearchOracle` over `space`, which has the arguments from
+        oracle: Who proposes: a name of `algorithms.names()`, an `Algorithm`,
+            or a `CoSearchOracle` over `space`, which has the arguments from
             `budgets` to `warm_start` itself: here they are refused then.
         budgets: Limits that no trained design exceeds.
         max_trials: How many designs to train; 20 by default.
@@ -90,7 +91,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
     def __init__(
         self,
         space: SearchSpace,
-        oracle: str | CoSearchOracle = "grey_box",
+        oracle: str | Algorithm | type[Algorithm] | CoSearchOracle = "grey_box",
         budgets: Budgets | None = None,
         max_trials: int | None = None,
         *,
@@ -133,8 +134,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             "warm_start": warm_start,
         }
         given = [name for name, value in of_oracle.items() if value is not None]
-        if isinstance(oracle, str):
-            oracle = algorithms.make(
+        if not isinstance(oracle, CoSearchOracle):
+            co_oracle = oracle_lib.make(
                 oracle,
                 oracle_options or {},
                 space=space,
@@ -145,30 +146,29 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 start_from=start_from,
                 warm_start=warm_start,
             )
-        elif (
-            not isinstance(oracle, CoSearchOracle) or oracle.space is not space
-        ):
-            raise ValueError(
-                "`oracle` must be a name or a CoSearchOracle over `space`. "
-                f"Received: {oracle!r}. Known names: "
-                f"{', '.join(algorithms.names())}."
-            )
         elif given:
             raise ValueError(
                 f"{', '.join(given)} must be given to the oracle itself. "
                 f"Received: them beside a {type(oracle).__name__}. Pass them "
-                "where it is made, or its name here."
+                "where it is made, or the name of its algorithm here."
             )
-        _require_space_alone(oracle)
+        else:
+            co_oracle = cast("CoSearchOracle", oracle)
+        if co_oracle.space is not space:
+            raise ValueError(
+                "`oracle` must be over `space`. Received: a CoSearchOracle "
+                "over another one. Pass the space that it was made with."
+            )
+        _require_space_alone(co_oracle)
         if type(self).run_trial is CoSearchTuner.run_trial:
-            _require_measured(oracle)
+            _require_measured(co_oracle)
         # Nor may a subclass of this tuner ask for more while it trains.
-        oracle.allow_new_entries = False
-        if overwrite and oracle.earlier is not None:
+        co_oracle.allow_new_entries = False
+        if overwrite and co_oracle.earlier is not None:
             project = pathlib.Path(
                 directory or ".", project_name or "untitled_project"
             )
-            require_outside(oracle.earlier.source, project)
+            require_outside(co_oracle.earlier.source, project)
         self.space = space
         self._training = {
             "learning_rate": learning_rate,
@@ -181,7 +181,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         self._proposal_began = time.perf_counter()
         self._progress = report.Progress(verbose=0)
         super().__init__(
-            oracle,
+            co_oracle,
             directory=directory,
             project_name=project_name,
             overwrite=overwrite,

@@ -86,7 +86,7 @@ def _note(folder: pathlib.Path) -> None:
 
 def _idle(folder: pathlib.Path) -> None:
     from tf_cosearch.distributed.tuner import DurableTuner
-    from tf_cosearch.search import algorithms
+    from tf_cosearch.search.oracle.oracle import CoSearchOracle
     from tf_cosearch.testing import toys
 
     class Tuner(DurableTuner):
@@ -96,8 +96,9 @@ def _idle(folder: pathlib.Path) -> None:
         def on_trial_saved(self, trial: Any) -> None:
             _note(folder)
 
-    oracle = algorithms.get(FLAGS.oracle)(
+    oracle = CoSearchOracle(
         toys.ToySpace((9, 9, 9, 9)),  # type: ignore[arg-type]
+        FLAGS.oracle,
         max_trials=FLAGS.trials,
         seed=0,
         proposals=32,

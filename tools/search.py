@@ -198,8 +198,9 @@ def _default_workers(space: cs.SearchSpace, data: datasets.Dataset) -> int:
 def _oracle(space: cs.SearchSpace, options: dict[str, Any]) -> Any:
     """The oracle, which refuses what is wrong with any of its arguments."""
     import tf_cosearch as cs
+    from tf_cosearch.search.oracle import oracle
 
-    return cs.algorithms.make(
+    return oracle.make(
         FLAGS.oracle,
         options,
         space=space,

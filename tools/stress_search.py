@@ -304,8 +304,8 @@ def make_tuner(name: str, folder: pathlib.Path, seed: int) -> Any:
     """The tuner of light trials: on a toy space, faults included."""
     from tf_cosearch.distributed import chief
     from tf_cosearch.distributed.tuner import DurableTuner
-    from tf_cosearch.search import algorithms
     from tf_cosearch.search.budgets import Budgets
+    from tf_cosearch.search.oracle.oracle import CoSearchOracle
     from tf_cosearch.search.space import SearchSpace
     from tf_cosearch.testing import toys
 
@@ -334,15 +334,17 @@ def make_tuner(name: str, folder: pathlib.Path, seed: int) -> Any:
             tell(f"saved {trial.trial_id} {clocks}")
 
     if FLAGS.throughput:
-        oracle = algorithms.get(name)(
+        oracle = CoSearchOracle(
             SearchSpace.load(FLAGS.space),
+            name,
             Budgets(latency_ms=0.1, area_mm2=40.0),
             max_trials=FLAGS.throughput,
             seed=seed,
         )
     else:
-        oracle = algorithms.get(name)(
+        oracle = CoSearchOracle(
             toys.ToySpace((9, 9, 9, 9)),  # type: ignore[arg-type]
+            name,
             max_trials=TRIALS,
             seed=seed,
             proposals=32,

@@ -4,8 +4,8 @@ import types
 import pytest
 
 from tf_cosearch.designs import report, results
-from tf_cosearch.search.algorithms.random import RandomOracle
 from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 METRICS = {
@@ -99,8 +99,13 @@ def test_over_the_budgets_of_today_is_said(tmp_path, last_line):
     space = ToySpace((3, 4, 5, 6))
 
     def start(budgets):
-        oracle = RandomOracle(
-            space, budgets, estimate=toy_estimate, max_trials=9, seed=0
+        oracle = CoSearchOracle(
+            space,
+            "random",
+            budgets,
+            estimate=toy_estimate,
+            max_trials=9,
+            seed=0,
         )
         return place(oracle, tmp_path)
 

@@ -7,13 +7,13 @@ import pytest
 from keras_tuner.engine.trial import TrialStatus
 
 from tf_cosearch.distributed import chief, launch, worker
-from tf_cosearch.search.algorithms.random import RandomOracle
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.testing import ToySpace, place, toy_estimate
 
 LEASE_SECONDS = 0.6
 
 
-class SlowOracle(RandomOracle):
+class SlowOracle(CoSearchOracle):
     """Proposes in longer than a lease lasts."""
 
     def populate_space(self, trial_id):
@@ -72,10 +72,11 @@ def search(monkeypatch, oracle, names):
     return ran
 
 
-def make(folder, kind=RandomOracle, max_trials=6):
+def make(folder, kind=CoSearchOracle, max_trials=6):
     return place(
         kind(
             ToySpace((9, 9, 9)),
+            "random",
             estimate=toy_estimate,
             proposals=16,
             seed=0,

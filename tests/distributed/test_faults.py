@@ -9,7 +9,7 @@ import pytest
 
 from tf_cosearch import files
 from tf_cosearch.distributed.tuner import DurableTuner
-from tf_cosearch.search.algorithms.random import RandomOracle
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.testing import ToySpace, toy_estimate
 
 TRIALS = 4
@@ -27,8 +27,9 @@ class Tuner(DurableTuner):
 
 
 def start(folder, max_trials=TRIALS):
-    oracle = RandomOracle(
+    oracle = CoSearchOracle(
         ToySpace((5, 6, 7)),
+        "random",
         estimate=toy_estimate,
         proposals=16,
         seed=0,
@@ -72,7 +73,7 @@ def test_what_cannot_be_written_is_said_and_costs_no_finished_trial(
     again.run()
     assert designs(again) == expected
     assert not set(again.ran) & set(interrupted.saved[:-1])
-    assert len(again.co_oracle.finished()) == TRIALS
+    assert len(again.co_oracle.history.finished()) == TRIALS
 
 
 STATE = ("oracle.json", "tuner0.json", "trial_1/trial.json", "trial_1")
@@ -101,7 +102,7 @@ def test_a_lost_file_costs_at_most_its_trial(
     tuner.run()
     oracle = tuner.co_oracle
     is_lost = "trial_1" in name and not has_copy
-    assert len(oracle.finished()) == TRIALS - is_lost
+    assert len(oracle.history.finished()) == TRIALS - is_lost
     assert tuner.ran == ["3"]
     # Once it is not known, the design of a lost trial may be tried again.
     lost = ("1", "3") if is_lost else ()

@@ -9,7 +9,7 @@ import pytest
 from keras_tuner.src.distribute import oracle_chief
 
 from tf_cosearch.distributed import launch
-from tf_cosearch.search.algorithms.random import RandomOracle
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.testing import ToySpace, place, toy_estimate
 
 PROGRAM = textwrap.dedent("""
@@ -21,8 +21,9 @@ PROGRAM = textwrap.dedent("""
     import tf_cosearch as cs
 
     space = cs.SearchSpace.load(sys.argv[1], accelerator="edge_tpu")
-    oracle = cs.algorithms.get("random")(
-        space, objective="val_accuracy", max_trials=int(sys.argv[3]), seed=0
+    oracle = cs.CoSearchOracle(
+        space, "random", objective="val_accuracy", seed=0,
+        max_trials=int(sys.argv[3]),
     )
     tuner = keras_tuner.Tuner(
         oracle, cs.CoSearchHyperModel(space), directory=sys.argv[2]
@@ -38,8 +39,8 @@ PROGRAM = textwrap.dedent("""
 @pytest.mark.parametrize("max_trials", [3, 9])
 def test_no_worker_is_waited_for_that_was_told_to_stop(tmp_path, max_trials):
     space = ToySpace((2, 3))
-    oracle = RandomOracle(
-        space, estimate=toy_estimate, max_trials=max_trials, seed=0
+    oracle = CoSearchOracle(
+        space, "random", estimate=toy_estimate, max_trials=max_trials, seed=0
     )
     place(oracle, tmp_path)
     names = ["worker0", "worker1", "worker2"]

@@ -119,7 +119,7 @@ def test_a_process_starts_anew_and_goes_on_after_some_trials(tmp_path):
     script = textwrap.dedent("""
         import os, sys
         from tf_cosearch.distributed.tuner import DurableTuner
-        from tf_cosearch.search.algorithms.random import RandomOracle
+        from tf_cosearch.search.oracle.oracle import CoSearchOracle
         from tf_cosearch.testing import ToySpace, toy_estimate
 
         class Tuner(DurableTuner):
@@ -128,8 +128,9 @@ def test_a_process_starts_anew_and_goes_on_after_some_trials(tmp_path):
                 print(trial.trial_id, starts, os.getpid(), sys.argv[1])
                 return {"accuracy_int8": 0.5}
 
-        oracle = RandomOracle(
-            ToySpace((5, 6, 7)), estimate=toy_estimate, seed=0, max_trials=3
+        oracle = CoSearchOracle(
+            ToySpace((5, 6, 7)), "random", estimate=toy_estimate, seed=0,
+            max_trials=3,
         )
         Tuner(oracle, directory=sys.argv[1], project_name="p", overwrite=True,
               trials_per_process=2).run()

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from tf_cosearch.search.algorithms.random import RandomOracle
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.objectives import AbsoluteDeviation, WeightedProduct
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 SPACE = ToySpace((7, 5, 4, 6))
@@ -14,8 +14,9 @@ SPACE = ToySpace((7, 5, 4, 6))
 )
 def test_nested_pairs_have_the_best_reward_within_the_budgets(tmp_path, reward):
     budgets = Budgets(latency_ms=1.5, area_mm2=4)
-    oracle = RandomOracle(
+    oracle = CoSearchOracle(
         SPACE,
+        "random",
         budgets,
         reward=reward,
         searched="nested",

@@ -35,7 +35,6 @@ GPSampler (constrained log expected improvement).
 from __future__ import annotations
 
 import functools
-import inspect
 import tempfile
 import time
 import warnings
@@ -49,6 +48,7 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from tf_cosearch import configuration
 from tf_cosearch.benchmark.landscapes import Evaluation, Landscape
 from tf_cosearch.search import algorithms
+from tf_cosearch.search.oracle import oracle as oracle_lib
 from tf_cosearch.search.pricing import Pricer
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -98,7 +98,7 @@ def run(
         algorithm: One of `names()`.
         seed: Not negative.
         trials: How many.
-        **options: Further arguments for an oracle of ours.
+        **options: Of the algorithm, or of its oracle, if it is one of ours.
 
     Returns:
         The `Run`.
@@ -112,16 +112,16 @@ def run(
     if algorithm in RIVALS:
         search = functools.partial(RIVALS[algorithm], landscape, seed, trials)
     else:
-        oracle_class = algorithms.get(algorithm)
-        if "objectives" in inspect.signature(oracle_class).parameters:
+        if "objectives" in algorithms.options(algorithm):
             options = {"objectives": landscape.objectives, **options}
-        oracle = oracle_class(
-            landscape.space,
-            landscape.budgets,
+        oracle = oracle_lib.make(
+            algorithm,
+            {**OPTIONS.get(algorithm, {}), **options},
+            space=landscape.space,
+            budgets=landscape.budgets,
             reward=landscape.reward,
             max_trials=trials,
             seed=seed,
-            **{**OPTIONS.get(algorithm, {}), **options},
         )
         # Compiles the cost model, which is not the algorithm's time.
         some = landscape.space.sample(np.random.default_rng(0), 1)

@@ -12,7 +12,7 @@ from typing import Any
 
 from tf_cosearch import configuration, files
 from tf_cosearch.designs.export import ACCURACIES, COST_UNITS
-from tf_cosearch.search.oracle.base import CoSearchOracle
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.oracle.warm_start import KNOWN, is_known
 
 STOPPED = "stopped_epoch"
@@ -216,10 +216,10 @@ class Progress:
         """Prints the Pareto front, where the time went and the files are."""
         if oracle.stop_reason:
             self._console.print(f"The search ended: {oracle.stop_reason}.")
-        for remark in oracle.remarks:
+        for remark in oracle.algorithm.remarks:
             self._console.print(f"{remark}.")
         self._print_front(oracle, num_trials)
-        finished = [result.metrics for result in oracle.finished()]
+        finished = [result.metrics for result in oracle.history.finished()]
         timed = [m for m in finished if "seconds_proposal" in m]
         if timed:
             parts = ", ".join(

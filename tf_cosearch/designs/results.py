@@ -13,7 +13,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from tf_cosearch import configuration
 from tf_cosearch.designs import export
 from tf_cosearch.designs.export import Design
-from tf_cosearch.search.oracle.base import CoSearchOracle
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.oracle.warm_start import is_known
 
 

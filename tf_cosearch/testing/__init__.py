@@ -3,9 +3,8 @@
     class TestMyBlock(testing.BlockSuite):
         name = "my_block"
 
-    class TestMyOracle(testing.OracleSuite):
-        def make(self, space, **kwargs):
-            return MyOracle(space, **kwargs)
+    class TestMyAlgorithm(testing.OracleSuite):
+        algorithm = MyAlgorithm
 
 pytest collects a subclass with every test of its suite.
 """

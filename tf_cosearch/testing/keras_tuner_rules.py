@@ -13,7 +13,8 @@ import pytest
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tf_cosearch.search import objectives
-from tf_cosearch.search.oracle.base import CoSearchOracle
+from tf_cosearch.search.algorithms.algorithm import Algorithm
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.testing.requirement import require
 from tf_cosearch.testing.toys import ToySpace, place, run_trials, toy_estimate
 
@@ -25,6 +26,9 @@ class KerasTunerRules:
     in objectives to minimise, its own rule stands instead.
     """
 
+    algorithm: str | Algorithm | type[Algorithm]
+    """What is tested, in a `CoSearchOracle`."""
+
     def make(self, space: Any, **kwargs: Any) -> CoSearchOracle:
         """Makes the oracle to test.
 
@@ -32,7 +36,7 @@ class KerasTunerRules:
             space: What it searches.
             **kwargs: Arguments of `CoSearchOracle` to hand on.
         """
-        raise NotImplementedError
+        return CoSearchOracle(space, self.algorithm, **kwargs)
 
     def start(
         self, folder: pathlib.Path, space: Any = None, **kwargs: Any
@@ -68,7 +72,7 @@ class KerasTunerRules:
         ended = oracle.get_trial(first.trial_id)
         require(ended.best_step == 1, "The best step must be found.")
         require(
-            oracle.finished()[0].metrics[oracle.objective.name] == 0.6,
+            oracle.history.finished()[0].metrics[oracle.objective.name] == 0.6,
             "The best value of a metric must count.",
         )
         reloaded = self.start(tmp_path)
@@ -99,7 +103,9 @@ class KerasTunerRules:
         after = oracle.create_trial("a")
         require(after.trial_id != trial.trial_id, "A failure is final.")
         _end(oracle, after, 0.5)
-        require(len(oracle.failed()) == 3, "Each failure must be told once.")
+        require(
+            len(oracle.history.failed()) == 3, "Each failure must be told once."
+        )
         best = oracle.get_best_trials()[0]
         require(best.trial_id == after.trial_id, "NaN must not be the best.")
 
@@ -178,9 +184,14 @@ class KerasTunerRules:
         def broken(*_: Any) -> None:
             raise OSError("no room")
 
-        for name in ("suggest", "save", "score_trial"):
+        for part, name in (
+            (oracle.algorithm, "suggest"),
+            (oracle.algorithm, "observe"),
+            (oracle, "save"),
+            (oracle, "score_trial"),
+        ):
             with monkeypatch.context() as patch:
-                patch.setattr(oracle, name, broken)
+                patch.setattr(part, name, broken)
                 with pytest.raises(OSError, match="no room"):
                     _end(oracle, oracle.create_trial(name), 0.5)
             _require_free(oracle)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from keras_tuner.engine.base_tuner import BaseTuner
 
-from tf_cosearch.search.algorithms.random import RandomOracle
 from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.scope import SEARCHED
 from tf_cosearch.testing.keras_tuner_rules import KerasTunerRules
 from tf_cosearch.testing.requirement import require
@@ -25,7 +25,7 @@ from tf_cosearch.testing.toys import (
 
 
 class OracleSuite(KerasTunerRules):
-    """What every algorithm must pass. Subclass it and define `make`."""
+    """What every algorithm must pass. Subclass it and set `algorithm`."""
 
     def test_designs_are_inside_the_space(self, tmp_path: pathlib.Path) -> None:
         """Every parameter has one of its choices; inactive genes are 0."""
@@ -69,7 +69,7 @@ class OracleSuite(KerasTunerRules):
             begun + continued == expected,
             "A continued search must propose what it would have without the "
             "interruption. State that `suggest` uses must follow from "
-            "`finished()` or be built in `observe`.",
+            "the history or be built in `observe`.",
         )
         require(len(reloaded.end_order) == 16, "No trial may be lost.")
 
@@ -83,14 +83,14 @@ class OracleSuite(KerasTunerRules):
 
         space = ToySpace((5, 4, 6))
         defaults: dict[str, Any] = {"estimate": toy_estimate, "seed": 0}
-        other = RandomOracle(space, max_trials=6, **defaults)  # type: ignore[arg-type]
+        other = CoSearchOracle(space, "random", max_trials=6, **defaults)  # type: ignore[arg-type]
         begun = run_trials(place(other, tmp_path), 6, accuracy)
         budgets = Budgets(area_mm2=5.0)
         oracle = self.start(tmp_path, space, max_trials=12, budgets=budgets)
         oracle.reload()
         genomes = run_trials(oracle, 12)
         require(len(genomes) == 6, "The trials left must run.")
-        require(len(oracle.finished()) == 11, "No trial may be lost.")
+        require(len(oracle.history.finished()) == 11, "No trial may be lost.")
         feasible = budgets.is_feasible(oracle.costs(genomes))
         require(bool(feasible.all()), "The budgets of today must be met.")
         different = {tuple(genome) for genome in begun + genomes}
@@ -110,7 +110,9 @@ class OracleSuite(KerasTunerRules):
         require(len(genomes) == 6, "Known trials must not count.")
         different = {tuple(genome) for genome in known + genomes}
         require(len(different) == 20, "No known design may be tried again.")
-        require(len(oracle.finished()) == 20, "Known ones are finished.")
+        require(
+            len(oracle.history.finished()) == 20, "Known ones are finished."
+        )
         feasible = options["budgets"].is_feasible(oracle.costs(genomes))
         require(bool(feasible.all()), "The budgets of today must be met.")
         begun = run_trials(self.start(tmp_path / "3", space, **options), 3)
@@ -160,7 +162,9 @@ class OracleSuite(KerasTunerRules):
         )
         genomes = np.asarray(run_trials(oracle, 12))
         require(len(genomes) == 12, "All 12 trials must run.")
-        first = max(oracle.finished()[:6], key=lambda trial: trial.reward)
+        first = max(
+            oracle.history.finished()[:6], key=lambda trial: trial.reward
+        )
         feasible = budgets.is_feasible(oracle.costs(genomes))
         require(bool(feasible.all()), "Every design must meet the budgets.")
         networks, accelerators = genomes[:, :2], genomes[:, 2:]
@@ -234,7 +238,7 @@ class OracleSuite(KerasTunerRules):
         oracle = self.start(tmp_path)
         genomes = run_trials(oracle, 24, accuracy)
         require(len(genomes) == 24, "All trials must run.")
-        require(len(oracle.finished()) == 8, "A third of them is good.")
+        require(len(oracle.history.finished()) == 8, "A third of them is good.")
         require(len(oracle.archive.front) > 0, "Good ones are archived.")
 
     def test_works_in_a_keras_tuner(self, tmp_path: pathlib.Path) -> None:

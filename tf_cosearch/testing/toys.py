@@ -13,7 +13,7 @@ import numpy as np
 from keras_tuner.engine.base_tuner import BaseTuner
 
 from tf_cosearch.search import objectives
-from tf_cosearch.search.oracle.base import CoSearchOracle
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.space import MOST_ACCELERATORS
 
 

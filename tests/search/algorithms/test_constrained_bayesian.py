@@ -3,11 +3,13 @@ import pytest
 
 from tf_cosearch.search.algorithms.constrained_bayesian import (
     ACQUISITIONS,
-    ConstrainedBayesianOracle,
+    ConstrainedBayesian,
 )
-from tf_cosearch.search.algorithms.random import RandomOracle
+from tf_cosearch.search.algorithms.random import RandomSearch
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracle import durable
+from tf_cosearch.search.oracle.oracle import make
+from tf_cosearch.search.surrogates import log_costs
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 SPACE = ToySpace((6,) * 8)
@@ -19,9 +21,9 @@ def _nothing_is_written(monkeypatch):
     monkeypatch.setattr(durable, "write_json", lambda path, state: None)
 
 
-def start(folder, cls=ConstrainedBayesianOracle, **kwargs):
+def start(folder, cls=ConstrainedBayesian, **kwargs):
     defaults = {"estimate": toy_estimate, "proposals": 128, "seed": 0}
-    return place(cls(SPACE, **{**defaults, **kwargs}), folder)
+    return place(make(cls, {**defaults, **kwargs}, space=SPACE), folder)
 
 
 def accuracy(_, genome):
@@ -31,7 +33,7 @@ def accuracy(_, genome):
 @pytest.mark.parametrize("acquisition", list(ACQUISITIONS))
 def test_beats_random_search_where_budgets_bind(tmp_path, acquisition):
     rewards = np.zeros((2, 5))
-    options = [{"acquisition": acquisition}, {"cls": RandomOracle}]
+    options = [{"acquisition": acquisition}, {"cls": RandomSearch}]
     for row, option in enumerate(options):
         for seed in range(5):
             oracle = start(
@@ -41,7 +43,9 @@ def test_beats_random_search_where_budgets_bind(tmp_path, acquisition):
                 **option,
             )
             run_trials(oracle, 25, accuracy)
-            rewards[row, seed] = max(d.reward for d in oracle.finished())
+            rewards[row, seed] = max(
+                d.reward for d in oracle.history.finished()
+            )
     assert np.median(rewards[0]) > rewards[1].max()
 
 
@@ -57,9 +61,9 @@ def test_learns_where_trials_fail_and_goes_elsewhere(tmp_path):
     genomes = np.asarray(run_trials(oracle, 40, fragile))
     late = genomes[20:, 0] >= 3
     assert len(genomes) == 40
-    assert len(oracle.failed()) >= 2
+    assert len(oracle.history.failed()) >= 2
     assert late.mean() <= 0.25
-    best = max(oracle.finished(), key=lambda done: done.reward)
+    best = max(oracle.history.finished(), key=lambda done: done.reward)
     assert best.genome[0] < 3
 
 
@@ -69,13 +73,15 @@ def test_what_is_pending_is_not_looked_for_again(tmp_path):
     run_trials(oracle, 20, accuracy)
     candidates = SPACE.sample(np.random.default_rng(0), 256)
     costs = oracle.costs(candidates)
-    rng = np.random.default_rng(0)
-    oracle.choose(rng, candidates, costs)
-    model = oracle._reward_model
+    algorithm = oracle.algorithm
+    seen = algorithm._encode(candidates), log_costs(costs)
+    features = np.concatenate(seen, axis=1)
+    algorithm._acquire(features)
+    model = algorithm._reward_model
     trial = oracle.create_trial("tuner1")
-    waiting = oracle._features([oracle.trial_genome(trial)])
+    waiting = algorithm._features([oracle.trial_genome(trial)])
     _, known = model.predict(waiting)
-    oracle.choose(rng, candidates, costs)
+    algorithm._acquire(features)
     _, after = model.predict(waiting)
     assert after < known
     batch = [oracle.create_trial(f"tuner{n}") for n in range(2, 6)]
@@ -85,7 +91,7 @@ def test_what_is_pending_is_not_looked_for_again(tmp_path):
 
 def test_the_first_designs_are_random(tmp_path):
     oracle = start(tmp_path / "1", warm_up=6)
-    random = start(tmp_path / "2", RandomOracle)
+    random = start(tmp_path / "2", RandomSearch)
     genomes = run_trials(oracle, 7, accuracy)
     expected = run_trials(random, 7, accuracy)
     assert genomes[:6] == expected[:6]
@@ -97,11 +103,10 @@ def test_uncertainty_counts_as_much_as_it_is_asked_to(tmp_path):
     for exploration in (0.0, 100.0):
         oracle = start(tmp_path / str(exploration), exploration=exploration)
         run_trials(oracle, 5, accuracy)
-        candidates = SPACE.sample(np.random.default_rng(0), 256)
-        rng = np.random.default_rng(0)
-        index = oracle.choose(rng, candidates, oracle.costs(candidates))
-        features = oracle._features([candidates[index]])
-        chosen.append(oracle._reward_model.predict(features))
+        algorithm = oracle.algorithm
+        best = algorithm.suggest(np.random.default_rng(0), 256)[0]
+        features = algorithm._features([best])
+        chosen.append(algorithm._reward_model.predict(features))
     (trusting_mean, trusting_std), (curious_mean, curious_std) = chosen
     assert trusting_mean > curious_mean
     assert trusting_std < curious_std
@@ -123,4 +128,4 @@ def test_uncertainty_counts_as_much_as_it_is_asked_to(tmp_path):
 )
 def test_arguments_are_checked(options, message):
     with pytest.raises(ValueError, match=message):
-        ConstrainedBayesianOracle(SPACE, **options)
+        ConstrainedBayesian(**options)

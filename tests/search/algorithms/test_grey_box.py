@@ -1,11 +1,13 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from tf_cosearch.search import algorithms
-from tf_cosearch.search.algorithms.grey_box import GreyBoxOracle
+from tf_cosearch.search.algorithms.grey_box import GreyBox
 from tf_cosearch.search.algorithms.two_level import SlowReward
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.objectives import AbsoluteDeviation, WeightedProduct
+from tf_cosearch.search.oracle.oracle import make
 from tf_cosearch.search.pareto import hypervolume
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
@@ -20,13 +22,14 @@ def _accuracy(number, genome):
 
 
 def _search(folder, name="grey_box", trials=24, seed=0, **options):
-    oracle = algorithms.get(name)(
-        SPACE,
-        BUDGETS,
+    oracle = make(
+        name,
+        options,
+        space=SPACE,
+        budgets=BUDGETS,
         estimate=toy_estimate,
         max_trials=trials,
         seed=seed,
-        **options,
     )
     run_trials(place(oracle, folder), trials, _accuracy)
     return oracle
@@ -35,7 +38,7 @@ def _search(folder, name="grey_box", trials=24, seed=0, **options):
 def _volume(oracle):
     points = [
         [-t.metrics["accuracy_int8"], t.metrics["latency_ms"]]
-        for t in oracle.finished()
+        for t in oracle.history.finished()
     ]
     return hypervolume(points, [-0.5, 1.6])
 
@@ -45,7 +48,7 @@ def test_a_third_of_the_trials_beats_random_search(tmp_path):
     for seed in range(3):
         a = _search(tmp_path / f"a{seed}", trials=24, seed=seed)
         b = _search(tmp_path / f"b{seed}", "random", trials=72, seed=seed)
-        best = [max(t.reward for t in o.finished()) for o in (a, b)]
+        best = [max(t.reward for t in o.history.finished()) for o in (a, b)]
         ours.append([best[0], _volume(a)])
         theirs.append([best[1], _volume(b)])
     assert (np.median(ours, axis=0) >= np.median(theirs, axis=0)).all()
@@ -67,24 +70,32 @@ def test_expected_improvement_is_that_of_the_reward(tmp_path, reward):
     """Against an integral over the accuracies, whatever the reward."""
     oracle = _search(tmp_path, trials=12, reward=reward)
     _check_improvement(oracle)
-    best = max(oracle.finished(), key=lambda trial: trial.reward)
+    best = max(oracle.history.finished(), key=lambda trial: trial.reward)
     # What is over the budgets of today is no longer the best.
-    oracle.budgets = Budgets(latency_ms=0.999 * best.metrics["latency_ms"])
+    _limit(oracle, 0.999 * best.metrics["latency_ms"])
     _check_improvement(oracle)
 
 
+def _limit(oracle, latency_ms):
+    problem = oracle.algorithm.problem
+    oracle.algorithm.problem = dataclasses.replace(
+        problem, budgets=Budgets(latency_ms=latency_ms)
+    )
+
+
 def _check_improvement(oracle):
-    oracle._learn()
+    algorithm = oracle.algorithm
+    algorithm._learn()
     rng = np.random.default_rng(0)
     networks = SPACE.sample(rng, 150)[:, :3]
     chips = SPACE.all_accelerators()
-    costs = oracle._pricer.grid(networks, chips)
-    features = oracle._features_of_grid(networks, costs)
-    mean, std = oracle._model.predict(features)
+    costs = oracle.prices.grid(networks, chips)
+    features = algorithm._features_of_grid(networks, costs)
+    mean, std = algorithm._model.predict(features)
     best = max(
         trial.reward
-        for trial in oracle.finished()
-        if oracle.budgets.is_feasible(trial.metrics)
+        for trial in oracle.history.finished()
+        if algorithm.problem.budgets.is_feasible(trial.metrics)
     )
     z = np.linspace(-8, 8, 801)
     density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
@@ -92,7 +103,7 @@ def _check_improvement(oracle):
     for step, weight in zip(z, density * (z[1] - z[0]), strict=True):
         rewards = oracle.reward((mean + step * std)[:, None], costs)
         improvement += weight * np.maximum(rewards - best, 0)
-    found = oracle._reward_gain(networks, costs)
+    found = algorithm._reward_gain(networks, costs)
     assert improvement.max() > 1e-5
     np.testing.assert_allclose(found, improvement, rtol=1e-2, atol=1e-7)
 
@@ -100,27 +111,30 @@ def _check_improvement(oracle):
 def test_without_a_design_within_the_budgets_more_is_an_improvement(tmp_path):
     far = AbsoluteDeviation(Budgets(latency_ms=0.01))  # rewards are negative
     oracle = _search(tmp_path, trials=10, reward=far)
-    oracle.budgets = Budgets(latency_ms=1e-9)
-    oracle._learn()
+    _limit(oracle, 1e-9)
+    oracle.algorithm._learn()
     networks = SPACE.sample(np.random.default_rng(0), 20)
-    costs = oracle._pricer.grid(networks[:, :3], networks[:, 3:])
-    assert oracle._reward_gain(networks[:, :3], costs).max() > 1
+    costs = oracle.prices.grid(networks[:, :3], networks[:, 3:])
+    assert oracle.algorithm._reward_gain(networks[:, :3], costs).max() > 1
 
 
 def test_growth_of_the_front_is_that_of_the_hypervolume(tmp_path):
     """With an accuracy known for sure, against the exact volume."""
     oracle = _search(tmp_path, trials=12, objectives=["latency_ms"])
-    oracle._learn()
-    oracle._model.predict = lambda features: (
+    algorithm = oracle.algorithm
+    algorithm._learn()
+    algorithm._model.predict = lambda features: (
         np.full(len(features), 0.86),
         np.full(len(features), 1e-9),
     )
-    floor = oracle._accuracies.min()
-    points = np.stack([-oracle._accuracies, oracle._costs["latency_ms"]], 1)
+    accuracies = algorithm._accuracies
+    floor = accuracies.min()
+    points = np.stack([-accuracies, algorithm._costs["latency_ms"]], 1)
     networks = SPACE.sample(np.random.default_rng(0), 1)[:, :3]
     latency = np.asarray([[0.9, 1.1, 1.4, 1.7]])
     limits = np.linspace(0, 1.6, 8001)[1:, None]
-    found = oracle._front_gain(limits, networks, {"latency_ms": latency}) * 1.6
+    growth = algorithm._front_gain(limits, networks, {"latency_ms": latency})
+    found = growth * 1.6
     for value, growth in zip(latency[0], found[0], strict=True):
         more = np.concatenate([points, [[-0.86, value]]])
         before, after = (hypervolume(p, [-floor, 1.6]) for p in (points, more))
@@ -131,13 +145,14 @@ def test_running_trials_count_as_information(tmp_path):
     oracle = _search(tmp_path, trials=12)
     oracle.max_trials = 20
     running = oracle.trial_genome(oracle.create_trial("other"))
-    oracle._learn()
-    expected, std = oracle._model.predict(oracle._features([running]))
-    assert oracle._accuracies[-1] == pytest.approx(expected[0], abs=0.01)
-    oracle.pending = list
-    oracle._learn()
-    _, before = oracle._model.predict(oracle._features([running]))
-    assert len(oracle._accuracies) == 12
+    algorithm = oracle.algorithm
+    algorithm._learn()
+    expected, std = algorithm._model.predict(algorithm._features([running]))
+    assert algorithm._accuracies[-1] == pytest.approx(expected[0], abs=0.01)
+    oracle.history.pending = list
+    algorithm._learn()
+    _, before = algorithm._model.predict(algorithm._features([running]))
+    assert len(algorithm._accuracies) == 12
     assert std < 0.9 * before
 
 
@@ -146,9 +161,12 @@ def test_running_trials_count_as_information(tmp_path):
     [(1, 3), (12, 3), (16, 4), (25, 4), (100, 8), (900, 8), (None, 8)],
 )
 def test_the_warm_up_scales_with_the_search(trials, warm_up):
-    oracle = GreyBoxOracle(SPACE, max_trials=trials, estimate=toy_estimate)
-    assert oracle.warm_up == warm_up
-    assert GreyBoxOracle(SPACE, max_trials=trials, warm_up=5).warm_up == 5
+    def make_for(**options):
+        options = {"max_trials": trials, "estimate": toy_estimate, **options}
+        return make(GreyBox, options, space=SPACE).algorithm
+
+    assert make_for().warm_up == warm_up
+    assert make_for(warm_up=5).warm_up == 5
 
 
 @pytest.mark.parametrize(
@@ -161,4 +179,4 @@ def test_the_warm_up_scales_with_the_search(trials, warm_up):
 )
 def test_wrong_options(options, message):
     with pytest.raises(ValueError, match=message):
-        GreyBoxOracle(SPACE, **options)
+        GreyBox(**options)

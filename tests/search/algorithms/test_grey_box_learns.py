@@ -1,12 +1,13 @@
 """The default on a real space with real prices; the accuracy is made up."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from tf_cosearch.benchmark import synthetic
-from tf_cosearch.search import algorithms
-from tf_cosearch.search.algorithms.grey_box import GreyBoxOracle
 from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.oracle.oracle import make
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.testing import place, run_trials
 
@@ -39,7 +40,9 @@ def _search(folder, name="grey_box", trials=16, accuracy=_accuracy, **options):
         few = {"networks": 48, "accelerators": 12, "limits": 64}
         options = {**few, **options}
     options = {"seed": 0, "proposals": 256, **options}
-    oracle = algorithms.get(name)(SPACE, BUDGETS, max_trials=trials, **options)
+    oracle = make(
+        name, options, space=SPACE, budgets=BUDGETS, max_trials=trials
+    )
     run_trials(place(oracle, folder), trials, accuracy)
     return oracle
 
@@ -52,14 +55,14 @@ def searched(tmp_path_factory):
 
 
 def _best(oracle):
-    return max(trial.reward for trial in oracle.finished())
+    return max(trial.reward for trial in oracle.history.finished())
 
 
 def test_the_model_finds_what_random_designs_do_not(searched, tmp_path):
     random = _search(tmp_path, "random", trials=60, reward="soft")
     assert _best(searched) > _best(random)
-    rewards = [trial.reward for trial in searched.finished()]
-    warm_up = searched.warm_up
+    rewards = [trial.reward for trial in searched.history.finished()]
+    warm_up = searched.algorithm.warm_up
     assert np.median(rewards[warm_up:]) > max(rewards[:warm_up])
 
 
@@ -74,10 +77,11 @@ def test_the_best_network_gets_its_exact_best_accelerator(
         return 1 / (1 + off + costs["latency_ms"])
 
     chips = SPACE.all_accelerators()
-    assert len(searched._some_accelerators()) < len(chips) / 10
-    monkeypatch.setattr(searched, "_gain", lambda rng: gain)
-    best = searched.suggest(np.random.default_rng(0), 64)[0]
-    costs = searched._pricer.grid(best[None, :SPLIT], chips)
+    algorithm = searched.algorithm
+    assert len(algorithm._some_accelerators()) < len(chips) / 10
+    monkeypatch.setattr(algorithm, "_gain", lambda rng: gain)
+    best = algorithm.suggest(np.random.default_rng(0), 64)[0]
+    costs = searched.prices.grid(best[None, :SPLIT], chips)
     gains = gain(None, costs)
     gains[~searched.budgets.is_feasible(costs)] = -1
     chosen = (chips == best[SPLIT:]).all(axis=1)
@@ -86,9 +90,11 @@ def test_the_best_network_gets_its_exact_best_accelerator(
 
 def test_what_is_over_budget_is_worth_least(searched, monkeypatch):
     monkeypatch.setattr(
-        searched, "_gain", lambda rng: lambda networks, costs: costs["area_mm2"]
+        searched.algorithm,
+        "_gain",
+        lambda rng: lambda networks, costs: costs["area_mm2"],
     )
-    best = searched.suggest(np.random.default_rng(0), 64)[:4]
+    best = searched.algorithm.suggest(np.random.default_rng(0), 64)[:4]
     areas = searched.costs(best)["area_mm2"]
     assert (areas > 0.8 * BUDGETS.area_mm2).all()
     assert (areas <= BUDGETS.area_mm2).all()
@@ -98,20 +104,21 @@ def test_what_is_over_budget_is_worth_least(searched, monkeypatch):
 def test_the_front_gets_its_share_of_the_trials(
     searched, monkeypatch, share, turns
 ):
-    monkeypatch.setattr(searched, "front_share", share)
-    monkeypatch.setattr(searched, "_learn", lambda: None)
+    algorithm = searched.algorithm
+    monkeypatch.setattr(algorithm, "front_share", share)
+    monkeypatch.setattr(algorithm, "_learn", lambda: None)
     rng = np.random.default_rng(0)
     gains = []
     for number in range(8, 20):
         monkeypatch.setattr(searched, "trials", dict.fromkeys(range(number)))
-        gains.append(searched._gain(rng))
-    assert sum(gain != searched._reward_gain for gain in gains) == turns
+        gains.append(algorithm._gain(rng))
+    assert sum(gain != algorithm._reward_gain for gain in gains) == turns
 
 
 def test_limits_of_the_front_are_within_the_budgets(searched):
-    limits = searched._random_limits(np.random.default_rng(0))
+    limits = searched.algorithm._random_limits(np.random.default_rng(0))
     shares = limits / list(BUDGETS.limits().values())
-    assert shares.shape == (searched.limits, 2)
+    assert shares.shape == (searched.algorithm.limits, 2)
     assert (shares.max(axis=0) > 0.9).all()
     assert (shares.min(axis=0) < 0.1).all()
     assert (shares <= 1).all()
@@ -123,13 +130,15 @@ def test_the_warm_up_spreads(tmp_path):
         """Between the two networks that are closest."""
         folder = tmp_path / f"{name}{seed}"
         oracle = _search(folder, name, trials=8, seed=seed, **options[name])
-        genomes = np.asarray([trial.genome for trial in oracle.finished()])
+        genomes = np.asarray(
+            [trial.genome for trial in oracle.history.finished()]
+        )
         seen = (measure._features(genomes) - mean) / std
         gaps = np.linalg.norm(seen[:, None] - seen, axis=2)
         return gaps[~np.eye(8, dtype=bool)].min()
 
     options = {"grey_box": {"warm_up": 8}, "random": {}}
-    measure = GreyBoxOracle(SPACE, proposals=256, seed=0)
+    measure = make("grey_box", {"proposals": 256}, space=SPACE).algorithm
     every = measure._features(SPACE.sample(np.random.default_rng(0), 256))
     mean, std = every.mean(axis=0), every.std(axis=0) + 1e-9
     ours, theirs = (
@@ -161,7 +170,8 @@ def test_three_rounds_climb(searched, monkeypatch):
     """Each looks around the best networks of the ones before."""
     target = SPACE.sample(np.random.default_rng(5), 1)[0, :SPLIT]
     rounds = []
-    rate = searched._rate
+    algorithm = searched.algorithm
+    rate = algorithm._rate
 
     def gain(networks, costs):
         alike = (networks == target).sum(axis=1, keepdims=True)
@@ -172,11 +182,12 @@ def test_three_rounds_climb(searched, monkeypatch):
         rounds.append(max(value for value, _ in found.values()))
         return result
 
-    monkeypatch.setattr(searched, "budgets", Budgets())
-    monkeypatch.setattr(searched, "_gain", lambda rng: gain)
-    monkeypatch.setattr(searched, "_rate", spy)
+    unlimited = dataclasses.replace(algorithm.problem, budgets=Budgets())
+    monkeypatch.setattr(algorithm, "problem", unlimited)
+    monkeypatch.setattr(algorithm, "_gain", lambda rng: gain)
+    monkeypatch.setattr(algorithm, "_rate", spy)
     for seed in range(8):
-        searched.suggest(np.random.default_rng(seed), 64)
+        algorithm.suggest(np.random.default_rng(seed), 64)
     best = np.asarray(rounds).reshape(8, 4)  # the last is of the finalists
     rises = np.diff(best, axis=1)
     assert (rises[:, :2] > 0).mean(axis=0).min() > 0.5
@@ -194,9 +205,9 @@ def test_relatives_of_the_front_are_considered(tmp_path):
         initial_designs=[small] * 6 + [large] * 18,
         networks=600,
     )
-    stems = [trial.genome[0] for trial in oracle.finished()]
+    stems = [trial.genome[0] for trial in oracle.history.finished()]
     assert stems == [0] * 6 + [2] * 18
-    networks = oracle._some_networks(np.random.default_rng(0))
+    networks = oracle.algorithm._some_networks(np.random.default_rng(0))
     relatives, fresh = networks[:250], networks[-150:]
     assert 0.2 < (fresh[:, 0] == 0).mean() < 0.5
     # Mutations alone make it a fiftieth.
@@ -210,7 +221,7 @@ def test_a_second_phase_keeps_the_best_side_of_the_first(tmp_path):
     ):
         options = {"searched": searched, "reward": "soft", "trials": 10}
         oracle = _search(tmp_path / searched, "random", seed=1, **options)
-        finished = oracle.finished()
+        finished = oracle.history.finished()
         best = max(finished[:5], key=lambda trial: trial.reward)
         assert best is not finished[0]
         for trial in finished[5:]:

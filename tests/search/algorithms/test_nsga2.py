@@ -2,21 +2,21 @@ import numpy as np
 import pytest
 
 from tf_cosearch.search.algorithms import nsga2
-from tf_cosearch.search.algorithms.nsga2 import Nsga2Oracle
-from tf_cosearch.search.algorithms.random import RandomOracle
+from tf_cosearch.search.algorithms.nsga2 import Nsga2
+from tf_cosearch.search.algorithms.random import RandomSearch
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracle import durable
+from tf_cosearch.search.oracle.oracle import make
 from tf_cosearch.search.pareto import hypervolume, non_dominated
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 SPACE = ToySpace((6,) * 8)
 
 
-def start(folder, cls=Nsga2Oracle, **kwargs):
+def start(folder, cls=Nsga2, **kwargs):
     defaults = {"estimate": toy_estimate, "proposals": 64, "seed": 0}
-    return place(
-        cls(SPACE, **{**defaults, "max_trials": 100, **kwargs}), folder
-    )
+    options = {**defaults, "max_trials": 100, **kwargs}
+    return place(make(cls, options, space=SPACE), folder)
 
 
 def test_survivors_are_fronts_and_then_the_least_violation():
@@ -60,9 +60,11 @@ def test_crowding_by_hand():
     ],
 )
 def test_the_costs_with_budgets_are_minimised(budgets, chosen):
-    assert Nsga2Oracle(SPACE, budgets).objectives == chosen
-    oracle = Nsga2Oracle(SPACE, budgets, objectives="energy_mj")
-    assert oracle.objectives == ("energy_mj",)
+    def minimised(**options):
+        return make(Nsga2, options, space=SPACE, budgets=budgets).algorithm
+
+    assert minimised().objectives == chosen
+    assert minimised(objectives="energy_mj").objectives == ("energy_mj",)
 
 
 def test_failures_are_parents_of_nothing_once_others_suffice(tmp_path):
@@ -75,8 +77,8 @@ def test_failures_are_parents_of_nothing_once_others_suffice(tmp_path):
         tmp_path, population_size=4, mutation_probability=0, max_trials=30
     )
     run_trials(oracle, 20, accuracy)
-    living = np.stack([done.genome for done in oracle.finished()])
-    children = oracle.suggest(np.random.default_rng(0), 64)
+    living = np.stack([done.genome for done in oracle.history.finished()])
+    children = oracle.algorithm.suggest(np.random.default_rng(0), 64)
     for gene in range(len(SPACE.parameters)):
         assert set(children[:, gene]) <= set(living[:, gene])
 
@@ -84,14 +86,14 @@ def test_failures_are_parents_of_nothing_once_others_suffice(tmp_path):
 def test_children_mix_two_parents_and_change_one_gene_on_average(tmp_path):
     oracle = start(tmp_path, population_size=2)
     parents = np.asarray(run_trials(oracle, 2))
-    children = oracle.suggest(np.random.default_rng(0), 2000)
+    children = oracle.algorithm.suggest(np.random.default_rng(0), 2000)
     new = (children[:, None] != parents).all(axis=1)
     expected = 8 / 8 * (parents[0] != parents[1]).mean()
     assert new.sum(axis=1).mean() == pytest.approx(1, abs=0.3)
     assert new.sum(axis=1).mean() > 0.5 * expected
     only = start(tmp_path / "2", population_size=2, crossover_probability=0)
     parents = np.asarray(run_trials(only, 2))
-    children = only.suggest(np.random.default_rng(0), 2000)
+    children = only.algorithm.suggest(np.random.default_rng(0), 2000)
     distance = (children[:, None] != parents).sum(axis=2).min(axis=1)
     assert distance.mean() == pytest.approx(1, abs=0.1)
 
@@ -107,7 +109,7 @@ def test_children_mix_two_parents_and_change_one_gene_on_average(tmp_path):
 )
 def test_arguments_are_checked(argument, message):
     with pytest.raises(ValueError, match=message):
-        Nsga2Oracle(SPACE, **argument)
+        Nsga2(**argument)
 
 
 def test_spreads_further_than_random_search(tmp_path, monkeypatch):
@@ -115,7 +117,7 @@ def test_spreads_further_than_random_search(tmp_path, monkeypatch):
     monkeypatch.setattr(durable, "write_json", lambda path, state: None)
     gains = np.random.default_rng(1).dirichlet(np.ones(8)) / 5
     volumes = np.zeros((2, 6))
-    for row, cls in enumerate((Nsga2Oracle, RandomOracle)):
+    for row, cls in enumerate((Nsga2, RandomSearch)):
         for seed in range(6):
             oracle = start(
                 tmp_path / f"{row}{seed}",
@@ -127,7 +129,7 @@ def test_spreads_further_than_random_search(tmp_path, monkeypatch):
             run_trials(oracle, 60, lambda _, genome: float(genome @ gains))
             points = [
                 [-done.metrics["accuracy_int8"], done.metrics["area_mm2"]]
-                for done in oracle.finished()
+                for done in oracle.history.finished()
             ]
             volumes[row, seed] = hypervolume(points, [0, 10])
     assert (volumes[0] > volumes[1]).sum() >= 5

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from tf_cosearch.search.algorithms.ppo import PPOOracle, surrogate_slope
+from tf_cosearch.search.algorithms.ppo import PPO, surrogate_slope
+from tf_cosearch.search.oracle.oracle import make
 from tf_cosearch.testing import ToySpace
 
 SPACE = ToySpace((3,) * 6)
@@ -24,14 +25,13 @@ def test_the_slope_is_that_of_the_clipped_surrogate():
 
 def test_clipping_limits_how_far_a_batch_moves_the_policy():
     def ratios(clip):
-        oracle = PPOOracle(
-            SPACE, seed=0, clip=clip, epochs=60, learning_rate=0.003
-        )
-        controller = oracle._controller
+        options = {"clip": clip, "epochs": 60, "learning_rate": 0.003}
+        algorithm = make(PPO, options, space=SPACE, seed=0).algorithm
+        controller = algorithm._controller
         genomes = controller.sample(np.random.default_rng(0), 2)
         every = np.ones_like(genomes, bool)
         before = controller.log_probability(genomes, every)
-        oracle.learn(controller, genomes, np.array([1.0, 0.0]))
+        algorithm.learn(controller, genomes, np.array([1.0, 0.0]))
         return np.exp(controller.log_probability(genomes, every) - before)
 
     tight, loose, looser = ratios(0.05), ratios(0.5), ratios(1.0)
@@ -44,11 +44,12 @@ def test_a_reward_of_another_scale_teaches_the_same():
     """Advantages have mean 0 and deviation 1 in a batch."""
 
     def learnt(scale, shift):
-        oracle = PPOOracle(SPACE, seed=0, entropy_weight=0.1)
-        controller = oracle._controller
+        options = {"entropy_weight": 0.1}
+        algorithm = make(PPO, options, space=SPACE, seed=0).algorithm
+        controller = algorithm._controller
         genomes = controller.sample(np.random.default_rng(0), 8)
         advantages = scale * np.linspace(0, 1, 8) ** 2 + shift
-        oracle.learn(controller, genomes, advantages)
+        algorithm.learn(controller, genomes, advantages)
         every = np.ones_like(genomes, bool)
         return controller.log_probability(genomes, every)
 
@@ -61,9 +62,9 @@ def test_a_reward_of_another_scale_teaches_the_same():
 @pytest.mark.parametrize(("name", "value"), [("clip", 2), ("epochs", 0)])
 def test_arguments_are_checked(name, value):
     with pytest.raises(ValueError, match=f"`{name}` must be"):
-        PPOOracle(SPACE, **{name: value})
+        PPO(**{name: value})
 
 
 def test_what_makes_no_difference_is_refused():
     with pytest.raises(ValueError, match="baseline_decay"):
-        PPOOracle(SPACE, baseline_decay=0.5)
+        PPO(baseline_decay=0.5)

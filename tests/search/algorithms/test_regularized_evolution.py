@@ -1,22 +1,22 @@
 import numpy as np
 import pytest
 
-from tf_cosearch.search.algorithms.random import RandomOracle
+from tf_cosearch.search.algorithms.random import RandomSearch
 from tf_cosearch.search.algorithms.regularized_evolution import (
-    RegularizedEvolutionOracle,
+    RegularizedEvolution,
 )
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracle import durable
+from tf_cosearch.search.oracle.oracle import make
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 SPACE = ToySpace((6,) * 8)
 
 
-def start(folder, cls=RegularizedEvolutionOracle, **kwargs):
+def start(folder, cls=RegularizedEvolution, **kwargs):
     defaults = {"estimate": toy_estimate, "proposals": 64, "seed": 0}
-    return place(
-        cls(SPACE, **{**defaults, "max_trials": 200, **kwargs}), folder
-    )
+    options = {**defaults, "max_trials": 200, **kwargs}
+    return place(make(cls, options, space=SPACE), folder)
 
 
 @pytest.mark.parametrize("mutations", [1, 2])
@@ -33,7 +33,7 @@ def test_children_differ_little_from_a_living_parent(tmp_path, mutations):
 
 def test_the_first_designs_are_random(tmp_path):
     oracle = start(tmp_path / "1", population_size=8)
-    random = start(tmp_path / "2", RandomOracle)
+    random = start(tmp_path / "2", RandomSearch)
     genomes = run_trials(oracle, 9)
     assert genomes[:8] == run_trials(random, 8)
 
@@ -44,7 +44,7 @@ def test_the_best_of_the_sample_is_the_parent(tmp_path):
     genomes = run_trials(oracle, 6, lambda number, _: accuracies[number])
     best = genomes[2]
     for seed in range(5):
-        children = oracle.suggest(np.random.default_rng(seed), 64)
+        children = oracle.algorithm.suggest(np.random.default_rng(seed), 64)
         changed = (children != best).sum(axis=1)
         assert set(changed) == {1, 2, 3}
 
@@ -52,9 +52,9 @@ def test_the_best_of_the_sample_is_the_parent(tmp_path):
 def test_the_old_die_however_good_they_are(tmp_path):
     oracle = start(tmp_path, population_size=4, sample_size=100, mutations=1)
     run_trials(oracle, 12, lambda number, _: 1.0 if number == 0 else 0.1)
-    first = oracle.finished()[0].genome
-    living = [done.genome for done in oracle.finished()[-4:]]
-    children = oracle.suggest(np.random.default_rng(0), 64)
+    first = oracle.history.finished()[0].genome
+    living = [done.genome for done in oracle.history.finished()[-4:]]
+    children = oracle.algorithm.suggest(np.random.default_rng(0), 64)
     distance = [(children != genome).sum(axis=1).max() for genome in living]
     assert min(distance) == 1
     assert (children != first).sum(axis=1).max() > 1
@@ -77,7 +77,7 @@ def test_failures_do_not_enter_the_population(tmp_path):
 def test_children_may_keep_either_half_of_their_parent(tmp_path):
     oracle = start(tmp_path, population_size=4, mutations=1)
     genomes = np.asarray(run_trials(oracle, 4))
-    children = oracle.suggest(np.random.default_rng(0), 64)
+    children = oracle.algorithm.suggest(np.random.default_rng(0), 64)
     parent = next(g for g in genomes if (children[0] != g).sum() == 1)
     kept_first_half = (children[:, :4] == parent[:4]).all(axis=1)
     assert 10 < kept_first_half.sum() < 54
@@ -90,8 +90,10 @@ def test_children_may_keep_either_half_of_their_parent(tmp_path):
 def test_population_follows_the_length_of_the_search(
     max_trials, population, sample
 ):
-    oracle = RegularizedEvolutionOracle(SPACE, max_trials=max_trials)
-    assert (oracle.population_size, oracle.sample_size) == (population, sample)
+    oracle = make(RegularizedEvolution, {}, space=SPACE, max_trials=max_trials)
+    algorithm = oracle.algorithm
+    assert algorithm.population_size == population
+    assert algorithm.sample_size == sample
 
 
 @pytest.mark.parametrize(
@@ -99,14 +101,13 @@ def test_population_follows_the_length_of_the_search(
 )
 def test_arguments_are_checked(name):
     with pytest.raises(ValueError, match=f"`{name}` must be an integer of at"):
-        RegularizedEvolutionOracle(SPACE, **{name: 0})
+        RegularizedEvolution(**{name: 0})
 
 
 def test_what_is_kept_is_of_a_space_that_shrinks():
     with pytest.raises(ValueError, match="no `shrink_stages`"):
-        RegularizedEvolutionOracle(SPACE, shrink_keep=0.5)
-    oracle = RegularizedEvolutionOracle(SPACE, shrink_stages=1)
-    assert oracle.shrink_keep == 0.5
+        RegularizedEvolution(shrink_keep=0.5)
+    assert RegularizedEvolution(shrink_stages=1).shrink_keep == 0.5
 
 
 def test_beats_random_search_where_budgets_bind(tmp_path, monkeypatch):
@@ -114,7 +115,7 @@ def test_beats_random_search_where_budgets_bind(tmp_path, monkeypatch):
     monkeypatch.setattr(durable, "write_json", lambda path, state: None)
     gains = np.random.default_rng(1).random(len(SPACE.parameters))
     rewards = np.zeros((2, 10))
-    for row, cls in enumerate((RegularizedEvolutionOracle, RandomOracle)):
+    for row, cls in enumerate((RegularizedEvolution, RandomSearch)):
         for seed in range(10):
             oracle = start(
                 tmp_path / f"{row}{seed}",
@@ -124,7 +125,7 @@ def test_beats_random_search_where_budgets_bind(tmp_path, monkeypatch):
                 seed=seed,
             )
             run_trials(oracle, 80, lambda _, genome: float(genome @ gains))
-            done = oracle.finished()
+            done = oracle.history.finished()
             rewards[row, seed] = max(finished.reward for finished in done)
     assert (rewards[0] > rewards[1]).sum() >= 8
     assert rewards[0].mean() > rewards[1].mean() + rewards[1].std()
@@ -138,7 +139,7 @@ def test_children_of_two_parents_have_the_genes_of_both(tmp_path):
     differ = (parents[0] != parents[1]).sum()
     mixed = 0
     for seed in range(8):
-        children = oracle.suggest(np.random.default_rng(seed), 64)
+        children = oracle.algorithm.suggest(np.random.default_rng(seed), 64)
         changed = (children[:, None] != parents).sum(axis=2).min(axis=1)
         mixed += ((changed > 3) & (changed < differ)).sum()
     assert mixed > 20
@@ -156,16 +157,16 @@ def test_the_space_shrinks_where_the_estimate_says(tmp_path):
     }
     oracle = start(tmp_path, **options)
     genomes = run_trials(oracle, 60, accuracy)
-    first, second = oracle.remarks
+    first, second = oracle.algorithm.remarks
     assert first == "Space shrunk to 1/2: gene3/units 6 to 3"
     assert second == "Space shrunk to 1/2: gene2/units 6 to 3"
     assert all(genome[3] >= 3 for genome in genomes[25:])
     again = start(tmp_path, **options)
     again.reload()
-    assert again.remarks == oracle.remarks
+    assert again.algorithm.remarks == oracle.algorithm.remarks
 
 
 def test_shrinking_is_off_by_default(tmp_path):
     oracle = start(tmp_path, population_size=4)
     run_trials(oracle, 20)
-    assert oracle.remarks == []
+    assert oracle.algorithm.remarks == []

@@ -1,29 +1,30 @@
 import numpy as np
 import pytest
 
-from tf_cosearch.search.algorithms.ppo import PPOOracle
-from tf_cosearch.search.algorithms.random import RandomOracle
-from tf_cosearch.search.algorithms.reinforce import ReinforceOracle
+from tf_cosearch.search.algorithms.ppo import PPO
+from tf_cosearch.search.algorithms.random import RandomSearch
+from tf_cosearch.search.algorithms.reinforce import Reinforce
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracle import durable
+from tf_cosearch.search.oracle.oracle import make
+from tf_cosearch.search.problem import Result
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 SPACE = ToySpace((4,) * 12)
 
 
-def start(folder, cls=ReinforceOracle, **kwargs):
+def start(folder, cls=Reinforce, **kwargs):
     defaults = {"estimate": toy_estimate, "proposals": 32, "seed": 0}
-    return place(
-        cls(SPACE, **{**defaults, "max_trials": 200, **kwargs}), folder
-    )
+    options = {**defaults, "max_trials": 200, **kwargs}
+    return place(make(cls, options, space=SPACE), folder)
 
 
 def log_p(oracle, genomes):
     genomes = np.asarray(genomes)
-    return oracle._controller.log_probability(genomes, genomes >= 0)
+    return oracle.algorithm._controller.log_probability(genomes, genomes >= 0)
 
 
-@pytest.mark.parametrize("cls", [ReinforceOracle, PPOOracle])
+@pytest.mark.parametrize("cls", [Reinforce, PPO])
 def test_learns_from_whole_batches(tmp_path, cls):
     oracle = start(tmp_path, cls, batch_size=4)
     genomes = run_trials(oracle, 3)
@@ -34,7 +35,7 @@ def test_learns_from_whole_batches(tmp_path, cls):
     assert (log_p(oracle, genomes) != before).all()
 
 
-@pytest.mark.parametrize("cls", [ReinforceOracle, PPOOracle])
+@pytest.mark.parametrize("cls", [Reinforce, PPO])
 def test_failures_become_less_likely(tmp_path, cls):
     def accuracy(number, _):
         if number == 1:
@@ -50,19 +51,19 @@ def test_failures_become_less_likely(tmp_path, cls):
 
 def test_the_baseline_is_a_moving_average(tmp_path):
     oracle = start(tmp_path, baseline_decay=0.9)
-    first = oracle._advantages(np.array([0.2, 0.6]))
+    first = oracle.algorithm._advantages(np.array([0.2, 0.6]))
     np.testing.assert_allclose(first, [-0.2, 0.2])
     baseline = (0.4 * 0.9 + 0.2 * 0.1) * 0.9 + 0.6 * 0.1
     np.testing.assert_allclose(
-        oracle._advantages(np.array([0.5])), [0.5 - baseline]
+        oracle.algorithm._advantages(np.array([0.5])), [0.5 - baseline]
     )
 
 
-@pytest.mark.parametrize("cls", [ReinforceOracle, PPOOracle])
+@pytest.mark.parametrize("cls", [Reinforce, PPO])
 def test_genes_without_effect_get_no_credit(tmp_path, monkeypatch, cls):
     space = ToySpace((2, 1, 3), has_inactive=True)
-    oracle = place(cls(space, estimate=toy_estimate, seed=0), tmp_path)
-    controller, credited = oracle._controller, []
+    oracle = make(cls, {}, space=space, estimate=toy_estimate, seed=0)
+    controller, credited = oracle.algorithm._controller, []
 
     def gradient(genomes, genes, *rest, real=controller.gradient):
         credited.append(genes.tolist())
@@ -70,26 +71,27 @@ def test_genes_without_effect_get_no_credit(tmp_path, monkeypatch, cls):
 
     monkeypatch.setattr(controller, "gradient", gradient)
     genomes = np.array([[0, 0, 0], [1, 0, 0]])
-    oracle.learn(controller, genomes, np.array([1.0, -1.0]))
+    oracle.algorithm.learn(controller, genomes, np.array([1.0, -1.0]))
     assert credited[0] == [[True, False, False], [True, False, True]]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cls", [ReinforceOracle, PPOOracle])
+@pytest.mark.parametrize("cls", [Reinforce, PPO])
 def test_learns_from_costs_until_the_next_trial_ends(tmp_path, cls):
     oracle = start(tmp_path, cls)
-    rng = np.random.default_rng
-    before = oracle.suggest(rng(0), 64)
+    algorithm, rng = oracle.algorithm, np.random.default_rng
+    before = algorithm.suggest(rng(0), 64)
     for seed in range(20):
-        genomes = oracle.suggest(rng(seed), 64)
-        oracle.observe_costs(genomes, (genomes == 3).mean(axis=1))
-    assert (oracle.suggest(rng(0), 64) == 3).mean() > (before == 3).mean() + 0.1
-    oracle.observe(genomes[0], {}, 0.5)
-    np.testing.assert_array_equal(oracle.suggest(rng(0), 64), before)
+        genomes = algorithm.suggest(rng(seed), 64)
+        algorithm.explore(genomes, (genomes == 3).mean(axis=1))
+    after = algorithm.suggest(rng(0), 64)
+    assert (after == 3).mean() > (before == 3).mean() + 0.1
+    algorithm.observe(Result(genomes[0], {}, 0.5))
+    np.testing.assert_array_equal(algorithm.suggest(rng(0), 64), before)
 
 
 @pytest.mark.parametrize(
-    "cls", [pytest.param(ReinforceOracle, marks=pytest.mark.slow), PPOOracle]
+    "cls", [pytest.param(Reinforce, marks=pytest.mark.slow), PPO]
 )
 def test_beats_random_search(tmp_path, monkeypatch, cls):
     monkeypatch.setattr(durable, "write_json", lambda path, state: None)
@@ -101,10 +103,10 @@ def test_beats_random_search(tmp_path, monkeypatch, cls):
         run_trials(
             oracle, 80, lambda _, g: float(gains[np.arange(12), g].mean())
         )
-        return max(done.reward for done in oracle.finished())
+        return max(done.reward for done in oracle.history.finished())
 
     ours = [best(f"a{seed}", cls, seed) for seed in range(5)]
-    random = [best(f"b{seed}", RandomOracle, seed) for seed in range(5)]
+    random = [best(f"b{seed}", RandomSearch, seed) for seed in range(5)]
     assert np.median(ours) > max(random)
 
 
@@ -121,4 +123,4 @@ def test_beats_random_search(tmp_path, monkeypatch, cls):
 )
 def test_arguments_are_checked(name, value):
     with pytest.raises(ValueError, match=f"`{name}` must be"):
-        ReinforceOracle(SPACE, **{name: value})
+        Reinforce(**{name: value})

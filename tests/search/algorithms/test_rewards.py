@@ -8,6 +8,7 @@ import pytest
 from tf_cosearch.search import algorithms
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.objectives import AbsoluteDeviation, WeightedProduct
+from tf_cosearch.search.oracle.oracle import make
 from tf_cosearch.testing import place, run_trials
 
 BUDGETS = Budgets(latency_ms=0.002, area_mm2=40)
@@ -70,14 +71,15 @@ REWARDS = {
 
 def start(folder, space, algorithm, reward, **options):
     return place(
-        algorithms.get(algorithm)(
-            space,
-            BUDGETS,
+        make(
+            algorithm,
+            options,
+            space=space,
+            budgets=BUDGETS,
             reward=reward,
             max_trials=99,
             proposals=32,
             seed=0,
-            **options,
         ),
         folder,
     )
@@ -98,16 +100,16 @@ def run(oracle, trials=7):
     return measured
 
 
-def listen(oracle):
+def listen(algorithm):
     """Notes what an algorithm learns from."""
     heard = []
-    observe = oracle.observe
+    observe = algorithm.observe
 
-    def listening(genome, metrics, reward):
-        heard.append((genome, reward))
-        observe(genome, metrics, reward)
+    def listening(result):
+        heard.append((result.genome, result.reward))
+        observe(result)
 
-    oracle.observe = listening
+    algorithm.observe = listening
     return heard
 
 
@@ -116,21 +118,21 @@ def listen(oracle):
 def test_learns_from_the_reward(space, tmp_path, algorithm, name):
     reward, worth = REWARDS[name]
     oracle = start(tmp_path, space, algorithm, reward, **SMALL[algorithm])
-    heard = listen(oracle)
+    heard = listen(oracle.algorithm)
     measured = run(oracle)
-    failed = {genome.tobytes() for genome in oracle.failed()}
+    failed = {genome.tobytes() for genome in oracle.history.failed()}
     assert len(failed) == 1
     expected = {}
     for genome in map(bytes, measured):
-        costs = oracle._pricer.of(np.frombuffer(genome, np.int64))
+        costs = oracle.prices.of(np.frombuffer(genome, np.int64))
         expected[genome] = worth(measured[genome], costs)
     learnt = {genome.tobytes(): value for genome, value in heard}
     for genome in failed & learnt.keys():
         # One that failed is no better than with an accuracy of nothing.
-        costs = oracle._pricer.of(np.frombuffer(genome, np.int64))
+        costs = oracle.prices.of(np.frombuffer(genome, np.int64))
         assert learnt.pop(genome) == pytest.approx(worth(0, costs))
     assert learnt == pytest.approx(expected)
-    for design in oracle.finished():
+    for design in oracle.history.finished():
         assert design.reward == learnt[design.genome.tobytes()]
     best = oracle.trial_genome(oracle.get_best_trials(1)[0]).tobytes()
     assert expected[best] == max(expected.values())
@@ -153,18 +155,19 @@ def test_learns_from_the_reward_inside_two_level(space, tmp_path, inner, name):
         fast_steps=2,
         beta=0.75,
     )
-    heard = listen(oracle._inner)
+    heard = listen(oracle.algorithm.inner)
     measured = run(oracle)
-    failed = {genome.tobytes() for genome in oracle.failed()}
-    assert len(oracle._inner.finished()) == len(measured) == 6
+    failed = {genome.tobytes() for genome in oracle.history.failed()}
+    inside = oracle.algorithm.inner.problem.history.finished()
+    assert len(inside) == len(measured) == 6
     for genome, value in heard:
-        costs = oracle._pricer.of(genome)
+        costs = oracle.prices.of(genome)
         key = genome.tobytes()
         accuracy = 0 if key in failed else measured[key]
         expected = 0.75 * worth(accuracy, costs) + 0.25 * costs["utilization"]
         assert value == pytest.approx(expected)
-    for design in oracle.finished():
-        costs = oracle._pricer.of(design.genome)
+    for design in oracle.history.finished():
+        costs = oracle.prices.of(design.genome)
         expected = worth(measured[design.genome.tobytes()], costs)
         assert design.reward == pytest.approx(expected)
 
@@ -187,7 +190,9 @@ def test_proposes_what_is_close_to_the_target(space, tmp_path, algorithm):
     trials, options = LEARNERS[algorithm]
     oracle = start(tmp_path, space, algorithm, "absolute", **options)
     run_trials(oracle, trials, lambda *_: 0.5)
-    last = [design.reward for design in oracle.finished()[-trials // 3 :]]
+    last = [
+        design.reward for design in oracle.history.finished()[-trials // 3 :]
+    ]
     random = space.sample(np.random.default_rng(0), 2000)
     costs = oracle.costs(random)
     feasible = BUDGETS.is_feasible(costs)

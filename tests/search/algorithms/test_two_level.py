@@ -3,8 +3,9 @@ import pytest
 
 from tf_cosearch import testing
 from tf_cosearch.search import algorithms
-from tf_cosearch.search.algorithms.two_level import TwoLevelOracle
+from tf_cosearch.search.algorithms.two_level import TwoLevel
 from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.oracle.oracle import make
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 SPACE = ToySpace((4,) * 10)
@@ -15,15 +16,12 @@ INNER = [name for name in algorithms.names() if name != "two_level"]
 class TestEveryInnerAlgorithm(testing.OracleSuite):
     @pytest.fixture(autouse=True, params=INNER)
     def _inner(self, request):
-        self.inner = request.param
-
-    def make(self, space, **kwargs):
-        return TwoLevelOracle(space, inner=self.inner, **kwargs)
+        self.algorithm = TwoLevel(inner=request.param)
 
 
 def start(folder, **kwargs):
     defaults = {"estimate": toy_estimate, "proposals": 200, "seed": 0}
-    return place(TwoLevelOracle(SPACE, **{**defaults, **kwargs}), folder)
+    return place(make(TwoLevel, {**defaults, **kwargs}, space=SPACE), folder)
 
 
 # grey_box suggests an accelerator for each network, so that there may be none
@@ -42,8 +40,8 @@ def test_learns_the_hardware_without_training(tmp_path):
     oracle = start(tmp_path, budgets=budgets, inner="ppo")
     rng = np.random.default_rng(0)
     random = budgets.is_feasible(oracle.costs(SPACE.sample(rng, 4000)))
-    oracle.suggest(rng, 2000)
-    learnt = oracle._inner.suggest(rng, 4000)
+    oracle.algorithm.suggest(rng, 2000)
+    learnt = oracle.algorithm.inner.suggest(rng, 4000)
     feasible = budgets.is_feasible(oracle.costs(learnt))
     assert feasible.mean() > 5 * random.mean()
 
@@ -58,7 +56,8 @@ def test_the_inner_algorithm_learns_from_score_and_utilization(
         tmp_path, budgets=budgets, reward=reward, inner=inner, beta=0.8
     )
     run_trials(oracle, 10)
-    outer, inside = oracle.finished(), oracle._with_history().finished()
+    outer = oracle.history.finished()
+    inside = oracle.algorithm.inner.problem.history.finished()
     assert len(outer) == len(inside) == 10
     for trial, learnt in zip(outer, inside, strict=True):
         utilization = trial.metrics["utilization"]
@@ -69,24 +68,25 @@ def test_the_inner_algorithm_learns_from_score_and_utilization(
 def test_fewer_fast_steps_when_most_designs_survive(tmp_path, monkeypatch):
     oracle = start(tmp_path, fast_steps=7)
     steps = []
-    suggest = oracle._inner.suggest
+    algorithm = oracle.algorithm
+    suggest = algorithm.inner.suggest
     monkeypatch.setattr(
-        oracle._inner,
+        algorithm.inner,
         "suggest",
         lambda rng, n: steps.append(n) or suggest(rng, n),
     )
-    oracle.suggest(np.random.default_rng(0), 70)
+    algorithm.suggest(np.random.default_rng(0), 70)
     assert steps == [10]
-    oracle.enough, oracle.min_utilization = 1.0, 0.9
-    oracle.suggest(np.random.default_rng(0), 70)
+    algorithm.enough, algorithm.min_utilization = 1.0, 0.9
+    algorithm.suggest(np.random.default_rng(0), 70)
     assert steps == [10] * 8
 
 
 def test_the_inner_algorithm_learns_from_both(tmp_path):
     oracle = start(tmp_path, inner="regularized_evolution", beta=0.25)
     run_trials(oracle, 3)
-    pairs = zip(oracle.finished(), oracle._inner.finished(), strict=True)
-    for score, learnt in pairs:
+    inside = oracle.algorithm.inner.problem.history.finished()
+    for score, learnt in zip(oracle.history.finished(), inside, strict=True):
         utilization = score.metrics["utilization"]
         expected = 0.25 * score.reward + 0.75 * utilization
         assert learnt.reward == pytest.approx(expected)
@@ -101,7 +101,8 @@ def test_the_fast_reward_falls_with_what_is_missed(tmp_path):
         "area_mm2": np.array([2.0, 4.0, 2.0]),
         "utilization": np.array([0.8, 0.8, 0.25]),
     }
-    np.testing.assert_allclose(oracle.fast_reward(costs), [0.8, 0.4, 1 / 6])
+    rewards = oracle.algorithm.fast_reward(costs)
+    np.testing.assert_allclose(rewards, [0.8, 0.4, 1 / 6])
 
 
 @pytest.mark.parametrize(
@@ -121,4 +122,4 @@ def test_the_fast_reward_falls_with_what_is_missed(tmp_path):
 )
 def test_arguments_are_checked(arguments, message):
     with pytest.raises(ValueError, match=message):
-        TwoLevelOracle(SPACE, **arguments)
+        TwoLevel(**arguments)

@@ -5,19 +5,21 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from tf_cosearch.search.algorithms.random import RandomOracle
+from tf_cosearch.search.algorithms.algorithm import Algorithm
+from tf_cosearch.search.algorithms.random import RandomSearch
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.objectives import WeightedProduct
-from tf_cosearch.search.oracle.base import CoSearchOracle
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 SPACE = ToySpace((3, 4, 5, 6))
 
 
-def make(space=SPACE, cls=RandomOracle, **kwargs):
+def make(space=SPACE, algorithm="random", **kwargs):
     defaults = {"estimate": toy_estimate, "proposals": 64, "seed": 0}
-    return cls(space, **{**defaults, "max_trials": 12, **kwargs})
+    options = {**defaults, "max_trials": 12, **kwargs}
+    return CoSearchOracle(space, algorithm, **options)
 
 
 def start(folder, space=SPACE, reload=False, **kwargs):
@@ -27,18 +29,17 @@ def start(folder, space=SPACE, reload=False, **kwargs):
     return oracle
 
 
-class Watching(RandomOracle):
+class Watching(RandomSearch):
     """Notes what it is told."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(self):
         self.told = []
 
-    def observe(self, genome, metrics, reward):
-        self.told.append((genome.tolist(), metrics["accuracy_int8"], reward))
-
-    def observe_failure(self, genome, reason):
-        self.told.append((genome.tolist(), reason))
+    def observe(self, result):
+        accuracy = result.metrics.get("accuracy_int8")
+        self.told.append(
+            (result.genome.tolist(), accuracy, result.reward, result.failure)
+        )
 
 
 def test_the_reward_is_made_of_accuracy_and_cost(tmp_path):
@@ -59,17 +60,19 @@ def test_algorithms_are_told_once_and_again_when_continued(tmp_path):
             raise ArithmeticError("broken")
         return 0.1 * number
 
-    oracle = start(tmp_path, cls=Watching)
+    made = Watching()
+    oracle = start(tmp_path, algorithm=made)
     genomes = run_trials(oracle, 4, accuracy)
-    assert oracle.told == [
-        (genomes[0], 0.0, 0.0),
-        (genomes[1], "ArithmeticError: broken"),
-        (genomes[2], pytest.approx(0.2), pytest.approx(0.2)),
-        (genomes[3], pytest.approx(0.3), pytest.approx(0.3)),
+    assert oracle.algorithm.told == [
+        (genomes[0], 0.0, 0.0, ""),
+        (genomes[1], None, 0.0, "ArithmeticError: broken"),
+        (genomes[2], pytest.approx(0.2), pytest.approx(0.2), ""),
+        (genomes[3], pytest.approx(0.3), pytest.approx(0.3), ""),
     ]
-    resumed = start(tmp_path, reload=True, cls=Watching)
-    assert resumed.told == oracle.told
-    assert [f.genome.tolist() for f in resumed.finished()] == [
+    assert made.told == []  # the search has a copy of its own
+    resumed = start(tmp_path, reload=True, algorithm=Watching)
+    assert resumed.algorithm.told == oracle.algorithm.told
+    assert [f.genome.tolist() for f in resumed.history.finished()] == [
         genome for i, genome in enumerate(genomes) if i != 1
     ]
 
@@ -82,7 +85,7 @@ def test_metrics_are_costs_of_the_model_and_what_was_reported(tmp_path):
     trial.status = "COMPLETED"
     oracle.end_trial(trial)
     costs = oracle.trial_costs(trial)
-    metrics = oracle.finished()[0].metrics
+    metrics = oracle.history.finished()[0].metrics
     assert math.isnan(metrics.pop("loss"))
     assert metrics == {**costs, "accuracy_int8": 0.5, "latency_ms": 99.0}
     # A worker does not decide what its design is worth.
@@ -94,7 +97,9 @@ def test_the_archive_is_the_front_of_all_trials(tmp_path):
     oracle = start(tmp_path)
     run_trials(oracle, 12)
     assert 0 < len(oracle.archive.front) <= 12
-    best = max(done.metrics["accuracy_int8"] for done in oracle.finished())
+    best = max(
+        done.metrics["accuracy_int8"] for done in oracle.history.finished()
+    )
     assert oracle.archive.front[0][1]["accuracy_int8"] == best
     resumed = start(tmp_path, reload=True)
     assert resumed.archive.front == oracle.archive.front
@@ -217,20 +222,23 @@ def test_initial_designs_are_completed_within_the_budgets(tmp_path):
     [np.zeros((4, 3), int), np.full((4, 4), 7), np.zeros((4, 4)), [[-1] * 4]],
 )
 def test_a_broken_algorithm_is_named_as_such(tmp_path, genomes):
-    class Broken(CoSearchOracle):
+    class Broken(Algorithm):
         def suggest(self, rng, n):
             return genomes
 
     with pytest.raises(ValueError, match=r"Genomes must be|Gene 0 \(gene0"):
-        start(tmp_path, cls=Broken).create_trial("tuner0")
+        start(tmp_path, algorithm=Broken).create_trial("tuner0")
 
 
 def test_algorithms_can_choose_by_cost(tmp_path):
-    class Fastest(RandomOracle):
-        def choose(self, rng, genomes, costs):
-            return int(np.argmin(costs["latency_ms"]))
+    class Fastest(Algorithm):
+        def suggest(self, rng, n):
+            genomes, costs = self.problem.screened(
+                rng, lambda: self.problem.space.sample(rng, n)
+            )
+            return genomes[np.argsort(costs["latency_ms"])]
 
-    oracle = start(tmp_path, cls=Fastest, proposals=512)
+    oracle = start(tmp_path, algorithm=Fastest, proposals=512)
     assert run_trials(oracle, 1) == [[2, 3, 4, 5]]
 
 
@@ -277,7 +285,9 @@ def test_hyperparameters_of_a_users_own_model(tmp_path, tune_new_entries):
 def test_proposes_real_designs_within_the_budgets(tmp_path):
     space = SearchSpace.load("digits")
     budgets = Budgets(latency_ms=0.01, area_mm2=30)
-    oracle = place(RandomOracle(space, budgets, proposals=256), tmp_path)
+    oracle = place(
+        CoSearchOracle(space, "random", budgets, proposals=256), tmp_path
+    )
     oracle.check_feasible()
     trial = oracle.create_trial("tuner0")
     values = trial.hyperparameters.values

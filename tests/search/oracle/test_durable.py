@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from tf_cosearch.search.algorithms.random import RandomOracle
 from tf_cosearch.search.oracle import durable
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 SPACE = ToySpace((5, 6, 7))
@@ -16,7 +16,10 @@ SPACE = ToySpace((5, 6, 7))
 def start(folder, reload=False, **kwargs):
     defaults = {"estimate": toy_estimate, "proposals": 16, "seed": 0}
     oracle = place(
-        RandomOracle(SPACE, **{**defaults, "max_trials": 6, **kwargs}), folder
+        CoSearchOracle(
+            SPACE, "random", **{**defaults, "max_trials": 6, **kwargs}
+        ),
+        folder,
     )
     if reload:
         oracle.reload()
@@ -88,7 +91,7 @@ def test_a_damaged_file_costs_at_most_its_trial(tmp_path, name, damage):
     lost = name.startswith("trial")
     kept = [oracle.trial_genome(oracle.trials[i]).tolist() for i in "02"]
     assert kept == [expected[0], expected[2]]
-    assert len(oracle.finished()) == 6 - lost
+    assert len(oracle.history.finished()) == 6 - lost
     if lost:
         gone = oracle.trials["1"]
         assert (gone.status, gone.message) == (
@@ -110,7 +113,7 @@ def test_a_damaged_file_is_mended_from_its_copy(tmp_path, name, caplog):
     assert json.loads(path.read_text())
     genomes = [oracle.trial_genome(t).tolist() for t in oracle.trials.values()]
     assert genomes == expected
-    assert len(oracle.finished()) == 3
+    assert len(oracle.history.finished()) == 3
 
 
 @pytest.fixture
@@ -293,7 +296,7 @@ def test_a_retry_starts_with_clean_metrics(tmp_path):
         0.75,
         None,
     )
-    assert len(oracle.finished()) == 1
+    assert len(oracle.history.finished()) == 1
 
 
 def test_an_interrupted_trial_forgets_what_it_had_reported(tmp_path):
@@ -311,7 +314,7 @@ def test_a_trial_ends_once(tmp_path):
     run_trials(oracle, 2)
     oracle.end_trial(oracle.trials["1"])
     assert oracle.end_order == ["0", "1"]
-    assert len(oracle.finished()) == 2
+    assert len(oracle.history.finished()) == 2
 
 
 @pytest.mark.parametrize(
@@ -348,8 +351,8 @@ def test_parallel_workers_get_different_trials(tmp_path):
         worker.start()
     for worker in workers:
         worker.join(timeout=30)
-    assert len(set(oracle.end_order)) == len(oracle.finished()) == 16
-    assert len({tuple(done.genome) for done in oracle.finished()}) == 16
+    assert len(set(oracle.end_order)) == len(oracle.history.finished()) == 16
+    assert len({tuple(done.genome) for done in oracle.history.finished()}) == 16
 
 
 def run_worker(oracle, name, count):

@@ -6,9 +6,9 @@ from absl import logging
 
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.cost.model import estimate
-from tf_cosearch.search.algorithms.random import RandomOracle
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracle import published_starts
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.testing import place, run_trials
 
@@ -29,7 +29,7 @@ def space():
 
 def start(folder, space, *args, **kwargs):
     defaults = {"proposals": 64, "max_trials": 6, "seed": 0}
-    oracle = RandomOracle(space, *args, **{**defaults, **kwargs})
+    oracle = CoSearchOracle(space, "random", *args, **{**defaults, **kwargs})
     return place(oracle, folder)
 
 
@@ -114,13 +114,16 @@ def test_one_that_meets_no_budget_is_skipped_and_said(tmp_path, space, caplog):
 @pytest.mark.parametrize("name", ["mobilenet_v2", "vgg16", "eficientnet_b0"])
 def test_what_the_space_does_not_hold_is_refused(space, name):
     with pytest.raises(ValueError, match=name) as caught:
-        RandomOracle(space, start_from=[name])
+        CoSearchOracle(space, "random", start_from=[name])
     message = str(caught.value)
     assert "Published networks in evolved: efficientnet_b0, eff" in message
 
 
 def test_a_search_of_accelerators_has_no_networks_to_start_from(space):
     with pytest.raises(ValueError, match="Give the network as `fixed`"):
-        RandomOracle(
-            space, searched="accelerator", start_from=["efficientnet_b0"]
+        CoSearchOracle(
+            space,
+            "random",
+            searched="accelerator",
+            start_from=["efficientnet_b0"],
         )

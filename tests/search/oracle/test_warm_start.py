@@ -5,9 +5,9 @@ import pytest
 from absl import logging
 
 from tf_cosearch.designs import report
-from tf_cosearch.search import algorithms
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracle import warm_start
+from tf_cosearch.search.oracle.oracle import make
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 SPACE = ToySpace((3, 4, 5, 6))
@@ -16,8 +16,8 @@ CONDITIONS = {"epochs": 3, "training_sample": "1f"}
 
 def start(folder, space=SPACE, name="random", **kwargs):
     defaults = {"estimate": toy_estimate, "proposals": 64, "max_trials": 6}
-    oracle = algorithms.get(name)(space, **{**defaults, "seed": 0, **kwargs})
-    return place(oracle, folder)
+    options = {**defaults, "seed": 0, **kwargs}
+    return place(make(name, options, space=space), folder)
 
 
 @pytest.fixture
@@ -59,9 +59,11 @@ def test_what_is_known_is_not_tried_again_and_not_counted(
     assert len(genomes) == 6
     assert oracle.num_known == 5  # the failed one is none
     assert oracle.num_own == 6
-    designs = [t.genome.tolist() for t in oracle.finished()]
+    designs = [t.genome.tolist() for t in oracle.history.finished()]
     assert len({tuple(design) for design in designs}) == 11
-    accuracies = [t.metrics["accuracy_int8"] for t in oracle.finished()[:5]]
+    accuracies = [
+        t.metrics["accuracy_int8"] for t in oracle.history.finished()[:5]
+    ]
     assert accuracies == pytest.approx([0.1, 0.2, 0.3, 0.5, 0.6])
     statuses = [row["status"] for row in report.trial_rows(oracle)]
     assert statuses == ["KNOWN"] * 5 + ["COMPLETED"] * 6
@@ -85,7 +87,8 @@ def test_costs_are_priced_anew_and_over_budget_is_no_result(earlier, tmp_path):
 
     before = start(tmp_path / "earlier")
     before.reload()
-    limit = np.median([t.metrics["latency_ms"] for t in before.finished()])
+    known = before.history.finished()
+    limit = np.median([t.metrics["latency_ms"] for t in known])
     oracle = start(
         tmp_path / "new",
         warm_start=earlier,
@@ -94,8 +97,8 @@ def test_costs_are_priced_anew_and_over_budget_is_no_result(earlier, tmp_path):
         max_trials=2,
     )
     run_trials(oracle, 2, lambda *_: 0.05)
-    old = {t.genome.tobytes(): t.metrics for t in before.finished()}
-    for trial in oracle.finished()[:5]:
+    old = {t.genome.tobytes(): t.metrics for t in known}
+    for trial in oracle.history.finished()[:5]:
         area = old[trial.genome.tobytes()]["area_mm2"]
         assert trial.metrics["area_mm2"] == pytest.approx(10 * area)
     rows = report.trial_rows(oracle)
@@ -145,9 +148,9 @@ def test_a_kill_while_designs_are_entered_loses_none(
     again.reload()
     assert run_trials(again, 2) == expected
     assert again.num_known == 5
-    told = [t.metrics["accuracy_int8"] for t in again.finished()]
+    told = [t.metrics["accuracy_int8"] for t in again.history.finished()]
     assert told == [
-        t.metrics["accuracy_int8"] for t in uninterrupted.finished()
+        t.metrics["accuracy_int8"] for t in uninterrupted.history.finished()
     ]
 
 
@@ -161,7 +164,7 @@ def test_an_algorithm_uses_what_is_known(earlier, tmp_path):
         warm_start=earlier,
     )
     (child,) = run_trials(oracle, 1)
-    best = max(oracle.finished()[:5], key=lambda done: done.reward)
+    best = max(oracle.history.finished()[:5], key=lambda done: done.reward)
     assert (np.asarray(child) != best.genome).sum() == 1
 
 
@@ -170,7 +173,7 @@ def test_inner_algorithms_learn_it_too(earlier, tmp_path):
         tmp_path / "new", name="two_level", inner="nsga2", warm_start=earlier
     )
     run_trials(oracle, 1)
-    assert len(oracle._inner.finished()) == 6
+    assert len(oracle.algorithm.inner.problem.history.finished()) == 6
 
 
 @pytest.mark.parametrize("searched", ["phased", "phased_reverse", "nested"])

@@ -1,7 +1,8 @@
 """The search algorithms: one file each, found by looking.
 
-A module of this package with a public subclass of `CoSearchOracle` is an
-algorithm, and the module's name is the algorithm's.
+A module of this package with a public subclass of `Algorithm` is an
+algorithm, and the module's name is the algorithm's. One of a user's own is
+such a class anywhere, and handed to the tuner.
 """
 
 from __future__ import annotations
@@ -13,10 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tf_cosearch import configuration
-from tf_cosearch.search.oracle.base import CoSearchOracle
-
-OF_OTHER_TUNERS = ("hyperparameters", "allow_new_entries", "tune_new_entries")
-"""Arguments about a user's own model, in a `keras_tuner.Tuner` of theirs."""
+from tf_cosearch.search.algorithms.algorithm import Algorithm
 
 
 def names() -> list[str]:
@@ -26,10 +24,10 @@ def names() -> list[str]:
     >>> "grey_box" in names()
     True
     """
-    return sorted(_find())
+    return sorted(_by_name())
 
 
-def get(name: str) -> type[CoSearchOracle]:
+def get(name: str) -> type[Algorithm]:
     """Finds an algorithm by its name.
 
     Args:
@@ -43,93 +41,96 @@ def get(name: str) -> type[CoSearchOracle]:
 
     Example:
     >>> get("random").__name__
-    'RandomOracle'
+    'RandomSearch'
     """
-    found = _find()
-    if name not in found:
-        raise configuration.unknown("oracle", name, found)
-    return found[name]
+    known = _by_name()
+    if name not in known:
+        raise configuration.unknown("oracle", name, known)
+    return known[name]
+
+
+def options(algorithm: str | Algorithm | type[Algorithm]) -> list[str]:
+    """Names of the options that an algorithm can be made with.
+
+    Args:
+        algorithm: Its name or class. One that is made has none any more.
+
+    Returns:
+        Those of the class and of what it is derived from.
+
+    Example:
+    >>> options("regularized_evolution")[:2]
+    ['population_size', 'sample_size']
+    """
+    if isinstance(algorithm, Algorithm):
+        return []
+    cls = get(algorithm) if isinstance(algorithm, str) else algorithm
+    names = [
+        name
+        for each in cls.__mro__
+        if issubclass(each, Algorithm) and "__init__" in vars(each)
+        for name, parameter in inspect.signature(each).parameters.items()
+        if parameter.kind
+        in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    return list(dict.fromkeys(names))
 
 
 def make(
-    name: str, chosen: Mapping[str, Any], **arguments: Any
-) -> CoSearchOracle:
-    """Makes an algorithm for a `CoSearchTuner`.
+    algorithm: str | Algorithm | type[Algorithm], chosen: Mapping[str, Any]
+) -> Algorithm:
+    """Makes an algorithm.
 
     Args:
-        name: One of `names()`.
-        chosen: Options of the user, see `options`.
-        **arguments: What the caller sets itself.
+        algorithm: Its name or class, or one that is made.
+        chosen: Its options.
 
     Returns:
-        The oracle.
+        The algorithm.
 
     Raises:
-        ValueError: If an option is not known, not the user's to set, or out
-            of its range.
-        TypeError: If an option is not of its type.
+        ValueError: If it is none, or an option is not known.
     """
-    algorithm = get(name)
-    taken = {*arguments, *OF_OTHER_TUNERS}
-    known = [each for each in options(algorithm) if each not in taken]
+    called = name(algorithm)
+    known = options(algorithm)
     for option in chosen:
-        if option in arguments:
-            raise ValueError(
-                f"{option} must be set as an argument of its own. Received: "
-                f"it as an option of {name}."
-            )
-        if option in OF_OTHER_TUNERS:
-            raise ValueError(
-                f"{option} must be for a keras_tuner.Tuner of your own, whose "
-                f"model may use it. Received: it as an option of {name}. Leave "
-                "it out: the training of a search of ours would not use it."
-            )
         if option not in known:
-            raise configuration.unknown(f"option of {name}", option, known)
-    try:
-        return algorithm(**arguments, **chosen)
-    except (TypeError, AttributeError) as error:
-        if not chosen:
-            raise
-        raise TypeError(
-            f"Options of {name} must be of the types it documents. Received: "
-            f"{dict(chosen)} ({error})."
-        ) from error
+            raise configuration.unknown(f"option of {called}", option, known)
+    if isinstance(algorithm, Algorithm):
+        return algorithm
+    cls = get(algorithm) if isinstance(algorithm, str) else algorithm
+    return cls(**chosen)
 
 
-def options(algorithm: type[CoSearchOracle]) -> list[str]:
-    """Names of the arguments that an algorithm can be given.
+def name(algorithm: str | Algorithm | type[Algorithm]) -> str:
+    """What an algorithm is called: its name, or that of its class.
 
-    Args:
-        algorithm: A class of an algorithm.
-
-    Returns:
-        Those of the class and of what it is derived from, `space` and
-        `budgets` left out.
-
-    Example:
-    >>> options(get("regularized_evolution"))[:2]
-    ['population_size', 'sample_size']
+    Raises:
+        ValueError: If it is no algorithm.
     """
-    return [
-        name
-        for each in algorithm.__mro__
-        if issubclass(each, CoSearchOracle) and "__init__" in vars(each)
-        for name, parameter in inspect.signature(each).parameters.items()
-        if parameter.kind == parameter.KEYWORD_ONLY
-    ]
+    if isinstance(algorithm, str):
+        get(algorithm)
+        return algorithm
+    cls = algorithm if isinstance(algorithm, type) else type(algorithm)
+    if not issubclass(cls, Algorithm):
+        raise ValueError(
+            "An algorithm must be one of its names, a subclass of Algorithm, "
+            f"or an instance of one. Received: {algorithm!r}. Known names: "
+            f"{', '.join(names())}."
+        )
+    return cls.__name__
 
 
-def _find() -> dict[str, type[CoSearchOracle]]:
-    found = {}
+def _by_name() -> dict[str, type[Algorithm]]:
+    classes = {}
     for module_info in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{module_info.name}")
-        for name, member in inspect.getmembers(module, inspect.isclass):
+        for called, member in inspect.getmembers(module, inspect.isclass):
             if (
-                issubclass(member, CoSearchOracle)
-                and member is not CoSearchOracle
+                issubclass(member, Algorithm)
+                and member is not Algorithm
                 and member.__module__ == module.__name__
-                and not name.startswith("_")
+                and not called.startswith("_")
             ):
-                found[module_info.name] = member
-    return found
+                classes[module_info.name] = member
+    return classes

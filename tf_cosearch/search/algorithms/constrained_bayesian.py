@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
 
 import numpy as np
 from scipy import special
 
 from tf_cosearch import configuration
-from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.genomes import mutate
-from tf_cosearch.search.oracle.base import CoSearchOracle
 from tf_cosearch.search.surrogates import (
     Encoder,
     Surrogate,
     expected_improvement,
     log_costs,
 )
-
-if TYPE_CHECKING:
-    from tf_cosearch.search.space import SearchSpace
 
 ACQUISITIONS = {
     "confidence_bound": "what a design may reach, mean + exploration * std",
@@ -31,11 +27,11 @@ PARENTS = 5
 """Best designs that candidates are looked for around."""
 
 
-class ConstrainedBayesianOracle(CoSearchOracle):
+class ConstrainedBayesian(Algorithm):
     """Trains what a Gaussian process finds most promising.
 
     A trial is chosen as in the paper's outer loop: candidates are drawn, those
-    beyond a known constraint are rejected (`CoSearchOracle` prices them), and
+    beyond a known constraint are rejected (the cost model prices them), and
     the best by an acquisition is tried, weighed by the probability that it
     meets the constraints known only by trying.
 
@@ -51,13 +47,10 @@ class ConstrainedBayesianOracle(CoSearchOracle):
     exact costs are features.
 
     Args:
-        space: What is searched.
-        budgets: What a design may cost.
         warm_up: Trials that are drawn at random first.
         kernel: One of `surrogates.KERNELS`; `linear` is the paper's.
         acquisition: One of `ACQUISITIONS`.
         exploration: Weight of the uncertainty, lambda in the paper.
-        **kwargs: Further arguments of `CoSearchOracle`.
 
     Raises:
         ValueError: If an argument is unknown or out of its range.
@@ -69,16 +62,12 @@ class ConstrainedBayesianOracle(CoSearchOracle):
 
     def __init__(
         self,
-        space: SearchSpace,
-        budgets: Budgets | None = None,
         *,
         warm_up: int = 5,
         kernel: str = "linear+matern",
         acquisition: str = "confidence_bound",
         exploration: float | None = None,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(space, budgets, **kwargs)
         self.warm_up = configuration.at_least("warm_up", warm_up, 1)
         if acquisition not in ACQUISITIONS:
             raise configuration.unknown(
@@ -98,50 +87,55 @@ class ConstrainedBayesianOracle(CoSearchOracle):
                 "`exploration` must not be negative. Received: "
                 f"{exploration!r}. 0 trusts the mean, 1 is the paper's."
             )
-        self._encode = Encoder(space.parameters)
         self._reward_model = Surrogate(kernel)
         self._feasibility_model = Surrogate(kernel)
 
-    def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """Draws `[n, P]` candidates, half of them beside the best designs."""
-        ranked = sorted(self.finished(), key=lambda done: -done.reward)
-        if len(ranked) < self.warm_up:
-            return self.space.sample(rng, n)
-        best = np.stack([done.genome for done in ranked[:PARENTS]])
-        parents = best[rng.integers(len(best), size=n // 2)]
-        mutations = rng.integers(1, 3, n // 2, endpoint=True)
-        near = mutate(self.space, rng, parents, mutations)
-        far = self.space.sample(rng, n - len(near))
-        return np.concatenate([far, near])
+    @functools.cached_property
+    def _encode(self) -> Encoder:
+        return Encoder(self.problem.space.parameters)
 
-    def choose(
-        self,
-        rng: np.random.Generator,
-        genomes: np.ndarray,
-        costs: dict[str, np.ndarray],
-    ) -> int:
-        """The maximum of the acquisition over feasible candidates."""
-        if len(self.finished()) < self.warm_up:
-            return 0
+    def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """Suggests `[N, P]` candidates, that of the best acquisition first."""
+        history = self.problem.history
+        if len(history.finished()) < self.warm_up:
+            return self.problem.space.sample(rng, n)
+        genomes, costs = self.problem.screened(
+            rng, lambda: self._candidates(rng, n)
+        )
+        if not len(genomes):
+            return genomes
         features = np.concatenate(
             [self._encode(genomes), log_costs(costs)], axis=1
         )
         value = self._acquire(features) * self._probability(features)
-        return int(np.argmax(value))
+        return genomes[np.argsort(-value, kind="stable")]
+
+    def _candidates(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """Draws `[n, P]` genomes, half of them beside the best designs."""
+        space = self.problem.space
+        ranked = sorted(
+            self.problem.history.finished(), key=lambda done: -done.reward
+        )
+        best = np.stack([done.genome for done in ranked[:PARENTS]])
+        parents = best[rng.integers(len(best), size=n // 2)]
+        mutations = rng.integers(1, 3, n // 2, endpoint=True)
+        near = mutate(space, rng, parents, mutations)
+        far = space.sample(rng, n - len(near))
+        return np.concatenate([far, near])
 
     def _features(self, genomes: list[np.ndarray]) -> np.ndarray:
         """Features `[N, F]` of designs that were handed out."""
-        costs = log_costs(self._pricer.of_all(genomes))
+        costs = log_costs(self.problem.prices.of_all(genomes))
         return np.concatenate([self._encode(np.stack(genomes)), costs], axis=1)
 
     def _acquire(self, features: np.ndarray) -> np.ndarray:
         """What `[N]` candidates are worth if they can run, not negative."""
-        done = self.finished()
+        done = self.problem.history.finished()
         rewards = np.asarray([finished.reward for finished in done])
         model = self._reward_model.fit(
             self._features([finished.genome for finished in done]), rewards
         )
-        pending = self.pending()
+        pending = self.problem.history.pending()
         if pending:
             model.believe(self._features(pending))
         mean, std = model.predict(features)
@@ -156,8 +150,9 @@ class ConstrainedBayesianOracle(CoSearchOracle):
 
         A Gaussian process on labels of 1 and -1, as in the paper.
         """
-        good = [finished.genome for finished in self.finished()]
-        bad = self.failed()
+        history = self.problem.history
+        good = [finished.genome for finished in history.finished()]
+        bad = history.failed()
         if not bad:
             return np.ones(len(features))
         # In turns: hyperparameters are fitted to the first, which must be of

@@ -5,15 +5,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tf_cosearch import configuration
 from tf_cosearch.search import genomes as genome_arrays
 from tf_cosearch.search import pairing
-from tf_cosearch.search.budgets import Budgets
-from tf_cosearch.search.oracle.base import CoSearchOracle
+from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.pareto import COSTS, non_dominated
 from tf_cosearch.search.surrogates import (
     Encoder,
@@ -21,9 +19,6 @@ from tf_cosearch.search.surrogates import (
     expected_improvement,
     log_costs,
 )
-
-if TYPE_CHECKING:
-    from tf_cosearch.search.space import SearchSpace
 
 ROUNDS = 3
 """Times that networks are considered, each time around the best so far."""
@@ -50,7 +45,7 @@ Gain = Callable[[np.ndarray, Mapping[str, np.ndarray]], np.ndarray]
 """Rates `[N, S]` networks, whose costs are `[N, H]`: `[N, H]`."""
 
 
-class GreyBoxOracle(CoSearchOracle):
+class GreyBox(Algorithm):
     """Learns what must be trained to be known, and prices all the rest.
 
     The accuracy `A` of a design depends on its network alone, and costs a
@@ -78,8 +73,6 @@ class GreyBoxOracle(CoSearchOracle):
     it, what failed with the lowest seen.
 
     Args:
-        space: What is searched.
-        budgets: What a design may cost.
         objectives: The costs of the front, beside accuracy. Defaults to those
             that have a budget, or else to all.
         front_share: Share of the trials that are for the front.
@@ -89,7 +82,6 @@ class GreyBoxOracle(CoSearchOracle):
         networks: How many to consider in each of `ROUNDS` rounds.
         accelerators: How many to consider for each of them.
         limits: How many to integrate over.
-        **kwargs: Further arguments of `CoSearchOracle`.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -102,8 +94,6 @@ class GreyBoxOracle(CoSearchOracle):
 
     def __init__(
         self,
-        space: SearchSpace,
-        budgets: Budgets | None = None,
         *,
         objectives: Sequence[str] | None = None,
         front_share: float = 0.5,
@@ -111,11 +101,9 @@ class GreyBoxOracle(CoSearchOracle):
         networks: int = 192,
         accelerators: int = 192,
         limits: int = 128,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(space, budgets, **kwargs)
-        self.objectives = tuple(objectives or self.budgets.limits() or COSTS)
-        for name in self.objectives:
+        self._objectives = tuple(objectives or ())
+        for name in self._objectives:
             if name not in COSTS:
                 raise configuration.unknown("objective", name, COSTS)
         self.front_share = configuration.number(front_share, "`front_share`")
@@ -123,19 +111,42 @@ class GreyBoxOracle(CoSearchOracle):
             raise ValueError(
                 f"`front_share` must be from 0 to 1. Received: {front_share}."
             )
-        if warm_up is None:
-            warm_up = _warm_up(self.own_trials)
-        self.warm_up = configuration.at_least("warm_up", warm_up, 2)
+        if warm_up is not None:
+            configuration.at_least("warm_up", warm_up, 2)
+        self._warm_up = warm_up
         self.networks = configuration.at_least("networks", networks, 1)
         self.accelerators = configuration.at_least(
             "accelerators", accelerators, 1
         )
         self.limits = configuration.at_least("limits", limits, 1)
-        split = space.num_network_parameters
-        self._network, self._accelerator = slice(split), slice(split, None)
-        self._encode = Encoder(space.parameters[:split])
         self._model = Surrogate()
         self._pool: tuple[int, np.ndarray] | None = None
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The costs of the front."""
+        limited = tuple(self.problem.budgets.limits())
+        return self._objectives or limited or COSTS
+
+    @property
+    def warm_up(self) -> int:
+        """Trials that spread; measured to be best at 12, 25 and 100."""
+        trials = self.problem.max_trials
+        if self._warm_up is not None or trials is None:
+            return self._warm_up or 8
+        return min(max(math.ceil(0.8 * math.sqrt(trials)), 3), 8)
+
+    @functools.cached_property
+    def _encode(self) -> Encoder:
+        return Encoder(self.problem.space.parameters[self._network])
+
+    @property
+    def _network(self) -> slice:
+        return slice(self.problem.space.num_network_parameters)
+
+    @property
+    def _accelerator(self) -> slice:
+        return slice(self.problem.space.num_network_parameters, None)
 
     def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Suggests `[N, P]` pairs, a network each."""
@@ -149,7 +160,7 @@ class GreyBoxOracle(CoSearchOracle):
         if len(accelerators) > 1:  # else that one is held
             finalists = _best_first(found)[:FINALISTS, self._network]
             rate = functools.partial(self._rate, found, gain, finalists)
-            pairing.best(self.space, self._to_price, rate)
+            pairing.best(self.problem.space, self._to_price, rate)
         return _best_first(found)[: min(n, SUGGESTED)]
 
     def _rate(
@@ -160,8 +171,8 @@ class GreyBoxOracle(CoSearchOracle):
         accelerators: np.ndarray,
     ) -> np.ndarray:
         """Keeps the best accelerator of each network, and says which it is."""
-        costs = self._pricer.grid(networks, accelerators)
-        violation = self.budgets.violation(costs)
+        costs = self.problem.prices.grid(networks, accelerators)
+        violation = self.problem.budgets.violation(costs)
         gains = np.where(violation > 0, -violation, gain(networks, costs))
         best = gains.argmax(axis=1)
         for row, network in enumerate(networks):
@@ -176,20 +187,23 @@ class GreyBoxOracle(CoSearchOracle):
 
     def _gain(self, rng: np.random.Generator) -> Gain:
         """What this trial is for."""
-        if len(self.finished()) < self.warm_up:
+        if len(self.problem.history.finished()) < self.warm_up:
             return self._distance
         self._learn()
-        number, share = len(self.trials), self.front_share
+        number, share = self.problem.history.begun(), self.front_share
         if int((number + 1) * share) == int(number * share):
             return self._reward_gain
         return functools.partial(self._front_gain, self._random_limits(rng))
 
     def _learn(self) -> None:
         """Fits the accuracies of networks that are known or expected."""
-        finished, failed = self.finished(), self.failed()
-        pending = self.pending()
+        finished, failed = (
+            self.problem.history.finished(),
+            self.problem.history.failed(),
+        )
+        pending = self.problem.history.pending()
         genomes = [trial.genome for trial in finished]
-        values = [trial.metrics[self.objective.name] for trial in finished]
+        values = [trial.metrics[self.problem.accuracy] for trial in finished]
         self._model.fit(self._features(genomes), values)
         if failed:
             lowest = np.full(len(failed), min(values))
@@ -198,12 +212,12 @@ class GreyBoxOracle(CoSearchOracle):
             self._model.believe(self._features(pending))
         genomes = [*genomes, *failed, *pending]
         self._accuracies = self._model.values
-        self._costs = self._pricer.of_all(genomes)
+        self._costs = self.problem.prices.of_all(genomes)
 
     def _features(self, genomes: Sequence[np.ndarray]) -> np.ndarray:
         """What the accuracy of designs is learned from, `[N, F]`."""
         networks = np.asarray(genomes)[:, self._network]
-        return self._encoded(networks, self._pricer.of_all(genomes))
+        return self._encoded(networks, self.problem.prices.of_all(genomes))
 
     def _encoded(
         self, networks: np.ndarray, costs: Mapping[str, np.ndarray]
@@ -226,8 +240,10 @@ class GreyBoxOracle(CoSearchOracle):
     ) -> np.ndarray:
         """How far networks are from those tried; cheaper pairs first."""
         cheap = self._cheapness(costs)
-        tried = [t.genome for t in self.finished()] + self.pending()
-        tried += self.failed()
+        tried = [
+            t.genome for t in self.problem.history.finished()
+        ] + self.problem.history.pending()
+        tried += self.problem.history.failed()
         if not tried:
             return cheap
         here = self._features_of_grid(networks, costs)
@@ -241,10 +257,10 @@ class GreyBoxOracle(CoSearchOracle):
     ) -> np.ndarray:
         """Expected improvement of the reward, `[N, H]`."""
         mean, std = self._model.predict(self._features_of_grid(networks, costs))
-        best = self.reward(self._accuracies, self._costs)
-        ok = self.budgets.is_feasible(self._costs)
+        best = self.problem.reward(self._accuracies, self._costs)
+        ok = self.problem.budgets.is_feasible(self._costs)
         highest = best[ok].max() if ok.any() else best.min()
-        factor, term = self.reward.parts(costs)
+        factor, term = self.problem.reward.parts(costs)
         gain = expected_improvement(
             factor * mean[:, None] + term, factor * std[:, None], highest
         )
@@ -258,7 +274,7 @@ class GreyBoxOracle(CoSearchOracle):
     def _random_limits(self, rng: np.random.Generator) -> np.ndarray:
         """`[Q, K]` limits on the objectives, within the budgets."""
         most = [
-            self.budgets.limits().get(name, self._costs[name].max())
+            self.problem.budgets.limits().get(name, self._costs[name].max())
             for name in self.objectives
         ]
         return rng.random((self.limits, len(most))) * most
@@ -293,8 +309,8 @@ class GreyBoxOracle(CoSearchOracle):
 
     def _some_networks(self, rng: np.random.Generator) -> np.ndarray:
         """Random ones, and relatives of the best and of the front."""
-        finished = self.finished()
-        fresh = self.space.sample(rng, self.networks)
+        finished = self.problem.history.finished()
+        fresh = self.problem.space.sample(rng, self.networks)
         if len(finished) < self.warm_up:
             return self._part(fresh, self._network)
         order = sorted(finished, key=lambda trial: -trial.reward)[:TOP]
@@ -304,14 +320,16 @@ class GreyBoxOracle(CoSearchOracle):
         mothers, fathers = parents[rng.integers(len(parents), size=(2, half))]
         mixed = np.where(rng.random(mothers.shape) < 0.5, mothers, fathers)
         count = rng.integers(0, 3, half, endpoint=True)
-        fresh[:half] = genome_arrays.mutate(self.space, rng, mixed, count)
+        fresh[:half] = genome_arrays.mutate(
+            self.problem.space, rng, mixed, count
+        )
         return self._part(fresh, self._network)
 
     def _around(self, rng: np.random.Generator, best: np.ndarray) -> np.ndarray:
         """Neighbours of networks, `[N, S]`."""
         parents = best[rng.integers(len(best), size=self.networks)]
         count = rng.integers(1, 2, len(parents), endpoint=True)
-        children = genome_arrays.mutate(self.space, rng, parents, count)
+        children = genome_arrays.mutate(self.problem.space, rng, parents, count)
         return self._part(children, self._network)
 
     def _some_accelerators(self) -> np.ndarray:
@@ -320,15 +338,15 @@ class GreyBoxOracle(CoSearchOracle):
         They follow from the first trials that finished, a whole number of
         stretches of them.
         """
-        whole = len(self.finished()) // STRETCH * STRETCH
+        whole = len(self.problem.history.finished()) // STRETCH * STRETCH
         if self._pool is None or self._pool[0] != whole:
             front = self._front(whole)
             pool = self._shortlist
             if len(front):
-                rng = np.random.default_rng([self.seed, _NEAR, whole])
+                rng = np.random.default_rng([self.problem.seed, _NEAR, whole])
                 near = rng.permutation(front)[:TOP]
                 parents = np.repeat(near, 2, axis=0)
-                close = genome_arrays.mutate(self.space, rng, parents)
+                close = genome_arrays.mutate(self.problem.space, rng, parents)
                 pool = np.concatenate([near, close, pool])
             self._pool = whole, pool
         chosen = self._part(self._pool[1], self._accelerator)
@@ -336,8 +354,8 @@ class GreyBoxOracle(CoSearchOracle):
 
     def _front(self, count: int | None = None) -> np.ndarray:
         """`[N, P]` designs that none of the first finished ones beats."""
-        finished = self.finished()[:count]
-        names = (self.objective.name, *COSTS)
+        finished = self.problem.history.finished()[:count]
+        names = (self.problem.accuracy, *COSTS)
         points = np.asarray([[t.metrics[k] for k in names] for t in finished])
         genomes = np.asarray([trial.genome for trial in finished], np.int64)
         if not len(finished):
@@ -347,19 +365,19 @@ class GreyBoxOracle(CoSearchOracle):
 
     @functools.cached_property
     def _to_price(self) -> np.ndarray:
-        rng = np.random.default_rng([self.seed, _SAMPLE])
-        return pairing.to_price(self.space, rng)
+        rng = np.random.default_rng([self.problem.seed, _SAMPLE])
+        return pairing.to_price(self.problem.space, rng)
 
     @functools.cached_property
     def _shortlist(self) -> np.ndarray:
         """`[H, P]` accelerators that suit some networks and some tastes."""
-        rng = np.random.default_rng([self.seed, _SHORTLIST])
-        some = self.space.sample(rng, self.accelerators)
+        rng = np.random.default_rng([self.problem.seed, _SHORTLIST])
+        some = self.problem.space.sample(rng, self.accelerators)
         everything = self._to_price
-        networks = self.space.sample(rng, 16)[:, self._network]
-        costs = self._pricer.grid(networks, everything)
+        networks = self.problem.space.sample(rng, 16)[:, self._network]
+        costs = self.problem.prices.grid(networks, everything)
         logs = np.stack([np.log(costs[name]) for name in COSTS])
-        penalty = 10 * np.minimum(self.budgets.violation(costs), 1e3)
+        penalty = 10 * np.minimum(self.problem.budgets.violation(costs), 1e3)
         picked = [
             (np.tensordot(taste, logs, 1) + penalty).argmin(axis=1)
             for taste in rng.dirichlet([0.5] * len(COSTS), 16)
@@ -370,19 +388,14 @@ class GreyBoxOracle(CoSearchOracle):
 
     def _part(self, genomes: np.ndarray, side: slice) -> np.ndarray:
         """One side of designs within what is searched, each once."""
-        genomes = genome_arrays.check(self.space, self.hold(genomes))
+        genomes = genome_arrays.check(
+            self.problem.space, self.problem.hold(genomes)
+        )
         return genome_arrays.unseen(np.ascontiguousarray(genomes[:, side]))
 
 
 SIZES = ("macs", "params")
 """Costs that follow from the network alone."""
-
-
-def _warm_up(trials: int | None) -> int:
-    """How many of the trials spread; measured to be best at 12, 25 and 100."""
-    if trials is None:
-        return 8
-    return min(max(math.ceil(0.8 * math.sqrt(trials)), 3), 8)
 
 
 def _best_first(found: Mapping[bytes, tuple[float, np.ndarray]]) -> np.ndarray:

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tf_cosearch import configuration
-from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.genomes import crossover, mutate
-from tf_cosearch.search.oracle.base import CoSearchOracle
 from tf_cosearch.search.pareto import COSTS, non_dominated
 
-if TYPE_CHECKING:
-    from tf_cosearch.search.space import SearchSpace
 
-
-class Nsga2Oracle(CoSearchOracle):
+class Nsga2(Algorithm):
     """Breeds designs that trade accuracy for costs, without one reward.
 
     The paper's algorithm, but in a steady state: the parents of each child
@@ -30,8 +25,6 @@ class Nsga2Oracle(CoSearchOracle):
     every gene from either parent, mutation draws another choice.
 
     Args:
-        space: What is searched.
-        budgets: What a design may cost.
         objectives: Costs to minimise beside the accuracy to maximise. By
             default those with a budget, or all of them if there is none.
         population_size: How many of the best designs can be parents; as many
@@ -41,7 +34,6 @@ class Nsga2Oracle(CoSearchOracle):
             paper's by default.
         mutation_probability: Chance of each gene to change; by default the
             paper's, one gene a child.
-        **kwargs: Further arguments of `CoSearchOracle`.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -55,44 +47,46 @@ class Nsga2Oracle(CoSearchOracle):
 
     def __init__(
         self,
-        space: SearchSpace,
-        budgets: Budgets | None = None,
         *,
         objectives: Sequence[str] | None = None,
         population_size: int | None = None,
         crossover_probability: float = 0.9,
         mutation_probability: float | None = None,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(space, budgets, **kwargs)
         if isinstance(objectives, str):
             objectives = (objectives,)
-        if objectives is None:
-            objectives = tuple(self.budgets.limits()) or COSTS
-        for name in objectives:
+        for name in objectives or ():
             if name not in COSTS:
                 raise configuration.unknown("cost to minimise", name, COSTS)
-        self.objectives = tuple(objectives)
-        if population_size is None:
-            population_size = max(4, min(100, (self.max_trials or 500) // 5))
-        self.population_size = configuration.at_least(
-            "population_size", population_size, 2
-        )
-        self._free = max(1, int((np.asarray(space.choice_counts) > 1).sum()))
+        self._objectives = None if objectives is None else tuple(objectives)
+        if population_size is not None:
+            configuration.at_least("population_size", population_size, 2)
+        self._population_size = population_size
         self.crossover_probability = configuration.share(
             "crossover_probability", crossover_probability
         )
-        self.mutation_probability = configuration.share(
-            "mutation_probability",
-            1 / self._free
-            if mutation_probability is None
-            else mutation_probability,
-        )
+        if mutation_probability is not None:
+            configuration.share("mutation_probability", mutation_probability)
+        self._mutation_probability = mutation_probability
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Costs to minimise."""
+        if self._objectives is not None:
+            return self._objectives
+        return tuple(self.problem.budgets.limits()) or COSTS
+
+    @property
+    def population_size(self) -> int:
+        """How many of the best designs can be parents."""
+        trials = self.problem.max_trials or 500
+        return self._population_size or max(4, min(100, trials // 5))
 
     def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Suggests `[n, P]` children of the best designs so far."""
-        if len(self.finished()) < self.population_size:
-            return self.space.sample(rng, n)
+        space = self.problem.space
+        if len(self.problem.history.finished()) < self.population_size:
+            return space.sample(rng, n)
         genomes, points, violation = self._designs_so_far()
         rank, crowding = survivors(points, violation, self.population_size)
         best = np.flatnonzero(rank >= 0)
@@ -101,24 +95,28 @@ class Nsga2Oracle(CoSearchOracle):
         places = rng.integers(len(order), size=(2, 2, n)).min(axis=0)
         first, second = genomes[order[places]]
         children = crossover(rng, first, second, self.crossover_probability)
-        mutations = rng.binomial(self._free, self.mutation_probability, n)
-        return mutate(self.space, rng, children, mutations)
+        genes = max(1, int((np.asarray(space.choice_counts) > 1).sum()))
+        probability = self._mutation_probability
+        probability = 1 / genes if probability is None else probability
+        mutations = rng.binomial(genes, probability, n)
+        return mutate(space, rng, children, mutations)
 
     def _designs_so_far(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Genomes `[N, P]`, objectives `[N, M]` and violations `[N]`."""
-        done, failed = self.finished(), self.failed()
+        history = self.problem.history
+        done, failed = history.finished(), history.failed()
         costs = {
             name: np.array([d.metrics[name] for d in done])
             for name in done[0].metrics
             if all(name in d.metrics for d in done)
         }
-        accuracy = costs[self.objective.name]
+        accuracy = costs[self.problem.accuracy]
         points = np.stack([-accuracy, *(costs[o] for o in self.objectives)], 1)
         lost = np.full((len(failed), points.shape[1]), np.inf)
         return (
             np.stack([*(d.genome for d in done), *failed]),
             np.concatenate([points, lost]),
-            np.append(self.budgets.violation(costs), lost[:, 0]),
+            np.append(self.problem.budgets.violation(costs), lost[:, 0]),
         )
 
 

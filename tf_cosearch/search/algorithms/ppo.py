@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tf_cosearch import configuration
 from tf_cosearch.search.algorithms.controller import Controller
-from tf_cosearch.search.algorithms.reinforce import (
-    ReinforceOracle,
-    inside,
-)
-from tf_cosearch.search.budgets import Budgets
-
-if TYPE_CHECKING:
-    from tf_cosearch.search.space import SearchSpace
+from tf_cosearch.search.algorithms.reinforce import Reinforce, inside
 
 
-class PPOOracle(ReinforceOracle):
+class PPO(Reinforce):
     """Learns several times from each batch of trials, but never too much.
 
     As `reinforce`, but a batch is used for several steps up the clipped
@@ -31,12 +24,10 @@ class PPOOracle(ReinforceOracle):
     no longer moves the policy further.
 
     Args:
-        space: What is searched.
-        budgets: What a design may cost.
         clip: The `epsilon` of the surrogate.
         epochs: Steps per batch.
         learning_rate: Of Adam, for each of these steps.
-        **kwargs: Further arguments of `ReinforceOracle` but `baseline_decay`:
+        **kwargs: Further arguments of `Reinforce` but `baseline_decay`:
             advantages of mean 0 have no baseline.
 
     Raises:
@@ -49,8 +40,6 @@ class PPOOracle(ReinforceOracle):
 
     def __init__(
         self,
-        space: SearchSpace,
-        budgets: Budgets | None = None,
         *,
         clip: float = 0.2,
         epochs: int = 4,
@@ -63,7 +52,7 @@ class PPOOracle(ReinforceOracle):
                 "`baseline_decay`, where advantages have the mean 0 anyway. "
                 "Leave it out."
             )
-        super().__init__(space, budgets, learning_rate=learning_rate, **kwargs)
+        super().__init__(learning_rate=learning_rate, **kwargs)
         self.clip = inside("clip", clip, 1.0)
         self.epochs = configuration.at_least("epochs", epochs, 1)
 
@@ -74,7 +63,7 @@ class PPOOracle(ReinforceOracle):
         advantages: np.ndarray,
     ) -> None:
         """Improves a controller by several steps on one batch."""
-        genes = self.space.decided(genomes)
+        genes = self.problem.space.decided(genomes)
         advantages = advantages - advantages.mean()
         advantages = advantages / (advantages.std() + 1e-8)
         before = controller.log_probability(genomes, genes)

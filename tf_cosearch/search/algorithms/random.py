@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from tf_cosearch.search.oracle.base import CoSearchOracle
+from tf_cosearch.search.algorithms.algorithm import Algorithm
 
 
-class RandomOracle(CoSearchOracle):
+class RandomSearch(Algorithm):
     """Draws designs at random from those within the budgets.
 
     Every choice of a parameter is equally likely, as far as the budgets let
-    it. The baseline that other algorithms have to beat; takes the arguments
-    of `CoSearchOracle`.
+    it. The baseline that other algorithms have to beat.
     """
 
     def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Draws `[n, P]` genomes."""
-        return self.space.sample(rng, n)
+        return self.problem.space.sample(rng, n)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
 
 import numpy as np
 from absl import logging
 
 from tf_cosearch import configuration
 from tf_cosearch.search.algorithms import shrinking
-from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.genomes import crossover, mutate
-from tf_cosearch.search.oracle.base import CoSearchOracle, Finished
-
-if TYPE_CHECKING:
-    from tf_cosearch.search.space import SearchSpace
+from tf_cosearch.search.problem import Result
 
 _SHRINK = 2**32 - 3  # a trial number nobody reaches
 
 
-class RegularizedEvolutionOracle(CoSearchOracle):
+class RegularizedEvolution(Algorithm):
     """Mutates the best of a random sample of the youngest designs.
 
     The paper's algorithm, with a screen between mutation and training: a
@@ -39,8 +36,6 @@ class RegularizedEvolutionOracle(CoSearchOracle):
     is a ridge regression on the trials so far, which is rougher.
 
     Args:
-        space: What is searched.
-        budgets: What a design may cost.
         population_size: How many of the youngest designs can be parents; as
             many random designs come first. Defaults to a quarter of the
             trials, at least 4 and at most 50.
@@ -53,7 +48,6 @@ class RegularizedEvolutionOracle(CoSearchOracle):
         shrink_keep: Share of the choices that are kept, at least one; 0.5 by
             default. The paper keeps one operator of five; estimates are
             rougher here.
-        **kwargs: Further arguments of `CoSearchOracle`.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -65,8 +59,6 @@ class RegularizedEvolutionOracle(CoSearchOracle):
 
     def __init__(
         self,
-        space: SearchSpace,
-        budgets: Budgets | None = None,
         *,
         population_size: int | None = None,
         sample_size: int | None = None,
@@ -74,17 +66,12 @@ class RegularizedEvolutionOracle(CoSearchOracle):
         crossover_probability: float = 0.0,
         shrink_stages: int = 0,
         shrink_keep: float | None = None,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(space, budgets, **kwargs)
-        if population_size is None:
-            population_size = max(4, min(50, (self.max_trials or 200) // 4))
-        self.population_size = configuration.at_least(
-            "population_size", population_size, 1
-        )
-        if sample_size is None:
-            sample_size = max(4, self.population_size // 2)
-        self.sample_size = configuration.at_least("sample_size", sample_size, 1)
+        if population_size is not None:
+            configuration.at_least("population_size", population_size, 1)
+        if sample_size is not None:
+            configuration.at_least("sample_size", sample_size, 1)
+        self._population_size, self._sample_size = population_size, sample_size
         self.mutations = configuration.at_least("mutations", mutations, 1)
         self.crossover_probability = configuration.share(
             "crossover_probability", crossover_probability
@@ -100,14 +87,23 @@ class RegularizedEvolutionOracle(CoSearchOracle):
         self.shrink_keep = configuration.share(
             "shrink_keep", 0.5 if shrink_keep is None else shrink_keep
         )
-        self._layers = shrinking.layers(space)
-        self._shrunk = shrinking.ShrunkSpace(space)
+
+    @property
+    def population_size(self) -> int:
+        """How many of the youngest designs can be parents."""
+        trials = self.problem.max_trials or 200
+        return self._population_size or max(4, min(50, trials // 4))
+
+    @property
+    def sample_size(self) -> int:
+        """How many of them compete to be the parent."""
+        return self._sample_size or max(4, self.population_size // 2)
 
     def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Suggests `[n, P]` children of one parent, or of it and another."""
-        population = self.finished()[-self.population_size :]
+        population = self.problem.history.finished()[-self.population_size :]
         if len(population) < self.population_size:
-            return self.space.sample(rng, n)
+            return self.problem.space.sample(rng, n)
         parent = self._tournament(rng, population)
         children = np.repeat(parent.genome[None], n, axis=0)
         if self.crossover_probability:
@@ -119,61 +115,61 @@ class RegularizedEvolutionOracle(CoSearchOracle):
                 self.crossover_probability,
             )
         mutations = rng.integers(1, self.mutations, n, endpoint=True)
-        children = mutate(self.space, rng, children, mutations)
+        children = mutate(self.problem.space, rng, children, mutations)
         self._shrink()
         return self._shrunk.restrict(rng, children)
 
     def _tournament(
-        self, rng: np.random.Generator, population: list[Finished]
-    ) -> Finished:
+        self, rng: np.random.Generator, population: list[Result]
+    ) -> Result:
         sample = rng.integers(len(population), size=self.sample_size)
         return max((population[index] for index in sample), key=_reward)
 
     # Shrinking follows from the seed and from what finished first.
 
+    @functools.cached_property
+    def _shrunk(self) -> shrinking.ShrunkSpace:
+        return shrinking.ShrunkSpace(self.problem.space)
+
     @property
-    def remarks(self) -> list[str]:
+    def remarks(self) -> list[str]:  # type: ignore[override]
         """How the space shrank, a line a stage."""
         self._shrink()
         return list(self._shrunk.remarks)
 
-    def reload(self) -> None:
-        """Continues a run; shrinks anew, as rewards may have changed."""
-        super().reload()
-        self._shrunk = shrinking.ShrunkSpace(self.space)
-
     def _shrink(self) -> None:
-        done = self.finished()
+        done = self.problem.history.finished()
         due = min(self.shrink_stages, len(done) // self.population_size)
         while len(self._shrunk.remarks) < due:
             stage = len(self._shrunk.remarks)
             self._shrink_once(stage, done[: (stage + 1) * self.population_size])
             logging.info("%s.", self._shrunk.remarks[-1])
 
-    def _shrink_once(self, stage: int, done: list[Finished]) -> None:
-        size = max(1, len(self._layers) // 5)
-        end = max(0, len(self._layers) - stage * size)
-        layers = self._layers[max(0, end - size) : end]
-        split = self.space.num_network_parameters
+    def _shrink_once(self, stage: int, done: list[Result]) -> None:
+        problem = self.problem
+        layers = shrinking.layers(problem.space)
+        size = max(1, len(layers) // 5)
+        end = max(0, len(layers) - stage * size)
+        split = problem.space.num_network_parameters
         accuracy = shrinking.ridge(
-            np.asarray(self.space.choice_counts[:split]),
+            np.asarray(problem.space.choice_counts[:split]),
             np.stack([design.genome[:split] for design in done]),
-            np.array([d.metrics[self.objective.name] for d in done]),
+            np.array([d.metrics[problem.accuracy] for d in done]),
         )
 
         def quality(genomes: np.ndarray) -> np.ndarray:
-            costs = self.costs(genomes)
-            rewards = self.reward(accuracy(genomes[:, :split]), costs)
-            mapped = np.isfinite(self.budgets.violation(costs))
+            costs = problem.prices(genomes)
+            rewards = problem.reward(accuracy(genomes[:, :split]), costs)
+            mapped = np.isfinite(problem.budgets.violation(costs))
             return np.where(mapped, rewards, np.nan)
 
         self._shrunk.shrink(
-            np.random.default_rng([self.seed, _SHRINK, stage]),
-            [position for layer in layers for position in layer],
+            np.random.default_rng([problem.seed, _SHRINK, stage]),
+            [p for layer in layers[max(0, end - size) : end] for p in layer],
             self.shrink_keep,
             quality,
         )
 
 
-def _reward(design: Finished) -> float:
+def _reward(design: Result) -> float:
     return design.reward

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import copy
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tf_cosearch import configuration
+from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.algorithms.controller import Controller
-from tf_cosearch.search.budgets import Budgets
-from tf_cosearch.search.oracle.base import CoSearchOracle
-
-if TYPE_CHECKING:
-    from tf_cosearch.search.space import SearchSpace
+from tf_cosearch.search.problem import Result
 
 SAMPLES = 256
 """Most designs to sample at a time, of which one is tried."""
@@ -22,7 +19,7 @@ SAMPLES = 256
 _WEIGHTS = 2**32 - 3  # a trial number nobody reaches, for initial weights
 
 
-class ReinforceOracle(CoSearchOracle):
+class Reinforce(Algorithm):
     """Samples from a policy over network and accelerator, which it trains.
 
     One controller emits the decisions about the network and then those about
@@ -42,14 +39,11 @@ class ReinforceOracle(CoSearchOracle):
     learning rate of 0.00035; the defaults here are for searches of a hundred.
 
     Args:
-        space: What is searched.
-        budgets: What a design may cost.
         batch_size: Finished trials that the controller learns from at a time.
         learning_rate: Of Adam.
         baseline_decay: Share of the baseline that a new reward leaves.
         entropy_weight: Of the entropy, summed over the genes.
         units: Size of the controller's hidden state.
-        **kwargs: Further arguments of `CoSearchOracle`.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -60,53 +54,46 @@ class ReinforceOracle(CoSearchOracle):
     Williams, Machine Learning 8, 1992, equation 11.
     """
 
-    _explorer: Controller | None  # has learnt from costs as well
-    _batch: list[tuple[np.ndarray, float]]
-    _baseline: float | None
-
     def __init__(
         self,
-        space: SearchSpace,
-        budgets: Budgets | None = None,
         *,
         batch_size: int = 5,
         learning_rate: float = 0.03,
         baseline_decay: float = 0.95,
         entropy_weight: float = 1e-5,
         units: int = 32,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(space, budgets, **kwargs)
         self.batch_size = configuration.at_least("batch_size", batch_size, 1)
         self.units = configuration.at_least("units", units, 1)
         self.learning_rate = inside("learning_rate", learning_rate, 1.0)
         self.baseline_decay = inside("baseline_decay", baseline_decay, 1.0)
         self.entropy_weight = inside("entropy_weight", entropy_weight)
-        self._start_over()
+        self._explorer: Controller | None = None  # has learnt from costs, too
+        self._batch: list[Result] = []
+        self._baseline: float | None = None
 
     def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Samples genomes from the policy, `n` or `SAMPLES` of them."""
         policy = self._explorer or self._controller
         return policy.sample(rng, min(n, SAMPLES))
 
-    def observe(
-        self, genome: np.ndarray, metrics: dict[str, float], reward: float
-    ) -> None:
+    def observe(self, result: Result) -> None:
         """Learns from every batch of trials."""
         self._explorer = None
-        self._batch.append((genome, reward))
+        self._batch.append(result)
         if len(self._batch) == self.batch_size:
-            genomes, rewards = map(np.asarray, zip(*self._batch, strict=True))
+            genomes = np.stack([result.genome for result in self._batch])
+            rewards = np.array([result.reward for result in self._batch])
             self._batch.clear()
             self.learn(self._controller, genomes, self._advantages(rewards))
 
-    def observe_failure(self, genome: np.ndarray, reason: str) -> None:
-        """Learns that a design is worth what its costs are without accuracy."""
-        nothing = float(self.reward(0.0, self._pricer.of(genome)))
-        self.observe(genome, {}, nothing)
+    def explore(self, genomes: np.ndarray, rewards: np.ndarray) -> None:
+        """Learns from hardware alone, until the next trial has ended.
 
-    def observe_costs(self, genomes: np.ndarray, rewards: np.ndarray) -> None:
-        """Learns from hardware alone, until the next trial has finished."""
+        Args:
+            genomes: `[N, P]` designs that were priced.
+            rewards: `[N]` what they are worth by their costs.
+        """
         if self._explorer is None:
             self._explorer = copy.deepcopy(self._controller)
         self.learn(self._explorer, genomes, rewards - rewards.mean())
@@ -127,27 +114,16 @@ class ReinforceOracle(CoSearchOracle):
         controller.ascend(
             controller.gradient(
                 genomes,
-                self.space.decided(genomes),
+                self.problem.space.decided(genomes),
                 advantages,
                 self.entropy_weight,
             )
         )
 
-    def reload(self) -> None:
-        """Continues a run; learns again from its trials."""
-        self._start_over()
-        super().reload()
-
-    def _start_over(self) -> None:
-        self.__dict__.pop("_controller", None)
-        self._explorer = None
-        self._batch = []
-        self._baseline = None
-
     @functools.cached_property
     def _controller(self) -> Controller:
-        rng = np.random.default_rng([self.seed, _WEIGHTS])
-        counts = self.space.choice_counts
+        rng = np.random.default_rng([self.problem.seed, _WEIGHTS])
+        counts = self.problem.space.choice_counts
         return Controller(rng, counts, self.units, self.learning_rate)
 
     def _advantages(self, rewards: np.ndarray) -> np.ndarray:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from tf_cosearch import configuration
 from tf_cosearch.search import algorithms
 from tf_cosearch.search import genomes as genome_arrays
+from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.objectives import Reward
-from tf_cosearch.search.oracle.base import CoSearchOracle, Finished
-
-if TYPE_CHECKING:
-    from tf_cosearch.search.space import SearchSpace
+from tf_cosearch.search.problem import History, Result
 
 _NAME = __name__.rpartition(".")[2]
 
@@ -66,7 +64,23 @@ class SlowReward(Reward):
         return dataclasses.replace(self, score=self.score.aimed_at(budgets))
 
 
-class TwoLevelOracle(CoSearchOracle):
+@runtime_checkable
+class Explorer(Protocol):
+    """An algorithm that can learn from hardware alone, between trainings."""
+
+    def explore(self, genomes: np.ndarray, rewards: np.ndarray) -> None:
+        """Learns from designs that were priced, but not trained.
+
+        A run that is continued does not call it again, so that what is learnt
+        here must not outlast the next `observe`.
+
+        Args:
+            genomes: `[N, P]`, canonical.
+            rewards: `[N]` what they are worth by their costs alone.
+        """
+
+
+class TwoLevel(Algorithm):
     """Lets another algorithm explore hardware before each training.
 
     Fast level: the inner algorithm suggests designs, the cost model prices
@@ -74,9 +88,8 @@ class TwoLevelOracle(CoSearchOracle):
     up to `fast_steps` times for a trial, until the share `enough` of a step
     survives: many steps while the algorithm does not know the hardware yet,
     one as soon as it does. After each step but the last the algorithm learns
-    from hardware alone, with the reward `U / (1 + violation)`, if it can: see
-    `CoSearchOracle.observe_costs`. One that cannot suggests everything in one
-    step.
+    from hardware alone, with the reward `U / (1 + violation)`, if it is an
+    `Explorer`. One that is not suggests everything in one step.
 
     Slow level: a survivor is trained, and the inner algorithm learns from
     `R = beta * S + (1 - beta) * U`, where `S` is the score of the trial, that
@@ -86,17 +99,14 @@ class TwoLevelOracle(CoSearchOracle):
     is a budget of latency: one image at a time, so 1000 / FPS milliseconds.
 
     Args:
-        space: What is searched.
-        budgets: What a design may cost.
         inner: Name of the algorithm that suggests.
-        inner_options: Its own arguments; those of `CoSearchOracle` are shared.
+        inner_options: Its options.
         fast_steps: Most hardware-only steps for a trial. Together they price
             `proposals` designs.
         enough: Share of a step's designs that must survive to train one.
         min_utilization: Least utilization of the accelerator. A design below
             is trained only if no new one above is found.
         beta: Weight of the score against utilization in what is learnt.
-        **kwargs: Further arguments of `CoSearchOracle`.
 
     Raises:
         ValueError: If an argument is out of its range or unknown.
@@ -108,8 +118,6 @@ class TwoLevelOracle(CoSearchOracle):
 
     def __init__(
         self,
-        space: SearchSpace,
-        budgets: Budgets | None = None,
         *,
         inner: str = "reinforce",
         inner_options: Mapping[str, Any] | None = None,
@@ -117,71 +125,68 @@ class TwoLevelOracle(CoSearchOracle):
         enough: float = 0.5,
         min_utilization: float = 0.0,
         beta: float = 0.9,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(space, budgets, **kwargs)
-        shared = set(vars(self)) - {"reward", "_finished"}
         self.fast_steps = configuration.at_least("fast_steps", fast_steps, 1)
         self.enough = _share("enough", enough)
         self.min_utilization = _share("min_utilization", min_utilization)
-        self._shared = shared
-        self._slow_reward = SlowReward(self.reward, beta)
+        self.beta = _share("beta", beta)
         options = {} if inner_options is None else inner_options
         known = [name for name in algorithms.names() if name != _NAME]
         if inner not in known:
             raise configuration.unknown("inner oracle", inner, known)
         cls = algorithms.get(inner)
-        common = algorithms.options(CoSearchOracle)
-        own = [name for name in algorithms.options(cls) if name not in common]
-        configuration.check_keys(options, "inner_options", own)
-        # What is known reaches it as finished trials do.
-        shared_options = {**kwargs, "warm_start": None}
-        self._make_inner = functools.partial(
-            cls, space, budgets, **shared_options, **options
+        configuration.check_keys(
+            options, "inner_options", algorithms.options(cls)
         )
-        self._inner = self._make_inner()
+        self._algorithm = cls(**options)
+
+    @functools.cached_property
+    def inner(self) -> Algorithm:
+        """The algorithm that suggests, with a history of its own.
+
+        Its problem is the same but for what it learns: each trial of this
+        search stands in its history with the reward of the slow level.
+        """
+        problem, history = self.problem, self.problem.history
+        return self._algorithm.on(
+            dataclasses.replace(
+                problem,
+                reward=SlowReward(problem.reward, self.beta),
+                history=History(history.pending, history.begun),
+            )
+        )
 
     def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Explores the fast level for survivors, `[N, P]`, the latest first."""
-        inner = self._with_history()
-        learns = type(inner).observe_costs is not CoSearchOracle.observe_costs
-        steps = self.fast_steps if learns else 1
-        survivors: list[np.ndarray] = []
+        inner, problem = self.inner, self.problem
+        steps = self.fast_steps if isinstance(inner, Explorer) else 1
+        genomes = np.zeros((0, len(problem.space.parameters)), np.int64)
+        survivors = [genomes]
         for step in range(steps):
             suggested = inner.suggest(rng, -(-n // steps))
-            held = self.hold(suggested)
-            genomes = genome_arrays.check(self.space, held)
-            costs = self._pricer.price(genomes)
+            if not len(suggested):
+                break
+            genomes = genome_arrays.check(
+                problem.space, problem.hold(suggested)
+            )
+            costs = problem.prices.price(genomes)
             survives = self._survives(costs)
             survivors.insert(0, genomes[survives])
             if survives.mean() >= self.enough or step == steps - 1:
                 break
-            inner.observe_costs(genomes, self.fast_reward(costs))
+            if isinstance(inner, Explorer):
+                inner.explore(genomes, self.fast_reward(costs))
         found = np.concatenate(survivors)
         return found if len(found) else genomes
 
-    def choose(
-        self,
-        rng: np.random.Generator,
-        genomes: np.ndarray,
-        costs: dict[str, np.ndarray],
-    ) -> int:
-        """Chooses as the inner algorithm does."""
-        return self._with_history().choose(rng, genomes, costs)
-
-    def observe(
-        self, genome: np.ndarray, metrics: dict[str, float], reward: float
-    ) -> None:
-        """Teaches the inner algorithm what a trained design is worth."""
-        inner = self._with_history()
-        slow = float(inner.reward(metrics[self.objective.name], metrics))
-        result = Finished(genome, metrics, slow)
-        inner._finished[str(len(inner._finished))] = result
-        inner.observe(*result)
-
-    def observe_failure(self, genome: np.ndarray, reason: str) -> None:
-        """Tells the inner algorithm."""
-        self._with_history().observe_failure(genome, reason)
+    def observe(self, result: Result) -> None:
+        """Teaches the inner algorithm what a trial is worth."""
+        problem = self.inner.problem
+        accuracy = result.metrics.get(problem.accuracy, 0.0)
+        slow = float(problem.reward(accuracy, result.metrics))
+        learnt = result._replace(reward=slow)
+        problem.history.add(learnt)
+        self.inner.observe(learnt)
 
     def fast_reward(self, costs: Mapping[str, Any]) -> np.ndarray:
         """What designs are worth by their hardware alone.
@@ -194,32 +199,16 @@ class TwoLevelOracle(CoSearchOracle):
             amounts by which the specification is missed.
         """
         utilization = np.asarray(costs["utilization"], np.float64)
-        violation = self.budgets.violation(costs)
+        violation = self.problem.budgets.violation(costs)
         if self.min_utilization:
             lack = 1 - utilization / self.min_utilization
             violation = violation + np.maximum(lack, 0)
         rewards: np.ndarray = utilization / (1 + violation)
         return rewards
 
-    def reload(self) -> None:
-        """Continues a run; the inner algorithm learns it anew."""
-        self._inner = self._make_inner()
-        super().reload()
-
     def _survives(self, costs: Mapping[str, Any]) -> np.ndarray:
         efficient = np.asarray(costs["utilization"]) >= self.min_utilization
-        return self.budgets.is_feasible(costs) & efficient
-
-    def _with_history(self) -> CoSearchOracle:
-        """The inner algorithm, which sees this run as its own.
-
-        It has no folder and creates no trials; what `CoSearchOracle` keeps is
-        shared, but for what it is to learn from.
-        """
-        history = {name: vars(self)[name] for name in self._shared}
-        self._inner.__dict__.update(history)
-        self._inner.reward = self._slow_reward
-        return self._inner
+        return self.problem.budgets.is_feasible(costs) & efficient
 
 
 def _share(name: str, value: Any) -> float:

@@ -29,6 +29,9 @@ class Screen:
         pricer: Says what they cost.
         budgets: What designs must meet.
         tried: Canonical genomes that do not pass again.
+
+    Attributes:
+        is_exhausted: Whether it has looked everywhere that it would.
     """
 
     def __init__(
@@ -47,6 +50,9 @@ class Screen:
         self._closest = empty
         self._violation = np.zeros(0)
         self._costs: list[dict[str, np.ndarray]] = []
+        self._passed: dict[bytes, int] = {}
+        self._last: tuple[np.ndarray, dict[str, np.ndarray]] = empty, {}
+        self.is_exhausted = False
 
     def admit(
         self, proposals: np.ndarray
@@ -73,7 +79,31 @@ class Screen:
         violation = self._budgets.violation(costs)
         self._keep_closest(genomes, violation)
         feasible = violation == 0
-        return genomes[feasible], {k: v[feasible] for k, v in costs.items()}
+        passed = genomes[feasible]
+        self._passed = {genome.tobytes(): i for i, genome in enumerate(passed)}
+        self._last = passed, {k: v[feasible] for k, v in costs.items()}
+        return self._last
+
+    def passed(
+        self, proposals: np.ndarray
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]] | None:
+        """Designs that `admit` has just let pass, and their costs, again.
+
+        Args:
+            proposals: `[N, P]` choice indices.
+
+        Returns:
+            What `admit` returned, in the order of the proposals; None if they
+            are others.
+        """
+        if not self._passed:
+            return None
+        keys = [genome.tobytes() for genome in np.asarray(proposals)]
+        if not (keys and self._passed.keys() >= set(keys)):
+            return None
+        rows = [self._passed[key] for key in keys]
+        genomes, costs = self._last
+        return genomes[rows], {k: v[rows] for k, v in costs.items()}
 
     def _keep_closest(self, genomes: np.ndarray, violation: np.ndarray) -> None:
         candidates = np.concatenate([self._closest, genomes])
@@ -103,6 +133,7 @@ class Screen:
         """
         if designs is not None:
             yield rng.permutation(designs)
+            self.is_exhausted = True
             return
         for _ in range(WIDER_ROUNDS):
             parents = np.concatenate([self._tried, self._closest])
@@ -114,6 +145,7 @@ class Screen:
                     self._space.sample(rng, n - near),
                 ]
             )
+        self.is_exhausted = True
 
     def explain(self) -> str:
         """Says why nothing passed, see `Budgets.explain`."""

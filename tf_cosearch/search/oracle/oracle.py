@@ -1,0 +1,693 @@
+"""The KerasTuner oracle of a joint search, made of parts.
+
+KerasTuner asks an oracle for trials and tells it their results; `DurableOracle`
+adds what KerasTuner lacks, so that no kill loses a trial. That is what an
+oracle is, and the one base class. What a search is made of, the oracle holds:
+
+- an `Algorithm`, which suggests and observes, and knows nothing of KerasTuner;
+- a `Scope`: what may be chosen;
+- `Proposals`, which bring suggestions through scope and screen;
+- a `History` of results, and the Pareto archive;
+- an `EarlierSearch`, until its trials have been entered here.
+
+Parts are held, not inherited, so that each can be read, tested and exchanged
+alone, and so that an algorithm inside another one is the same as on its own.
+All but the last are made anew when a run is continued.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras_tuner
+import numpy as np
+from absl import logging
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from tf_cosearch import configuration, files
+from tf_cosearch.search import algorithms, objectives
+from tf_cosearch.search import budgets as budgets_lib
+from tf_cosearch.search.algorithms.algorithm import Algorithm
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.genomes import check, fixed_genes
+from tf_cosearch.search.oracle import conditions as conditions_lib
+from tf_cosearch.search.oracle import durable, published_starts
+from tf_cosearch.search.oracle import warm_start as warm_start_lib
+from tf_cosearch.search.oracle.proposals import Proposals
+from tf_cosearch.search.oracle.warm_start import (
+    EarlierSearch,
+    KnownDesign,
+    is_known,
+)
+from tf_cosearch.search.pareto import ParetoArchive
+from tf_cosearch.search.pricing import Pricer
+from tf_cosearch.search.problem import History, Problem, Result
+from tf_cosearch.search.scope import Scope
+
+if TYPE_CHECKING:
+    from tf_cosearch.search.space import SearchSpace
+
+EXPECTED = "accuracy_expected"
+"""The metric of a trial that was stopped early which algorithms learn from.
+
+Its score, the archive and the designs have what was measured.
+"""
+
+
+class CoSearchOracle(durable.DurableOracle):
+    """A KerasTuner oracle over joint designs, screened by the cost model.
+
+    For every trial an algorithm suggests genomes, thousands if it likes. They
+    are priced together, and only a new one within the budgets is trained.
+
+    Proposals depend on the seed, on the number of the trial and on what has
+    finished, and on nothing else. A run that is continued therefore proposes
+    what it would have proposed without the interruption, as long as trials
+    run one at a time.
+
+    What an earlier search finished becomes a completed trial of this one: it
+    teaches algorithms and may be the best, but is not trained again and not
+    counted in `max_trials`. Its costs are priced here.
+
+    Args:
+        space: What is searched.
+        algorithm: Who suggests: a name of `algorithms.names()`, an
+            `Algorithm`, or a class of them.
+        budgets: What a design may cost. No design above is ever trained.
+        algorithm_options: Options of the algorithm, unless it is made.
+        objective: The metric that is the accuracy, a `keras_tuner.Objective`
+            to maximise or its name; of a list of them, their sum. Defaults to
+            `accuracy_int8`.
+        reward: `hard`, `soft`, `absolute` or a `Reward`: what a trial is
+            scored by. Its targets default to the budgets.
+        max_trials: Most trials to run; `None` is no limit.
+        proposals: Most candidates to price at once.
+        seed: Non-negative integer. `None` draws one, kept with the run.
+        searched: One of `scope.SEARCHED`: both sides together, one of them,
+            one after the other, or networks with their best accelerators.
+        fixed: The side that is not searched, or where a phased search
+            starts: a genome, or values by name. What it leaves open is drawn
+            until the design meets the budgets.
+        initial_designs: Designs to try first: genomes, or mappings of
+            parameter names to values. What a mapping leaves open, for example
+            the accelerator of a published network, is drawn until the design
+            meets the budgets. One that never does is skipped.
+        start_from: Networks to try after those, each with its exact best
+            accelerator: names of published ones, or YAML files, that the
+            space holds. One that meets the budgets on none is skipped.
+        warm_start: Folder of an earlier search of the space, or its
+            trials.csv: what is known, also with other budgets.
+        hyperparameters: Those of a user's own model beside the space, if they
+            are to be known in advance. They are drawn at random, and for a
+            `keras_tuner.Tuner` alone: a `CoSearchTuner` refuses them.
+        allow_new_entries: Whether such a model may add hyperparameters.
+        tune_new_entries: Whether those that it adds are drawn at random, or
+            keep their default.
+        max_retries_per_trial: How often to repeat a trial that fails.
+        max_consecutive_failed_trials: Failures in a row for the same reason
+            that end the search.
+        estimate: Prices `space.batch(genomes)`; defaults to the cost model.
+
+    Attributes:
+        algorithm: The one at work; it has observed all of the history.
+        history: The trials so far, as algorithms see them.
+        archive: The Pareto front of all that is known.
+        own_trials: Most trials of this search, `None` without a limit;
+            `max_trials` counts the known ones in, as KerasTuner does.
+        earlier: What is known before the search begins, `None` once it has
+            become trials.
+        conditions: What trials must have in common to be compared, data and
+            training; `None` if nobody has said.
+        stop_reason: Why nothing more is proposed; `None` as long as it is.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        algorithm: str | Algorithm | type[Algorithm] = "grey_box",
+        budgets: Budgets | None = None,
+        *,
+        algorithm_options: Mapping[str, Any] | None = None,
+        objective: Any = None,
+        reward: str | objectives.Reward = "hard",
+        max_trials: int | None = 100,
+        proposals: int = 2048,
+        seed: int | None = None,
+        searched: str = "joint",
+        fixed: Mapping[str, Any] | np.ndarray | None = None,
+        initial_designs: Sequence[Mapping[str, Any] | np.ndarray] = (),
+        start_from: Sequence[str] = (),
+        warm_start: str | os.PathLike[str] | None = None,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+        estimate: Callable[..., Any] | None = None,
+    ) -> None:
+        if max_trials is not None:
+            configuration.at_least("max_trials", max_trials, 1)
+        if seed is not None:
+            configuration.at_least("seed", seed, 0)
+        if not (estimate is None or callable(estimate)):
+            raise ValueError(
+                f"`estimate` must be a function. Received: {estimate!r}."
+            )
+        accuracy = objectives.accuracy_objective(objective)
+        self._unused = algorithms.make(algorithm, algorithm_options or {})
+        self.space = space
+        self.budgets = budgets_lib.given(budgets) or Budgets()
+        self.reward = objectives.get(reward, self.budgets)
+        self.proposals = configuration.at_least("proposals", proposals, 1)
+        self.prices = Pricer(space, self.proposals, estimate)
+        self.own_trials = max_trials
+        self.conditions: dict[str, Any] | None = None
+        self.stop_reason: str | None = None
+        self.earlier: EarlierSearch | None = None
+        if warm_start is not None:
+            measured = objectives.names(accuracy)
+            self.earlier = warm_start_lib.read(warm_start, space, measured)
+        super().__init__(
+            objective=accuracy,
+            max_trials=max_trials,
+            hyperparameters=_with_space(space, hyperparameters),
+            allow_new_entries=allow_new_entries,
+            tune_new_entries=tune_new_entries,
+            # KerasTuner would draw one from Python's own random numbers, which
+            # are the user's, and takes 0 for none.
+            seed=1,
+            max_retries_per_trial=configuration.at_least(
+                "max_retries_per_trial", max_retries_per_trial, 0
+            ),
+            max_consecutive_failed_trials=configuration.at_least(
+                "max_consecutive_failed_trials",
+                max_consecutive_failed_trials,
+                1,
+            ),
+        )
+        self._requested_seed = seed
+        drawn = int(np.random.default_rng().integers(2**31))
+        self.seed = drawn if seed is None else int(seed)
+        if start_from and searched == "accelerator":
+            raise ValueError(
+                "`start_from` must be for a search of networks. Received: "
+                f"{start_from} for one of accelerators. Give the network as "
+                "`fixed`."
+            )
+        self._searched, self._fixed = searched, fixed
+        self._initial = [fixed_genes(space, d) for d in initial_designs]
+        self._networks = published_starts.encode(space, start_from)
+        self._genomes: dict[str, np.ndarray] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        """Makes the parts that a search begins with, or is continued with."""
+        space, budgets, prices = self.space, self.budgets, self.prices
+        self.history = History(self._pending, lambda: len(self.trials))
+        self.archive = ParetoArchive(self.objective.name)
+        scope = Scope(
+            space,
+            prices,
+            budgets,
+            self.reward,
+            searched=self._searched,
+            fixed=self._fixed,
+            max_trials=self.own_trials,
+            seed=self.seed,
+        )
+        self._proposals = Proposals(
+            space,
+            prices,
+            budgets,
+            scope,
+            seed=self.seed,
+            batch=self.proposals,
+            number=lambda: self.num_own,
+            best=self._best,
+            initial=self._initial,
+            networks=self._networks,
+        )
+        self.algorithm = self._unused.on(
+            Problem(
+                space=space,
+                budgets=budgets,
+                reward=self.reward,
+                accuracy=self.objective.name,
+                max_trials=self.own_trials,
+                seed=self.seed,
+                prices=prices,
+                history=self.history,
+                hold=self._proposals.hold,
+                screened=self._proposals.screened,
+            )
+        )
+
+    def _pending(self) -> list[np.ndarray]:
+        return [
+            self.trial_genome(trial)
+            for trial in self.trials.values()
+            if trial.trial_id not in self.end_order
+            and trial.hyperparameters.values
+        ]
+
+    def _best(self) -> np.ndarray | None:
+        best = self.history.best()
+        return None if best is None else best.genome
+
+    # What a trial is, and what it is worth.
+
+    def costs(self, genomes: Any) -> dict[str, np.ndarray]:
+        """Prices designs with the cost model.
+
+        Args:
+            genomes: `[N, P]` choice indices.
+
+        Returns:
+            `[N]` float64 numbers for each scalar of `Cost`.
+        """
+        return self.prices(genomes)
+
+    def trial_genome(self, trial: Trial) -> np.ndarray:
+        """The `[P]` canonical genome of a trial of this search."""
+        if trial.trial_id not in self._genomes:
+            values = trial.hyperparameters.values
+            genome = self.space.genome(
+                {p.name: values[p.name] for p in self.space.parameters}
+            )
+            self._genomes[trial.trial_id] = check(self.space, [genome])[0]
+        return self._genomes[trial.trial_id]
+
+    def trial_costs(self, trial: Trial) -> dict[str, float]:
+        """What the design of a trial costs."""
+        return self.prices.of(self.trial_genome(trial))
+
+    def trial_metrics(self, trial: Trial) -> dict[str, float]:
+        """What its design costs and what it reported, which goes first."""
+        reported = durable.reported(trial)
+        if self.objective.has_value(reported):
+            # A sum of metrics is one, too.
+            reported[self.objective.name] = self.objective.get_value(reported)
+        return {**self.trial_costs(trial), **reported}
+
+    def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
+        """The best trials, as KerasTuner's; none that is over budget.
+
+        A run may have such trials from another time, with other budgets.
+        """
+        return [
+            trial
+            for trial in super().get_best_trials(len(self.trials))
+            if trial.status != TrialStatus.COMPLETED
+            or self.budgets.is_feasible(self.trial_costs(trial))
+        ][:num_trials]
+
+    @property
+    def num_known(self) -> int:
+        """Number of trials that an earlier search has trained."""
+        return sum(map(is_known, self.trials.values()))
+
+    @property
+    def num_own(self) -> int:
+        """Number of trials begun that are this search's own."""
+        return len(self.trials) - self.num_known
+
+    def check_feasible(self) -> None:
+        """Makes sure, before anything is trained, that limits can be met.
+
+        Prices random and extreme designs, and descends from those closest to
+        the budgets; a small space is priced completely. So for targets of the
+        reward that are others than the budgets.
+
+        Raises:
+            ValueError: If none of them meets the budgets, or the targets, see
+                `Budgets.explain`.
+        """
+        self._proposals.check_feasible(self.budgets)
+        targets = self.reward.targets or self.budgets
+        if targets.limits().items() <= self.budgets.limits().items():
+            return
+        try:
+            self._proposals.check_feasible(targets)
+        except ValueError as error:
+            raise ValueError(
+                "Targets of the reward must be within reach, as budgets. "
+                f"{error}"
+            ) from None
+
+    # How KerasTuner drives it.
+
+    def create_trial(self, tuner_id: str) -> Trial:
+        """Creates a trial of a new design within the budgets.
+
+        Raises:
+            ValueError: If there has been no trial, and can be none because
+                nothing meets the budgets.
+        """
+        self.take_known()
+        trial = super().create_trial(tuner_id)
+        if trial.status == TrialStatus.STOPPED and not self.num_own:
+            self.check_feasible()
+        return trial
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Finds the design of the next trial; called by `create_trial`."""
+        rng = np.random.default_rng([self.seed, len(self.trials)])
+        tried = [
+            self.trial_genome(trial)
+            for trial in self.trials.values()
+            if trial.hyperparameters.values
+        ]
+        genome = self._proposals.propose(rng, tried, self.algorithm.suggest)
+        if genome is None:
+            count = len(self.trials)
+            self.stop_reason = (
+                f"all {count} designs within the budgets have been tried"
+                if self._proposals.designs is not None
+                else f"no new design within the budgets found after {count}"
+            )
+            logging.info("The search ends: %s.", self.stop_reason)
+            return {"status": TrialStatus.STOPPED}
+        values = self._with_new_entries(self.space.values(genome), rng)
+        return {"status": TrialStatus.RUNNING, "values": values}
+
+    def score_trial(self, trial: Trial) -> None:
+        """Gives a trial its reward; NaN if its accuracy is no number."""
+        name = self.objective.name
+        accuracy = self.trial_metrics(trial).get(name, math.nan)
+        if math.isfinite(accuracy):
+            costs = self.trial_costs(trial)
+            trial.score = float(self.reward(accuracy, costs))
+            first = objectives.names(self.objective)[0]
+            trial.best_step = trial.metrics.get_best_step(first)
+        else:
+            trial.score = math.nan
+            trial.message = f"{name} must be finite. Received: {accuracy}."
+
+    def on_trial_ended(self, trial: Trial) -> None:
+        """Enters a trial into the history and tells the algorithm."""
+        result = self._result(trial)
+        if not result.failure:
+            self.archive.add(trial.trial_id, self.trial_metrics(trial))
+        self.history.add(result)
+        self.algorithm.observe(result)
+
+    def _result(self, trial: Trial) -> Result:
+        genome = self.trial_genome(trial)
+        if trial.status != TrialStatus.COMPLETED:
+            costs = self.trial_costs(trial)
+            worth = float(self.reward(0.0, costs))
+            return Result(genome, costs, worth, durable.reason(trial))
+        metrics, reward = self.trial_metrics(trial), float(trial.score or 0.0)
+        if EXPECTED in metrics:
+            metrics = {**metrics, self.objective.name: metrics[EXPECTED]}
+            reward = float(self.reward(metrics[EXPECTED], metrics))
+        return Result(genome, metrics, reward)
+
+    def _with_new_entries(
+        self, values: Mapping[str, Any], rng: np.random.Generator
+    ) -> dict[str, Any]:
+        """Adds the hyperparameters that are not part of the space."""
+        chosen = keras_tuner.HyperParameters()
+        chosen.values = dict(values)
+        for entry in self.hyperparameters.space:
+            chosen.merge([entry], overwrite=False)
+            if entry.name not in values and chosen.is_active(entry):
+                seed = int(rng.integers(2**31))
+                chosen.values[entry.name] = entry.random_sample(seed)
+        return dict(chosen.values)
+
+    # What an earlier search has left.
+
+    def take_known(self) -> None:
+        """Enters what an earlier search has trained, once, as trials."""
+        with durable.locked(self):
+            if self.earlier is None:
+                return
+            tried = {
+                self.trial_genome(trial).tobytes()
+                for trial in self.trials.values()
+                if trial.hyperparameters.values
+            }
+            new = [
+                design
+                for design in self.earlier.designs
+                if design.genome.tobytes() not in tried
+            ]
+            self._price([design.genome for design in new])
+            most = (self.own_trials or 0) + self.num_known + len(new)
+            for design in new:
+                number = f"{len(self.trials):0{len(str(most))}d}"
+                self._enter(number, design, self.earlier)
+            self.earlier = None
+            self._make_room()
+            self.save()
+
+    def _enter(
+        self, trial_id: str, design: KnownDesign, earlier: EarlierSearch
+    ) -> None:
+        hyperparameters = self.hyperparameters.copy()
+        hyperparameters.values = {
+            **design.values,
+            **self.space.values(design.genome),
+        }
+        trial = Trial(hyperparameters, trial_id, TrialStatus.COMPLETED)
+        trial.message = warm_start_lib.mark(earlier.source)
+        costs = self.prices.of(design.genome)
+        for name, value in design.metrics.items():
+            # Costs are this search's affair, and it has spent no time.
+            if name not in costs and not name.startswith("seconds"):
+                trial.metrics.register(name, direction="max")
+                trial.metrics.update(name, value)
+        self.score_trial(trial)
+        for path in warm_start_lib.files_of(design):
+            target = os.path.join(self._get_trial_dir(trial_id), path.name)
+            files.write_bytes(target, path.read_bytes())
+        self._save_trial(trial)  # last, so that a kill leaves no half of it
+        self.trials[trial_id] = trial
+        self.start_order.append(trial_id)
+        self.end_order.append(trial_id)
+        self.on_trial_ended(trial)
+
+    def _make_room(self) -> None:
+        # KerasTuner counts all trials.
+        if self.own_trials is not None:
+            self.max_trials = self.own_trials + self.num_known
+
+    def require_conditions(self, conditions: dict[str, Any]) -> None:
+        """Makes sure that accuracies here can be compared with each other.
+
+        Args:
+            conditions: What trials have in common, as plain JSON.
+
+        Raises:
+            ValueError: If this run, or the earlier search that it knows of,
+                has had others.
+        """
+        if self.trials:
+            conditions_lib.require_same(
+                self.conditions,
+                conditions,
+                "A search must be continued with the data and training it was "
+                "begun with",
+                self._project_dir,
+                "another project_name, or overwrite=True",
+            )
+        if self.earlier is not None:
+            if self.earlier.conditions is None:
+                logging.warning(
+                    "%s does not say which data and training its accuracies "
+                    "are of; they are taken to be the same as here.",
+                    self.earlier.source,
+                )
+            conditions_lib.require_same(
+                self.earlier.conditions,
+                conditions,
+                "A warm start must be from a search of the same data and "
+                "training, or accuracies cannot be compared",
+                self.earlier.source,
+                "no warm start",
+            )
+        self.conditions = conditions
+
+    # How a run is continued.
+
+    def get_state(self) -> dict[str, Any]:
+        """The state beside the trials, as plain JSON."""
+        return {
+            **super().get_state(),
+            "space_fingerprint": self.space.fingerprint,
+            "conditions": self.conditions,
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores `get_state`.
+
+        Raises:
+            AnotherSpaceError: If the state belongs to another space.
+        """
+        if state["space_fingerprint"] != self.space.fingerprint:
+            raise durable.AnotherSpaceError(
+                "A run must be continued with the space it was begun with. "
+                f"Received: another space than that of {self._project_dir}. "
+                "Use another project_name, or overwrite=True."
+            )
+        super().set_state(state)
+        if self._requested_seed is not None:
+            self.seed = self._requested_seed
+        configuration.at_least("seed", self.seed, 0)
+        if self.conditions is None:
+            self.conditions = state.get("conditions")
+
+    def reload(self) -> None:
+        """Continues a run; budgets, reward and algorithm may have changed.
+
+        Raises:
+            ValueError: If the run belongs to another space, or its trials
+                lack the objective.
+        """
+        super().reload()
+        self._genomes.clear()
+        self._make_room()
+        self._drop_infeasible()
+        self._begin()
+        ended = [self.trials[i] for i in self.end_order]
+        ended = [trial for trial in ended if trial.hyperparameters.values]
+        if not ended:
+            return
+        self._price([self.trial_genome(trial) for trial in ended])
+        for trial in ended:
+            if trial.status == TrialStatus.COMPLETED:
+                self._score_again(trial)
+            self.on_trial_ended(trial)
+
+    def _price(self, genomes: list[np.ndarray]) -> None:
+        """Prices designs at once that are asked for one by one."""
+        if genomes:
+            stacked = np.stack(genomes)
+            self.prices.remember(stacked, self.prices.price(stacked))
+
+    def check_trial(self, trial: Trial) -> None:
+        """Raises any error if a trial is none of a design of this space."""
+        super().check_trial(trial)
+        if trial.hyperparameters.values:
+            self._genomes.pop(trial.trial_id, None)
+            self.trial_genome(trial)
+
+    def _drop_infeasible(self) -> None:
+        """Ends trials that were not finished and exceed today's budgets."""
+        for trial_id in list(self._retry_queue):
+            trial = self.trials[trial_id]
+            costs = self.trial_costs(trial)
+            if not self.budgets.is_feasible(costs):
+                self._retry_queue.remove(trial_id)
+                trial.status = TrialStatus.FAILED
+                trial.message = "The design exceeds the budgets of today."
+                self.end_order.append(trial_id)
+                self._save_trial(trial)
+
+    def _score_again(self, trial: Trial) -> None:
+        self.score_trial(trial)
+        if math.isnan(trial.score):
+            raise ValueError(
+                "The objective must be among the metrics of the trials so "
+                f"far. Received: {self.objective.name}; trial "
+                f"{trial.trial_id} has {', '.join(trial.metrics.metrics)}. "
+                "Use the objective of the run, or another project_name."
+            )
+
+
+def _with_space(
+    space: SearchSpace, others: keras_tuner.HyperParameters | None
+) -> keras_tuner.HyperParameters:
+    """The hyperparameters of a space, and others beside them."""
+    all_of_them = space.hyperparameters()
+    entries = [] if others is None else others.space
+    names = {parameter.name for parameter in space.parameters}
+    for entry in entries:
+        if entry.name in names:
+            raise ValueError(
+                "`hyperparameters` must be others than those of the space. "
+                f"Received: {entry.name}. Restrict it in the space, or hold "
+                "its side with `searched` and `fixed`."
+            )
+    all_of_them.merge(entries)
+    return all_of_them
+
+
+def make(
+    algorithm: str | Algorithm | type[Algorithm],
+    chosen: Mapping[str, Any],
+    **arguments: Any,
+) -> CoSearchOracle:
+    """Makes an oracle of what a user chose for it, or for its algorithm.
+
+    Args:
+        algorithm: Who suggests.
+        chosen: Options of the user: of the algorithm, or arguments of
+            `CoSearchOracle`.
+        **arguments: What the caller sets itself.
+
+    Returns:
+        The oracle.
+
+    Raises:
+        ValueError: If an option is not known, not the user's to set, or out
+            of its range.
+        TypeError: If an option is not of its type.
+    """
+    name = algorithms.name(algorithm)
+    taken = {*arguments, *OF_OTHER_TUNERS}
+    of_oracle = [each for each in OPTIONS if each not in taken]
+    of_algorithm = algorithms.options(algorithm)
+    for option in chosen:
+        if option in arguments:
+            raise ValueError(
+                f"{option} must be set as an argument of its own. Received: "
+                f"it as an option of {name}."
+            )
+        if option in OF_OTHER_TUNERS:
+            raise ValueError(
+                f"{option} must be for a keras_tuner.Tuner of your own, whose "
+                f"model may use it. Received: it as an option of {name}. Leave "
+                "it out: the training of a search of ours would not use it."
+            )
+        if option not in (*of_algorithm, *of_oracle):
+            raise configuration.unknown(
+                f"option of {name}", option, [*of_algorithm, *of_oracle]
+            )
+    try:
+        return CoSearchOracle(
+            algorithm=algorithm,
+            algorithm_options={
+                name: value
+                for name, value in chosen.items()
+                if name in of_algorithm
+            },
+            **{k: v for k, v in chosen.items() if k not in of_algorithm},
+            **arguments,
+        )
+    except (TypeError, AttributeError) as error:
+        if not chosen:
+            raise
+        raise TypeError(
+            f"Options of {name} must be of the types it documents. Received: "
+            f"{dict(chosen)} ({error})."
+        ) from error
+
+
+OPTIONS = tuple(
+    name
+    for name in inspect.signature(CoSearchOracle).parameters
+    if name not in ("space", "algorithm", "algorithm_options")
+)
+"""Arguments of an oracle that a user may choose."""
+
+OF_OTHER_TUNERS = ("hyperparameters", "allow_new_entries", "tune_new_entries")
+"""Arguments about a user's own model, in a `keras_tuner.Tuner` of theirs."""

@@ -1,0 +1,186 @@
+"""Finds the design of the next trial: new, and within scope and budgets."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from absl import logging
+
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.genomes import all_designs, complete
+from tf_cosearch.search.oracle.screening import Screen
+from tf_cosearch.search.pricing import Pricer
+from tf_cosearch.search.problem import Costs, Draw
+from tf_cosearch.search.scope import Scope
+
+if TYPE_CHECKING:
+    from tf_cosearch.search.space import SearchSpace
+
+SUGGESTIONS = 3
+"""Times that an algorithm is asked before the screen looks elsewhere."""
+
+_CHECK = 2**32 - 1  # trial numbers nobody reaches
+_STARTS = 2**32 - 4
+
+
+class Proposals:
+    """Brings what is suggested through scope and screen, trial by trial.
+
+    Args:
+        space: What is searched.
+        prices: What designs cost.
+        budgets: What a design may cost.
+        scope: What may be chosen.
+        seed: Of the search.
+        batch: Most candidates to price at once.
+        number: Returns how many trials this search has begun itself.
+        best: Returns the `[P]` best design so far, if there is one.
+        initial: Designs to try first, as genes by their position; what they
+            leave open is drawn until the design meets the budgets.
+        networks: Genes of the networks to try after those, by name.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        prices: Pricer,
+        budgets: Budgets,
+        scope: Scope,
+        *,
+        seed: int,
+        batch: int,
+        number: Callable[[], int],
+        best: Callable[[], np.ndarray | None],
+        initial: Sequence[Mapping[int, int]] = (),
+        networks: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
+        self._space, self._prices, self._budgets = space, prices, budgets
+        self._scope, self._seed, self._batch = scope, seed, batch
+        self._number, self._best = number, best
+        self._initial, self._networks = initial, networks or {}
+        self._tried: list[np.ndarray] = []
+        self._screen = Screen(space, prices, budgets)
+
+    def propose(
+        self,
+        rng: np.random.Generator,
+        tried: list[np.ndarray],
+        suggest: Callable[[np.random.Generator, int], np.ndarray],
+    ) -> np.ndarray | None:
+        """Finds the design of a trial.
+
+        Args:
+            rng: Where chance comes from.
+            tried: Canonical genomes that are not new.
+            suggest: Of the algorithm.
+
+        Returns:
+            A `[P]` canonical genome; None if nothing is left, or found.
+        """
+        self._tried = tried
+        self._screen = Screen(self._space, self._prices, self._budgets, tried)
+        genomes, costs = self._first(rng, self._given(rng))
+        if not len(genomes):
+            draw = functools.partial(suggest, rng, self._batch)
+            genomes, costs = self.screened(rng, draw)
+        if not len(genomes):
+            return None
+        self._prices.remember(
+            genomes[:1], {name: values[:1] for name, values in costs.items()}
+        )
+        chosen: np.ndarray = genomes[0]
+        return chosen
+
+    def hold(self, genomes: np.ndarray) -> np.ndarray:
+        """See `Problem.hold`."""
+        return self._scope.hold(genomes, self._number(), self._best())
+
+    def screened(
+        self, rng: np.random.Generator, draw: Draw
+    ) -> tuple[np.ndarray, Costs]:
+        """See `Problem.screened`.
+
+        If nothing that is drawn passes, the screen looks elsewhere.
+        """
+        if self._screen.is_exhausted:
+            return self._first(rng, ())
+        drawn = (draw() for _ in range(SUGGESTIONS))
+        elsewhere = self._screen.wider(rng, self._batch, self.designs)
+        return self._first(rng, itertools.chain(drawn, elsewhere))
+
+    def check_feasible(self, budgets: Budgets) -> None:
+        """Makes sure that some design meets budgets.
+
+        Raises:
+            ValueError: If none does, see `Budgets.explain`.
+        """
+        rng = np.random.default_rng([self._seed, _CHECK])
+        screen = Screen(self._space, self._prices, budgets)
+        largest = np.asarray(self._space.choice_counts) - 1
+        first = [np.stack([np.zeros_like(largest), largest])]
+        first += [
+            complete(self._space, rng, genes, self._batch)
+            for genes in self._initial
+        ]
+        wider = screen.wider(rng, self._batch, self.designs)
+        for proposals in itertools.chain(first, wider):
+            if len(screen.admit(self.hold(proposals))[0]):
+                return
+        raise ValueError(screen.explain())
+
+    @functools.cached_property
+    def designs(self) -> np.ndarray | None:
+        """`[size, P]` all designs of a small space; None of a large one."""
+        return all_designs(self._space)
+
+    def _first(
+        self, rng: np.random.Generator, rounds: Iterable[np.ndarray]
+    ) -> tuple[np.ndarray, Costs]:
+        """What passes of the first round of which something does."""
+        genomes = np.zeros((0, len(self._space.parameters)), np.int64)
+        costs: Costs = {}
+        for proposals in rounds:
+            genomes, costs = self._admit(rng, proposals)
+            if len(genomes):
+                break
+        return genomes, costs
+
+    def _admit(
+        self, rng: np.random.Generator, proposals: np.ndarray
+    ) -> tuple[np.ndarray, Costs]:
+        passed = self._screen.passed(proposals)
+        if passed is not None:
+            return passed
+        if self._scope.searched == "nested":
+            proposals = self._scope.pair(rng, proposals, self._tried)
+        else:
+            proposals = self.hold(proposals)
+        return self._screen.admit(proposals)
+
+    def _given(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """What the search was asked to try first."""
+        number = self._number()
+        for genes in self._initial[number:][:1]:
+            yield complete(self._space, rng, genes, self._batch)
+        if self._networks and 0 not in self._scope.held(number):
+            yield from self._starts[:, None]
+
+    @functools.cached_property
+    def _starts(self) -> np.ndarray:
+        """`[S, P]` designs of the networks to start from."""
+        rng = np.random.default_rng([self._seed, _STARTS])
+        networks = np.asarray(list(self._networks.values()))
+        designs = self._scope.best_pairs(rng, networks)
+        within = self._budgets.is_feasible(self._prices(self.hold(designs)))
+        for name, fits in zip(self._networks, within, strict=True):
+            if not fits:
+                logging.warning(
+                    "%s meets the budgets on no accelerator that may be "
+                    "chosen; the search does not start from it.",
+                    name,
+                )
+        return designs[within]
