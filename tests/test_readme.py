@@ -262,3 +262,41 @@ def assert_algorithm_passes_its_suite(cls, folder):
         "test_goes_on_after_failures",
     ):
         getattr(suite, name)(folder / name)
+
+
+def test_the_space_loads(tmp_path):
+    (block,) = code_blocks("yaml")
+    path = tmp_path / "space.yaml"
+    path.write_text(block)
+    space = cs.SearchSpace.load(path)
+    assert space.fixed == {"process/node_nm": 28}
+    assert space.num_networks > 1e6
+
+
+@pytest.mark.slow
+def test_python_runs_as_it_stands(desk, path):
+    (desk / "readme.py").write_text("\n".join(PYTHON))
+    shutil.rmtree(desk / "runs/example", ignore_errors=True)
+    done = finish("python readme.py", desk, path)
+    assert done.returncode == 0, done.stderr
+    assert (desk / "runs/example/design/model.tflite").is_file()
+
+
+@pytest.mark.slow
+def test_make_search_leaves_what_is_promised(tmp_path):
+    """In a copy of this checkout, with this environment as its own."""
+    checkout = tmp_path / "checkout"
+    shutil.copytree(
+        ROOT,
+        checkout,
+        ignore=shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__"),
+    )
+    (checkout / ".venv").symlink_to(sys.prefix)
+    done = finish(
+        "touch .venv/.installed && make search", checkout, os.environ["PATH"]
+    )
+    assert done.returncode == 0, done.stderr
+    promised = re.findall(r"^\| `([\w./*]+)` \|", TEXT, re.MULTILINE)[:7]
+    assert "design/model.tflite" in promised
+    for pattern in promised:
+        assert list((checkout / "runs/digits").glob(pattern)), pattern
