@@ -42,6 +42,11 @@ class Oracle:
                 if trial.score is not None
             ]
         )
+        results = [
+            types.SimpleNamespace(metrics=metrics)
+            for _, metrics in self.archive.front
+        ]
+        self.history = types.SimpleNamespace(finished=lambda: results)
 
     def trial_metrics(self, trial):
         return METRICS
@@ -49,9 +54,6 @@ class Oracle:
     def get_best_trials(self, count):
         scored = [t for t in self.trials.values() if t.score is not None]
         return sorted(scored, key=lambda t: -t.score)[:count]
-
-    def finished(self):
-        return [types.SimpleNamespace(metrics=m) for _, m in self.archive.front]
 
 
 @pytest.fixture
