@@ -8,6 +8,7 @@ from tf_cosearch.designs.export import Design, load_design
 from tf_cosearch.networks.blocks import block
 from tf_cosearch.networks.importers.keras_import import from_keras
 from tf_cosearch.networks.importers.tflite_import import from_tflite
+from tf_cosearch.networks.layer_ops import Operation, operation
 from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.spaces.template import load_network
 from tf_cosearch.networks.workload import Layer, LayerTable, pad
@@ -37,6 +38,7 @@ __all__ = [
     "Layer",
     "LayerTable",
     "Network",
+    "Operation",
     "SearchSpace",
     "WeightedProduct",
     "algorithms",
@@ -48,5 +50,6 @@ __all__ = [
     "load_accelerator",
     "load_design",
     "load_network",
+    "operation",
     "pad",
 ]

@@ -1,16 +1,24 @@
-"""The two readings of a block: a Keras model, and rows of a layer table.
+"""Operations, and the readings of a block: a Keras model, rows of a table.
 
-A block is a function of `ops` and a tensor. Given a `KerasBuilder` it builds
-layers, given a `LayerRecorder` it records what they cost, so that the two
-cannot disagree.
+A block is a function of `ops` and a tensor that calls operations:
+`ops.conv(x, 32, 3, name="conv")`. An operation is a class with a method for
+each reading. `KerasBuilder` calls the one that builds layers, `LayerRecorder`
+the one that records what they cost. What a call is told is the operation's
+fields, written down once, and both methods stand side by side, so that network
+and cost cannot disagree. A further reading, for example one of shared weights,
+is a subclass of `BlockOps` here and a method in each operation.
 """
 
 from __future__ import annotations
 
+import abc
 import contextlib
-from collections.abc import Iterator
-from typing import Any, Protocol
+import dataclasses
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, TypeVar
 
+from tf_cosearch import configuration
 from tf_cosearch.networks.tape import Tape, TensorShape
 from tf_cosearch.networks.workload import Layer
 
@@ -20,66 +28,121 @@ FUSED_ACTIVATIONS = (None, "linear", "relu", "relu6")
 ACTIVATIONS = (*FUSED_ACTIVATIONS[1:], "swish", "sigmoid")
 """Activations that a block may use; all of them convert to int8."""
 
-BATCH_NORM_MOMENTUM = 0.9
-"""Short proxy trainings never reach the averages of Keras' 0.99."""
+Shape = tuple[int, int, int]
+"""Height, width and channels of an image."""
 
 
-class BlockOps(Protocol):
-    """What a block may use. Tensors are `[height, width, channels]` images.
+class Operation(abc.ABC):
+    """What a block calls: fields that say what to do, and its readings.
 
-    Padding is always `same`: a stride of `s` turns `n` positions into
-    `ceil(n / s)`.
+    Attributes:
+        name: What `ops` calls it, and its rows and layers if not told.
     """
 
-    def shape(self, x: Any) -> tuple[int, int, int]:
-        """Height, width and channels of a tensor."""
-        ...
+    name: ClassVar[str]
 
-    def conv(
-        self,
-        x: Any,
-        filters: int,
-        kernel_size: int = 1,
-        stride: int = 1,
-        groups: int = 1,
-        activation: str | None = "relu",
-        *,
-        name: str,
-    ) -> Any:
-        """Convolution, batch normalisation, activation."""
-        ...
+    def check(self, shapes: Sequence[Shape]) -> None:
+        """Refuses what the operation cannot read.
 
-    def depthwise(
-        self,
-        x: Any,
-        kernel_size: int,
-        stride: int = 1,
-        activation: str | None = "relu",
-        *,
-        name: str,
-    ) -> Any:
-        """Depthwise convolution, batch normalisation, activation."""
-        ...
+        Args:
+            shapes: Shapes of the tensors that it is called with.
 
-    def squeeze_excite(self, x: Any, squeezed: int) -> Any:
-        """Scales channels by what a small network makes of their averages."""
-        ...
+        Raises:
+            ValueError: If it cannot read them.
+        """
+        del shapes
 
-    def add(self, x: Any, y: Any) -> Any:
-        """Sum of two tensors of one shape."""
-        ...
+    @abc.abstractmethod
+    def keras(self, build: KerasBuilder, x: Any, name: str) -> Any:
+        """Builds Keras layers.
 
-    def classify(self, x: Any, classes: int, dropout: float, name: str) -> Any:
-        """Global average pooling, dropout, dense layer with logits."""
-        ...
+        Args:
+            build: Has the namespace to take layers from, and names them.
+            x: A tensor, or a list of those.
+            name: What to call the layers, within the block.
 
-    def scope(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """Prefixes names with `name/`."""
-        ...
+        Returns:
+            What the last layer writes, or a list of tensors.
+        """
+
+    @abc.abstractmethod
+    def rows(self, record: LayerRecorder, x: Any, name: str) -> Any:
+        """Records what the layers cost once they are int8.
+
+        Args:
+            record: Where to.
+            x: A `TensorShape`, or a list of those.
+            name: What to call the rows, within the block.
+
+        Returns:
+            What the last row writes, or a list of tensors.
+        """
 
 
-class _Scoped:
-    """Names by path."""
+_OPERATIONS: dict[str, type[Operation]] = {}
+
+Kind = TypeVar("Kind", bound=type[Operation])
+
+
+def operation(kind: Kind) -> Kind:
+    """Registers an operation: blocks call `MaxPool` as `ops.max_pool`.
+
+    Args:
+        kind: A subclass of `Operation` whose annotated attributes are what a
+            call is told. It is made a frozen dataclass.
+
+    Returns:
+        The class.
+
+    Raises:
+        TypeError: If it is no operation.
+        ValueError: If the name is taken.
+    """
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+    if not issubclass(kind, Operation):
+        raise TypeError(
+            "An operation must be a subclass of `Operation`. Received: "
+            f"{kind.__name__}."
+        )
+    other = _OPERATIONS.get(name)
+    if other is not None and other.__module__ != kind.__module__:
+        raise ValueError(
+            f"Operation {name!r} is already registered by {other.__module__}. "
+            "Choose another class name."
+        )
+    if any(
+        hasattr(ops, name) for ops in (BlockOps, *BlockOps.__subclasses__())
+    ):
+        raise ValueError(
+            f"An operation must not be called {name!r}, which `ops` has for "
+            "something else. Choose another class name."
+        )
+    kind.name = name
+    _OPERATIONS[name] = dataclasses.dataclass(frozen=True)(kind)
+    return kind
+
+
+def names() -> list[str]:
+    """Sorted names of all operations."""
+    return sorted(_OPERATIONS)
+
+
+class BlockOps(abc.ABC):
+    """What a block may use: every operation is a method, see `names`.
+
+    Tensors are `[height, width, channels]` images. Padding is always `same`:
+    a stride of `s` turns `n` positions into `ceil(n / s)`. The first argument
+    is the tensor, or a list of tensors where an operation reads several; `name`
+    is what rows and layers are called, within the scope.
+
+    Example:
+    >>> ops = LayerRecorder()
+    >>> x = ops.input(8, 8, 3)
+    >>> with ops.scope("stem"):
+    ...     x = ops.conv(x, 16, kernel_size=3, stride=2, name="conv")
+    >>> ops.shape(x), ops.layers()[0].name
+    ((4, 4, 16), 'stem/conv')
+    """
 
     def __init__(self) -> None:
         self._scopes: list[str] = []
@@ -91,117 +154,87 @@ class _Scoped:
         yield
         self._scopes.pop()
 
-    def _path(self, name: str) -> str:
+    def path(self, name: str) -> str:
+        """A name with all its scopes."""
         return "/".join([*self._scopes, name])
 
+    @abc.abstractmethod
+    def shape(self, x: Any) -> Shape:
+        """Height, width and channels of a tensor."""
 
-class KerasBuilder(_Scoped):
+    @abc.abstractmethod
+    def read(self, operation: Operation, x: Any, name: str) -> Any:
+        """Does what this reading does with an operation."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        kind = _OPERATIONS.get(name)
+        if kind is None:
+            unknown = configuration.unknown("operation", name, _OPERATIONS)
+            raise AttributeError(str(unknown))
+
+        def call(
+            x: Any, *settings: Any, name: str = kind.name, **named: Any
+        ) -> Any:
+            # A `TensorShape` is a tuple itself.
+            x = list(x) if type(x) is tuple else x
+            operation = kind(
+                *map(_constant, settings),
+                **{key: _constant(value) for key, value in named.items()},
+            )
+            tensors = x if isinstance(x, list) else [x]
+            operation.check([self.shape(tensor) for tensor in tensors])
+            return self.read(operation, x, name)
+
+        return call
+
+
+def _constant(setting: Any) -> Any:
+    """Operations are told from each other by value, so that none may change."""
+    return tuple(setting) if isinstance(setting, list) else setting
+
+
+class KerasBuilder(BlockOps):
     """Reads a block as Keras layers.
 
     Args:
         keras: The namespace to take layers from: `keras` or `tf_keras`.
     """
 
+    keras: Any = None
+
     def __init__(self, keras: Any) -> None:
         super().__init__()
-        self._layers = keras.layers
+        self.keras = keras
 
-    def _name(self, name: str) -> str:
-        # Keras 3 refuses slashes in names.
-        return self._path(name).replace("/", "_")
+    def path(self, name: str) -> str:
+        """A name with all its scopes; Keras 3 refuses slashes."""
+        return super().path(name).replace("/", "_")
 
-    def shape(self, x: Any) -> tuple[int, int, int]:
+    def shape(self, x: Any) -> Shape:
         """Height, width and channels of a tensor."""
         return tuple(x.shape[1:])
 
-    def _finish(self, y: Any, activation: str | None, name: str) -> Any:
-        y = self._layers.BatchNormalization(
-            momentum=BATCH_NORM_MOMENTUM, name=self._name(f"{name}_bn")
-        )(y)
+    def read(self, operation: Operation, x: Any, name: str) -> Any:
+        """Builds the layers of an operation."""
+        return operation.keras(self, x, name)
+
+    def activate(self, y: Any, activation: str | None, name: str) -> Any:
+        """Applies one of `ACTIVATIONS`."""
         if activation in (None, "linear"):
             return y
+        layers, name = self.keras.layers, self.path(f"{name}_{activation}")
         # TFMOT folds a ReLU layer; a relu6 is an Activation to it.
         layer = (
-            self._layers.ReLU(name=self._name(f"{name}_relu"))
+            layers.ReLU(name=name)
             if activation == "relu"
-            else self._layers.ReLU(6.0, name=self._name(f"{name}_relu6"))
+            else layers.ReLU(6.0, name=name)
             if activation == "relu6"
-            else self._layers.Activation(
-                activation, name=self._name(f"{name}_{activation}")
-            )
+            else layers.Activation(activation, name=name)
         )
         return layer(y)
 
-    def conv(
-        self,
-        x: Any,
-        filters: int,
-        kernel_size: int = 1,
-        stride: int = 1,
-        groups: int = 1,
-        activation: str | None = "relu",
-        *,
-        name: str,
-    ) -> Any:
-        """Convolution, batch normalisation, activation."""
-        y = self._layers.Conv2D(
-            filters,
-            kernel_size,
-            stride,
-            "same",
-            groups=groups,
-            use_bias=False,
-            kernel_initializer="he_normal",
-            name=self._name(name),
-        )(x)
-        return self._finish(y, activation, name)
 
-    def depthwise(
-        self,
-        x: Any,
-        kernel_size: int,
-        stride: int = 1,
-        activation: str | None = "relu",
-        *,
-        name: str,
-    ) -> Any:
-        """Depthwise convolution, batch normalisation, activation."""
-        y = self._layers.DepthwiseConv2D(
-            kernel_size,
-            stride,
-            "same",
-            use_bias=False,
-            depthwise_initializer="he_normal",
-            name=self._name(name),
-        )(x)
-        return self._finish(y, activation, name)
-
-    def squeeze_excite(self, x: Any, squeezed: int) -> Any:
-        """Scales channels by what a small network makes of their averages."""
-        channels = self.shape(x)[-1]
-        y = self._layers.GlobalAveragePooling2D(
-            keepdims=True, name=self._name("se_pool")
-        )(x)
-        y = self._layers.Conv2D(
-            squeezed, 1, activation="relu", name=self._name("se_squeeze")
-        )(y)
-        y = self._layers.Conv2D(channels, 1, name=self._name("se_excite"))(y)
-        y = self._layers.Activation("sigmoid", name=self._name("se_gate"))(y)
-        return self._layers.Multiply(name=self._name("se_scale"))([x, y])
-
-    def add(self, x: Any, y: Any) -> Any:
-        """Sum of two tensors of one shape."""
-        return self._layers.Add(name=self._name("add"))([x, y])
-
-    def classify(self, x: Any, classes: int, dropout: float, name: str) -> Any:
-        """Global average pooling, dropout, dense layer with logits."""
-        y = self._layers.GlobalAveragePooling2D(name=self._name("pool"))(x)
-        if dropout:
-            y = self._layers.Dropout(dropout, name=self._name("dropout"))(y)
-        return self._layers.Dense(classes, name=self._name(name))(y)
-
-
-class LayerRecorder(_Scoped):
+class LayerRecorder(BlockOps):
     """Reads a block as rows of a layer table."""
 
     def __init__(self) -> None:
@@ -216,113 +249,77 @@ class LayerRecorder(_Scoped):
         """The rows recorded so far."""
         return self._tape.layers()
 
-    def shape(self, x: TensorShape) -> tuple[int, int, int]:
+    def shape(self, x: TensorShape) -> Shape:
         """Height, width and channels of a tensor."""
         return x.extents
 
-    def _activate(
-        self, x: TensorShape, activation: str | None, name: str
-    ) -> TensorShape:
-        if activation in FUSED_ACTIVATIONS:
-            return x
-        path = self._path(f"{name}_{activation}")
-        return self._tape.add(path, "elementwise", [x], x.extents)
+    def read(self, operation: Operation, x: Any, name: str) -> Any:
+        """Records the rows of an operation."""
+        return operation.rows(self, x, name)
 
-    def conv(
+    def row(
         self,
-        x: TensorShape,
-        filters: int,
-        kernel_size: int = 1,
-        stride: int = 1,
-        groups: int = 1,
-        activation: str | None = "relu",
-        *,
         name: str,
+        op: str,
+        inputs: Sequence[TensorShape],
+        output: Shape,
+        **bounds: Any,
     ) -> TensorShape:
-        """Convolution, batch normalisation, activation."""
-        return self._convolve(
-            "conv2d", x, filters, kernel_size, stride, groups, activation, name
-        )
+        """Records a row; see `Tape.add`."""
+        return self._tape.add(self.path(name), op, inputs, output, **bounds)
 
-    def depthwise(
+    def window(
         self,
-        x: TensorShape,
-        kernel_size: int,
-        stride: int = 1,
-        activation: str | None = "relu",
-        *,
         name: str,
-    ) -> TensorShape:
-        """Depthwise convolution, batch normalisation, activation."""
-        return self._convolve(
-            "depthwise_conv2d",
-            x,
-            x.channels,
-            kernel_size,
-            stride,
-            x.channels,
-            activation,
-            name,
-        )
-
-    def _convolve(
-        self,
         op: str,
         x: TensorShape,
-        filters: int,
-        kernel_size: int,
+        channels: int,
+        kernel_size: int | tuple[int, int],
         stride: int,
         groups: int,
-        activation: str | None,
-        name: str,
+        dilation: int = 1,
     ) -> TensorShape:
-        y = self._tape.add(
-            self._path(name),
+        """Records a row whose kernel slides over an image, padded `same`.
+
+        Args:
+            name: What to call the row.
+            op: One of `workload.OPS`.
+            x: The image.
+            channels: Channels of the output.
+            kernel_size: Rows and columns of the kernel, or both in one.
+            stride: Rows, and columns, from one position to the next.
+            groups: Groups that the channels fall into.
+            dilation: Rows, and columns, from one tap to the next.
+
+        Returns:
+            The output.
+        """
+        k_h, k_w = (
+            (kernel_size, kernel_size)
+            if isinstance(kernel_size, int)
+            else kernel_size
+        )
+        return self.row(
+            name,
             op,
             [x],
-            (-(-x.height // stride), -(-x.width // stride), filters),
-            k_h=kernel_size,
-            k_w=kernel_size,
+            (-(-x.height // stride), -(-x.width // stride), channels),
+            k_h=k_h,
+            k_w=k_w,
             stride_h=stride,
             stride_w=stride,
             groups=groups,
-        )
-        return self._activate(y, activation, name)
-
-    def squeeze_excite(self, x: TensorShape, squeezed: int) -> TensorShape:
-        """Scales channels by what a small network makes of their averages."""
-        y = self._pool(x, "se_pool")
-        for name, filters in (("squeeze", squeezed), ("excite", x.channels)):
-            y = self._tape.add(
-                self._path(f"se_{name}"), "conv2d", [y], (1, 1, filters)
-            )
-        gate = self._tape.add(
-            self._path("se_gate"), "elementwise", [y], y.extents
-        )
-        path = self._path("se_scale")
-        return self._tape.add(path, "elementwise", [x, gate], x.extents)
-
-    def _pool(self, x: TensorShape, name: str) -> TensorShape:
-        return self._tape.add(
-            self._path(name),
-            "pool",
-            [x],
-            (1, 1, x.channels),
-            k_h=x.height,
-            k_w=x.width,
-            groups=x.channels,
+            dilation_h=dilation if k_h > 1 else 1,
+            dilation_w=dilation if k_w > 1 else 1,
         )
 
-    def add(self, x: TensorShape, y: TensorShape) -> TensorShape:
-        """Sum of two tensors of one shape."""
-        return self._tape.add(
-            self._path("add"), "elementwise", [x, y], x.extents
-        )
-
-    def classify(
-        self, x: TensorShape, classes: int, dropout: float, name: str
+    def activate(
+        self, x: TensorShape, activation: str | None, name: str
     ) -> TensorShape:
-        """Global average pooling, dropout, dense layer with logits."""
-        del dropout  # A layer of training only.
-        y = self._pool(x, "pool")
-        return self._tape.add(self._path(name), "dense", [y], (1, 1, classes))
+        """Records one of `ACTIVATIONS`, if it costs anything."""
+        if activation in FUSED_ACTIVATIONS:
+            return x
+        if activation not in ACTIVATIONS:
+            raise configuration.unknown("activation", activation, ACTIVATIONS)
+        name = f"{name}_{activation}"
+        return self.row(name, "elementwise", [x], x.extents)

@@ -91,7 +91,7 @@ class Network:
     def _apply(self, ops: BlockOps, x: Any) -> Any:
         for spec in self.blocks:
             x = spec.apply(ops, x)
-        return ops.classify(x, self.classes, self.dropout, "logits")
+        return ops.classify(x, self.classes, self.dropout, name="logits")
 
     def get_config(self) -> dict[str, Any]:
         """Everything about the network as plain values, for JSON."""

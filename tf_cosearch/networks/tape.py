@@ -34,6 +34,12 @@ class TensorShape(NamedTuple):
         return -(-self.elements * self.bits // bits)
 
 
+def view(tensor: TensorShape, extents: tuple[int, int, int]) -> TensorShape:
+    """The same tensor, seen with other extents."""
+    height, width, channels = extents
+    return tensor._replace(height=height, width=width, channels=channels)
+
+
 class _Row(NamedTuple):
     """An operation: its layer, numbers of tensors read, and of the written."""
 
@@ -130,11 +136,22 @@ class Tape:
         bits = bounds.setdefault("activation_bits", first.bits)
         if op != "matmul" and "side_elements" not in bounds:
             bounds["side_elements"] = sum(t.count_of(bits) for t in others)
+        if bounds.get("repeats", 1) == 1:
+            rest = self._unread(inputs, bits)
+            bounds["held_elements"] = bounds.get("held_elements", 0) + rest
         layer = Layer(name, op, *output, *first.extents, **bounds)
         tensor = self.input(*(written or output), layer.output_bits or bits)
         read = tuple(tensor.number for tensor in inputs)
         self._rows.append(_Row(layer, read, tensor.number))
         return tensor
+
+    def _unread(self, inputs: Sequence[TensorShape], bits: int) -> int:
+        """What stays of tensors that are read in part, like a half of one."""
+        views = collections.Counter[int]()
+        for tensor in inputs:
+            views[tensor.number] += tensor.count_of(bits)
+        wholes = {n: self._tensors[n].count_of(bits) for n in views}
+        return sum(max(0, wholes[n] - views[n]) for n in views)
 
     def layers(
         self, outputs: Sequence[TensorShape] | None = None

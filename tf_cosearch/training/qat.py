@@ -64,6 +64,24 @@ class OutputOnly(tfmot.QuantizeConfig):
         return {}
 
 
+class SameRange(OutputOnly):
+    """Leaves what a layer puts out in the range of what it reads."""
+
+    def get_output_quantizers(self, layer: Any) -> list[Any]:
+        """None: the values are on the grid of the input, or between."""
+        return []
+
+
+def _keeps_its_scale(layer: Any) -> bool:
+    """Whether TFLite's kernel puts out the scale that it reads.
+
+    TFMOT gives these a range of their own, which takes another operation.
+    """
+    if isinstance(layer, tf_keras.layers.UpSampling2D):
+        return True
+    return isinstance(layer, tf_keras.layers.AveragePooling2D)
+
+
 def run_groups_natively(model: tf_keras.Model) -> None:
     """Keeps tf_keras from compiling grouped convolutions with XLA.
 
@@ -97,12 +115,15 @@ def quantize(model: tf_keras.Model) -> tf_keras.Model:
 
     def annotate(layer: Any) -> Any:
         copy = layer.__class__.from_config(layer.get_config())
+        if _keeps_its_scale(layer):
+            return tfmot.quantize_annotate_layer(copy, SameRange())
         # TFMOT refuses this one, though its int8 kernel exists.
         if isinstance(layer, tf_keras.layers.Multiply):
             return tfmot.quantize_annotate_layer(copy, OutputOnly())
         return copy
 
-    with tfmot.quantize_scope({"OutputOnly": OutputOnly}):
+    scope = {"OutputOnly": OutputOnly, "SameRange": SameRange}
+    with tfmot.quantize_scope(scope):
         annotated = tf_keras.models.clone_model(model, clone_function=annotate)
         annotated.set_weights(model.get_weights())
         try:

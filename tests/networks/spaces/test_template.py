@@ -46,9 +46,9 @@ class Log(LayerRecorder):
         super().__init__()
         self.activations = []
 
-    def _activate(self, x, activation, name):
+    def activate(self, x, activation, name):
         self.activations.append(activation)
-        return super()._activate(x, activation, name)
+        return super().activate(x, activation, name)
 
 
 def signature(network):

@@ -49,8 +49,9 @@ def fused_inverted_residual(
     else:
         projects_stride = stride
     if se_ratio:
-        y = ops.squeeze_excite(y, max(1, round(channels * se_ratio)))
+        squeezed = max(1, round(channels * se_ratio))
+        y = ops.squeeze_excite(y, squeezed, name="se")
     y = ops.conv(
         y, filters, stride=projects_stride, activation=None, name="project"
     )
-    return ops.add(x, y) if skip and ops.shape(x) == ops.shape(y) else y
+    return ops.add([x, y]) if skip and ops.shape(x) == ops.shape(y) else y

@@ -38,6 +38,7 @@ def inverted_residual(
         )
     y = ops.depthwise(y, kernel_size, stride, activation, name="depthwise")
     if se_ratio:
-        y = ops.squeeze_excite(y, max(1, round(channels * se_ratio)))
+        squeezed = max(1, round(channels * se_ratio))
+        y = ops.squeeze_excite(y, squeezed, name="se")
     y = ops.conv(y, filters, groups=groups, activation=None, name="project")
-    return ops.add(x, y) if skip and ops.shape(x) == ops.shape(y) else y
+    return ops.add([x, y]) if skip and ops.shape(x) == ops.shape(y) else y

@@ -10,7 +10,7 @@ from typing import Any
 from absl import logging
 
 from tf_cosearch.networks import workload
-from tf_cosearch.networks.tape import Tape, TensorShape
+from tf_cosearch.networks.tape import Tape, TensorShape, view
 
 Extents = tuple[int, int, int]
 
@@ -49,12 +49,6 @@ def extents(shape: Sequence[int | None]) -> Extents:
     width = known[-2] if len(known) > 3 else 1
     channels = known[-1] if known else 1
     return math.prod(known) // (width * channels), width, channels
-
-
-def view(tensor: TensorShape, layout: Extents) -> TensorShape:
-    """The same tensor on the tape, seen with other extents."""
-    height, width, channels = layout
-    return tensor._replace(height=height, width=width, channels=channels)
 
 
 def warn_unknown(op: str) -> None:

@@ -6,13 +6,12 @@ import math
 from typing import Any, NamedTuple
 
 from tf_cosearch.networks.importers import graph_tape, keras_graph
-from tf_cosearch.networks.importers.graph_tape import view
 from tf_cosearch.networks.importers.keras_walker import (
     Rows,
     Walker,
     stored_elements,
 )
-from tf_cosearch.networks.tape import TensorShape
+from tf_cosearch.networks.tape import TensorShape, view
 
 
 class _Heads(NamedTuple):

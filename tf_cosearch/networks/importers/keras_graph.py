@@ -69,13 +69,17 @@ REDUCTIONS = {
 """One result of many elements."""
 MOVES = _words(
     "concatenate concat permute transpose swapaxes moveaxis upsampling1d "
-    "upsampling2d cropping1d cropping2d zeropadding1d zeropadding2d pad "
-    "upsampling3d cropping3d zeropadding3d take takealongaxis gather "
-    "getitem slice stridedslice split stack unstack repeat repeatvector tile "
-    "broadcastto resize resizing centercrop flip roll depthtospace "
+    "upsampling2d zeropadding1d zeropadding2d pad "
+    "upsampling3d zeropadding3d take takealongaxis gather "
+    "split stack unstack repeat repeatvector tile "
+    "broadcastto resize resizing flip roll depthtospace "
     "spacetodepth"
 )
 """What only moves elements."""
+PARTS = _words(
+    "cropping1d cropping2d cropping3d centercrop getitem slice stridedslice"
+)
+"""What moves only a part of its input."""
 
 _WRAPPERS = (
     "QuantizeWrapper",
@@ -204,6 +208,9 @@ def calls(
 ) -> Iterator[Call]:
     """The calls of a graph in execution order.
 
+    Of several branches that an operation reads, the first one comes first and
+    whole, as a device runs them that wants to hold little.
+
     Args:
         graph: What holds the nodes of a model.
         prefix: What names start with.
@@ -219,30 +226,55 @@ def calls(
             return [swap(part) for part in value]
         return outlines.get(id(value), value)
 
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        for node in graph._nodes_by_depth[depth]:
-            if node.is_input:
-                continue
-            layer = getattr(node, "operation", None) or node.layer
-            while type(layer).__name__.startswith(_WRAPPERS):
-                layer = layer.layer
-            if hasattr(node, "arguments"):  # Keras 3
-                inputs = node.arguments.keras_tensors
-                positional, named = node.arguments.args, node.arguments.kwargs
-            else:
-                inputs = node.keras_inputs
-                positional, named = node.call_args, node.call_kwargs
-            yield Call(
-                layer,
-                op_of(layer, known),
-                prefix + layer.name,
-                swap(inputs),
-                swap(tf.nest.flatten(node.outputs)),
-                {
-                    key: swap(value) if outlines else value
-                    for key, value in [*enumerate(positional), *named.items()]
-                },
-            )
+    for node in _in_order(graph):
+        if node.is_input:
+            continue
+        layer = getattr(node, "operation", None) or node.layer
+        while type(layer).__name__.startswith(_WRAPPERS):
+            layer = layer.layer
+        if hasattr(node, "arguments"):  # Keras 3
+            positional, named = node.arguments.args, node.arguments.kwargs
+        else:
+            positional, named = node.call_args, node.call_kwargs
+        yield Call(
+            layer,
+            op_of(layer, known),
+            prefix + layer.name,
+            swap(_inputs(node)),
+            swap(tf.nest.flatten(node.outputs)),
+            {
+                key: swap(value) if outlines else value
+                for key, value in [*enumerate(positional), *named.items()]
+            },
+        )
+
+
+def _inputs(node: Any) -> list[Any]:
+    """The tensors that a call reads."""
+    if hasattr(node, "arguments"):  # Keras 3
+        return list(node.arguments.keras_tensors)
+    return list(node.keras_inputs)
+
+
+def _in_order(graph: Any) -> list[Any]:
+    """The nodes of a graph, each after those that it reads."""
+    nodes = [node for nodes in graph._nodes_by_depth.values() for node in nodes]
+    owners = {
+        id(tensor): node
+        for node in nodes
+        for tensor in tf.nest.flatten(node.outputs)
+    }
+    order: dict[int, Any] = {}
+    pending = [owners[id(tensor)] for tensor in reversed(graph.outputs)]
+    while pending:
+        node = pending[-1]
+        before = [owners[id(tensor)] for tensor in _inputs(node)]
+        missing = [each for each in before if id(each) not in order]
+        if missing and id(node) not in order:
+            pending += reversed(missing)
+        else:
+            order.setdefault(id(node), pending.pop())
+    return list(order.values())
 
 
 def op_of(layer: Any, known: Container[str]) -> str:

@@ -40,7 +40,7 @@ from tf_cosearch.networks.importers.keras_walker import (
     Walker,
     stored_elements,
 )
-from tf_cosearch.networks.tape import TensorShape
+from tf_cosearch.networks.tape import TensorShape, view
 
 
 def from_keras(
@@ -255,6 +255,14 @@ def _move(walker: Walker, call: keras_graph.Call) -> Rows:
     return walker.tape.move(call.name, tensors, outputs)
 
 
+def _select(walker: Walker, call: keras_graph.Call) -> Rows:
+    """Reads as much as it writes."""
+    output = graph_tape.extents(call.outputs[0].shape)
+    part = view(walker.read(call, call.inputs[0]), output)
+    others = [walker.read(call, tensor) for tensor in call.inputs[1:]]
+    return walker.tape.move(call.name, [part, *others], [output])
+
+
 def _matmul(walker: Walker, call: keras_graph.Call) -> Rows:
     left: Any = call.arguments.get(0)
     right: Any = call.arguments.get(1)
@@ -328,6 +336,7 @@ _RECORDERS: dict[str, Recorder] = {
     **dict.fromkeys(keras_graph.FREE, _free),
     **dict.fromkeys(keras_graph.ELEMENTWISE, _elementwise),
     **dict.fromkeys(keras_graph.MOVES, _move),
+    **dict.fromkeys(keras_graph.PARTS, _select),
     "activation": _free,  # `_op` gives the name of its function instead
     "dense": _dense,
     "matmul": _matmul,

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_cosearch.networks.importers import graph_tape, keras_graph
-from tf_cosearch.networks.importers.graph_tape import view
 from tf_cosearch.networks.importers.keras_walker import Rows, Walker
-from tf_cosearch.networks.tape import TensorShape
+from tf_cosearch.networks.tape import TensorShape, view
 
 GATES = {"lstmcell": 4, "grucell": 3, "simplernncell": 1}
 """Products with the input, and with the state, that a cell adds up."""

@@ -11,7 +11,7 @@ from tf_cosearch.networks import workload
 from tf_cosearch.networks.importers import graph_tape, keras_graph
 from tf_cosearch.networks.importers.graph_tape import Extents
 from tf_cosearch.networks.importers.keras_shapes import Outline, Shape, outlines
-from tf_cosearch.networks.tape import TensorShape
+from tf_cosearch.networks.tape import TensorShape, view
 
 Rows = list[TensorShape] | TensorShape | None
 Recorder = Callable[["Walker", keras_graph.Call], Rows]
@@ -45,7 +45,7 @@ class KerasTape(graph_tape.GraphTape):
             bounds["written"] = (height * self.runs, *rest)
             bounds["repeats"] = bounds.get("repeats", 1) * self.runs
         written = super().add(name, op, inputs, output, **bounds)
-        return graph_tape.view(written, output) if self.runs > 1 else written
+        return view(written, output) if self.runs > 1 else written
 
 
 class Walker:
@@ -195,7 +195,7 @@ class Walker:
         layout = self._unpadded.get(id(tensor)) or (
             call.image(tensor) if image else graph_tape.extents(tensor.shape)
         )
-        return graph_tape.view(self._tensors[id(tensor)], layout)
+        return view(self._tensors[id(tensor)], layout)
 
     def leave_unpadded(self, call: keras_graph.Call) -> TensorShape:
         """Leaves a padding to who reads it, which sees its input instead."""

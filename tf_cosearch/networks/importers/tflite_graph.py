@@ -11,7 +11,7 @@ from tf_cosearch.networks.importers import graph_tape
 from tf_cosearch.networks.importers.tflite_file import Graph, Operator, Tensor
 from tf_cosearch.networks.importers.tflite_kinds import AXES
 from tf_cosearch.networks.importers.tflite_shapes import Known, Shape
-from tf_cosearch.networks.tape import TensorShape
+from tf_cosearch.networks.tape import TensorShape, view
 
 # What makes as many numbers of as many parameters.
 _SAME_VALUES = AXES | {
@@ -208,7 +208,7 @@ class Call:
             raise ValueError(
                 f"its input of {row.elements} elements has the shape {shape}"
             )
-        return graph_tape.view(row, layout)
+        return view(row, layout)
 
     def source(self, depth: int = 0) -> list[Hashable]:
         """Which parameters each output is, where no input is an activation."""

@@ -23,7 +23,7 @@ from tf_cosearch.networks.importers.tflite_kinds import (
     POOLS,
     REDUCTIONS,
 )
-from tf_cosearch.networks.tape import TensorShape
+from tf_cosearch.networks.tape import TensorShape, view
 
 _LARGEST_KERNEL = 4096  # a bit flip may state any extent
 
@@ -63,7 +63,7 @@ def _convolution(tape: GraphTape, call: Call) -> Rows:
     rates = [max(1, call.option(f"Dilation{axis}Factor", 1)) for axis in "HW"]
     dilated = call.frame.dilations.get(call.operator.outputs[0])
     if dilated is not None:
-        tensor = graph_tape.view(call.row(0), dilated.input)
+        tensor = view(call.row(0), dilated.input)
         output = dilated.output
         rates = [max(pair) for pair in zip(rates, dilated.rates, strict=True)]
     else:
@@ -125,14 +125,14 @@ def _transposed_3d(tape: GraphTape, call: Call) -> Rows:
     tape.repeats *= batch * images
     written = tape.transposed_convolution(
         call.name,
-        graph_tape.view(call.row(2), (height, width, channels)),
+        view(call.row(2), (height, width, channels)),
         (out_h, out_w, k_d * filters),
         (k_h, k_w),
         (stride_h, stride_w),
         use_bias=False,
     )
     tape.repeats = before
-    written = graph_tape.view(written, call.layouts[0])
+    written = view(written, call.layouts[0])
     if not call.has(3):
         return written
     return tape.elementwise(
@@ -167,7 +167,7 @@ def _transposed_by(
     image, weights, bias = positions
     filters, k_h, k_w, depth = call.weight_shape(weights, 4)
     tensor, output = call.row(image), call.layouts[0]
-    tensor = graph_tape.view(tensor, graph_tape.extents(call.shape(image)))
+    tensor = view(tensor, graph_tape.extents(call.shape(image)))
     if (filters, depth) != (output[2], tensor.channels):
         raise _disagree(call, output[2], tensor.channels, weights)
     if max(k_h, k_w) > _LARGEST_KERNEL:
@@ -207,7 +207,7 @@ def _fully_connected(tape: GraphTape, call: Call) -> Rows:
         sizes = (1, rows, n, k)
         return tape.product(call.name, tensor, call.row(1), sizes)
     if tensor.channels != k or tensor.extents[:2] != output[:2]:
-        tensor = graph_tape.view(tensor, (*output[:2], k))
+        tensor = view(tensor, (*output[:2], k))
     return tape.add(
         call.name,
         "dense",
@@ -250,7 +250,7 @@ def _pool_with_indices(tape: GraphTape, call: Call) -> Rows:
         "<iiiii", call.operator.custom
     )
     pooled = _pool_by(tape, call, (k_h, k_w, stride_h, stride_w))
-    indices = [graph_tape.view(pooled, layout) for layout in call.layouts[1:]]
+    indices = [view(pooled, layout) for layout in call.layouts[1:]]
     return [pooled, *indices]
 
 
@@ -285,7 +285,7 @@ def _free(tape: GraphTape, call: Call) -> Rows:
         frame.unpadded[index] = tuple(
             1 if axis is None else shape[axis] for axis in kept
         )
-    return graph_tape.view(row, fit(call.layouts[0], row.elements))
+    return view(row, fit(call.layouts[0], row.elements))
 
 
 def _elementwise(tape: GraphTape, call: Call) -> Rows:
@@ -294,7 +294,7 @@ def _elementwise(tape: GraphTape, call: Call) -> Rows:
     if math.prod(output) < most:
         output = fit(output, most)
     if call.operator.outputs[0] in call.frame.folded:
-        return graph_tape.view(reads[0], output)
+        return view(reads[0], output)
     return tape.elementwise(call.name, reads, output, **call.constants())
 
 
@@ -307,11 +307,28 @@ def _join(tape: GraphTape, call: Call) -> Rows:
     return tape.move(call.name, call.reads(), call.layouts, **call.constants())
 
 
+def _quantize(tape: GraphTape, call: Call) -> Rows:
+    """Rescales for free what moves in any case.
+
+    The kernels of TFLite want tensors of one scale where elements only move,
+    so that a converter puts this between. What moves elements passes each of
+    them through its requantization.
+    """
+    frame, index = call.frame, call.operator.outputs[0]
+    read, written = call.tensor(0), frame.graph.tensors[index]
+    readers = frame.readers.get(index, [])
+    if read.type == written.type and all(
+        reader is not None and reader.op in MOVES for reader in readers
+    ):
+        return call.row(0)
+    return _elementwise(tape, call)
+
+
 def _select(tape: GraphTape, call: Call) -> Rows:
     """Reads as much as it writes: of weights in a table, or of activations."""
     [output] = call.layouts
     if call.is_activation(0):
-        read = graph_tape.view(call.row(0), output)
+        read = view(call.row(0), output)
         return tape.move(call.name, [read, *call.reads()[1:]], [output])
     return _embed(tape, call, 0, 1)
 
@@ -373,7 +390,7 @@ def _to_blocks(tape: GraphTape, call: Call) -> Rows:
 def _from_blocks(tape: GraphTape, call: Call) -> Rows:
     ends = (dilation.last for dilation in call.frame.dilations.values())
     if call.operator in ends:
-        return graph_tape.view(call.row(0), call.layouts[0])
+        return view(call.row(0), call.layouts[0])
     return _move(tape, call)
 
 
@@ -403,6 +420,7 @@ RECORDERS: dict[str, Callable[[GraphTape, Call], Rows]] = {
     **dict.fromkeys(FREE, _free),
     **dict.fromkeys(ELEMENTWISE, _elementwise),
     **dict.fromkeys(MOVES | ON_THE_HOST, _move),
+    "QUANTIZE": _quantize,
     **dict.fromkeys(["SLICE", "STRIDED_SLICE", "GATHER", "GATHER_ND"], _select),
     **dict.fromkeys(["PAD", "PADV2", "MIRROR_PAD"], _pad),
     **tflite_recurrent.RECORDERS,

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tf_cosearch.networks.importers.graph_tape import GraphTape, view
+from tf_cosearch.networks.importers.graph_tape import GraphTape
 from tf_cosearch.networks.importers.tflite_graph import Call
-from tf_cosearch.networks.tape import TensorShape
+from tf_cosearch.networks.tape import TensorShape, view
 
 
 class Cell(NamedTuple):

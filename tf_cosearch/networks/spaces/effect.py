@@ -5,23 +5,21 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from tf_cosearch.networks.layer_ops import LayerRecorder
+from tf_cosearch.networks.layer_ops import LayerRecorder, Operation
 from tf_cosearch.networks.network import BlockSpec
-from tf_cosearch.networks.tape import TensorShape
 
 
 class _Log(LayerRecorder):
-    """Rows of a layer table and, what no row shows, the activations."""
+    """Rows of a layer table and, as no row shows all, what was called."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.activations: list[tuple[str, str | None]] = []
+        self.calls: list[tuple[str, Operation, Any]] = []
 
-    def _activate(
-        self, x: TensorShape, activation: str | None, name: str
-    ) -> TensorShape:
-        self.activations.append((name, activation))
-        return super()._activate(x, activation, name)
+    def read(self, operation: Operation, x: Any, name: str) -> Any:
+        tensors = tuple(x) if isinstance(x, list) else x
+        self.calls.append((name, operation, tensors))
+        return super().read(operation, x, name)
 
 
 @functools.cache
@@ -45,7 +43,7 @@ def effect(
         log = _Log()
         spec = BlockSpec("", block, filters, step, options)
         spec.apply(log, log.input(8, 8, width))
-        done.append((tuple(log.layers()), tuple(log.activations)))
+        done.append((tuple(log.layers()), tuple(log.calls)))
     return tuple(done)
 
 

@@ -303,7 +303,7 @@ class Template(NetworkSpace):
         return rows, shape
 
     def _classify(self, ops: Any, x: Any) -> Any:
-        return ops.classify(x, self.classes, self.dropout, "logits")
+        return ops.classify(x, self.classes, self.dropout, name="logits")
 
 
 def _record(
