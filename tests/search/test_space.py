@@ -42,14 +42,14 @@ def test_canonical_is_idempotent_and_keeps_the_design(tmp_path):
 
 
 def recorded(space, genome):
-    """What layers and activations a network has, whatever their names."""
+    """What layers and operations a network has, whatever their names."""
     genes = tuple(genome[: space.num_network_parameters].tolist())
     log = effect._Log()
     x = log.input(*space.network_space.input_shape)
     for block in space.network_space.decode(genes).blocks:
         x = block.apply(log, x)
-    activations = [activation for _, activation in log.activations]
-    return to_array(log.layers()).tolist(), activations
+    operations = [operation for _, operation, _ in log.calls]
+    return to_array(log.layers()).tolist(), operations
 
 
 def others(space, genome, place):
