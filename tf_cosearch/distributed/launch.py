@@ -63,9 +63,9 @@ def is_spoken_for() -> bool:
     return _SPOKEN_FOR in os.environ
 
 
-def is_restarted() -> bool:
-    """Whether `launch` or `start_again` has started this process before."""
-    return os.environ.get(_STARTS, "0") != "0"
+def starts() -> int:
+    """How often `launch` or `start_again` has started this process before."""
+    return int(os.environ.get(_STARTS, "0"))
 
 
 def start_again() -> NoReturn:
@@ -74,7 +74,7 @@ def start_again() -> NoReturn:
     It keeps its number, its environment and its folder, and nothing else: no
     memory, no open file. Whoever waits for it notices nothing.
     """
-    os.environ[_STARTS] = str(int(os.environ.get(_STARTS, "0")) + 1)
+    os.environ[_STARTS] = str(starts() + 1)
     sys.stdout.flush()
     # They put back what the new program inherits, standard error for one.
     atexit._run_exitfuncs()

@@ -81,7 +81,7 @@ class DurableTuner(base_tuner.BaseTuner):
         project_name = project_name or "untitled_project"
         project = pathlib.Path(directory or ".", project_name)
         # A chief that is started again goes on with what it began anew.
-        overwrite &= not self._is_worker() and not launch.is_restarted()
+        overwrite &= not self._is_worker() and not launch.starts()
         if oracle.trials:
             # What it knows would not be trained here, and be without files.
             known = oracle._project_dir

@@ -9,10 +9,10 @@
 pytest collects a subclass with every test of its suite.
 """
 
+from tf_cosearch.benchmark.toys import ToySpace, place, run_trials, toy_estimate
 from tf_cosearch.testing.blocks import BlockSuite
 from tf_cosearch.testing.components import ComponentSuite
 from tf_cosearch.testing.oracles import OracleSuite
-from tf_cosearch.testing.toys import ToySpace, place, run_trials, toy_estimate
 
 __all__ = [
     "BlockSuite",

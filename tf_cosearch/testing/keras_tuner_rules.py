@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from tf_cosearch.benchmark.toys import ToySpace, place, run_trials, toy_estimate
 from tf_cosearch.search import objectives
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.testing.requirement import require
-from tf_cosearch.testing.toys import ToySpace, place, run_trials, toy_estimate
 
 
 class KerasTunerRules:

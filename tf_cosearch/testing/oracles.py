@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from keras_tuner.engine.base_tuner import BaseTuner
 
-from tf_cosearch.search.budgets import Budgets
-from tf_cosearch.search.oracle.oracle import CoSearchOracle
-from tf_cosearch.search.scope import SEARCHED
-from tf_cosearch.testing.keras_tuner_rules import KerasTunerRules
-from tf_cosearch.testing.requirement import require
-from tf_cosearch.testing.toys import (
+from tf_cosearch.benchmark.toys import (
     ToySpace,
     place,
     run_trials,
     toy_estimate,
 )
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
+from tf_cosearch.search.scope import SEARCHED
+from tf_cosearch.testing.keras_tuner_rules import KerasTunerRules
+from tf_cosearch.testing.requirement import require
 
 
 class OracleSuite(KerasTunerRules):
