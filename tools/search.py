@@ -186,12 +186,9 @@ def _default_workers(space: cs.SearchSpace, data: datasets.Dataset) -> int:
     from tf_cosearch.training import memory
 
     layers, _ = space.batch(space.sample(np.random.default_rng(0), 64))
-    splits = (data.train, data.validation, data.test)
-    # Pipelines are read as they are needed.
-    held = sum(getattr(part, "nbytes", 0) for split in splits for part in split)
-    # As read, and as TensorFlow holds it.
+    arrays = [*data.train, *data.validation, *data.test]
     return launch.default_workers(
-        2 * held + memory.step_bytes(layers, FLAGS.batch_size)
+        memory.training_bytes(arrays, layers, FLAGS.batch_size)
     )
 
 
@@ -301,40 +298,29 @@ def _oracle_options() -> dict[str, Any]:
 
 def _scope(space: cs.SearchSpace) -> dict[str, Any]:
     """What is searched, and what the other side is held to."""
-    import numpy as np
-
     import tf_cosearch as cs
-    from tf_cosearch import accelerators
 
-    held: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     if FLAGS.held_network:
-        held |= space.encode(cs.load_network(FLAGS.held_network))
+        values |= space.encode(cs.load_network(FLAGS.held_network))
     if FLAGS.held_accelerator:
-        chip = cs.load_accelerator(FLAGS.held_accelerator)
-        searched = {parameter.name for parameter in space.parameters}
-        first = np.zeros(len(space.parameters), np.int64)
-        some = space.decode(first).accelerator
-        shared = accelerators.to_paths(some)
-        for path, value in accelerators.to_paths(chip).items():
-            if path in searched:
-                held[path] = value
-            elif value != shared[path]:
-                raise ValueError(
-                    "--held_accelerator must be an accelerator of the space. "
-                    f"Received: {FLAGS.held_accelerator}, whose {path} is "
-                    f"{value}, where all of the space have {shared[path]}. "
-                    "Fix it with --accelerator, or add it to the space."
-                )
+        values |= space.encode_accelerator(
+            cs.load_accelerator(FLAGS.held_accelerator)
+        )
     _require_held_is_not_searched()
-    return {"searched": FLAGS.searched, "fixed": held or None}
+    return {"searched": FLAGS.searched, "fixed": values or None}
 
 
 def _require_held_is_not_searched() -> None:
-    held = {"phased": ["network"], "phased_reverse": ["accelerator"]}
-    held |= {"network": ["accelerator"], "accelerator": ["network"]}
+    not_searched = {
+        "phased": "network",
+        "phased_reverse": "accelerator",
+        "network": "accelerator",
+        "accelerator": "network",
+    }
     for side in ("network", "accelerator"):
         value = FLAGS[f"held_{side}"].value
-        if value and side not in held.get(FLAGS.searched, ()):
+        if value and side != not_searched.get(FLAGS.searched):
             raise ValueError(
                 f"--held_{side} must be of a side that is not searched. "
                 f"Received: {value} with --searched={FLAGS.searched}. Leave "

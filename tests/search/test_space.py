@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from tf_cosearch import accelerators, configuration
+from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.spaces import effect
 from tf_cosearch.networks.spaces.template import load_network
@@ -288,3 +289,15 @@ def test_names_of_both_sides_must_differ():
 
     with pytest.raises(ValueError, match=r"other names.*pe_array/rows"):
         SearchSpace.from_hypermodel(rows)
+
+
+def test_an_accelerator_must_be_one_of_the_space():
+    space = SearchSpace.load("digits", accelerator={"process/node_nm": 28})
+    chip = accelerators.from_paths({"process/node_nm": 28, "pe_array/rows": 2})
+    values = space.encode_accelerator(chip)
+    assert values["pe_array/rows"] == 2
+    assert values.keys() == {
+        p.name for p in space.parameters[space.num_network_parameters :]
+    }
+    with pytest.raises(ValueError, match="whose process/node_nm is 22, where"):
+        space.encode_accelerator(Accelerator())

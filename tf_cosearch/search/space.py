@@ -411,6 +411,36 @@ class SearchSpace:
             for parameter, gene in zip(self.parameters, genes, strict=False)
         }
 
+    def encode_accelerator(self, accelerator: Accelerator) -> dict[str, Any]:
+        """The values of an accelerator, for example to hold a search to.
+
+        Args:
+            accelerator: An `Accelerator` of numbers.
+
+        Returns:
+            A value for every parameter of the accelerator that is searched.
+
+        Raises:
+            ValueError: If a value that is fixed in the space is another one.
+
+        Example:
+        >>> space = SearchSpace.load("digits")
+        >>> space.encode_accelerator(Accelerator())["pe_array/rows"]
+        4
+        """
+        searched = {parameter.name for parameter in self.parameters}
+        fixed = accelerators.to_paths(accelerators.from_paths(self.fixed))
+        values = accelerators.to_paths(accelerator)
+        for path, value in values.items():
+            if path not in searched and value != fixed[path]:
+                raise ValueError(
+                    "An accelerator must be one of the space. Received: one "
+                    f"whose {path} is {value}, where all of the space "
+                    f"have {fixed[path]}. Add it to the space, or fix the "
+                    "hardware of the space to that accelerator."
+                )
+        return {path: values[path] for path in values if path in searched}
+
     def hyperparameters(self) -> keras_tuner.HyperParameters:
         """The space for KerasTuner.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 
 from tf_cosearch.networks.workload import LayerTable
@@ -31,3 +34,22 @@ def step_bytes(layers: LayerTable, batch_size: int) -> int:
     )
     outputs = rows * columns * channels
     return int(_COPIES * 4 * batch_size * outputs.sum(-1).max())
+
+
+def training_bytes(
+    arrays: Iterable[Any], layers: LayerTable, batch_size: int
+) -> int:
+    """Memory that a process takes which trains, beside TensorFlow itself.
+
+    Args:
+        arrays: The data; of pipelines nothing counts, as they are read bit by
+            bit.
+        layers: `[N, L]` layers of N networks of the search.
+        batch_size: Images a step.
+
+    Returns:
+        Bytes of the data, as they were read and as TensorFlow holds them, and
+        of a step.
+    """
+    data = sum(getattr(array, "nbytes", 0) for array in arrays)
+    return 2 * data + step_bytes(layers, batch_size)
