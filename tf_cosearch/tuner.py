@@ -134,6 +134,11 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             "warm_start": warm_start,
         }
         given = [name for name, value in of_oracle.items() if value is not None]
+        if isinstance(oracle, CoSearchOracle) and oracle.space is not space:
+            raise ValueError(
+                "`oracle` must be over `space`. Received: a CoSearchOracle "
+                "over another one. Pass the space that it was made with."
+            )
         if not isinstance(oracle, CoSearchOracle):
             co_oracle = oracle_lib.make(
                 oracle,
@@ -154,11 +159,6 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             )
         else:
             co_oracle = cast("CoSearchOracle", oracle)
-        if co_oracle.space is not space:
-            raise ValueError(
-                "`oracle` must be over `space`. Received: a CoSearchOracle "
-                "over another one. Pass the space that it was made with."
-            )
         _require_space_alone(co_oracle)
         if type(self).run_trial is CoSearchTuner.run_trial:
             _require_measured(co_oracle)
