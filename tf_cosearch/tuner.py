@@ -134,12 +134,20 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             "warm_start": warm_start,
         }
         given = [name for name, value in of_oracle.items() if value is not None]
-        if isinstance(oracle, CoSearchOracle) and oracle.space is not space:
-            raise ValueError(
-                "`oracle` must be over `space`. Received: a CoSearchOracle "
-                "over another one. Pass the space that it was made with."
-            )
-        if not isinstance(oracle, CoSearchOracle):
+        if isinstance(oracle, CoSearchOracle):
+            co_oracle = cast("CoSearchOracle", oracle)
+            if co_oracle.space is not space:
+                raise ValueError(
+                    "`oracle` must be over `space`. Received: a CoSearchOracle "
+                    "over another one. Pass the space that it was made with."
+                )
+            if given:
+                raise ValueError(
+                    f"{', '.join(given)} must be given to the oracle itself. "
+                    f"Received: them beside a {type(oracle).__name__}. Pass "
+                    "them where it is made, or the name of its algorithm here."
+                )
+        else:
             co_oracle = oracle_lib.make(
                 oracle,
                 oracle_options or {},
@@ -151,14 +159,6 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 start_from=start_from,
                 warm_start=warm_start,
             )
-        elif given:
-            raise ValueError(
-                f"{', '.join(given)} must be given to the oracle itself. "
-                f"Received: them beside a {type(oracle).__name__}. Pass them "
-                "where it is made, or the name of its algorithm here."
-            )
-        else:
-            co_oracle = cast("CoSearchOracle", oracle)
         _require_space_alone(co_oracle)
         if type(self).run_trial is CoSearchTuner.run_trial:
             _require_measured(co_oracle)
