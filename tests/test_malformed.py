@@ -29,7 +29,7 @@ from malformed import (
 )
 
 import tf_cosearch as cs
-from tf_cosearch import configuration
+from tf_cosearch import configuration, metrics
 from tf_cosearch.accelerators import presets
 from tf_cosearch.cost.calibrate import measurements
 from tf_cosearch.designs import export, report
@@ -49,7 +49,7 @@ SECONDS = 10.0
 MOST_BYTES = 2**30
 TOOLS = pathlib.Path(command_line.__file__).parent
 
-TRIALS = ",".join(report.TRIAL_COLUMNS)
+TRIALS = ",".join(report.trial_columns())
 LAYERS = "name,H,W,Cin,Cout,Kh,Kw,stride,groups,OH,OW\nc,8,8,3,16,3,3,1,1,8,8\n"
 MEASURED = "network,input_px,latency_ms,device\nmobilenet_v2,,2.5,a\n"
 
@@ -175,8 +175,9 @@ def test_yaml_tricks(tmp_path, kind, text):
 
 
 def trials_csv():
-    row = ["1"] * len(report.TRIAL_COLUMNS)
-    row[report.TRIAL_COLUMNS.index("status")] = "COMPLETED"
+    columns = report.trial_columns()
+    row = ["1"] * len(columns)
+    row[columns.index("status")] = "COMPLETED"
     return f"{TRIALS}\n{','.join(row)}\n".encode()
 
 
@@ -204,8 +205,8 @@ def finished_design(folder):
         accelerator=cs.load_accelerator("edge_tpu"),
         hyperparameters={"stage1/filters": 8},
         metrics={
-            **dict.fromkeys(export.ACCURACIES, 0.5),
-            **dict.fromkeys(export.COST_UNITS, 1.5),
+            **dict.fromkeys(metrics.accuracies(), 0.5),
+            **dict.fromkeys(metrics.compared(), 1.5),
         },
         folder=folder,
         trial_id="3",
@@ -307,7 +308,7 @@ def test_a_hyperparameter_without_a_name_is_refused(tmp_path, wrong):
 @pytest.mark.parametrize("how", ["bytes", "values"])
 def test_execution(tmp_path, how, count):
     """A damaged one counts as none, for its training and for all others."""
-    costs = dict.fromkeys(export.COST_UNITS, 1.5)
+    costs = dict.fromkeys(metrics.compared(), 1.5)
     folder = tmp_path / "trial_0"
     folder.mkdir()
     whole = executions.Execution(folder, 0, "mine", costs)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from light_searches import BUDGETS, few, pretend, small_tuner
 
 import tf_cosearch as cs
+from tf_cosearch import metrics
 from tf_cosearch.designs import report
 from tf_cosearch.search.early_stopping import MedianStopping
 from tf_cosearch.training import datasets, fit
@@ -47,8 +48,10 @@ def test_trials_csv_keeps_its_contract(finished):
     with path.open() as file:
         rows = list(csv.DictReader(file))
     names = [p.name for p in finished.space.parameters]
-    assert list(rows[0]) == [*report.TRIAL_COLUMNS, *names]
-    assert list(report.TRIAL_COLUMNS) == [
+    columns = report.trial_columns()
+    assert list(rows[0]) == [*columns, *names]
+    others = {*metrics.names()} - {*metrics.accuracies(), *metrics.compared()}
+    assert [name for name in columns if name not in others] == [
         "trial_id",
         "status",
         "feasible",
@@ -68,8 +71,9 @@ def test_trials_csv_keeps_its_contract(finished):
         assert 0 <= float(row["accuracy_int8"]) <= 1
         # The hard form within budgets is the accuracy itself.
         assert row["reward"] == row["accuracy_int8"]
-        assert 0 < float(row["latency_ms"]) <= BUDGETS.latency_ms
-        assert 0 < float(row["area_mm2"]) <= BUDGETS.area_mm2
+        assert all(float(row[name]) > 0 for name in others)
+        for name, limit in BUDGETS.limits().items():
+            assert 0 < float(row[name]) <= limit
         assert float(row["seconds"]) > 0
 
 
@@ -104,12 +108,18 @@ def test_design_json_keeps_its_contract(exported, finished):
     folder, description = exported
     written = json.loads((folder / "design.json").read_text())
     assert written == json.loads(json.dumps(description))
-    assert written["units"] == {
-        "latency_ms": "ms",
-        "energy_mj": "mJ",
-        "area_mm2": "mm2",
-    }
     assert written["costs"].keys() == written["units"].keys()
+    assert (
+        written["units"].items()
+        > {
+            "latency_ms": "ms",
+            "energy_mj": "mJ",
+            "area_mm2": "mm2",
+            "file_kib": "KiB",
+        }.items()
+    )
+    size = (folder / "model.tflite").stat().st_size
+    assert written["costs"]["file_kib"] == size / 1024
     assert written["accuracies"].keys() == {
         "accuracy_int8",
         "accuracy_qat",

@@ -5,6 +5,7 @@ from tf_cosearch.accelerators.presets import load_accelerator
 from tf_cosearch.cost.costs import Cost
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.designs.export import Design, load_design
+from tf_cosearch.metrics import metric
 from tf_cosearch.networks.blocks import block
 from tf_cosearch.networks.importers.keras_import import from_keras
 from tf_cosearch.networks.importers.tflite_import import from_tflite
@@ -50,6 +51,7 @@ __all__ = [
     "load_accelerator",
     "load_design",
     "load_network",
+    "metric",
     "operation",
     "pad",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 import sys
@@ -11,11 +12,12 @@ from typing import Any, cast
 
 import keras_tuner
 
-from tf_cosearch import configuration, files, seeds
+from tf_cosearch import configuration, files, metrics, seeds
 from tf_cosearch.designs import export, report, results
 from tf_cosearch.designs.export import Design
 from tf_cosearch.distributed import chief
 from tf_cosearch.distributed.tuner import DurableTuner
+from tf_cosearch.metrics import values
 from tf_cosearch.search import early_stopping as early_stopping_lib
 from tf_cosearch.search import executions, objectives
 from tf_cosearch.search.algorithms.algorithm import Algorithm
@@ -195,6 +197,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             self.co_oracle.objective.name,
             self.co_oracle.reward,
             rule,
+            self.co_oracle.budgets.compared(),
         )
 
     def search(
@@ -316,7 +319,11 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 "`search` must be called before a trial can be run."
             )
         folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
-        costs = self.co_oracle.trial_costs(trial)
+        costs = {
+            name: cost
+            for name, cost in self.co_oracle.trial_costs(trial).items()
+            if math.isfinite(cost)
+        }
         runs: list[dict[str, float]] = []
         for number in range(self.executions_per_trial):
             settings = {
@@ -331,7 +338,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 folder,
                 number,
                 checkpoint.fingerprint(data=data.describe(), **settings),
-                {name: costs[name] for name in export.COST_UNITS},
+                costs,
             )
             if execution.metrics and (folder / export.MODEL).is_file():
                 runs.append(execution.metrics)
@@ -345,7 +352,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             **results.averaged(runs),
             "seconds_proposal": self._proposal_seconds,
             "seconds": seconds,
-            **{name: costs[name] for name in export.COST_UNITS},
+            **{name: costs[name] for name in metrics.names() if name in costs},
         }
 
     def _execute(
@@ -373,17 +380,21 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             on_epoch=on_epoch,
             **settings,
         )
-        metrics = trained.metrics()
+        reported = trained.metrics()
+        reported |= values.measured(
+            self.co_oracle.trial_costs(trial),
+            {**reported, "tflite": trained.tflite},
+        )
         if trained.stopped_epoch is not None:
             expected = self._curves.forecast(execution.curve, folder)
             if expected is not None:
-                metrics[EXPECTED] = expected
-        runs.append(metrics)
-        if max(runs, key=lambda run: run["accuracy_int8"]) is metrics:
+                reported[EXPECTED] = expected
+        runs.append(reported)
+        if max(runs, key=lambda run: run["accuracy_int8"]) is reported:
             trained.save_weights(folder)
             files.write_bytes(folder / export.MODEL, trained.tflite)
         # What is on the disk now is not trained again, whatever happens.
-        execution.end(metrics)
+        execution.end(reported)
         checkpoint.remove(folder)
 
     def on_trial_saved(self, trial: Any) -> None:
@@ -400,7 +411,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             self._progress.end(self.co_oracle, folder)
 
     def write_trials(self) -> pathlib.Path:
-        """Writes `trials.csv`: a row a trial, see `report.TRIAL_COLUMNS`."""
+        """Writes `trials.csv`: a row a trial, see `report.trial_columns`."""
         path = pathlib.Path(self.project_dir) / "trials.csv"
         report.write_trials(path, report.trial_rows(self.co_oracle))
         return path
@@ -469,7 +480,7 @@ def _require_space_alone(oracle: CoSearchOracle) -> None:
 def _require_measured(oracle: CoSearchOracle) -> None:
     """Refuses to train for an accuracy that no trial will report."""
     for name in objectives.names(oracle.objective):
-        if name not in export.ACCURACIES:
+        if name not in metrics.accuracies():
             raise configuration.unknown(
-                "objective of a CoSearchTuner", name, export.ACCURACIES
+                "objective of a CoSearchTuner", name, metrics.accuracies()
             )

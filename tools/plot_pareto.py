@@ -10,17 +10,15 @@ import pathlib
 import command_line
 from absl import flags
 
-COSTS = ["latency_ms", "energy_mj", "area_mm2"]
-
 FLAGS = flags.FLAGS
 flags.DEFINE_string("trials", None, "trials.csv of a search.", required=True)
 flags.DEFINE_string(
     "output", "pareto.png", "Picture to write: .png, .svg or .pdf."
 )
-flags.DEFINE_enum("x", "latency_ms", COSTS, "Cost to draw to the right.")
-flags.DEFINE_enum("color", "area_mm2", COSTS, "Cost to draw as colour.")
+flags.DEFINE_string("x", "latency_ms", "Metric to draw to the right.")
+flags.DEFINE_string("color", "area_mm2", "Metric to draw as colour.")
 flags.DEFINE_string("chosen", None, "Trial to mark; the best by default.")
-command_line.define_positive("budget", "The most that cost --x may be, drawn.")
+command_line.define_positive("budget", "The budget on --x, drawn.")
 flags.DEFINE_string("title", "", "Title of the picture.")
 
 

@@ -14,6 +14,7 @@ import contextlib
 import json
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import command_line
@@ -95,6 +96,12 @@ flags.DEFINE_enum(
 command_line.define_positive("latency_ms", "Budget of an inference's time.")
 command_line.define_positive("energy_mj", "Budget of an inference's energy.")
 command_line.define_positive("area_mm2", "Budget of the accelerator's area.")
+flags.DEFINE_multi_string(
+    "budget",
+    [],
+    "NAME=VALUE, the budget on a metric: the most of it, or the least of what "
+    "should be more, for example throughput_fps=500; may be repeated.",
+)
 flags.DEFINE_enum(
     "early_stopping",
     None,
@@ -146,7 +153,7 @@ def main() -> None:
     if FLAGS.workers > 1 and not launch.is_child():
         sys.exit(_launch(FLAGS.workers))
     cs.algorithms.get(FLAGS.oracle)  # before reading data, which may take long
-    options = _oracle_options()
+    options, budgets = _oracle_options(), _budgets()
     data = _data()
     space = cs.SearchSpace.load(
         FLAGS.space, data.input_shape, data.classes, FLAGS.accelerator
@@ -156,7 +163,7 @@ def main() -> None:
         if workers > 1:
             del data  # which is read by those that train
             sys.exit(_launch(workers))
-    oracle = _oracle(space, options | _scope(space))
+    oracle = _oracle(space, budgets, options | _scope(space))
     folder = command_line.output_folder(FLAGS.output_dir)
     if launch.is_worker():
         try:
@@ -192,16 +199,17 @@ def _default_workers(space: cs.SearchSpace, data: datasets.Dataset) -> int:
     )
 
 
-def _oracle(space: cs.SearchSpace, options: dict[str, Any]) -> Any:
+def _oracle(
+    space: cs.SearchSpace, budgets: cs.Budgets, options: dict[str, Any]
+) -> Any:
     """The oracle, which refuses what is wrong with any of its arguments."""
-    import tf_cosearch as cs
     from tf_cosearch.search.oracle import oracle
 
     return oracle.make(
         FLAGS.oracle,
         options,
         space=space,
-        budgets=cs.Budgets(FLAGS.latency_ms, FLAGS.energy_mj, FLAGS.area_mm2),
+        budgets=budgets,
         max_trials=FLAGS.max_trials,
         reward=FLAGS.reward,
         seed=FLAGS.seed,
@@ -264,36 +272,57 @@ def _export(tuner: cs.CoSearchTuner, test: Any, folder: pathlib.Path) -> None:
         report.read_trials(folder / "trials.csv"),
         folder / "pareto.png",
         chosen=best[0].trial_id,
-        budget=FLAGS.latency_ms,
+        budget=tuner.co_oracle.budgets.limits().get("latency_ms"),
         title=f"Joint designs of the {tuner.space.name} space",
     )
-    _print_chosen(description, folder)
+    budgets = tuner.co_oracle.budgets
+    _print_chosen(description, budgets.compared(), folder)
 
 
 def _oracle_options() -> dict[str, Any]:
-    """Reads --oracle_option; values are YAML, as in configs."""
+    """Reads --oracle_option."""
+    return _named_values("oracle_option")
+
+
+def _budgets() -> cs.Budgets:
+    """Reads --budget, and the flags of the three that have one."""
+    import tf_cosearch as cs
+
+    budgets = _named_values("budget")
+    for name in ("latency_ms", "energy_mj", "area_mm2"):
+        if name in budgets and FLAGS[name].value is not None:
+            raise ValueError(
+                f"The budget {name} must be given once. Received: --{name} "
+                "and --budget. Leave one of them out."
+            )
+        budgets.setdefault(name, FLAGS[name].value)
+    return cs.Budgets(**budgets)
+
+
+def _named_values(flag: str) -> dict[str, Any]:
+    """Reads a flag of NAME=VALUE; values are YAML, as in configs."""
     import yaml
 
-    options = {}
-    for text in FLAGS.oracle_option:
+    values = {}
+    for text in FLAGS[flag].value:
         name, separator, value = text.partition("=")
         if not separator or not name.isidentifier():
             raise ValueError(
-                f"--oracle_option must be NAME=VALUE. Received: {text!r}."
+                f"--{flag} must be NAME=VALUE. Received: {text!r}."
             )
-        if name in options:
+        if name in values:
             raise ValueError(
-                "Each --oracle_option must be given once. Received: "
-                f"{name} again, {text!r}."
+                f"Each --{flag} must be given once. Received: {name} again, "
+                f"{text!r}."
             )
         try:
-            options[name] = yaml.safe_load(value)
+            values[name] = yaml.safe_load(value)
         except yaml.YAMLError:
             raise ValueError(
-                f"The value of --oracle_option {name} must be a number, a word "
-                f"or a [list]. Received: {value!r}."
+                f"The value of --{flag} {name} must be a number, a word or a "
+                f"[list]. Received: {value!r}."
             ) from None
-    return options
+    return values
 
 
 def _scope(space: cs.SearchSpace) -> dict[str, Any]:
@@ -404,13 +433,16 @@ def _description(space: cs.SearchSpace) -> dict[str, Any]:
     }
 
 
-def _print_chosen(description: dict[str, Any], folder: pathlib.Path) -> None:
-    from tf_cosearch.designs.report import quantity
+def _print_chosen(
+    description: dict[str, Any], compared: Sequence[str], folder: pathlib.Path
+) -> None:
+    from tf_cosearch import metrics
 
     accuracies = description["accuracies"]
     costs = ", ".join(
-        f"{name.partition('_')[0]} {quantity(name, cost)}"
-        for name, cost in description["costs"].items()
+        f"{metrics.get(name).word} "
+        f"{metrics.get(name).text(description['costs'][name])}"
+        for name in compared
     )
     print(
         f"Chosen: trial {description['trial_id']}, int8 accuracy "

@@ -145,7 +145,7 @@ def test_what_cannot_be_drawn_is_refused(tmp_path):
         picture.plot_pareto([], path)
     with pytest.raises(ValueError, match="Did you mean 'latency_ms'"):
         picture.plot_pareto(THREE, path, x="latency")
-    with pytest.raises(ValueError, match="Unknown cost to draw: 'power'"):
+    with pytest.raises(ValueError, match="Unknown metric to draw: 'power'"):
         picture.plot_pareto(THREE, path, color="power")
     with pytest.raises(ValueError, match="Unknown completed trial: '9'"):
         picture.plot_pareto(THREE, path, chosen="9")

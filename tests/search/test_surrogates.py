@@ -130,7 +130,8 @@ def test_words_are_one_hot_and_relations_are_logarithms():
 
 def test_costs_are_logarithms_of_what_there_is():
     costs = {"latency_ms": np.asarray([1.0, np.e]), "other": np.ones(2)}
-    np.testing.assert_allclose(surrogates.log_costs(costs), [[0], [1]])
+    names = ("latency_ms", "area_mm2")
+    np.testing.assert_allclose(surrogates.log_costs(costs, names), [[0], [1]])
     assert surrogates.log_costs(costs, ("macs",)).shape == (2, 0)
 
 

@@ -23,7 +23,7 @@ def test_draws_a_picture(call, finished, tmp_path, name, start):
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--x=power", "latency_ms|energy_mj|area_mm2"),
+        ("--x=power", "Did you mean 'power_mw'"),
         ("--chosen=7", "Unknown completed trial: '7'"),
         ("--budget=-1", "must be a positive number"),
         ("--output=a.gif", "with the ending .png, .svg, .pdf"),

@@ -51,7 +51,7 @@ def test_trials_csv_has_a_row_a_trial(finished):
     run = json.loads((finished / "run.json").read_text())
     table = rows(finished)
     parameters = list(run["space"]["parameters"])
-    assert list(table[0]) == [*report.TRIAL_COLUMNS, *parameters]
+    assert list(table[0]) == [*report.trial_columns(), *parameters]
     assert [row["trial_id"] for row in table] == ["0", "1"]
     for row in table:
         assert row["status"] == "COMPLETED"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tf_cosearch import accelerators, configuration
+from tf_cosearch import accelerators, configuration, metrics
 from tf_cosearch.accelerators import presets
 from tf_cosearch.benchmark import synthetic
 from tf_cosearch.search.budgets import Budgets
@@ -144,7 +144,9 @@ class Landscape:
         costs = self._pricer.of(self.space.genome(values))
         is_mapped = np.isfinite(Budgets().violation(costs))
         return {
-            name: costs[name] / limit - 1 if is_mapped else np.inf
+            name: float(metrics.get(name).share(costs[name], limit)) - 1
+            if is_mapped
+            else np.inf
             for name, limit in self.budgets.limits().items()
         }
 
@@ -176,7 +178,10 @@ class Landscape:
         """
         error = (1 - evaluation.accuracy) / (1 - self.floor)
         limits = self.budgets.limits()
-        costs = [evaluation.costs[n] / limits[n] for n in self.objectives]
+        costs = [
+            float(metrics.get(name).share(evaluation.costs[name], limits[name]))
+            for name in self.objectives
+        ]
         return [error, *costs]
 
     def hypervolume(self, points: Any) -> float:
@@ -343,8 +348,8 @@ def get(name: str) -> Landscape:
         ValueError: If there is none of that name.
 
     Example:
-    >>> get("tight_latency").budgets.latency_ms
-    0.5
+    >>> get("tight_latency").budgets
+    Budgets(latency_ms=0.5, area_mm2=100.0)
     """
     if name not in KNOWN:
         raise configuration.unknown("landscape", name, KNOWN)

@@ -45,7 +45,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.base_tuner import BaseTuner
 
-from tf_cosearch import configuration
+from tf_cosearch import configuration, metrics
 from tf_cosearch.benchmark.landscapes import Evaluation, Landscape
 from tf_cosearch.search import algorithms
 from tf_cosearch.search.oracle import oracle as oracle_lib
@@ -225,7 +225,10 @@ def _optuna(
                 patience -= 1
             found = evaluate(values)
             known = {"reward": found.reward, "accuracy": found.accuracy}
-            known |= {k: min(found.costs[k], 1e6) for k in landscape.objectives}
+            known |= {
+                name: min(metrics.get(name).loss(found.costs[name]), 1e6)
+                for name in landscape.objectives
+            }
             study.tell(trial, [known[name] for name in names])
 
     return search

@@ -94,3 +94,7 @@ class Cost(NamedTuple):
     register_file_missing_bytes: Any
     energy_parts_mj: Any = None
     layers: Any = None
+
+
+SCALARS = Cost._fields[:-2]
+"""The costs that are one number a candidate."""

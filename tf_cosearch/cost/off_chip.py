@@ -16,9 +16,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.cost import mapping
 from tf_cosearch.cost.mapping import Loops
 from tf_cosearch.networks.workload import LayerTable
 
@@ -179,6 +181,31 @@ def all_stays(layers: LayerTable, loops: Loops, room: Room) -> Any:
     total = tf.reduce_sum(stored, -1, keepdims=True)
     fits = tf.reduce_max(live, -1, keepdims=True) <= room.activation_bytes
     return fits & (_residency(live, total, room) >= 1)
+
+
+def live_and_stored_bytes(layers: LayerTable) -> tuple[np.ndarray, np.ndarray]:
+    """What networks take of memory, whatever they run on.
+
+    Args:
+        layers: `LayerTable` of `[..., L]` arrays, every field given.
+
+    Returns:
+        Bytes of activations while each layer runs, and of parameters that it
+        adds to those of the layers before, `[..., L]` each.
+
+    Example:
+    A 1x1 convolution of 8 x 8 x 4 to 8 x 8 x 16, with a bias of 32 bits.
+
+    >>> from tf_cosearch.networks.workload import Layer, pad
+    >>> live, stored = live_and_stored_bytes(
+    ...     pad([[Layer("conv", "conv2d", 8, 8, 16, 8, 8, 4)]]))
+    >>> live, stored
+    (array([[1280.]], dtype=float32), array([[128.]], dtype=float32))
+    """
+    table = LayerTable(*(tf.constant(f, tf.float32) for f in layers))
+    loops = mapping.loops_of(table)
+    live, used = _live_and_used(table, loops)
+    return live.numpy(), _stored(table, loops, used).numpy()
 
 
 def _live_and_used(layers: LayerTable, loops: Loops) -> tuple[Any, Any]:

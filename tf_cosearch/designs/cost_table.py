@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tf_cosearch import text
-from tf_cosearch.designs.report import quantity, unit
+from tf_cosearch import metrics, text
 
 WIDTH = 100
 """Columns of a terminal that the table of layers fits in."""
@@ -70,12 +69,12 @@ def table(
     )
     lines += [
         f"{costs['accelerator']}: {costs['peak_tops']:.3g} TOPS peak, "
-        f"{quantity('area_mm2', costs['area_mm2'])}",
+        f"{_quantity('area_mm2', costs)}",
         f"network: {len(layers)} layers, {text.count(costs['macs'])} MACs, "
         f"{text.count(costs['params'])} parameters",
-        f"latency {quantity('latency_ms', costs['latency_ms'])}, "
+        f"latency {_quantity('latency_ms', costs)}, "
         f"utilization {costs['utilization']:.1%}",
-        f"energy {quantity('energy_mj', costs['energy_mj'])} ({energy})",
+        f"energy {_quantity('energy_mj', costs)} ({energy})",
         f"off-chip traffic {costs['dram_bytes'] / 1e3:.4g} kB an inference, "
         f"{costs['weight_residency']:.0%} of the weights stay on chip",
     ]
@@ -90,6 +89,10 @@ def table(
             f"{', '.join(costs['uncosted'])}"
         )
     return "\n".join(lines)
+
+
+def _quantity(name: str, costs: Mapping[str, Any]) -> str:
+    return metrics.get(name).text(costs[name])
 
 
 def _layer_table(layers: Sequence[Mapping[str, Any]]) -> str:
@@ -121,7 +124,7 @@ def _layer_table(layers: Sequence[Mapping[str, Any]]) -> str:
 def _column_unit(
     layers: Sequence[Mapping[str, Any]], name: str
 ) -> tuple[float, str]:
-    return unit(name, max(row[name] for row in layers))
+    return metrics.get(name).scale(max(row[name] for row in layers))
 
 
 def _short(number: float) -> str:

@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from tf_cosearch import accelerators, files
+from tf_cosearch import accelerators, files, metrics
 from tf_cosearch.accelerators import Accelerator, presets
 from tf_cosearch.networks.network import Network
 from tf_cosearch.training import evaluate, inputs
@@ -20,8 +20,6 @@ FLOAT_WEIGHTS = "float.weights.h5"
 QAT_WEIGHTS = "qat.weights.h5"
 ACCELERATOR = "accelerator.yaml"
 DESCRIPTION = "design.json"
-COST_UNITS = {"latency_ms": "ms", "energy_mj": "mJ", "area_mm2": "mm2"}
-ACCURACIES = ("accuracy_int8", "accuracy_qat", "accuracy_float")
 _PACKAGES = (
     "tf_cosearch",
     "tensorflow",
@@ -126,16 +124,21 @@ class Design:
 
     def describe(self) -> dict[str, Any]:
         """Everything about the design but its weights, as plain values."""
-        names = (*ACCURACIES, "accuracy_int8_test")
+        accuracies = [*metrics.accuracies(), "accuracy_int8_test"]
+        costs = [
+            name
+            for name in metrics.names()
+            if name in self.metrics and name not in accuracies
+        ]
         return {
             "trial_id": self.trial_id,
             "seed": self.seed,
             "hyperparameters": dict(self.hyperparameters),
-            "costs": {name: self.metrics[name] for name in COST_UNITS},
-            "units": COST_UNITS,
+            "costs": {name: self.metrics[name] for name in costs},
+            "units": {name: metrics.get(name).unit for name in costs},
             "accuracies": {
                 name: self.metrics[name]
-                for name in names
+                for name in accuracies
                 if name in self.metrics
             },
             "macs": self.network.macs,
@@ -186,8 +189,8 @@ def load_design(folder: str | os.PathLike[str]) -> Design:
         content, wrong = files.read_json(path, Description)
         if content is None:
             raise ValueError(wrong)
-        metrics = {**content["costs"], **content["accuracies"]}
-        lacking = {*COST_UNITS, *ACCURACIES} - metrics.keys()
+        known = {**content["costs"], **content["accuracies"]}
+        lacking = {*metrics.compared(), "accuracy_int8"} - known.keys()
         if lacking:
             raise ValueError(f"no {', '.join(sorted(lacking))}")
         return Design(
@@ -199,7 +202,7 @@ def load_design(folder: str | os.PathLike[str]) -> Design:
                 }
             ),
             hyperparameters=content["hyperparameters"],
-            metrics=metrics,
+            metrics=known,
             folder=folder,
             trial_id=content["trial_id"],
             seed=content["seed"],

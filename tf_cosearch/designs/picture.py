@@ -6,9 +6,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tf_cosearch import configuration
-from tf_cosearch.designs import report
-from tf_cosearch.designs.export import COST_UNITS
+from tf_cosearch import configuration, metrics
+from tf_cosearch.metrics.metric import Metric
 from tf_cosearch.search import pareto
 
 
@@ -24,15 +23,16 @@ def plot_pareto(
 ) -> None:
     """Draws accuracy against a cost, another cost as colour.
 
-    The line is the front of the two axes: no trial left of it is as accurate.
+    The line is the front of the two axes: no trial on its better side is as
+    accurate.
 
     Args:
         trials: What `report.read_trials` gave.
         path: The picture to write, `.png`, `.svg` or `.pdf`.
-        x: The cost to draw to the right.
-        color: The cost to draw as colour.
+        x: The metric to draw to the right.
+        color: The metric to draw as colour.
         chosen: Id of the trial to mark; the best reward by default.
-        budget: The most that cost `x` may be, drawn as a line.
+        budget: The budget on `x`, drawn as a line.
         title: A title.
 
     Raises:
@@ -73,7 +73,7 @@ def plot_pareto(
     )
     figure.colorbar(points, label=color_label)
     axes.step(
-        *_front(across, percent, right=max(across + limit)),
+        *_front(metrics.get(x), across, percent, across + limit),
         where="post",
         color="0.35",
         zorder=2,
@@ -111,11 +111,15 @@ def _axis(
     name: str, trials: Sequence[Mapping[str, Any]]
 ) -> tuple[list[float], str, float]:
     """Costs in a readable unit, the label of their axis, and the factor."""
-    if name not in COST_UNITS:
-        raise configuration.unknown("cost to draw", name, COST_UNITS)
-    scale, symbol = report.unit(name, max(row[name] for row in trials))
-    label = f"{name.partition('_')[0].capitalize()} ({symbol})"
-    return [row[name] * scale for row in trials], label, scale
+    there = [each for each in metrics.names() if each in trials[0]]
+    if name not in there:
+        raise configuration.unknown("metric to draw", name, there)
+    largest = max(row[name] for row in trials)
+    metric = metrics.get(name)
+    scale, _ = metric.scale(largest)
+    label = metric.heading(largest)
+    values = [row[name] * scale for row in trials]
+    return values, label[0].upper() + label[1:], scale
 
 
 def _stretch(axes: Any, values: Sequence[float]) -> None:
@@ -129,14 +133,18 @@ def _stretch(axes: Any, values: Sequence[float]) -> None:
 
 
 def _front(
-    across: Sequence[float], percent: Sequence[float], right: float
+    metric: Metric,
+    across: Sequence[float],
+    percent: Sequence[float],
+    ends: Sequence[float],
 ) -> tuple[list[float], list[float]]:
-    """The corners of the front, which goes on to the right as a plateau."""
+    """The corners of the front, which goes on to the worse as a plateau."""
+    losses = [metric.loss(x) for x in across]
     mask = pareto.non_dominated(
-        [[-y, x] for x, y in zip(across, percent, strict=True)]
+        [[-y, x] for x, y in zip(losses, percent, strict=True)]
     )
     corners = sorted(
-        (x, y) for x, y, keep in zip(across, percent, mask, strict=True) if keep
+        (x, y) for x, y, keep in zip(losses, percent, mask, strict=True) if keep
     )
-    corners.append((right, corners[-1][1]))
-    return [x for x, _ in corners], [y for _, y in corners]
+    corners.append((max(metric.loss(x) for x in ends), corners[-1][1]))
+    return [metric.loss(x) for x, _ in corners], [y for _, y in corners]

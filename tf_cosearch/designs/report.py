@@ -10,28 +10,24 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tf_cosearch import configuration, files
-from tf_cosearch.designs.export import ACCURACIES, COST_UNITS
+from tf_cosearch import configuration, files, metrics
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.oracle.warm_start import KNOWN, is_known
 
 STOPPED = "stopped_epoch"
 """The epoch after which a trial was stopped early."""
 
-TRIAL_COLUMNS = (
-    "trial_id",
-    "status",
-    "feasible",
-    "reward",
-    *ACCURACIES,
-    *COST_UNITS,
-    "seconds",
-    STOPPED,
-)
-"""Columns of trials.csv; every hyperparameter follows."""
+_ABOUT = ("trial_id", "status", "feasible", "reward")
 
 PHASES = ("proposal", "build", "float", "qat", "conversion", "evaluation")
 """What the time of a trial goes into."""
+
+
+def trial_columns() -> list[str]:
+    """Columns of trials.csv; every hyperparameter follows."""
+    accuracies = metrics.accuracies()
+    others = [name for name in metrics.names() if name not in accuracies]
+    return [*_ABOUT, *accuracies, *others, "seconds", STOPPED]
 
 
 def trial_rows(oracle: CoSearchOracle) -> list[dict[str, Any]]:
@@ -44,6 +40,7 @@ def trial_rows(oracle: CoSearchOracle) -> list[dict[str, Any]]:
         Values by column; what a trial did not get to is empty.
     """
     rows = []
+    columns = trial_columns()[len(_ABOUT) :]
     for trial in oracle.trials.values():
         values = trial.hyperparameters.values
         known: dict[str, Any] = oracle.trial_metrics(trial) if values else {}
@@ -56,7 +53,7 @@ def trial_rows(oracle: CoSearchOracle) -> list[dict[str, Any]]:
                 "status": KNOWN if is_known(trial) else trial.status,
                 "feasible": feasible,
                 "reward": "" if trial.score is None else trial.score,
-                **{name: known.get(name, "") for name in TRIAL_COLUMNS[4:]},
+                **{name: known.get(name, "") for name in columns},
                 **{
                     p.name: values.get(p.name, "")
                     for p in oracle.space.parameters
@@ -74,7 +71,7 @@ def write_trials(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
         rows: What `trial_rows` gave.
     """
     text = io.StringIO()
-    columns = list(rows[0]) if rows else list(TRIAL_COLUMNS)
+    columns = list(rows[0]) if rows else trial_columns()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
@@ -88,7 +85,8 @@ def read_trials(path: pathlib.Path) -> list[dict[str, Any]]:
         path: The file.
 
     Returns:
-        Values by column, numbers for accuracies, costs and reward.
+        Values by column, numbers for the reward and for each metric that has
+        a column and was measured.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -104,14 +102,14 @@ def read_trials(path: pathlib.Path) -> list[dict[str, Any]]:
         rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} must be CSV. Received: {error}") from None
-    # Searches of earlier versions stopped no trials.
-    missing = {*TRIAL_COLUMNS} - {STOPPED, *(reader.fieldnames or ())}
+    needed = (*_ABOUT, "accuracy_int8", *metrics.compared())
+    missing = {*needed} - {*(reader.fieldnames or ())}
     if missing:
         raise ValueError(
-            f"{path} must have the columns {', '.join(TRIAL_COLUMNS)}. "
-            f"Received: no {', '.join(sorted(missing))}."
+            f"{path} must have the columns {', '.join(needed)}. Received: no "
+            f"{', '.join(sorted(missing))}."
         )
-    numbers = ("reward", *ACCURACIES, *COST_UNITS)
+    numbers = {"reward", *needed[len(_ABOUT) :]}
     completed = []
     for line, row in enumerate(rows, 2):
         if row["status"] not in ("COMPLETED", KNOWN):
@@ -119,7 +117,8 @@ def read_trials(path: pathlib.Path) -> list[dict[str, Any]]:
         where = f"{path}, line {line}"
         known = {
             name: configuration.number(row[name], f"{name} in {where},")
-            for name in numbers
+            for name in row
+            if name in numbers or (name in metrics.names() and row[name])
         }
         completed.append({**row, **known})
     return completed
@@ -144,7 +143,9 @@ class Progress:
     def begin(self, summary: str, oracle: CoSearchOracle) -> None:
         """Says what is searched."""
         budgets = ", ".join(
-            f"{_word(name)} {quantity(name, limit)}"
+            f"{metrics.get(name).word} "
+            f"{'' if metrics.get(name).is_limited_above else 'at least '}"
+            f"{metrics.get(name).text(limit)}"
             for name, limit in oracle.budgets.limits().items()
         )
         self._ended_before = _own_ended(oracle)
@@ -177,7 +178,10 @@ class Progress:
         known = oracle.trial_metrics(trial)
         best = next(iter(oracle.get_best_trials(1)), None)
         is_best = best is not None and best.trial_id == trial.trial_id
-        costs = "  ".join(quantity(name, known[name]) for name in COST_UNITS)
+        costs = "  ".join(
+            metrics.get(name).text(known[name])
+            for name in oracle.budgets.compared()
+        )
         stopped = (
             f", stopped after epoch {known[STOPPED]:.0f}"
             if STOPPED in known
@@ -252,16 +256,17 @@ class Progress:
         ][:num_trials]
         if not front:
             return
-        units = {
-            name: unit(name, max(known[name] for _, known in front))
-            for name in COST_UNITS
+        largest = {
+            metrics.get(name): max(known[name] for _, known in front)
+            for name in oracle.budgets.compared()
         }
-        table = Table(title="Pareto front of accuracy, latency, energy, area")
+        words = ", ".join(metric.word for metric in largest)
+        table = Table(title=f"Pareto front of accuracy, {words}")
         for column in (
             "trial",
             "reward",
             "int8",
-            *(f"{_word(name)} ({units[name][1]})" for name in COST_UNITS),
+            *(metric.heading(value) for metric, value in largest.items()),
         ):
             table.add_column(column, justify="right")
         for trial_id, known in front:
@@ -269,59 +274,13 @@ class Progress:
                 trial_id,
                 f"{oracle.trials[trial_id].score:.4f}",
                 f"{known[oracle.objective.name]:.2%}",
-                *(f"{known[n] * units[n][0]:.3g}" for n in COST_UNITS),
+                *(
+                    f"{known[metric.name] * metric.scale(value)[0]:.3g}"
+                    for metric, value in largest.items()
+                ),
             )
         self._console.print(table)
 
 
 def _own_ended(oracle: CoSearchOracle) -> int:
     return len(oracle.end_order) - oracle.num_known
-
-
-def quantity(name: str, value: float) -> str:
-    """A cost with three digits and a unit in which it is easily read.
-
-    Args:
-        name: `latency_ms`, `energy_mj` or `area_mm2`.
-        value: In the unit that the name says.
-
-    Returns:
-        Number and unit.
-
-    Example:
-    >>> quantity("latency_ms", 0.00022), quantity("energy_mj", 1500)
-    ('0.22 µs', '1.5 J')
-    """
-    scale, symbol = unit(name, value)
-    scaled = value * scale
-    digits = ".3g" if scaled < 999.5 else ",.0f"
-    return f"{scaled:{digits}} {symbol}"
-
-
-def unit(name: str, value: float) -> tuple[float, str]:
-    """The unit in which a cost is easily read.
-
-    Args:
-        name: `latency_ms`, `energy_mj` or `area_mm2`.
-        value: In the unit that the name says.
-
-    Returns:
-        The factor to that unit, and its symbol.
-
-    Example:
-    >>> unit("latency_ms", 0.00022)
-    (1000.0, 'µs')
-    """
-    if name == "area_mm2":
-        return 1.0, "mm²"
-    symbol = COST_UNITS[name][1:]
-    if value >= 1e3:
-        return 1e-3, symbol
-    for scale, prefix in ((1.0, "m"), (1e3, "µ")):
-        if value * scale >= 0.1:
-            return scale, prefix + symbol
-    return 1e6, f"n{symbol}"
-
-
-def _word(name: str) -> str:
-    return name.partition("_")[0]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from absl import logging
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from tf_cosearch import configuration
+from tf_cosearch import configuration, metrics
 from tf_cosearch.designs import export
 from tf_cosearch.designs.export import Design
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
@@ -24,8 +24,8 @@ def averaged(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
         runs: Metrics of each.
 
     Returns:
-        Their means, and as `kept_*` the accuracies of the best, whose file is
-        kept.
+        Their means, and as `kept_*` what was measured of the best, whose file
+        is kept.
     """
     kept = max(runs, key=lambda run: run["accuracy_int8"])
     return {
@@ -33,7 +33,11 @@ def averaged(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
             name: statistics.fmean(run[name] for run in runs)
             for name in runs[0]
         },
-        **{f"kept_{name}": kept[name] for name in export.ACCURACIES},
+        **{
+            f"kept_{name}": kept[name]
+            for name in metrics.names(measured=True)
+            if name in kept
+        },
     }
 
 
@@ -51,18 +55,18 @@ def design(
         The design; its files lie in the folder of the trial.
     """
     candidate = oracle.space.decode(oracle.trial_genome(trial))
-    metrics = oracle.trial_metrics(trial)
+    known = oracle.trial_metrics(trial)
     # A trial reports means; the file is that of one execution.
     kept = {
-        name: metrics[f"kept_{name}"]
-        for name in export.ACCURACIES
-        if f"kept_{name}" in metrics
+        name: known[f"kept_{name}"]
+        for name in metrics.names(measured=True)
+        if f"kept_{name}" in known
     }
     return Design(
         network=candidate.network,
         accelerator=candidate.accelerator,
         hyperparameters=oracle.space.values(candidate.genome),
-        metrics={**metrics, **kept},
+        metrics={**known, **kept},
         folder=pathlib.Path(project, f"trial_{trial.trial_id}"),
         trial_id=trial.trial_id,
         seed=oracle.seed,
@@ -83,8 +87,8 @@ def best(
         count: How many.
 
     Returns:
-        Designs, the best first, of equal reward the faster; fewer if fewer
-        were finished.
+        Designs, the best first, of equal reward the faster and then the more
+        frugal; fewer if fewer were finished.
 
     Raises:
         ValueError: If the count is not at least 1.
@@ -98,11 +102,8 @@ def best(
 
     def rank(design: Design) -> tuple[float, ...]:
         score = oracle.trials[design.trial_id].score
-        return (
-            -score,
-            design.metrics["latency_ms"],
-            design.metrics["area_mm2"],
-        )
+        compared = oracle.budgets.compared()
+        return (-score, *metrics.losses(design.metrics, compared))
 
     designs.sort(key=rank)
     kept = [design for design in designs if not _lacks_files(oracle, design)]

@@ -6,9 +6,10 @@ import dataclasses
 import pathlib
 from typing import Any
 
-from tf_cosearch import files
+from tf_cosearch import files, metrics
 from tf_cosearch.designs import export
 from tf_cosearch.designs.export import Design
+from tf_cosearch.metrics import values
 from tf_cosearch.training import fit, inputs
 from tf_cosearch.training.datasets import Dataset
 
@@ -58,8 +59,13 @@ def retrain(
     )
     trained.save_weights(folder)
     files.write_bytes(folder / export.MODEL, trained.tflite)
-    accuracies = {name: getattr(trained, name) for name in export.ACCURACIES}
-    costs = {name: design.metrics[name] for name in export.COST_UNITS}
-    return dataclasses.replace(
-        design, folder=folder, metrics={**costs, **accuracies}
-    ).export(folder, test_data=data.test)
+    costs = {
+        name: value
+        for name, value in design.metrics.items()
+        if name in metrics.names(measured=False)
+    }
+    report = {**trained.metrics(), "tflite": trained.tflite}
+    known = {**costs, **values.measured(costs, report)}
+    return dataclasses.replace(design, folder=folder, metrics=known).export(
+        folder, test_data=data.test
+    )

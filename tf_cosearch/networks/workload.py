@@ -321,6 +321,20 @@ class LayerTable(NamedTuple):
         shape = arrays[0].shape
         return [*arrays, *(np.broadcast_to(v, shape) for v in rest.values())]
 
+    def arrays(self) -> LayerTable:
+        """The same as `[B, L]` arrays, with every optional field."""
+        first = np.asarray(self.out_h)
+        bits = self.activation_bits
+        fields = self._replace(
+            output_bits=bits if self.output_bits is None else self.output_bits
+        )
+        return LayerTable(
+            *(
+                np.broadcast_to(np.asarray(f, np.float32), first.shape)
+                for f in fields
+            )
+        )
+
     def stack_images(self, count: Any) -> LayerTable:
         """The table of a batch of images: their rows are one loop."""
         return self._replace(
@@ -392,13 +406,13 @@ class LayerTable(NamedTuple):
 
     def all_runs(self, values: Any) -> Any:
         """The sum over all runs of rows of what each run takes."""
-        if tf.is_tensor(self.repeats):
+        if not isinstance(self.repeats, float):
             values = values * self.repeats
         return values
 
     def once(self, stored: Any) -> Any:
         """What rows store, 0 where they use what an earlier row does."""
-        if tf.is_tensor(self.reuses_weights):
+        if not isinstance(self.reuses_weights, float):
             stored = stored * (1 - self.reuses_weights)
         return stored
 
@@ -438,7 +452,7 @@ def _touched_lines(
     size: Any, outputs: Any, kernel: Any, stride: Any, dilation: Any
 ) -> Any:
     """`_touched` of tensors; 1.0 instead of one spares arithmetic."""
-    if not tf.is_tensor(dilation):
+    if isinstance(dilation, float):
         span = kernel + (outputs - 1) * stride
         lines = kernel + (outputs - 1) * tf.minimum(stride, kernel)
         return lines - tf.maximum(span - size, 0.0)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from tf_cosearch import configuration
+from tf_cosearch import configuration, metrics
+from tf_cosearch.metrics.values import Values
 
 MISSING = {
     "pe_memory_missing_bytes": "PE memory",
@@ -18,21 +18,19 @@ MISSING = {
 """Costs that say what a design lacks to be mapped at all."""
 
 
-def _budget(remedy: str) -> Any:
-    return dataclasses.field(default=None, metadata={"remedy": remedy})
-
-
-@dataclasses.dataclass(frozen=True)
 class Budgets:
-    """The most that a design may cost; `None` is no limit.
+    """What a design may cost at most, or has to reach at least.
 
-    Attributes:
-        latency_ms: Milliseconds of one inference.
-        energy_mj: Millijoules of one inference.
-        area_mm2: Square millimetres of the accelerator.
+    A budget on a metric of which less is better is the most a design may have
+    of it, any other the least. A metric without one is not limited.
+
+    Args:
+        **limits: A positive number for each metric that has a budget, one of
+            `metrics.names(measured=False)`. `None` is no limit.
 
     Raises:
-        ValueError: If a budget is not a positive, finite number.
+        ValueError: If there is no such metric, only a trial can tell it, or a
+            budget is not a positive, finite number.
 
     Example:
     >>> budgets = Budgets(latency_ms=2, area_mm2=30)
@@ -42,46 +40,64 @@ class Budgets:
     array([0., 1.])
     >>> budgets.is_feasible(costs)
     array([ True, False])
+    >>> Budgets(throughput_fps=500).is_feasible(costs)
+    array([ True, False])
     """
 
-    latency_ms: float | None = _budget(
-        "smaller networks, or accelerators with more PEs, compute lanes, "
-        "SIMD units or I/O bandwidth"
-    )
-    energy_mj: float | None = _budget(
-        "smaller networks, or accelerators with more on-chip memory"
-    )
-    area_mm2: float | None = _budget(
-        "accelerators with fewer PEs, compute lanes or SIMD units, or less "
-        "memory"
-    )
-
-    def __post_init__(self) -> None:
-        for name, limit in self.limits().items():
+    def __init__(self, **limits: float | None) -> None:
+        numbers = {}
+        for name, limit in limits.items():
+            metrics.known_before(name, "budget")
+            if limit is None:
+                continue
             number = configuration.number(limit, f"The budget {name}")
             if number <= 0:
                 raise ValueError(
                     f"The budget {name} must be positive. Received: {limit}. "
                     "Leave it out for no limit."
                 )
-            object.__setattr__(self, name, number)
+            numbers[name] = number
+        # In one order, whoever names them in another.
+        self._limits = {
+            name: numbers[name] for name in metrics.names() if name in numbers
+        }
+
+    def __repr__(self) -> str:
+        limits = ", ".join(f"{k}={v!r}" for k, v in self._limits.items())
+        return f"Budgets({limits})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Budgets) and self._limits == other._limits
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._limits.items()))
 
     def limits(self) -> dict[str, float]:
-        """The budgets that are set, by the name of their cost."""
-        values = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-        }
-        return {
-            name: value for name, value in values.items() if value is not None
-        }
+        """The budgets by the name of their metric."""
+        return dict(self._limits)
+
+    def compared(self) -> tuple[str, ...]:
+        """What designs are compared by, beside their accuracy.
+
+        Returns:
+            The metrics that are always compared, and those with a budget.
+
+        Example:
+        >>> Budgets(throughput_fps=500).compared()
+        ('latency_ms', 'energy_mj', 'area_mm2', 'throughput_fps')
+        """
+        return tuple(
+            name
+            for name in metrics.names()
+            if name in self._limits or metrics.get(name).always_compared
+        )
 
     def violation(self, costs: Mapping[str, Any]) -> np.ndarray:
         """By how much designs exceed the budgets.
 
         Args:
-            costs: `[N]` numbers for each of `latency_ms`, `energy_mj` and
-                `area_mm2`; other entries are ignored.
+            costs: `[N]` numbers for each of `compared()`, or for what these
+                are made of.
 
         Returns:
             `[N]`, the sum of the relative excesses: 0 is feasible, 0.5 is,
@@ -89,14 +105,13 @@ class Budgets:
             memory for some layer, or without finite costs, cannot be mapped:
             it violates even no budgets, infinitely.
         """
-        columns = self._columns(costs)
-        total: np.ndarray = np.zeros(np.shape(columns["latency_ms"]))
-        for name, limit in self.limits().items():
-            total = total + np.maximum(columns[name] / limit - 1, 0)
-        mapped = np.all(np.isfinite(list(columns.values())), axis=0)
-        for name in MISSING:
-            mapped &= np.asarray(costs.get(name, 0.0)) == 0
-        return np.where(mapped, total, np.inf)
+        values = Values.of(costs)
+        columns = self._columns(values)
+        total: np.ndarray = np.zeros(())
+        for name, limit in self._limits.items():
+            share = metrics.get(name).share(columns[name], limit)
+            total = total + np.maximum(share - 1, 0)
+        return np.where(_is_mapped(values, columns), total, np.inf)
 
     def is_feasible(self, costs: Mapping[str, Any]) -> np.ndarray:
         """Which designs meet every budget: `[N]` booleans."""
@@ -110,17 +125,18 @@ class Budgets:
 
         Returns:
             The text of an error. If one budget alone is out of reach, it has
-            the smallest value seen; if each alone can be met, but not
-            together, the design that comes closest to it.
+            the best value seen; if each alone can be met, but not together,
+            the design that comes closest to it.
         """
-        violation = self.violation(costs)
-        mapped = np.isfinite(violation)
+        values = Values.of(costs)
+        columns = self._columns(values)
+        mapped = _is_mapped(values, columns)
         received = f"Received: {mapped.size:,} designs"
         if not mapped.any():
             lacks = " and ".join(
-                f"{np.min(costs[name]) / 1024:.3g} KiB more {memory}"
+                f"{np.min(values[name]) / 1024:.3g} KiB more {memory}"
                 for name, memory in MISSING.items()
-                if np.min(costs.get(name, 0.0)) > 0
+                if np.min(values.get(name, np.zeros(1))) > 0
             )
             needs = f", as even the least needs {lacks}" if lacks else ""
             return (
@@ -128,55 +144,89 @@ class Budgets:
                 f"be mapped{needs}. Add smaller networks or larger "
                 "accelerators."
             )
-        columns = {k: v[mapped] for k, v in self._columns(costs).items()}
-        over = {  # tightest budget first
-            name: columns[name].min()
-            for name, limit in sorted(
-                self.limits().items(),
-                key=lambda item: item[1] / columns[item[0]].min(),
-            )
-            if columns[name].min() > limit
+        columns = {name: column[mapped] for name, column in columns.items()}
+        shares = {
+            name: metrics.get(name).share(columns[name], limit)
+            for name, limit in self._limits.items()
         }
-        if over:
+        order = sorted(shares, key=lambda name: -shares[name].min())
+        over = [name for name in order if shares[name].min() > 1]
+        if over:  # the tightest budget first
+            best = {name: int(shares[name].argmin()) for name in over}
             seen = "; ".join(
-                f"the smallest {name} seen is {value:.3g}, "
-                f"{value / self.limits()[name]:.3g} times the budget"
-                for name, value in over.items()
+                f"the {_BEST[metrics.get(name).direction]} {name} seen is "
+                f"{columns[name][row]:.3g}, "
+                + (
+                    f"{shares[name][row]:.3g} times the budget"
+                    if metrics.get(name).is_limited_above
+                    else f"{1 / shares[name][row]:.3g} of the budget"
+                )
+                for name, row in best.items()
             )
         else:
-            closest = int(np.argmin(violation[mapped]))
-            over = {
-                name: columns[name][closest]
-                for name, limit in self.limits().items()
-                if columns[name][closest] > limit
+            violation = self.violation(values)[mapped]
+            closest = int(np.argmin(violation))
+            best = {
+                name: closest for name in shares if shares[name][closest] > 1
             }
             spent = ", ".join(
-                f"{name} {columns[name][closest]:.3g}" for name in self.limits()
+                f"{name} {columns[name][closest]:.3g}" for name in shares
             )
             seen = (
                 "each budget is met by some of them, but no design meets all: "
                 f"the closest has {spent}, a joint violation of "
-                f"{violation[mapped][closest]:.2g}"
+                f"{violation[closest]:.2g}"
             )
-        limits = ", ".join(f"{k} {v:.6g}" for k, v in self.limits().items())
+        limits = ", ".join(f"{k} {v:.6g}" for k, v in self._limits.items())
+        advice = {name: columns[name][row] for name, row in best.items()}
         return (
             f"Some design must meet the budgets ({limits}). {received}; "
-            f"{seen}. {self._remedies(over)}"
+            f"{seen}. {_remedies(advice)}"
         )
 
-    def _remedies(self, over: Mapping[str, float]) -> str:
-        hints = {f.name: f.metadata["remedy"] for f in dataclasses.fields(self)}
-        raised = " and ".join(
-            f"{name} to {_round_up(value)}" for name, value in over.items()
-        )
-        added = "; ".join(hints[name] for name in over)
-        return f"Raise {raised} or more, or add to the space: {added}."
-
-    def _columns(self, costs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def _columns(self, values: Values) -> dict[str, np.ndarray]:
+        for name in self._limits:
+            if name not in values:
+                raise ValueError(
+                    f"A budget on {name} must be on what follows from costs "
+                    "and designs. Received: costs without "
+                    f"{', '.join(sorted(metrics.sources(name) - {*values}))}. "
+                    "Let the estimate tell these, too."
+                )
         return {
-            field.name: np.asarray(costs[field.name], np.float64)
-            for field in dataclasses.fields(self)
+            name: np.asarray(values[name], np.float64)
+            for name in self.compared()
         }
+
+
+_BEST = {"min": "smallest", "max": "largest"}
+
+
+def _is_mapped(values: Values, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Which designs fit their accelerators and have finite costs."""
+    mapped = np.all(np.isfinite(list(columns.values())), axis=0)
+    for name in MISSING:
+        if name in values:
+            mapped &= np.asarray(values[name]) == 0
+    return np.asarray(mapped)
+
+
+def _remedies(over: Mapping[str, float]) -> str:
+    """What to change so that these values are within the budgets."""
+    changed: dict[str, list[str]] = {}
+    for name, value in over.items():
+        is_most = metrics.get(name).is_limited_above
+        verb = "Raise" if is_most else "lower"
+        changed.setdefault(verb, []).append(
+            f"{name} to {_rounded(value, math.ceil if is_most else math.floor)}"
+        )
+    told = " and ".join(
+        f"{verb} {' and '.join(names)} or "
+        f"{'more' if verb == 'Raise' else 'less'}"
+        for verb, names in changed.items()
+    )
+    added = "; ".join(dict.fromkeys(metrics.get(n).remedy for n in over))
+    return f"{told[0].upper()}{told[1:]}, or add to the space: {added}."
 
 
 def given(budgets: Any, what: str = "`budgets`") -> Budgets | None:
@@ -200,7 +250,9 @@ def given(budgets: Any, what: str = "`budgets`") -> Budgets | None:
     )
 
 
-def _round_up(value: float) -> str:
-    """Three digits that are not below the value, so that they suffice."""
+def _rounded(value: float, towards: Callable[[float], int]) -> str:
+    """Three digits on the side of the value where they suffice."""
+    if value <= 0:
+        return "0"
     step = 10.0 ** (math.floor(math.log10(value)) - 2)
-    return f"{math.ceil(value / step) * step:.4g}"
+    return f"{towards(value / step) * step:.4g}"

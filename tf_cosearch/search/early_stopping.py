@@ -8,9 +8,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from tf_cosearch import configuration
+from tf_cosearch import configuration, metrics
 from tf_cosearch.search.objectives import Reward
-from tf_cosearch.search.pareto import COSTS
 
 
 class Curve(NamedTuple):
@@ -159,14 +158,18 @@ def get(rule: str | Rule | None) -> Rule | None:
 
 
 def is_losing(
-    rule: Rule, reward: Reward, trial: Curve, others: Iterable[Curve]
+    rule: Rule,
+    reward: Reward,
+    trial: Curve,
+    others: Iterable[Curve],
+    costs: Sequence[str] | None = None,
 ) -> bool:
     """Whether to stop a trial.
 
     Two things must be true. The rule says so, not of accuracies but of
     rewards: costs are known exactly, so the curve of what the search rates is
     known as well. And the trial is dominated as far as it has come: another
-    one, of no higher latency, energy and area, was more accurate after as
+    one, of no worse latency, energy and area, was more accurate after as
     many epochs. For the search also looks for a front. Small networks are
     below the median of accuracy by their nature, and some of them are the
     best at what they cost; the first condition alone would stop these.
@@ -176,6 +179,7 @@ def is_losing(
         reward: Of the search.
         trial: The one that runs.
         others: Those before it and beside it.
+        costs: What designs are compared by, see `Budgets.compared`.
 
     Returns:
         Whether it is losing.
@@ -187,10 +191,14 @@ def is_losing(
         for curve in reached
     ]
     mine = reward(trial.accuracies, trial.costs)
-    return rule(mine, values) and bool(_dominating(trial, reached))
+    return rule(mine, values) and bool(_dominating(trial, reached, costs))
 
 
-def forecast(trial: Curve, others: Iterable[Curve]) -> float | None:
+def forecast(
+    trial: Curve,
+    others: Iterable[Curve],
+    costs: Sequence[str] | None = None,
+) -> float | None:
     """The accuracy that a stopped trial would have ended with.
 
     It is what it had, and what trials that were not stopped gained from that
@@ -202,6 +210,7 @@ def forecast(trial: Curve, others: Iterable[Curve]) -> float | None:
     Args:
         trial: The one that was stopped.
         others: Those before it and beside it.
+        costs: What designs are compared by, see `Budgets.compared`.
 
     Returns:
         The accuracy, or None if no trial has ended that tells.
@@ -216,7 +225,7 @@ def forecast(trial: Curve, others: Iterable[Curve]) -> float | None:
         return None
     gains = [(c.final or 0.0) - c.accuracies[epochs - 1] for c in reached]
     expected = trial.accuracies[-1] + float(np.median(gains))
-    above = _dominating(trial, reached) or reached
+    above = _dominating(trial, reached, costs) or reached
     return min(expected, max(curve.final or 0.0 for curve in above))
 
 
@@ -228,12 +237,16 @@ def _has_ended(curve: Curve) -> bool:
     return curve.final is not None
 
 
-def _dominating(trial: Curve, reached: Sequence[Curve]) -> list[Curve]:
+def _dominating(
+    trial: Curve, reached: Sequence[Curve], costs: Sequence[str] | None
+) -> list[Curve]:
     epochs = len(trial.accuracies)
     best = max(trial.accuracies)
+    compared = metrics.compared() if costs is None else costs
+    here = metrics.losses(trial.costs, compared)
     return [
         curve
         for curve in reached
-        if all(curve.costs[name] <= trial.costs[name] for name in COSTS)
+        if np.all(np.less_equal(metrics.losses(curve.costs, compared), here))
         and max(curve.accuracies[:epochs]) > best
     ]

@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
-from tf_cosearch import accelerators, configuration
+from tf_cosearch import accelerators, configuration, metrics
 from tf_cosearch.accelerators import Accelerator, presets
+from tf_cosearch.cost.costs import SCALARS, Cost
 from tf_cosearch.cost.neighbours import OFF_CHIP
 from tf_cosearch.cost.price_list import PriceList
+from tf_cosearch.metrics.values import Designs, Values
 from tf_cosearch.networks.network import Network
-from tf_cosearch.networks.workload import Layer
+from tf_cosearch.networks.workload import Layer, pad
 from tf_cosearch.search.budgets import Budgets
-
-GOALS = ("latency_ms", "energy_mj", "area_mm2", "energy_delay")
-"""What the best accelerator may be best in."""
 
 
 class Ranked(NamedTuple):
@@ -26,7 +26,7 @@ class Ranked(NamedTuple):
     Attributes:
         accelerator: An `Accelerator` of numbers.
         goal: What it was ranked by, summed over the networks by their use.
-        costs: Scalars of `Cost` for each network, in their order.
+        costs: Scalars of `Cost` and metrics for each network, in their order.
     """
 
     accelerator: Accelerator
@@ -48,8 +48,9 @@ def best_accelerators(
         networks: A network or its layers; or several, which share the chip.
         budgets: Limits that every one of the networks has to meet.
         top: How many accelerators to return at most.
-        goal: One of `GOALS`; least is best. Among equals the smaller chip is
-            first, then the one of least energy.
+        goal: What it is to be best in, one of `metrics.names(measured=False)`.
+            Among equals the smaller chip is first, then the one of least
+            energy.
         weights: How often each network is used; the goal is the weighted sum.
         choices: Values by path, for example `{"pe_array/rows": [2, 4]}`,
             instead of those of the search space. Parameters that are not
@@ -70,29 +71,27 @@ def best_accelerators(
     """
     layers = _layers_of(networks)
     budgets = budgets or Budgets()
-    uses = _check(layers, top, goal, weights)
+    uses = _check(layers, top, weights)
+    best_in = metrics.known_before(goal, "goal")
     chips = all_accelerators(choices or {})
-    priced = PriceList(chips).costs(layers)._asdict()
+    priced = PriceList(chips).costs(layers)
     costs = [
-        {
-            name: np.asarray(value[index], np.float64)
-            for name, value in priced.items()
-            if value is not None
-        }
-        for index in range(len(layers))
+        _values(priced, index, network, chips)
+        for index, network in enumerate(layers)
     ]
     violation = np.sum([budgets.violation(cost) for cost in costs], 0)
     if not (violation == 0).any():
         worst = int(np.argmax([budgets.violation(c).min() for c in costs]))
         raise ValueError(budgets.explain(costs[worst]))
     total, energy = (
-        np.average([_goal(cost, name) for cost in costs], 0, uses) * sum(uses)
+        np.average([cost[name] for cost in costs], 0, uses) * sum(uses)
         for name in (goal, "energy_mj")
     )
     feasible = np.flatnonzero(violation == 0)
-    keys = (energy, costs[0]["area_mm2"], total)
+    keys = (energy, costs[0]["area_mm2"], best_in.loss(total))
     order = feasible[np.lexsort([key[feasible] for key in keys])][:top]
     values = accelerators.to_paths(chips)
+    ranked = [dict(cost.at(order)) for cost in costs]
     return [
         Ranked(
             accelerators.from_paths(
@@ -103,11 +102,11 @@ def best_accelerators(
             ),
             float(total[index]),
             tuple(
-                {name: float(value[index]) for name, value in cost.items()}
-                for cost in costs
+                {name: float(value[place]) for name, value in cost.items()}
+                for cost in ranked
             ),
         )
-        for index in order
+        for place, index in enumerate(order)
     ]
 
 
@@ -126,12 +125,9 @@ def _layers_of(networks: Any) -> list[list[Layer]]:
 def _check(
     layers: Sequence[Sequence[Layer]],
     top: int,
-    goal: str,
     weights: Sequence[float] | None,
 ) -> list[float]:
     """Checks the arguments; returns how often each network is used."""
-    if goal not in GOALS:
-        raise configuration.unknown("goal", goal, GOALS)
     if isinstance(top, bool) or not isinstance(top, int) or top < 1:
         raise ValueError(
             f"`top` must be a positive whole number. Received: {top!r}."
@@ -181,10 +177,22 @@ def all_accelerators(choices: Mapping[str, Sequence[float]]) -> Accelerator:
     return accelerators.from_paths(dict(zip(paths, grid.T, strict=True)))
 
 
-def _goal(cost: Mapping[str, np.ndarray], goal: str) -> np.ndarray:
-    if goal == "energy_delay":
-        return cost["energy_mj"] * cost["latency_ms"]
-    return cost[goal]
+def _values(
+    priced: Cost, index: int, layers: Sequence[Layer], chips: Accelerator
+) -> Values:
+    """What one of the networks comes to on all accelerators, `[H]`."""
+
+    def designs(rows: Any) -> Designs:
+        some = tf.nest.map_structure(
+            lambda field: field[rows] if np.ndim(field) else field, chips
+        )
+        return Designs(pad([layers]).arrays(), some)
+
+    costs = {
+        name: np.asarray(getattr(priced, name)[index], np.float64)
+        for name in SCALARS
+    }
+    return Values(costs, designs)
 
 
 def _plain(value: Any) -> float:

@@ -7,12 +7,11 @@ import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from tf_cosearch import files
+from tf_cosearch import files, metrics
 from tf_cosearch.search import early_stopping
 from tf_cosearch.search.early_stopping import Curve
 from tf_cosearch.search.objectives import Reward
 from tf_cosearch.search.oracle.state import ExecutionState
-from tf_cosearch.search.pareto import COSTS
 
 
 class Execution:
@@ -41,7 +40,7 @@ class Execution:
         }
         content = _read(folder, number)
         if content is not None and content["fingerprint"] == fingerprint:
-            self._content = content
+            self._content = {**content, "costs": dict(costs)}
 
     @property
     def metrics(self) -> dict[str, float] | None:
@@ -83,6 +82,7 @@ class Curves:
         objective: Name of the accuracy that trials end with.
         reward: Of the search.
         rule: Which trials lose; None is no trial.
+        costs: What designs are compared by, see `Budgets.compared`.
     """
 
     def __init__(
@@ -91,22 +91,24 @@ class Curves:
         objective: str,
         reward: Reward,
         rule: early_stopping.Rule | None = None,
+        costs: Sequence[str] | None = None,
     ) -> None:
         self._project = pathlib.Path(project)
         self._objective = objective
         self._reward = reward
         self._rule = rule
+        self._costs = metrics.compared() if costs is None else costs
         self._ended: dict[str, Curve] = {}
 
     def is_losing(self, curve: Curve, folder: pathlib.Path) -> bool:
         """See `early_stopping.is_losing`; the folder is that of the trial."""
         return self._rule is not None and early_stopping.is_losing(
-            self._rule, self._reward, curve, self.beside(folder)
+            self._rule, self._reward, curve, self.beside(folder), self._costs
         )
 
     def forecast(self, curve: Curve, folder: pathlib.Path) -> float | None:
         """See `early_stopping.forecast`."""
-        return early_stopping.forecast(curve, self.beside(folder))
+        return early_stopping.forecast(curve, self.beside(folder), self._costs)
 
     def beside(self, folder: pathlib.Path) -> list[Curve]:
         """The curves of all trials but one, as far as they have come.
@@ -122,7 +124,9 @@ class Curves:
         if folder.name in self._ended:
             return self._ended[folder.name]
         content = _read(folder, 0)
-        if content is None:
+        targets = self._reward.targets
+        needed = {*self._costs, *(targets.limits() if targets else ())}
+        if content is None or not needed <= content["costs"].keys():
             return None
         curve = _curve(content, self._objective)
         if curve.final is not None:
@@ -138,8 +142,7 @@ def _read(folder: pathlib.Path, number: int) -> ExecutionState | None:
     """What a file holds; None if it is not there or damaged."""
     with contextlib.suppress(ValueError):
         content, _ = files.read_json(_path(folder, number), ExecutionState)
-        if content is not None and content["costs"].keys() >= set(COSTS):
-            return content
+        return content
     return None
 
 

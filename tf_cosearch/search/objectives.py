@@ -10,7 +10,8 @@ import keras_tuner
 import numpy as np
 from keras_tuner.src.engine.objective import MultiObjective
 
-from tf_cosearch import configuration
+from tf_cosearch import configuration, metrics
+from tf_cosearch.metrics.values import Values
 from tf_cosearch.search import budgets as budgets_lib
 from tf_cosearch.search.budgets import Budgets
 
@@ -120,8 +121,11 @@ class WeightedProduct(Reward):
         p = p if self.p is None else self.p
         q = q if self.q is None else self.q
         factor: Any = 1.0
+        values = Values.of(costs)
         for name, target in (self.targets or Budgets()).limits().items():
-            ratio = np.asarray(costs[name], np.float64) / target
+            ratio = metrics.get(name).share(
+                np.asarray(values[name], np.float64), target
+            )
             factor = factor * ratio ** np.where(ratio <= 1, p, q)
         return factor, 0.0
 
@@ -175,8 +179,11 @@ class AbsoluteDeviation(Reward):
     def parts(self, costs: Mapping[str, Any]) -> tuple[Any, Any]:
         """The accuracy as it is, and what is off target."""
         term: Any = 0.0
+        values = Values.of(costs)
         for name, target in (self.targets or Budgets()).limits().items():
-            ratio = np.asarray(costs[name], np.float64) / target
+            ratio = metrics.get(name).share(
+                np.asarray(values[name], np.float64), target
+            )
             term = term + self.beta * np.abs(ratio - 1)
         return 1.0, term
 
@@ -186,7 +193,8 @@ class AbsoluteDeviation(Reward):
         Raises:
             ValueError: If there is neither.
         """
-        targets = self.targets or Budgets(latency_ms=budgets.latency_ms)
+        latency_ms = budgets.limits().get("latency_ms")
+        targets = self.targets or Budgets(latency_ms=latency_ms)
         if not targets.limits():
             raise ValueError(
                 "The absolute reward must have a target. Received: no latency "
@@ -210,8 +218,8 @@ def get(reward: str | Reward, budgets: Budgets) -> Reward:
             reward.
 
     Example:
-    >>> get("soft", Budgets(area_mm2=30)).targets.area_mm2
-    30.0
+    >>> get("soft", Budgets(area_mm2=30)).targets
+    Budgets(area_mm2=30.0)
     """
     if isinstance(reward, str):
         if reward not in REWARDS:
@@ -282,10 +290,17 @@ def accuracy_objective(objective: Any) -> keras_tuner.Objective:
     if isinstance(name, (list, tuple)) and name:
         parts = [accuracy_objective(part) for part in name]
         return parts[0] if len(parts) == 1 else AccuracySum(parts)
-    if isinstance(name, str) and name.startswith("accuracy_"):
-        return keras_tuner.Objective(name, "max")
-    # KerasTuner infers the direction of the metrics that Keras knows.
-    found = keras_tuner.Oracle(objective=name).objective
+    if isinstance(name, str) and name in metrics.names():
+        if name not in metrics.names(measured=True):
+            raise ValueError(
+                "`objective` must be what a trial measures. Received: "
+                f"{name}, which is known before. Give it a budget, or a target "
+                "of the reward."
+            )
+        found = keras_tuner.Objective(name, metrics.get(name).direction)
+    else:
+        # KerasTuner infers the direction of the metrics that Keras knows.
+        found = keras_tuner.Oracle(objective=name).objective
     if found.direction != "max":
         raise ValueError(
             "`objective` must be one metric to maximise, or a list of such: "

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import moocore
 import numpy as np
 
-COSTS = ("latency_ms", "energy_mj", "area_mm2")
-"""The costs that designs are compared by, beside their accuracy."""
+from tf_cosearch import metrics
 
 
 def non_dominated(points: Any) -> np.ndarray:
@@ -64,6 +63,7 @@ class ParetoArchive:
 
     Args:
         accuracy: Name of the metric to maximise.
+        costs: Names of the others, see `Budgets.compared`.
 
     Example:
     >>> archive = ParetoArchive()
@@ -76,8 +76,13 @@ class ParetoArchive:
     ['0']
     """
 
-    def __init__(self, accuracy: str = "accuracy_int8") -> None:
+    def __init__(
+        self,
+        accuracy: str = "accuracy_int8",
+        costs: Sequence[str] = ("latency_ms", "energy_mj", "area_mm2"),
+    ) -> None:
         self.accuracy = accuracy
+        self.costs = tuple(costs)
         self._front: dict[str, dict[str, float]] = {}
 
     @property
@@ -87,21 +92,21 @@ class ParetoArchive:
             self._front.items(), key=lambda item: -item[1][self.accuracy]
         )
 
-    def add(self, trial_id: str, metrics: Mapping[str, float]) -> bool:
+    def add(self, trial_id: str, values: Mapping[str, float]) -> bool:
         """Considers a design.
 
         Args:
             trial_id: What to call it. A known one is replaced.
-            metrics: The accuracy, `latency_ms`, `energy_mj`, `area_mm2`, and
-                whatever else should be kept with them.
+            values: The accuracy, the costs, and whatever else should be kept
+                with them.
 
         Returns:
-            Whether it is part of the front now. It is not if one of the four
-            is not finite; a tie is.
+            Whether it is part of the front now. It is not if the accuracy or
+            a cost is not finite; a tie is.
         """
-        if not all(math.isfinite(metrics[k]) for k in (self.accuracy, *COSTS)):
+        if not np.isfinite(self._point(values)).all():
             return False
-        known = {name: float(value) for name, value in metrics.items()}
+        known = {name: float(value) for name, value in values.items()}
         self._front[trial_id] = {
             name: value for name, value in known.items() if math.isfinite(value)
         }
@@ -116,12 +121,9 @@ class ParetoArchive:
         return trial_id in self._front
 
     def points(self) -> np.ndarray:
-        """The front as `[N, 4]` objectives to minimise: -accuracy, `COSTS`."""
-        rows = [
-            [-kept[self.accuracy], *(kept[name] for name in COSTS)]
-            for kept in self._front.values()
-        ]
-        return np.asarray(rows, np.float64).reshape(-1, 1 + len(COSTS))
+        """The front as `[N, 1 + costs]` losses, -accuracy first."""
+        rows = [self._point(known) for known in self._front.values()]
+        return np.asarray(rows, np.float64).reshape(-1, 1 + len(self.costs))
 
     def hypervolume(self, reference: Mapping[str, float]) -> float:
         """The volume between the front and a reference.
@@ -131,7 +133,10 @@ class ParetoArchive:
                 that should count, for example accuracy 0 and the budgets.
 
         Returns:
-            The product of accuracy, ms, mJ and mm2 that the front dominates.
+            The product of accuracy, ms, mJ, mm2 and the units of further
+            costs that the front dominates.
         """
-        corner = [-reference[self.accuracy], *(reference[k] for k in COSTS)]
-        return hypervolume(self.points(), corner)
+        return hypervolume(self.points(), self._point(reference))
+
+    def _point(self, values: Mapping[str, float]) -> list[float]:
+        return [-values[self.accuracy], *metrics.losses(values, self.costs)]

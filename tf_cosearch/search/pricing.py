@@ -1,12 +1,15 @@
-"""Asks the cost model what genomes cost."""
+"""Asks the cost model what genomes cost, and what follows from that."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tf_cosearch.cost.costs import SCALARS
+from tf_cosearch.metrics.values import Designs, Values
+from tf_cosearch.networks.workload import LayerTable, pad
 from tf_cosearch.search import genomes as genome_arrays
 from tf_cosearch.search.reach import Reach
 
@@ -44,26 +47,39 @@ class Pricer:
         self._space = space
         self._batch = batch
         self._estimate = estimate
+        # A space without networks is a toy.
+        self._has_layers = hasattr(space, "networks")
         self._lists: dict[bytes, PriceList] = {}  # the last used last
         self._known: dict[bytes, dict[str, float]] = {}
         self.reach = Reach(space)
 
-    def __call__(self, genomes: Any) -> dict[str, np.ndarray]:
+    def __call__(self, genomes: Any) -> Values:
         """Prices designs.
 
         Args:
             genomes: `[N, P]` choice indices.
 
         Returns:
-            `[N]` float64 numbers for each scalar of `Cost`.
+            `[N]` float64 numbers for each scalar of `Cost`, and the metrics
+            that follow.
 
         Raises:
             ValueError: If a genome is not inside the space.
         """
         return self.price(genome_arrays.check(self._space, genomes))
 
-    def price(self, genomes: np.ndarray) -> dict[str, np.ndarray]:
+    def price(self, genomes: np.ndarray) -> Values:
         """Like a call, for genomes that are known to be canonical."""
+        costs = self._priced(genomes)
+
+        def designs(rows: Any) -> Designs:
+            layers, accelerator = self._space.batch(genomes[rows])
+            return Designs(layers.arrays(), accelerator)
+
+        return Values(costs, designs if self._has_layers else None)
+
+    def _priced(self, genomes: np.ndarray) -> dict[str, np.ndarray]:
+        """`[N]` float64 numbers for each scalar of the estimate."""
         count = len(genomes)
         batch = min(self._batch, 1 << max(count - 1, 0).bit_length())
         batches = max(1, -(-count // batch))
@@ -107,9 +123,7 @@ class Pricer:
             self._space, np.concatenate([genomes[within], lent])
         )
 
-    def grid(
-        self, networks: np.ndarray, accelerators: np.ndarray
-    ) -> dict[str, np.ndarray]:
+    def grid(self, networks: np.ndarray, accelerators: np.ndarray) -> Values:
         """Prices every network on every accelerator.
 
         Args:
@@ -117,22 +131,35 @@ class Pricer:
             accelerators: `[H, A]` genes of accelerators.
 
         Returns:
-            `[N, H]` numbers for each scalar of `Cost`. With the cost model,
-            float32, and equal to `price` but for the order of sums.
+            `[N, H]` numbers for each scalar of `Cost`, and the metrics that
+            follow. With the cost model, float32, and equal to `price` but for
+            the order of sums.
         """
+        costs: dict[str, Any]
         if self._estimate is None:
-            costs = self._price_list(accelerators).costs(
+            priced = self._price_list(accelerators).costs(
                 self._space.networks(networks)
             )
-            return {
-                name: value
-                for name, value in costs._asdict().items()
-                if value is not None
+            costs = {name: getattr(priced, name) for name in SCALARS}
+        else:
+            shape = (len(networks), len(accelerators))
+            rows, columns = np.indices(shape).reshape(2, -1)
+            pairs = np.concatenate(
+                [networks[rows], accelerators[columns]], axis=1
+            )
+            costs = {
+                name: values.reshape(shape)
+                for name, values in self._priced(pairs).items()
             }
-        shape = (len(networks), len(accelerators))
-        rows, columns = np.indices(shape).reshape(2, -1)
-        pairs = np.concatenate([networks[rows], accelerators[columns]], axis=1)
-        return {k: v.reshape(shape) for k, v in self.price(pairs).items()}
+
+        def designs(rows: Any) -> Designs:
+            table = pad(self._space.networks(networks[rows])).arrays()
+            return Designs(
+                LayerTable(*(field[:, None] for field in table)),
+                self._space.accelerators(accelerators),
+            )
+
+        return Values(costs, designs if self._has_layers else None)
 
     def _price_list(self, genomes: np.ndarray) -> PriceList:
         """The prices on some accelerators; the last lists are kept."""
@@ -149,27 +176,26 @@ class Pricer:
         self._lists[key] = prices
         return prices
 
-    def remember(
-        self, genomes: np.ndarray, costs: Mapping[str, np.ndarray]
-    ) -> None:
-        """Keeps the costs of some canonical genomes for `of`."""
+    def remember(self, genomes: np.ndarray, values: Values) -> None:
+        """Keeps all values of some canonical genomes for `of`."""
+        columns = dict(values)
         for row, genome in enumerate(genomes):
             self._known[genome.tobytes()] = {
-                name: float(values[row]) for name, values in costs.items()
+                name: float(column[row]) for name, column in columns.items()
             }
 
     def of(self, genome: np.ndarray) -> dict[str, float]:
-        """The costs of one canonical genome."""
+        """All values of one canonical genome."""
         if genome.tobytes() not in self._known:
             self.remember(genome[None], self.price(genome[None]))
         return dict(self._known[genome.tobytes()])
 
     def of_all(self, genomes: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """The same of some, `[N]` numbers for each scalar of `Cost`."""
-        costs = [self.of(genome) for genome in genomes]
+        """The same of some, `[N]` numbers by name."""
+        values = [self.of(genome) for genome in genomes]
         return {
-            name: np.asarray([cost[name] for cost in costs])
-            for name in costs[0]
+            name: np.asarray([each[name] for each in values])
+            for name in values[0]
         }
 
     def _scalars(self, genomes: np.ndarray) -> dict[str, np.ndarray]:

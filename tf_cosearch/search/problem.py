@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tf_cosearch.metrics.values import Values
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.objectives import Reward
 from tf_cosearch.search.pricing import Pricer
 
 if TYPE_CHECKING:
     from tf_cosearch.search.space import SearchSpace
-
-Costs = dict[str, np.ndarray]
-"""`[N]` numbers for each scalar of `Cost`."""
 
 Draw = Callable[[], np.ndarray]
 """Draws `[N, P]` candidates."""
@@ -111,4 +109,4 @@ class Problem:
     prices: Pricer
     history: History
     hold: Callable[[Any], np.ndarray]
-    screened: Callable[[np.random.Generator, Draw], tuple[np.ndarray, Costs]]
+    screened: Callable[[np.random.Generator, Draw], tuple[np.ndarray, Values]]

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tf_cosearch import configuration
+from tf_cosearch import configuration, metrics
 from tf_cosearch.search import genomes as genome_arrays
 from tf_cosearch.search import pairing
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.objectives import Reward
 from tf_cosearch.search.oracle.screening import Screen
-from tf_cosearch.search.pareto import COSTS
 from tf_cosearch.search.pricing import Pricer
 
 if TYPE_CHECKING:
@@ -204,7 +203,10 @@ class Scope:
 
         def choose(chips: np.ndarray) -> np.ndarray:
             costs = self._pricer.grid(networks, chips)
-            product = sum(np.log(costs[name]) for name in COSTS)
+            product = sum(
+                np.log(metrics.get(name).share(costs[name], 1.0))
+                for name in metrics.compared()
+            )
             violation = self._budgets.violation(costs)
             reward = self._reward(np.ones_like(product), costs)
             return np.lexsort((product, -reward, violation), axis=-1)[:, 0]

@@ -28,15 +28,8 @@ KERNELS = {
 MOST = 256
 """Observations that a kernel's parameters are fitted to at most."""
 
-COST_FEATURES = (
-    "latency_ms",
-    "energy_mj",
-    "area_mm2",
-    "macs",
-    "params",
-    "dram_bytes",
-)
-"""Costs that a trial's result may depend on."""
+WORK = ("macs", "params", "dram_bytes")
+"""Costs that a trial's result may depend on, beside what is compared."""
 
 _PES = {"pe_array/columns": 1, "pe_array/rows": 1}
 _UNITS = {**_PES, "pe_array/lanes": 1, "pe_array/simd_units": 1}
@@ -132,12 +125,12 @@ def _columns(choices: Sequence[Any]) -> np.ndarray:
 
 
 def log_costs(
-    costs: Mapping[str, np.ndarray], names: Sequence[str] = COST_FEATURES
+    costs: Mapping[str, np.ndarray], names: Sequence[str]
 ) -> np.ndarray:
     """Costs as features, on a scale where a factor is a distance.
 
     Args:
-        costs: `[N]` numbers for each scalar of `Cost`.
+        costs: `[N]` numbers by name.
         names: Which to take.
 
     Returns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 
 import numpy as np
 from scipy import special
@@ -11,6 +12,7 @@ from tf_cosearch import configuration
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.genomes import mutate
 from tf_cosearch.search.surrogates import (
+    WORK,
     Encoder,
     Surrogate,
     expected_improvement,
@@ -105,7 +107,7 @@ class ConstrainedBayesian(Algorithm):
         if not len(genomes):
             return genomes
         features = np.concatenate(
-            [self._encode(genomes), log_costs(costs)], axis=1
+            [self._encode(genomes), self._log_costs(costs)], axis=1
         )
         value = self._acquire(features) * self._probability(features)
         return genomes[np.argsort(-value, kind="stable")]
@@ -125,8 +127,11 @@ class ConstrainedBayesian(Algorithm):
 
     def _features(self, genomes: list[np.ndarray]) -> np.ndarray:
         """Features `[N, F]` of designs that were handed out."""
-        costs = log_costs(self.problem.prices.of_all(genomes))
+        costs = self._log_costs(self.problem.prices.of_all(genomes))
         return np.concatenate([self._encode(np.stack(genomes)), costs], axis=1)
+
+    def _log_costs(self, costs: Mapping[str, np.ndarray]) -> np.ndarray:
+        return log_costs(costs, (*self.problem.budgets.compared(), *WORK))
 
     def _acquire(self, features: np.ndarray) -> np.ndarray:
         """What `[N]` candidates are worth if they can run, not negative."""

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from tf_cosearch import configuration
+from tf_cosearch import configuration, metrics
 from tf_cosearch.search import genomes as genome_arrays
 from tf_cosearch.search import pairing
 from tf_cosearch.search.algorithms.algorithm import Algorithm
-from tf_cosearch.search.pareto import COSTS, non_dominated
+from tf_cosearch.search.pareto import non_dominated
 from tf_cosearch.search.surrogates import (
     Encoder,
     Surrogate,
@@ -73,8 +73,8 @@ class GreyBox(Algorithm):
     it, what failed with the lowest seen.
 
     Args:
-        objectives: The costs of the front, beside accuracy. Defaults to those
-            that have a budget, or else to all.
+        objectives: The metrics of the front, beside accuracy. Defaults to
+            those that have a budget, or else to latency, energy and area.
         front_share: Share of the trials that are for the front.
         warm_up: Trials that spread over the space before. Defaults to
             4 of 16 trials to 25, 8 of 100: `0.8 sqrt(max_trials)`, rounded up,
@@ -102,10 +102,10 @@ class GreyBox(Algorithm):
         accelerators: int = 192,
         limits: int = 128,
     ) -> None:
-        self._objectives = tuple(objectives or ())
-        for name in self._objectives:
-            if name not in COSTS:
-                raise configuration.unknown("objective", name, COSTS)
+        self._objectives = tuple(
+            metrics.known_before(name, "objective").name
+            for name in objectives or ()
+        )
         self.front_share = configuration.number(front_share, "`front_share`")
         if not 0 <= self.front_share <= 1:
             raise ValueError(
@@ -124,9 +124,9 @@ class GreyBox(Algorithm):
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """The costs of the front."""
+        """The metrics of the front."""
         limited = tuple(self.problem.budgets.limits())
-        return self._objectives or limited or COSTS
+        return self._objectives or limited or tuple(metrics.compared())
 
     @property
     def warm_up(self) -> int:
@@ -232,7 +232,11 @@ class GreyBox(Algorithm):
     def _features_of_grid(
         self, networks: np.ndarray, costs: Mapping[str, np.ndarray]
     ) -> np.ndarray:
-        first = {name: value[:, 0] for name, value in costs.items()}
+        first = {
+            name: costs[name][:, 0]
+            for name in (*metrics.compared(), *SIZES)
+            if name in costs
+        }
         return self._encoded(networks, first)
 
     def _distance(
@@ -268,16 +272,30 @@ class GreyBox(Algorithm):
 
     def _cheapness(self, costs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Next to nothing; decides between equals, `[N, H]`."""
-        product = np.prod([costs[name] for name in self.objectives], axis=0)
+        shares = [
+            metrics.get(name).share(costs[name], 1.0)
+            for name in self.objectives
+        ]
+        product = np.prod(shares, axis=0)
         return np.asarray(1e-6 / (1 + product))
 
     def _random_limits(self, rng: np.random.Generator) -> np.ndarray:
-        """`[Q, K]` limits on the objectives, within the budgets."""
-        most = [
-            self.problem.budgets.limits().get(name, self._costs[name].max())
-            for name in self.objectives
-        ]
-        return rng.random((self.limits, len(most))) * most
+        """`[Q, K]` limits on the losses of objectives, within the budgets.
+
+        From 0, or from the best seen of what should be more.
+        """
+        seen = metrics.losses(self._costs, self.objectives)
+        budgets = self.problem.budgets.limits()
+        most = np.asarray(
+            [
+                metrics.get(name).loss(budgets[name])
+                if name in budgets
+                else losses.max()
+                for name, losses in zip(self.objectives, seen, strict=True)
+            ]
+        )
+        least = np.minimum([min(each.min(), 0.0) for each in seen], most)
+        return least + rng.random((self.limits, len(most))) * (most - least)
 
     def _front_gain(
         self,
@@ -286,7 +304,7 @@ class GreyBox(Algorithm):
         costs: Mapping[str, np.ndarray],
     ) -> np.ndarray:
         """Expected growth of the hypervolume, `[N, H]`."""
-        known = np.stack([self._costs[name] for name in self.objectives], -1)
+        known = np.stack(metrics.losses(self._costs, self.objectives), -1)
         within = (known[:, None] <= limits).all(axis=-1)
         floor = self._accuracies.min()
         values = np.where(within, self._accuracies[:, None], floor)
@@ -295,7 +313,7 @@ class GreyBox(Algorithm):
             mean[:, None], std[:, None], values.max(axis=0)
         )
         gain = gain.astype(np.float32)
-        priced = [np.asarray(costs[k], np.float32) for k in self.objectives]
+        priced = np.asarray(metrics.losses(costs, self.objectives), np.float32)
         columns = limits.T.astype(np.float32)
         result = np.empty(priced[0].shape)
         for row in range(len(networks)):
@@ -355,12 +373,19 @@ class GreyBox(Algorithm):
     def _front(self, count: int | None = None) -> np.ndarray:
         """`[N, P]` designs that none of the first finished ones beats."""
         finished = self.problem.history.finished()[:count]
-        names = (self.problem.accuracy, *COSTS)
-        points = np.asarray([[t.metrics[k] for k in names] for t in finished])
+        compared = self.problem.budgets.compared()
         genomes = np.asarray([trial.genome for trial in finished], np.int64)
         if not len(finished):
             return genomes
-        points[:, 0] *= -1
+        points = np.asarray(
+            [
+                [
+                    -trial.metrics[self.problem.accuracy],
+                    *metrics.losses(trial.metrics, compared),
+                ]
+                for trial in finished
+            ]
+        )
         return genomes[non_dominated(points)]
 
     @functools.cached_property
@@ -376,11 +401,12 @@ class GreyBox(Algorithm):
         everything = self._to_price
         networks = self.problem.space.sample(rng, 16)[:, self._network]
         costs = self.problem.prices.grid(networks, everything)
-        logs = np.stack([np.log(costs[name]) for name in COSTS])
+        names = metrics.compared()
+        logs = np.stack([np.log(costs[name]) for name in names])
         penalty = 10 * np.minimum(self.problem.budgets.violation(costs), 1e3)
         picked = [
             (np.tensordot(taste, logs, 1) + penalty).argmin(axis=1)
-            for taste in rng.dirichlet([0.5] * len(COSTS), 16)
+            for taste in rng.dirichlet([0.5] * len(names), 16)
         ]
         rows = np.unique(picked)[: len(some)]
         some[: len(rows), self._accelerator] = everything[rows]

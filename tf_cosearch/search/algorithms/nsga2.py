@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tf_cosearch import configuration
+from tf_cosearch import configuration, metrics
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.genomes import crossover, mutate
-from tf_cosearch.search.pareto import COSTS, non_dominated
+from tf_cosearch.search.pareto import non_dominated
 
 
 class Nsga2(Algorithm):
@@ -25,8 +25,9 @@ class Nsga2(Algorithm):
     every gene from either parent, mutation draws another choice.
 
     Args:
-        objectives: Costs to minimise beside the accuracy to maximise. By
-            default those with a budget, or all of them if there is none.
+        objectives: Metrics to improve beside the accuracy, costs or others.
+            By default those with a budget, or latency, energy and area if
+            there is none.
         population_size: How many of the best designs can be parents; as many
             random designs come first. By default a fifth of the trials, at
             least 4 and at most the paper's 100.
@@ -55,10 +56,14 @@ class Nsga2(Algorithm):
     ) -> None:
         if isinstance(objectives, str):
             objectives = (objectives,)
-        for name in objectives or ():
-            if name not in COSTS:
-                raise configuration.unknown("cost to minimise", name, COSTS)
-        self._objectives = None if objectives is None else tuple(objectives)
+        self._objectives = (
+            None
+            if objectives is None
+            else tuple(
+                metrics.known_before(name, "objective").name
+                for name in objectives
+            )
+        )
         if population_size is not None:
             configuration.at_least("population_size", population_size, 2)
         self._population_size = population_size
@@ -71,10 +76,11 @@ class Nsga2(Algorithm):
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """Costs to minimise."""
+        """What is improved beside the accuracy."""
         if self._objectives is not None:
             return self._objectives
-        return tuple(self.problem.budgets.limits()) or COSTS
+        limited = tuple(self.problem.budgets.limits())
+        return limited or tuple(metrics.compared())
 
     @property
     def population_size(self) -> int:
@@ -111,7 +117,9 @@ class Nsga2(Algorithm):
             if all(name in d.metrics for d in done)
         }
         accuracy = costs[self.problem.accuracy]
-        points = np.stack([-accuracy, *(costs[o] for o in self.objectives)], 1)
+        points = np.stack(
+            [-accuracy, *metrics.losses(costs, self.objectives)], 1
+        )
         lost = np.full((len(failed), points.shape[1]), np.inf)
         return (
             np.stack([*(d.genome for d in done), *failed]),

@@ -29,6 +29,7 @@ from absl import logging
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tf_cosearch import configuration, files
+from tf_cosearch.metrics.values import Values
 from tf_cosearch.search import algorithms, objectives
 from tf_cosearch.search import budgets as budgets_lib
 from tf_cosearch.search.algorithms.algorithm import Algorithm
@@ -211,7 +212,7 @@ class CoSearchOracle(durable.DurableOracle):
         """Makes the parts that a search begins with, or is continued with."""
         space, budgets, prices = self.space, self.budgets, self.prices
         self.history = History(self._pending, lambda: len(self.trials))
-        self.archive = ParetoArchive(self.objective.name)
+        self.archive = ParetoArchive(self.objective.name, budgets.compared())
         scope = Scope(
             space,
             prices,
@@ -263,14 +264,15 @@ class CoSearchOracle(durable.DurableOracle):
 
     # What a trial is, and what it is worth.
 
-    def costs(self, genomes: Any) -> dict[str, np.ndarray]:
+    def costs(self, genomes: Any) -> Values:
         """Prices designs with the cost model.
 
         Args:
             genomes: `[N, P]` choice indices.
 
         Returns:
-            `[N]` float64 numbers for each scalar of `Cost`.
+            `[N]` float64 numbers for each scalar of `Cost`, and the metrics
+            that follow.
         """
         return self.prices(genomes)
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import logging
 
+from tf_cosearch.metrics.values import Values
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.genomes import all_designs, complete
 from tf_cosearch.search.oracle.screening import Screen
 from tf_cosearch.search.pricing import Pricer
-from tf_cosearch.search.problem import Costs, Draw
+from tf_cosearch.search.problem import Draw
 from tf_cosearch.search.scope import Scope
 
 if TYPE_CHECKING:
@@ -89,9 +90,7 @@ class Proposals:
             genomes, costs = self.screened(rng, draw)
         if not len(genomes):
             return None
-        self._prices.remember(
-            genomes[:1], {name: values[:1] for name, values in costs.items()}
-        )
+        self._prices.remember(genomes[:1], costs.at([0]))
         chosen: np.ndarray = genomes[0]
         return chosen
 
@@ -101,7 +100,7 @@ class Proposals:
 
     def screened(
         self, rng: np.random.Generator, draw: Draw
-    ) -> tuple[np.ndarray, Costs]:
+    ) -> tuple[np.ndarray, Values]:
         """See `Problem.screened`.
 
         If nothing that is drawn passes, the screen looks elsewhere.
@@ -139,10 +138,10 @@ class Proposals:
 
     def _first(
         self, rng: np.random.Generator, rounds: Iterable[np.ndarray]
-    ) -> tuple[np.ndarray, Costs]:
+    ) -> tuple[np.ndarray, Values]:
         """What passes of the first round of which something does."""
         genomes = np.zeros((0, len(self._space.parameters)), np.int64)
-        costs: Costs = {}
+        costs = Values({})
         for proposals in rounds:
             genomes, costs = self._admit(rng, proposals)
             if len(genomes):
@@ -151,7 +150,7 @@ class Proposals:
 
     def _admit(
         self, rng: np.random.Generator, proposals: np.ndarray
-    ) -> tuple[np.ndarray, Costs]:
+    ) -> tuple[np.ndarray, Values]:
         passed = self._screen.passed(proposals)
         if passed is not None:
             return passed

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tf_cosearch.metrics.values import Values
 from tf_cosearch.search import genomes as genome_arrays
-from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.budgets import MISSING, Budgets
 from tf_cosearch.search.pricing import Pricer
 
 if TYPE_CHECKING:
@@ -49,14 +50,12 @@ class Screen:
         self._tried = np.stack(tried) if len(tried) else empty
         self._closest = empty
         self._violation = np.zeros(0)
-        self._costs: list[dict[str, np.ndarray]] = []
+        self._costs: list[Values] = []
         self._passed: dict[bytes, int] = {}
-        self._last: tuple[np.ndarray, dict[str, np.ndarray]] = empty, {}
+        self._last: tuple[np.ndarray, Values] = empty, Values({})
         self.is_exhausted = False
 
-    def admit(
-        self, proposals: np.ndarray
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def admit(self, proposals: np.ndarray) -> tuple[np.ndarray, Values]:
         """Prices designs that this screen has not seen.
 
         Args:
@@ -64,7 +63,7 @@ class Screen:
 
         Returns:
             The `[K, P]` new ones within the budgets in their order, canonical,
-            and their costs, a mapping of `[K]`.
+            and their costs, `[K]` numbers by name.
 
         Raises:
             ValueError: If a genome is not inside the space.
@@ -72,7 +71,7 @@ class Screen:
         genomes = genome_arrays.check(self._space, proposals)
         genomes = genome_arrays.unseen(genomes, self._seen)
         if not len(genomes):
-            return genomes, {}
+            return genomes, Values({})
         self._seen.update(genome.tobytes() for genome in genomes)
         costs = self._pricer.price(genomes)
         self._costs.append(costs)
@@ -81,12 +80,10 @@ class Screen:
         feasible = violation == 0
         passed = genomes[feasible]
         self._passed = {genome.tobytes(): i for i, genome in enumerate(passed)}
-        self._last = passed, {k: v[feasible] for k, v in costs.items()}
+        self._last = passed, costs.at(feasible)
         return self._last
 
-    def passed(
-        self, proposals: np.ndarray
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]] | None:
+    def passed(self, proposals: np.ndarray) -> tuple[np.ndarray, Values] | None:
         """Designs that `admit` has just let pass, and their costs, again.
 
         Args:
@@ -103,7 +100,7 @@ class Screen:
             return None
         rows = [self._passed[key] for key in keys]
         genomes, costs = self._last
-        return genomes[rows], {k: v[rows] for k, v in costs.items()}
+        return genomes[rows], costs.at(rows)
 
     def _keep_closest(self, genomes: np.ndarray, violation: np.ndarray) -> None:
         candidates = np.concatenate([self._closest, genomes])
@@ -152,6 +149,7 @@ class Screen:
         return self._budgets.explain(
             {
                 name: np.concatenate([costs[name] for costs in self._costs])
-                for name in self._costs[0]
+                for name in (*self._budgets.compared(), *MISSING)
+                if name in self._costs[0]
             }
         )

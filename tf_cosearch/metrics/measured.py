@@ -1,0 +1,32 @@
+"""What only a trial can tell."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tf_cosearch.metrics import metric
+
+
+@metric(unit="share", direction="max", format=".2%")
+def accuracy_int8(trial: Any) -> Any:
+    """Accuracy of the int8 file on the validation data."""
+    return trial.get("accuracy_int8", math.nan)
+
+
+@metric(unit="share", direction="max", format=".2%")
+def accuracy_qat(trial: Any) -> Any:
+    """The same of the network with faked int8 arithmetic."""
+    return trial.get("accuracy_qat", math.nan)
+
+
+@metric(unit="share", direction="max", format=".2%")
+def accuracy_float(trial: Any) -> Any:
+    """The same before quantization."""
+    return trial.get("accuracy_float", math.nan)
+
+
+@metric(unit="KiB", direction="min")
+def file_kib(trial: Any) -> Any:
+    """Size of the int8 file."""
+    return len(trial["tflite"]) / 1024
