@@ -9,7 +9,6 @@ from tf_cosearch.search.algorithms.random import RandomSearch
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracle import durable
 from tf_cosearch.search.oracle.oracle import make
-from tf_cosearch.search.surrogates import log_costs
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 SPACE = ToySpace((6,) * 8)
@@ -74,7 +73,7 @@ def test_what_is_pending_is_not_looked_for_again(tmp_path):
     candidates = SPACE.sample(np.random.default_rng(0), 256)
     costs = oracle.costs(candidates)
     algorithm = oracle.algorithm
-    seen = algorithm._encode(candidates), log_costs(costs)
+    seen = algorithm._encode(candidates), algorithm._log_costs(costs)
     features = np.concatenate(seen, axis=1)
     algorithm._acquire(features)
     model = algorithm._reward_model
