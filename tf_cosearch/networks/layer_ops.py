@@ -246,7 +246,8 @@ class LayerRecorder(BlockOps):
         return self._tape.input(height, width, channels)
 
     def layers(self) -> list[Layer]:
-        """The rows recorded so far."""
+        """The rows recorded so far, branches one after the other."""
+        self._tape.sort()
         return self._tape.layers()
 
     def shape(self, x: TensorShape) -> Shape:

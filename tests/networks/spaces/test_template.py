@@ -150,6 +150,9 @@ def test_sizes_of_the_shipped_spaces():
     assert counts["mobilenet_v2"] == 3 * 6**16
     assert counts["efficientnet_b0"] == 3 * 6**15
     assert counts["evolved"] > 1e17
+    # Four operators with ten factors, runs of which skips make shorter.
+    runs = [sum(40**depth for depth in range(1, most + 1)) for most in (4, 8)]
+    assert counts["hsconas"] == runs[0] ** 3 * runs[1]
     assert counts["digits"] > 5e7
 
 
@@ -218,6 +221,24 @@ def test_groups_must_divide_only_the_channels_they_meet():
     assert [row.groups for row in rows if row.op == "conv2d"] == [1, 6, 1]
     with pytest.raises(ValueError, match=r"in_c=80.*expand"):
         template(stem=stem, stages=[keys | {"groups": 6, "repeats": 2}])
+
+
+def test_options_that_a_block_lacks_make_no_difference():
+    """Of five operators only three have a kernel, and one has no factor."""
+    space = stage(
+        block=["shuffle_v2", "xception", "skip"],
+        kernel_size=[3, 5, 7],
+        expansion=[0.5, 1],
+        repeats=2,
+        per="block",
+    )
+    check_count(space)
+    assert space.count() == 8 + 8**2
+
+
+def test_blocks_must_take_the_channels_they_meet():
+    with pytest.raises(ValueError, match=r"stage1 must fit .* 15 channels"):
+        stage(block="shuffle_v2", filters=15, expansion=1)
 
 
 def test_names_may_have_dots():

@@ -16,11 +16,10 @@ def xception(
     *,
     filters: int,
     stride: int = 1,
-    kernel_size: int = 3,
     expansion: float = 1,
     activation: str = "relu",
 ) -> Any:
-    """Half of the channels through three times depthwise kxk and 1x1.
+    """Half of the channels through three times depthwise 3x3 and 1x1.
 
     The first two 1x1 convolutions have `expansion` times as many channels as
     the half that the branch ends in. The first depthwise one has the stride.
@@ -36,10 +35,10 @@ def xception(
         for i, (step, channels) in enumerate(
             ((stride, middle), (1, middle), (1, half)), start=1
         ):
-            y = ops.depthwise(y, kernel_size, step, None, name=f"depthwise{i}")
+            y = ops.depthwise(y, 3, step, None, name=f"depthwise{i}")
             y = ops.conv(
                 y, channels, activation=activation, name=f"pointwise{i}"
             )
         return y
 
-    return halved(ops, x, filters, stride, kernel_size, activation, branch)
+    return halved(ops, x, filters, stride, 3, activation, branch)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tf_cosearch.networks.importers import graph_tape
+from tf_cosearch.networks.tape import depth_first
 
 
 def _words(text: str) -> set[str]:
@@ -208,9 +209,6 @@ def calls(
 ) -> Iterator[Call]:
     """The calls of a graph in execution order.
 
-    Of several branches that an operation reads, the first one comes first and
-    whole, as a device runs them that wants to hold little.
-
     Args:
         graph: What holds the nodes of a model.
         prefix: What names start with.
@@ -260,21 +258,13 @@ def _in_order(graph: Any) -> list[Any]:
     """The nodes of a graph, each after those that it reads."""
     nodes = [node for nodes in graph._nodes_by_depth.values() for node in nodes]
     owners = {
-        id(tensor): node
-        for node in nodes
+        id(tensor): index
+        for index, node in enumerate(nodes)
         for tensor in tf.nest.flatten(node.outputs)
     }
-    order: dict[int, Any] = {}
-    pending = [owners[id(tensor)] for tensor in reversed(graph.outputs)]
-    while pending:
-        node = pending[-1]
-        before = [owners[id(tensor)] for tensor in _inputs(node)]
-        missing = [each for each in before if id(each) not in order]
-        if missing and id(node) not in order:
-            pending += reversed(missing)
-        else:
-            order.setdefault(id(node), pending.pop())
-    return list(order.values())
+    inputs = [[owners[id(t)] for t in _inputs(node)] for node in nodes]
+    ends = [owners[id(tensor)] for tensor in graph.outputs]
+    return [nodes[index] for index in depth_first(inputs, ends)]
 
 
 def op_of(layer: Any, known: Container[str]) -> str:

@@ -378,14 +378,20 @@ class Stage:
         """Channels that the stage can end in."""
         return set(self._widths)
 
-    def check_groups(self, inputs: set[int], where: str) -> None:
-        """Refuses groups that do not divide the channels they may meet."""
-        if self.keys.get("groups", ((1,), False))[0] == (1,):
-            return
+    def check_blocks(self, inputs: set[int], where: str) -> None:
+        """Refuses blocks that do not take the channels they may meet."""
+        is_grouped = self.keys.get("groups", ((1,), False))[0] != (1,)
         width = self._effect_width
-        steps = {*itertools.product(inputs, self._widths), (2 * width, width)}
+        steps = {*itertools.product(inputs, self._widths)}
         steps |= {(w, w) for w in self._widths if self._most("repeats") > 1}
-        keys = [k for k in ("block", "expansion", "groups") if k in self.keys]
+        needs, keys = f"{where}, {self.name} must fit its channels", ["block"]
+        if is_grouped:
+            needs = (
+                f"groups in {where}, {self.name} must divide every number of "
+                "channels they may meet"
+            )
+            steps.add((2 * width, width))
+            keys += [k for k in ("expansion", "groups") if k in self.keys]
         for values in itertools.product(*(self.keys[key][0] for key in keys)):
             block, options = self._options(dict(zip(keys, values, strict=True)))
             for start, filters in sorted(steps) if block != "skip" else ():
@@ -394,7 +400,4 @@ class Stage:
                 try:
                     spec.apply(recorder, recorder.input(8, 8, start))
                 except ValueError as error:
-                    raise ValueError(
-                        f"groups in {where}, {self.name} must divide every "
-                        f"number of channels they may meet. {error}"
-                    ) from None
+                    raise ValueError(f"{needs}. {error}") from None

@@ -100,7 +100,7 @@ class Template(NetworkSpace):
         self.stages = self._read_stages(content, head, where)
         widths = {self.input_shape[-1]}
         for stage in self.stages:
-            stage.check_groups(widths, where)
+            stage.check_blocks(widths, where)
             widths = stage.widths()
         self.parameters = tuple(
             itertools.chain.from_iterable(s.parameters for s in self.stages)
