@@ -85,9 +85,9 @@ def parameters() -> dict[str, Searched | Fixed]:
     (1, 2, 4, 6, 8)
     """
     return {
-        f"{component}/{name}": held
+        f"{component}/{name}": hint
         for component, default in Accelerator()._asdict().items()
-        for name, held in parameter.fields(type(default)).items()
+        for name, hint in parameter.fields(type(default)).items()
     }
 
 

@@ -67,14 +67,14 @@ def from_mapping(content: Mapping[str, Any], where: str) -> Accelerator:
     Raises:
         ValueError: If a key is unknown or a value outside its range.
     """
-    known = accelerators.parameters()
-    components = dict.fromkeys(path.split("/")[0] for path in known)
+    parameters = accelerators.parameters()
+    components = dict.fromkeys(path.split("/")[0] for path in parameters)
     configuration.check_keys(content, where, [*components, *TEXTS])
     values = {}
     for component, fields in content.items():
         if component in TEXTS:
             continue
-        names = [p.split("/")[1] for p in known if p.startswith(component)]
+        names = [p.split("/")[1] for p in parameters if p.startswith(component)]
         configuration.check_keys(fields, f"{where}, {component}", names)
         for name, value in fields.items():
             path = f"{component}/{name}"
@@ -96,16 +96,16 @@ def check_value(path: str, value: object, where: str) -> float:
     Raises:
         ValueError: If it is no number or outside the range.
     """
-    held = accelerators.parameters()[path]
+    parameter = accelerators.parameters()[path]
     number = configuration.number(value, f"{path} in {where}")
-    if not held.low <= number <= held.high:
+    if not parameter.low <= number <= parameter.high:
         raise ValueError(
-            f"{path} in {where} must lie in {held.low:g} to {held.high:g} "
-            f"{held.unit}. Received: {number:g}."
+            f"{path} in {where} must lie in {parameter.low:g} to "
+            f"{parameter.high:g} {parameter.unit}. Received: {number:g}."
         )
-    if held.integer and number != int(number):
+    if parameter.integer and number != int(number):
         raise ValueError(
-            f"{path} in {where} must be a whole number of {held.unit}. "
+            f"{path} in {where} must be a whole number of {parameter.unit}. "
             f"Received: {number:g}."
         )
     return int(number) if number == int(number) else number

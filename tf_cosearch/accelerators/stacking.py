@@ -26,7 +26,7 @@ def stack(accelerator: Accelerator, batch: int) -> np.ndarray:
 
 def columns(accelerator: Accelerator, batch: int) -> list[np.ndarray]:
     """The parameters of an accelerator, each of one or of `batch` numbers."""
-    known = accelerators.parameters()
+    parameters = accelerators.parameters()
     values = []
     for path, value in accelerators.to_paths(accelerator).items():
         array = np.asarray(value, np.float32)
@@ -36,10 +36,12 @@ def columns(accelerator: Accelerator, batch: int) -> list[np.ndarray]:
                 f"candidates. Received: {batch} networks and {path} of shape "
                 f"{array.shape}."
             )
-        may_be_zero = known[path].low == 0
-        good = np.isfinite(array) & (array >= 0 if may_be_zero else array > 0)
-        if not good.all():
-            candidate = int(np.argmin(np.atleast_1d(good)))
+        may_be_zero = parameters[path].low == 0
+        is_possible = np.isfinite(array) & (
+            array >= 0 if may_be_zero else array > 0
+        )
+        if not is_possible.all():
+            candidate = int(np.argmin(np.atleast_1d(is_possible)))
             least = "not negative" if may_be_zero else "positive"
             raise ValueError(
                 f"{path} must be {least} and finite. Received: "

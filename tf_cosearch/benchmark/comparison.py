@@ -68,12 +68,14 @@ def plan(
         if name not in samplers.names():
             raise configuration.unknown("algorithm", name, samplers.names())
         is_ours = name not in samplers.RIVALS
-        few = range(min(seeds, seeds_of.get(name, seeds)))
+        own_seeds = range(min(seeds, seeds_of.get(name, seeds)))
         length = min(trials, trials_of.get(name, trials))
         for landscape, kind in itertools.product(
             landscapes, searched if is_ours else ["joint"]
         ):
-            jobs += [Job(landscape, name, kind, seed, length) for seed in few]
+            jobs += [
+                Job(landscape, name, kind, seed, length) for seed in own_seeds
+            ]
         if finished and is_ours:
             jobs.append(Job(landscapes[0], name, "joint", 0, trials, finished))
     _require_modules(algorithms)

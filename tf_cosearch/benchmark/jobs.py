@@ -78,13 +78,13 @@ def execute(job: Job) -> dict[str, Any]:
             landscape, job.finished
         )
         trials = job.finished + _LONG
-    found = samplers.run(landscape, job.algorithm, job.seed, trials, **options)
+    search = samplers.run(landscape, job.algorithm, job.seed, trials, **options)
     counts = [] if job.finished else checkpoints(trials)
-    rewards = [e.reward * e.is_feasible for e in found.evaluations]
+    rewards = [e.reward * e.is_feasible for e in search.evaluations]
     curve: dict[str, list[float]] = {"best_reward": [], "hypervolume": []}
     for count in counts:
-        good = [e for e in found.evaluations[:count] if e.is_feasible]
-        points = np.asarray([landscape.point(e) for e in good])
+        feasible = [e for e in search.evaluations[:count] if e.is_feasible]
+        points = np.asarray([landscape.point(e) for e in feasible])
         curve["best_reward"].append(max(rewards[:count], default=0.0))
         curve["hypervolume"].append(landscape.hypervolume(points))
     return {
@@ -92,9 +92,9 @@ def execute(job: Job) -> dict[str, Any]:
         "fingerprint": landscape.fingerprint,
         "counts": counts,
         **curve,
-        "violations": sum(not e.is_feasible for e in found.evaluations),
+        "violations": sum(not e.is_feasible for e in search.evaluations),
         "seconds_per_proposal": float(
-            np.mean(found.seconds[job.finished :] or [np.nan])
+            np.mean(search.seconds[job.finished :] or [np.nan])
         ),
     }
 
@@ -130,17 +130,17 @@ def run_all(
     Yields:
         A record for each job, those of the file first.
     """
-    known = read(path)
-    yield from (known[job] for job in jobs if job in known)
-    missing = [job for job in jobs if job not in known]
+    recorded = read(path)
+    yield from (recorded[job] for job in jobs if job in recorded)
+    missing = [job for job in jobs if job not in recorded]
     deadline = time.monotonic() + 60 * (minutes or float("inf"))
-    found = (
+    records = (
         _spread(missing, workers, deadline)
         if workers
         else (execute(job) for job in missing if time.monotonic() < deadline)
     )
     with path.open("a") as file:
-        for record in found:
+        for record in records:
             file.write(json.dumps(record) + "\n")
             file.flush()
             yield record
@@ -163,8 +163,8 @@ def read(path: pathlib.Path) -> dict[Job, dict[str, Any]]:
         except ValueError:
             continue
         job = Job(*record["job"])
-        held = landscapes.KNOWN.get(job.landscape)
-        if held and record["fingerprint"] == held.fingerprint:
+        landscape = landscapes.KNOWN.get(job.landscape)
+        if landscape and record["fingerprint"] == landscape.fingerprint:
             records[job] = record
     return records
 
@@ -174,12 +174,12 @@ def _spread(
 ) -> Iterator[dict[str, Any]]:
     """Runs jobs on processes that last, as TensorFlow takes long to import."""
     context = multiprocessing.get_context("spawn")
-    left = iter(jobs)
+    remaining = iter(jobs)
     with futures.ProcessPoolExecutor(workers, context) as pool:
         running: set[futures.Future[dict[str, Any]]] = set()
         while True:
             while len(running) < workers and time.monotonic() < deadline:
-                job = next(left, None)
+                job = next(remaining, None)
                 if job is None:
                     break
                 # It is now that the pool starts processes, which inherit this.

@@ -117,11 +117,11 @@ class Landscape:
             tuple(genome[: len(template.parameters)].tolist())
         )
         rows = template.rows(genes)
-        found = synthetic.fit().accuracy(
+        accuracy = synthetic.fit().accuracy(
             *synthetic.capacity(rows), self._structure(genes)
         )
         key = np.asarray(genes, np.int16).tobytes()
-        return min(max(found + synthetic.noise(key, self.seed), 0.0), 1.0)
+        return min(max(accuracy + synthetic.noise(key, self.seed), 0.0), 1.0)
 
     def _structure(self, genes: tuple[int, ...]) -> float:
         """What the choices of a network are worth, beside its capacity."""
@@ -250,7 +250,7 @@ class TrainedLandscape(Landscape):
         )
 
     @functools.cached_property
-    def _known(self) -> dict[bytes, float]:
+    def _accuracies(self) -> dict[bytes, float]:
         return {}
 
     def _accuracy(self, genome: np.ndarray) -> float:
@@ -259,15 +259,15 @@ class TrainedLandscape(Landscape):
 
         network = genome[: self.space.num_network_parameters]
         key = network.tobytes()
-        if key not in self._known:
+        if key not in self._accuracies:
             trained = fit.train(
                 self.space.decode(genome).network.build,
                 self._inputs,
                 epochs=self.epochs,
                 seed=self.seed,
             )
-            self._known[key] = trained.accuracy_int8
-        return self._known[key]
+            self._accuracies[key] = trained.accuracy_int8
+        return self._accuracies[key]
 
 
 LANDSCAPES: dict[str, Landscape] = {

@@ -108,7 +108,7 @@ def run(
     """
     if algorithm not in names():
         raise configuration.unknown("algorithm", algorithm, names())
-    found = Run([], [])
+    record = Run([], [])
     if algorithm in RIVALS:
         search = functools.partial(RIVALS[algorithm], landscape, seed, trials)
     else:
@@ -124,8 +124,8 @@ def run(
             seed=seed,
         )
         # Compiles the cost model, which is not the algorithm's time.
-        some = landscape.space.sample(np.random.default_rng(0), 1)
-        oracle.costs(np.repeat(some, oracle.proposals, axis=0))
+        genome = landscape.space.sample(np.random.default_rng(0), 1)
+        oracle.costs(np.repeat(genome, oracle.proposals, axis=0))
         search = functools.partial(
             _drive, oracle, trials, lambda evaluation: evaluation.accuracy
         )
@@ -133,13 +133,13 @@ def run(
 
     def evaluate(values: Mapping[str, Any]) -> Evaluation:
         nonlocal ended
-        found.seconds.append(time.perf_counter() - ended)
-        found.evaluations.append(landscape.evaluate(values))
+        record.seconds.append(time.perf_counter() - ended)
+        record.evaluations.append(landscape.evaluate(values))
         ended = time.perf_counter()
-        return found.evaluations[-1]
+        return record.evaluations[-1]
 
     search(evaluate)
-    return found
+    return record
 
 
 def feasible_designs(landscape: Landscape, count: int) -> list[np.ndarray]:
@@ -154,12 +154,12 @@ def feasible_designs(landscape: Landscape, count: int) -> list[np.ndarray]:
     """
     rng = np.random.default_rng(0)
     pricer = Pricer(landscape.space, 256)
-    found: list[np.ndarray] = []
-    while len(found) < count:
+    designs: list[np.ndarray] = []
+    while len(designs) < count:
         genomes = landscape.space.sample(rng, 256)
         feasible = landscape.budgets.is_feasible(pricer.price(genomes))
-        found.extend(genomes[feasible])
-    return found[:count]
+        designs.extend(genomes[feasible])
+    return designs[:count]
 
 
 def _drive(
@@ -194,7 +194,9 @@ def _keras_tuner(oracle_class: Any) -> Callable[..., None]:
         )
         with warnings.catch_warnings():  # of the fit of its Gaussian process
             warnings.simplefilter("ignore")
-            _drive(oracle, trials, lambda found: found.reward, evaluate)
+            _drive(
+                oracle, trials, lambda evaluation: evaluation.reward, evaluate
+            )
 
     return search
 
@@ -223,13 +225,16 @@ def _optuna(
                 study.tell(trial, state=optuna.trial.TrialState.PRUNED)
                 trial, values, fits = _ask(study, landscape)
                 patience -= 1
-            found = evaluate(values)
-            known = {"reward": found.reward, "accuracy": found.accuracy}
-            known |= {
-                name: min(metrics.get(name).loss(found.costs[name]), 1e6)
+            evaluation = evaluate(values)
+            answers = {
+                "reward": evaluation.reward,
+                "accuracy": evaluation.accuracy,
+            }
+            answers |= {
+                name: min(metrics.get(name).loss(evaluation.costs[name]), 1e6)
                 for name in landscape.objectives
             }
-            study.tell(trial, [known[name] for name in names])
+            study.tell(trial, [answers[name] for name in names])
 
     return search
 

@@ -79,8 +79,8 @@ def general(candidates: int, depth: int, repeat: int) -> dict[str, float]:
         random_layers(candidates, depth),
         random_accelerators(candidates),
     )
-    few = _part((layers, chips), slice(300))
-    first_call, first_core = seconds(lambda: estimate(*few))
+    first = _part((layers, chips), slice(300))
+    first_call, first_core = seconds(lambda: estimate(*first))
     wall, core = seconds(lambda: estimate(layers, chips), repeat)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     small = [
@@ -133,11 +133,11 @@ def in_space(space: SearchSpace, repeat: int) -> dict[str, float]:
     count = len(networks) * space.num_accelerators
     sample = space.batch(space.sample(np.random.default_rng(1), _SAMPLE))
     estimate(*sample)
-    many, shortlist = (
+    shortlisted, shortlist = (
         _networks(space, _MANY),
         PriceList(random_accelerators(_SHORT)),
     )
-    shortlist_first = seconds(lambda: shortlist.costs(many))[0]
+    shortlist_first = seconds(lambda: shortlist.costs(shortlisted))[0]
     return {
         "candidates_per_second": count
         / seconds(lambda: prices.costs(networks), repeat)[0],
@@ -145,7 +145,7 @@ def in_space(space: SearchSpace, repeat: int) -> dict[str, float]:
         / seconds(lambda: estimate(*sample), repeat)[0],
         "shortlist_candidates_per_second": _MANY
         * _SHORT
-        / seconds(lambda: shortlist.costs(many), repeat)[0],
+        / seconds(lambda: shortlist.costs(shortlisted), repeat)[0],
         "shortlist_first_seconds": shortlist_first,
         "price_list_seconds": building,
         "candidates": count,
@@ -174,8 +174,8 @@ def exact_hardware(network: Network, repeat: int) -> dict[str, float]:
     again = seconds(run, 2 * repeat + 1)[0]
     chips = all_accelerators({})
     count = len(chips.pe_array.rows)
-    one = pad([network.layers()])
-    table = LayerTable(*(np.repeat(f, count, 0) for f in one.columns()))
+    row = pad([network.layers()])
+    table = LayerTable(*(np.repeat(f, count, 0) for f in row.columns()))
     estimate(table, chips)
     return {
         "seconds": again,
@@ -226,14 +226,14 @@ def scaling(repeat: int, quick: bool = False) -> list[dict[str, float]]:
     with environment.kept("OMP_NUM_THREADS"):
         os.environ["OMP_NUM_THREADS"] = "1"
         add(threads=1)
-    every = mapping.MAPPINGS
+    mappings = mapping.MAPPINGS
     try:
         for count in (6, 12):
-            mapping.MAPPINGS = every[:count]
+            mapping.MAPPINGS = mappings[:count]
             kernels.forget()
             add()
     finally:
-        mapping.MAPPINGS = every
+        mapping.MAPPINGS = mappings
         kernels.forget()
     return rows
 

@@ -37,8 +37,8 @@ def summarize(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         of_landscape.setdefault(job.label, []).append(record)
     return {
         landscape: {
-            label: _summarize_algorithm(found)
-            for label, found in of_landscape.items()
+            label: _summarize_algorithm(runs)
+            for label, runs in of_landscape.items()
         }
         for landscape, of_landscape in groups.items()
     }
@@ -103,16 +103,16 @@ def targets(
     Returns:
         The targets that the runs can decide.
     """
-    found: list[Target] = []
+    aims: list[Target] = []
     for name, entries in landscapes.items():
         curves = {k: v for k, v in entries.items() if MEASURES[0] in v}
         for measure in MEASURES:
             first = {k: _at(v, measure, early) for k, v in curves.items()}
             last = {k: _at(v, measure, late) for k, v in curves.items()}
-            found += _against_rivals(name, measure, default, first, last)
-            found += _in_order(name, measure, default, last)
-        found += _limits(name, entries)
-    return found
+            aims += _against_rivals(name, measure, default, first, last)
+            aims += _in_order(name, measure, default, last)
+        aims += _limits(name, entries)
+    return aims
 
 
 def _at(entry: Mapping[str, Any], measure: str, count: int) -> float:
@@ -164,7 +164,7 @@ def _in_order(
 
 def _limits(landscape: str, entries: Mapping[str, Any]) -> list[Target]:
     """Ours train nothing infeasible and propose within a second."""
-    found = []
+    aims = []
     for label, entry in entries.items():
         if label in samplers.RIVALS:
             continue
@@ -174,7 +174,7 @@ def _limits(landscape: str, entries: Mapping[str, Any]) -> list[Target]:
         for after, seconds in entry.get(AFTER, {}).items():
             limit = LONGEST_PROPOSAL_SECONDS
             limited.append((f"seconds after {after} trials", seconds, limit))
-        found += [
+        aims += [
             Target(
                 landscape,
                 f"{what} of {label}",
@@ -185,4 +185,4 @@ def _limits(landscape: str, entries: Mapping[str, Any]) -> list[Target]:
             )
             for what, value, most in limited
         ]
-    return found
+    return aims

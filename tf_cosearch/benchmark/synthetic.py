@@ -135,15 +135,15 @@ def fit() -> Fit:
     )
     structures = np.asarray([structure(pair.network.blocks) for pair in pairs])
     accuracies = np.asarray([pair.accuracy for pair in pairs])
-    found = []
+    fits = []
     for ceiling in np.arange(0.82, 1.0, 0.01):
         logits = np.log(accuracies / (ceiling - accuracies)) - structures
         a, b, c = np.linalg.lstsq(terms, logits, rcond=None)[0].tolist()
         fitted = terms @ [a, b, c] + structures
         errors = ceiling / (1 + np.exp(-fitted)) - accuracies
         error = float(np.sqrt(np.mean(errors**2)))
-        found.append(Fit(float(ceiling), a, b, c, error))
-    return min(found, key=lambda candidate: candidate.error)
+        fits.append(Fit(float(ceiling), a, b, c, error))
+    return min(fits, key=lambda candidate: candidate.error)
 
 
 def structure(blocks: Sequence[BlockSpec]) -> float:

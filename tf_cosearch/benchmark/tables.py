@@ -19,9 +19,9 @@ def random_layers(batch: int, depth: int, seed: int = 0) -> LayerTable:
     rng = np.random.default_rng(seed)
     shape = (batch, depth)
 
-    def draw(choices: tuple[int, ...], kind: type) -> np.ndarray:
+    def draw(choices: tuple[int, ...], dtype: type) -> np.ndarray:
         indices = rng.integers(0, len(choices), shape, np.uint8)
-        return np.asarray(choices, kind)[indices]
+        return np.asarray(choices, dtype)[indices]
 
     ones = np.ones(shape, np.uint8)
     zeros = np.zeros(shape, np.uint8)
@@ -31,10 +31,19 @@ def random_layers(batch: int, depth: int, seed: int = 0) -> LayerTable:
     out_c[is_depthwise] = in_c[is_depthwise]
     groups = np.where(is_depthwise, in_c, np.uint16(1))
     size_in, kernel = out * stride, draw((1, 3, 5), np.uint8)
-    held = draw((0, 0, 12544, 50176), np.uint16)
+    held_elements = draw((0, 0, 12544, 50176), np.uint16)
     columns: list[Any] = [out, out, out_c, size_in, size_in, in_c]
     columns += [kernel, kernel]
-    columns += [stride, stride, groups, ones, ones * 8, ones * 8, zeros, held]
+    columns += [
+        stride,
+        stride,
+        groups,
+        ones,
+        ones * 8,
+        ones * 8,
+        zeros,
+        held_elements,
+    ]
     columns += [zeros, zeros]
     columns += [ones, zeros, ones, ones]
     return LayerTable(*columns)
@@ -45,8 +54,8 @@ def random_accelerators(batch: int, seed: int = 0) -> Accelerator:
     rng = np.random.default_rng(seed)
     return accelerators.from_paths(
         {
-            path: rng.choice(held.choices, batch).astype(np.float32)
-            for path, held in accelerators.parameters().items()
-            if held.choices
+            path: rng.choice(parameter.choices, batch).astype(np.float32)
+            for path, parameter in accelerators.parameters().items()
+            if parameter.choices
         }
     )

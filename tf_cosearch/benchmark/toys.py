@@ -81,11 +81,11 @@ class ToySpace:
 
     def decided(self, genomes: np.ndarray) -> np.ndarray:
         """Which genes of `[N, P]` genomes make a difference."""
-        found = np.empty(genomes.shape, bool)
-        found[:] = self.choice_counts > 1
+        decided = np.empty(genomes.shape, bool)
+        decided[:] = self.choice_counts > 1
         if self._has_inactive:
-            found[genomes[:, 0] == 0, -1] = False
-        return found
+            decided[genomes[:, 0] == 0, -1] = False
+        return decided
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Draws `[count, P]` genomes."""

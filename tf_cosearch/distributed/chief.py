@@ -57,18 +57,18 @@ def serve(
         RuntimeError: If trials keep failing for the same reason, if no
             worker is heard of, or if the port is taken.
     """
-    where = address()
+    endpoint = address()
     # Without it two chiefs could share a port.
     options = [("grpc.so_reuseport", 0)]
     server = grpc.server(futures.ThreadPoolExecutor(_THREADS), options=options)
     service = Service(oracle, on_trial_end)
     protos.get_service_grpc().add_OracleServicer_to_server(service, server)
     try:
-        server.add_insecure_port(where)
+        server.add_insecure_port(endpoint)
     except RuntimeError:
         raise RuntimeError(
             "A chief must have a port to itself. Received: "
-            f"{where}, which is taken or not of this machine. Set "
+            f"{endpoint}, which is taken or not of this machine. Set "
             "KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT."
         ) from None
     server.start()

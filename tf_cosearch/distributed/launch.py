@@ -172,7 +172,7 @@ class _Crew:
     ) -> None:
         self._command = command
         self._environments = environments
-        self._left = dict.fromkeys(environments, restarts)
+        self._restarts_left = dict.fromkeys(environments, restarts)
         self._starts = dict.fromkeys(environments, 0)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.is_complete = False
@@ -203,14 +203,14 @@ class _Crew:
             code = process.poll()
             if code is None:
                 continue
-            if code < 0 and self._left[name] and not self.stopped_by:
-                self._left[name] -= 1
+            if code < 0 and self._restarts_left[name] and not self.stopped_by:
+                self._restarts_left[name] -= 1
                 logging.warning(
                     "%s was killed by %s; it is started again, %d times more "
                     "if need be.",
                     name,
                     signal.Signals(-code).name,
-                    self._left[name],
+                    self._restarts_left[name],
                 )
                 self.start(name)
             elif name == "chief":

@@ -84,14 +84,14 @@ class DurableTuner(base_tuner.BaseTuner):
         overwrite &= not self._is_worker() and not launch.starts()
         if oracle.trials:
             # What it knows would not be trained here, and be without files.
-            known = oracle._project_dir
-            if overwrite or os.path.realpath(known) != os.path.realpath(
+            other_project = oracle._project_dir
+            if overwrite or os.path.realpath(other_project) != os.path.realpath(
                 project
             ):
                 raise ValueError(
                     "An oracle must be that of one search. Received: one with "
-                    f"trials of {known}. Make a new one; `warm_start` tells it "
-                    "what this one has finished."
+                    f"trials of {other_project}. Make a new one; `warm_start` "
+                    "tells it what this one has finished."
                 )
         try:
             project.mkdir(parents=True, exist_ok=True)
@@ -182,8 +182,8 @@ class DurableTuner(base_tuner.BaseTuner):
                 else trial_module.TrialStatus.INVALID
             )
             # TensorFlow's messages have many lines; the first one tells.
-            told = (str(error).strip().splitlines() or ["no message"])[0]
-            summary = f"{type(error).__name__}: {told}"
+            message = (str(error).strip().splitlines() or ["no message"])[0]
+            summary = f"{type(error).__name__}: {message}"
             trial.message = f"{traceback.format_exc()}\n{summary}"
             logging.debug("Trial %s: %s", trial.trial_id, trial.message)
 

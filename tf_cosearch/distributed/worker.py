@@ -189,12 +189,12 @@ class _Stub:
         """
         until = time.monotonic() + self._patience_seconds
         while True:
-            left = max(until - time.monotonic(), _PAUSE_SECONDS)
+            remaining_seconds = max(until - time.monotonic(), _PAUSE_SECONDS)
             try:
                 # Waits for a connection, and no longer than for that.
                 return getattr(self._stub, name).with_call(
                     request,
-                    timeout=min(left, _CALL_SECONDS),
+                    timeout=min(remaining_seconds, _CALL_SECONDS),
                     metadata=metadata,
                     wait_for_ready=True,
                 )

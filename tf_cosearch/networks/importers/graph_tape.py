@@ -40,15 +40,15 @@ def extents(shape: Sequence[int | None]) -> Extents:
             "Every extent but the batch must be fixed. Received: a tensor of "
             f"shape {tuple(shape)}. Give the model an input of fixed shape."
         )
-    known = [1 if extent is None else int(extent) for extent in shape]
-    if any(extent < 1 for extent in known):
+    sizes = [1 if extent is None else int(extent) for extent in shape]
+    if any(extent < 1 for extent in sizes):
         raise ValueError(
             "Every extent of a tensor must be positive. Received: a tensor "
             f"of shape {tuple(shape)}."
         )
-    width = known[-2] if len(known) > 3 else 1
-    channels = known[-1] if known else 1
-    return math.prod(known) // (width * channels), width, channels
+    width = sizes[-2] if len(sizes) > 3 else 1
+    channels = sizes[-1] if sizes else 1
+    return math.prod(sizes) // (width * channels), width, channels
 
 
 def warn_unknown(op: str) -> None:
@@ -89,9 +89,9 @@ class GraphTape:
 
     def layers(self, outputs: Sequence[TensorShape]) -> list[workload.Layer]:
         """The rows so far; see `Tape.layers`."""
-        return self._tape.layers(self._whole(outputs))
+        return self._tape.layers(self._with_parts(outputs))
 
-    def _whole(self, tensors: Sequence[TensorShape]) -> list[TensorShape]:
+    def _with_parts(self, tensors: Sequence[TensorShape]) -> list[TensorShape]:
         parts = [self._parts.get(tensor.number, ()) for tensor in tensors]
         return [*tensors, *(part for group in parts for part in group)]
 
@@ -113,7 +113,9 @@ class GraphTape:
             bits = bounds.get("activation_bits", inputs[0].bits)
             others = sum(tensor.count_of(bits) for tensor in inputs[1:])
             bounds = {"side_elements": others, **bounds}
-        return self._tape.add(name, op, self._whole(inputs), output, **bounds)
+        return self._tape.add(
+            name, op, self._with_parts(inputs), output, **bounds
+        )
 
     def elementwise(
         self,
@@ -461,18 +463,18 @@ def einsum_sizes(
         if len(labels) != len(shape) or len(set(labels)) < len(labels):
             return None
         letters.append(set(labels))
-        known = dict(zip(labels, (n or 1 for n in shape), strict=True))
-        sizes |= {k: max(n, sizes.get(k, 1)) for k, n in known.items()}
-    one, other, kept = *letters, set(output)
-    if (one ^ other) - kept:
+        extents_of = dict(zip(labels, (n or 1 for n in shape), strict=True))
+        sizes |= {k: max(n, sizes.get(k, 1)) for k, n in extents_of.items()}
+    of_left, of_right, of_output = *letters, set(output)
+    if (of_left ^ of_right) - of_output:
         return None
     batch, m, n, k = (
         math.prod(sizes[label] for label in group)
         for group in (
-            one & other & kept,
-            (one - other) & kept,
-            (other - one) & kept,
-            (one & other) - kept,
+            of_left & of_right & of_output,
+            (of_left - of_right) & of_output,
+            (of_right - of_left) & of_output,
+            (of_left & of_right) - of_output,
         )
     )
     return batch, m, n, k

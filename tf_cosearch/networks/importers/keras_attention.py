@@ -22,7 +22,7 @@ class _Heads(NamedTuple):
         heads: Heads of the query.
         stored: Heads of the key and of the value.
         steps: Positions that ask.
-        seen: Positions that are asked.
+        sources: Positions that are asked.
         key: Channels of a head's query and key.
         value: Channels of a head's value.
     """
@@ -31,7 +31,7 @@ class _Heads(NamedTuple):
     heads: int
     stored: int
     steps: int
-    seen: int
+    sources: int
     key: int
     value: int
 
@@ -59,7 +59,7 @@ def multi_head(walker: Walker, call: keras_graph.Call) -> Rows:
     )
     if any(len(tensor.shape) < 3 for tensor in operands):
         return None
-    steps, seen = (
+    steps, sources = (
         math.prod(tensor.shape[axis] for axis in axes)
         for tensor in (query, value)
     )
@@ -69,7 +69,7 @@ def multi_head(walker: Walker, call: keras_graph.Call) -> Rows:
         heads,
         config.get("num_key_value_heads") or heads,
         steps,
-        seen,
+        sources,
         key_dim,
         config.get("value_dim") or key_dim,
     )
@@ -135,14 +135,14 @@ def _attend(
         f"{name}/scores",
         query,
         key,
-        (batch, sizes.steps, sizes.seen, sizes.key),
+        (batch, sizes.steps, sizes.sources, sizes.key),
     )
     weights = tape.elementwise(f"{name}/softmax", [scores], scores.extents)
     context = tape.product(
         f"{name}/context",
         weights,
         value,
-        (batch, sizes.steps, sizes.value, sizes.seen),
+        (batch, sizes.steps, sizes.value, sizes.sources),
     )
     return context, weights
 
@@ -158,25 +158,33 @@ def dot_product(walker: Walker, call: keras_graph.Call) -> Rows:
     heads = 1
     if call.op == "dotproductattention":
         *batch, steps, heads, channels = (n or 1 for n in query.shape)
-    seen = value.shape[len(batch)]
+    sources = value.shape[len(batch)]
     sizes = _Heads(
-        math.prod(batch), heads, heads, steps, seen, channels, value.shape[-1]
+        math.prod(batch),
+        heads,
+        heads,
+        steps,
+        sources,
+        channels,
+        value.shape[-1],
     )
     tape, name = walker.tape, call.name
-    asked, keys, values = (walker.read(call, t) for t in (query, key, value))
+    queries, keys, values = (walker.read(call, t) for t in (query, key, value))
     if call.op == "additiveattention" or _is_concat(call.layer):
-        context, weights = _additive(walker, call, (asked, keys, values), sizes)
+        context, weights = _additive(
+            walker, call, (queries, keys, values), sizes
+        )
     else:
         stored = stored_elements(call.layer)
         if stored:
-            asked = tape.add(
+            queries = tape.add(
                 f"{name}/scale",
                 "elementwise",
-                [asked],
-                asked.extents,
+                [queries],
+                queries.extents,
                 stored_elements=stored,
             )
-        context, weights = _attend(walker, name, asked, keys, values, sizes)
+        context, weights = _attend(walker, name, queries, keys, values, sizes)
     return [
         view(row, graph_tape.extents(tensor.shape))
         for row, tensor in zip((context, weights), call.outputs, strict=False)
@@ -196,7 +204,7 @@ def _additive(
     """Scores are sums over the channels of `tanh(query + key)`."""
     query, key, value = operands
     tape, name = walker.tape, call.name
-    pairs = sizes.batch * sizes.steps, sizes.seen
+    pairs = sizes.batch * sizes.steps, sizes.sources
     stored = stored_elements(call.layer)
     is_weighted = stored == sizes.key  # else a gain of all scores, or none
     hidden = tape.add(
@@ -217,6 +225,6 @@ def _additive(
         f"{name}/context",
         weights,
         value,
-        (sizes.batch, sizes.steps, sizes.value, sizes.seen),
+        (sizes.batch, sizes.steps, sizes.value, sizes.sources),
     )
     return context, weights

@@ -19,11 +19,11 @@ class Layers(list[Any]):
 
     def __init__(self, layers: list[Any], calls: int) -> None:
         super().__init__(layers)
-        self._left = calls + len(layers) + 2
+        self._remaining = calls + len(layers) + 2
 
     def __iter__(self) -> Iterator[Any]:
-        self._left -= 1
-        if self._left < 0:
+        self._remaining -= 1
+        if self._remaining < 0:
             raise ValueError("layers wait for each other's outputs")
         return super().__iter__()
 

@@ -241,8 +241,8 @@ class _Copy:
 
     def _object(self, entry: dict[str, Any], where: str) -> Any:
         name, config = str(entry["class_name"]), entry.get("config", {})
-        own = name.removeprefix("Custom>")  # how tf_keras registers them
-        name = own if own in APPLICATION_LAYERS else name
+        plain = name.removeprefix("Custom>")  # how tf_keras registers them
+        name = plain if plain in APPLICATION_LAYERS else name
         if name == "function":
             return _activation(config, where)
         if name == "__ellipsis__":
@@ -264,8 +264,8 @@ class _Copy:
             )["activation"]
         if name == _FAKE_QUANTIZATION and isinstance(config, dict):
             config = {"name": config.get("name"), "activation": "linear"}
-            kept = {"module": None, "registered_name": None}
-            entry = {**entry, **kept, "config": config}
+            built_in = {"module": None, "registered_name": None}
+            entry = {**entry, **built_in, "config": config}
             return self._object({**entry, "class_name": "Activation"}, where)
         if isinstance(config, dict):
             label = config.get("name") or entry.get("name")
@@ -423,11 +423,11 @@ def _is_operation(module: str, name: str) -> bool:
     """Whether Keras 3 has an operation that computes with tensors alone."""
     import keras
 
-    found = vars(importlib.import_module(module)).get(name)
+    value = vars(importlib.import_module(module)).get(name)
     return (
-        inspect.isclass(found)
-        and issubclass(found, keras.Operation)
-        and found.__module__ == module
+        inspect.isclass(value)
+        and issubclass(value, keras.Operation)
+        and value.__module__ == module
         and name not in _HIGHER_ORDER
     )
 

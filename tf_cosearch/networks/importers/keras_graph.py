@@ -183,28 +183,33 @@ def window(
     is_pool = hasattr(layer, "pool_size")
     k_h, k_w = fold(layer.pool_size if is_pool else layer.kernel_size, axes)
     stride_h, stride_w = fold(layer.strides or layer.pool_size, axes)
-    found = {"k_h": k_h, "k_w": k_w, "stride_h": stride_h, "stride_w": stride_w}
+    window = {
+        "k_h": k_h,
+        "k_w": k_w,
+        "stride_h": stride_h,
+        "stride_w": stride_w,
+    }
     if output[0] > 1:
-        most = (size[0] + k_h - 2) // (output[0] - 1)
-        found["stride_h"] = max(1, min(stride_h, most))
+        largest = (size[0] + k_h - 2) // (output[0] - 1)
+        window["stride_h"] = max(1, min(stride_h, largest))
     if not is_pool:
         d_h, d_w = fold(layer.dilation_rate, axes)
-        found["dilation_h"] = d_h if axes < 3 and k_h > 1 else 1
-        found["dilation_w"] = d_w if k_w > 1 else 1
-    return found
+        window["dilation_h"] = d_h if axes < 3 and k_h > 1 else 1
+        window["dilation_w"] = d_w if k_w > 1 else 1
+    return window
 
 
 def bits(tensor: Any) -> int:
     """Bits of an element; a float counts as the int8 it would become."""
     kind = str(getattr(tensor.dtype, "name", tensor.dtype))
-    found = re.fullmatch(r"u?int(\d+)", kind)
-    return int(found[1]) if found else 8
+    match = re.fullmatch(r"u?int(\d+)", kind)
+    return int(match[1]) if match else 8
 
 
 def calls(
     graph: Any,
     prefix: str,
-    known: Container[str],
+    operations: Container[str],
     outlines: Mapping[int, Any],
 ) -> Iterator[Call]:
     """The calls of a graph in execution order.
@@ -212,7 +217,7 @@ def calls(
     Args:
         graph: What holds the nodes of a model.
         prefix: What names start with.
-        known: Operations that can be told from each other.
+        operations: Operations that can be told from each other.
         outlines: What stands for a tensor, by its `id`.
 
     Yields:
@@ -236,7 +241,7 @@ def calls(
             positional, named = node.call_args, node.call_kwargs
         yield Call(
             layer,
-            op_of(layer, known),
+            op_of(layer, operations),
             prefix + layer.name,
             swap(_inputs(node)),
             swap(tf.nest.flatten(node.outputs)),
@@ -267,13 +272,13 @@ def _in_order(graph: Any) -> list[Any]:
     return [nodes[index] for index in depth_first(inputs, ends)]
 
 
-def op_of(layer: Any, known: Container[str]) -> str:
+def op_of(layer: Any, operations: Container[str]) -> str:
     """The operation of a layer, in the one spelling the tables above use."""
     names = [kind.__name__ for kind in type(layer).__mro__]
     if "TFOpLambda" in names:  # a TensorFlow function on tf_keras tensors
         names = [(layer.symbol or layer.name).rpartition(".")[2]]
     ops = [name.replace("_", "").lower() for name in names]
-    op = next((op for op in ops if op in known), ops[0])
+    op = next((op for op in ops if op in operations), ops[0])
     if op == "activation":
         op = activation(layer.activation)
     if op == "relu" and any(

@@ -47,10 +47,11 @@ def _kind(cell: Any) -> str | None:
     return next((name for name in names if name in GATES), None)
 
 
-def _outputs(call: keras_graph.Call, whole: TensorShape) -> Rows:
+def _outputs(call: keras_graph.Call, states: TensorShape) -> Rows:
     """The outputs of a layer: all steps or the last, and its states."""
     return [
-        view(whole, graph_tape.extents(tensor.shape)) for tensor in call.outputs
+        view(states, graph_tape.extents(tensor.shape))
+        for tensor in call.outputs
     ]
 
 
@@ -123,10 +124,10 @@ def convolutional(walker: Walker, call: keras_graph.Call) -> Rows:
             repeats=steps,
             use_bias=False,
         )
-    whole = walker.tape.gates(
+    states = walker.tape.gates(
         call.name, [inputs, state], output, 4, steps, has_cell=True
     )
-    return _outputs(call, whole)
+    return _outputs(call, states)
 
 
 def _channels_last(layer: Any, shape: Sequence[Any]) -> Sequence[Any]:
@@ -140,15 +141,15 @@ def both_ways(walker: Walker, call: keras_graph.Call) -> Rows:
     """Records a layer that runs forwards, and one that runs backwards."""
     layer, source = call.layer, call.inputs[0]
     tensor = walker.read(call, source)
-    ways = [
+    directions = [
         walker.call(inner, f"{call.name}/{name}", tensor, source.shape)
         for inner, name in (
             (layer.forward_layer, "forward"),
             (layer.backward_layer, "backward"),
         )
     ]
-    firsts = [outputs[0] for outputs in ways]
-    states = [state for outputs in ways for state in outputs[1:]]
+    firsts = [outputs[0] for outputs in directions]
+    states = [state for outputs in directions for state in outputs[1:]]
     if layer.merge_mode is None:
         return [*firsts, *states]
     output = graph_tape.extents(call.outputs[0].shape)

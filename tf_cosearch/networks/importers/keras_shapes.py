@@ -41,7 +41,7 @@ def outlines(graph: Any, shapes: Sequence[Shape]) -> dict[int, Outline]:
     tensors = [t for node in nodes for t in tf.nest.flatten(node.outputs)]
     if not any(None in tuple(tensor.shape)[1:] for tensor in tensors):
         return {}
-    found = {
+    outlines_by_id = {
         id(tensor): Outline(tuple(shape), tensor.dtype)
         for tensor, shape in zip(graph.inputs, shapes, strict=True)
     }
@@ -49,19 +49,19 @@ def outlines(graph: Any, shapes: Sequence[Shape]) -> dict[int, Outline]:
         if not node.is_input:
             written = tf.nest.flatten(node.outputs)
             for tensor, shape in zip(
-                written, _called(node, found), strict=True
+                written, _called(node, outlines_by_id), strict=True
             ):
-                found[id(tensor)] = Outline(shape, tensor.dtype)
-    return found
+                outlines_by_id[id(tensor)] = Outline(shape, tensor.dtype)
+    return outlines_by_id
 
 
-def _called(node: Any, found: dict[int, Outline]) -> list[Shape]:
+def _called(node: Any, outlines_by_id: dict[int, Outline]) -> list[Shape]:
     """The shapes that a call writes."""
     if hasattr(node, "arguments"):  # Keras 3
         import keras
 
         def stand_in(tensor: Any) -> Any:
-            outline = found.get(id(tensor))
+            outline = outlines_by_id.get(id(tensor))
             return outline and keras.KerasTensor(outline.shape, outline.dtype)
 
         args, kwargs = _replaced(
@@ -73,7 +73,7 @@ def _called(node: Any, found: dict[int, Outline]) -> list[Shape]:
         with tf.__internal__.FuncGraph("shapes").as_default():
 
             def stand_in(tensor: Any) -> Any:
-                outline = found.get(id(tensor))
+                outline = outlines_by_id.get(id(tensor))
                 return outline and tf.compat.v1.placeholder(
                     outline.dtype, outline.shape
                 )
@@ -94,8 +94,8 @@ def _replaced(value: Any, stand_in: Callable[[Any], Any]) -> Any:
         return type(value)(_replaced(part, stand_in) for part in value)
     if isinstance(value, dict):
         return {k: _replaced(part, stand_in) for k, part in value.items()}
-    found = stand_in(value)
-    return value if found is None else found
+    replacement = stand_in(value)
+    return value if replacement is None else replacement
 
 
 def _einsum_shape(layer: Any, shape: Shape) -> Shape:

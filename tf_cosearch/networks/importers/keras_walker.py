@@ -87,15 +87,15 @@ class Walker:
         Returns:
             Its outputs.
         """
-        known = outlines(graph, shapes)
-        self._outlines += known.values()  # `id` needs them alive
+        by_id = outlines(graph, shapes)
+        self._outlines += by_id.values()  # `id` needs them alive
         ends = [
-            [known.get(id(tensor), tensor) for tensor in tensors]
+            [by_id.get(id(tensor), tensor) for tensor in tensors]
             for tensors in (graph.inputs, graph.outputs)
         ]
         for tensor, recorded in zip(ends[0], inputs, strict=True):
             self._tensors[id(tensor)] = recorded
-        calls = list(keras_graph.calls(graph, prefix, self._recorders, known))
+        calls = list(keras_graph.calls(graph, prefix, self._recorders, by_id))
         readers: list[tuple[Any, keras_graph.Call | None]] = [
             (tensor, call) for call in calls for tensor in call.inputs
         ]
@@ -103,8 +103,8 @@ class Walker:
         self._readers |= {id(tensor): [] for tensor, _ in readers}
         for tensor, call in readers:
             self._readers[id(tensor)].append(call)
-        for each in calls:
-            self._record(each)
+        for call in calls:
+            self._record(call)
         return [self._tensors[id(tensor)] for tensor in ends[1]]
 
     def _record(self, call: keras_graph.Call) -> None:
@@ -137,9 +137,9 @@ class Walker:
         mode = getattr(policy, "quantization_mode", None)
         if policy is not None and mode is None:
             self.float_types.add(str(policy.compute_dtype))
-        found = {"weight_bits": 4} if mode == "int4" else {}
+        precision = {"weight_bits": 4} if mode == "int4" else {}
         bits = keras_graph.bits(call.outputs[0])
-        return found if bits == 8 else {**found, "output_bits": bits}
+        return precision if bits == 8 else {**precision, "output_bits": bits}
 
     @contextlib.contextmanager
     def weights_of(self, layer: Any) -> Iterator[None]:
@@ -258,4 +258,4 @@ def _shapes(shape: Any) -> list[tuple[int | None, ...]]:
         shape = shape.as_list()
     if all(extent is None or isinstance(extent, int) for extent in shape):
         return [tuple(shape)]
-    return [found for part in shape for found in _shapes(part)]
+    return [inner for part in shape for inner in _shapes(part)]

@@ -124,18 +124,20 @@ def _layer(
 
     def axes(name: str, default: int | None = None) -> tuple[int, int]:
         """What is said of both axes together, or of each."""
-        both = number(name) if row.get(name) else default
-        found = []
+        common = number(name) if row.get(name) else default
+        extents = []
         for column in (f"{name}_h", f"{name}_w"):
-            value = number(column) if row.get(column) else both
+            value = number(column) if row.get(column) else common
             if value is None:
                 raise error(
                     name if name in row else column, "must be an integer"
                 )
-            if row.get(name) and value != both:
-                raise error(column, f"must be that of {name}={both}, or empty")
-            found.append(value)
-        return found[0], found[1]
+            if row.get(name) and value != common:
+                raise error(
+                    column, f"must be that of {name}={common}, or empty"
+                )
+            extents.append(value)
+        return extents[0], extents[1]
 
     h, w, in_c, out_c, k_h, k_w, groups, out_h, out_w = map(number, _SIZES)
     strides, dilations = axes("stride"), axes("dilation", 1)
@@ -145,11 +147,11 @@ def _layer(
         (h, k_h, strides[0], dilations[0], out_h, "OH"),
         (w, k_w, strides[1], dilations[1], out_w, "OW"),
     ):
-        most = (size - 1 + (kernel - 1) * dilation) // stride + 1
-        if out > most:
+        largest = (size - 1 + (kernel - 1) * dilation) // stride + 1
+        if out > largest:
             raise error(
                 column,
-                f"must be at most {most}, since every window of a kernel of "
+                f"must be at most {largest}, since every window of a kernel of "
                 f"{kernel} with stride {stride} must touch the input of {size}"
                 + (f", dilation {dilation}" if dilation > 1 else "")
                 + "; where the axes differ give stride_h and stride_w",

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from tf_cosearch.networks.importers import graph_tape
 from tf_cosearch.networks.importers.tflite_file import Graph, Operator, Tensor
 from tf_cosearch.networks.importers.tflite_kinds import AXES
-from tf_cosearch.networks.importers.tflite_shapes import Known, Shape
+from tf_cosearch.networks.importers.tflite_shapes import Facts, Shape
 from tf_cosearch.networks.tape import TensorShape, view
 
 # What makes as many numbers of as many parameters.
@@ -47,7 +47,7 @@ class Frame:
     Attributes:
         index: Number of the graph in its file.
         graph: The graph.
-        known: What is known of each of its tensors.
+        facts: What is known of each of its tensors.
         stored: Sources of the weights that are counted so far, in all frames.
         rows: Tensors that depend on an input, on the tape.
         sources: Other tensors, and which parameters they are, if any.
@@ -60,7 +60,7 @@ class Frame:
 
     index: int
     graph: Graph
-    known: list[Known]
+    facts: list[Facts]
     stored: set[Hashable]
     rows: dict[int, TensorShape] = dataclasses.field(default_factory=dict)
     sources: dict[int, Hashable] = dataclasses.field(default_factory=dict)
@@ -153,19 +153,19 @@ class Call:
         """The input at a position, as the file states it."""
         return self.frame.graph.tensors[self.index(position)]
 
-    def known(self, position: int) -> Known:
+    def facts(self, position: int) -> Facts:
         """What is known of the input at a position."""
-        return self.frame.known[self.index(position)]
+        return self.frame.facts[self.index(position)]
 
     def shape(self, position: int) -> Shape:
         """The shape of the input at a position."""
-        return self.known(position).shape
+        return self.facts(position).shape
 
     def integers(self, position: int) -> list[int] | None:
         """The numbers of the input at a position, if they are known."""
         if not self.has(position):
             return None
-        numbers = self.known(position).numbers
+        numbers = self.facts(position).numbers
         return None if numbers is None else [int(n) for n in numbers.flat]
 
     def is_activation(self, position: int) -> bool:
@@ -184,14 +184,14 @@ class Call:
         return [rows[i] for i in self.operator.inputs if i in rows]
 
     @property
-    def outputs(self) -> list[Known]:
+    def outputs(self) -> list[Facts]:
         """What is known of what it writes."""
-        return [self.frame.known[index] for index in self.operator.outputs]
+        return [self.frame.facts[index] for index in self.operator.outputs]
 
     @property
     def layouts(self) -> list[graph_tape.Extents]:
         """The extents of all outputs."""
-        return [graph_tape.extents(known.shape) for known in self.outputs]
+        return [graph_tape.extents(facts.shape) for facts in self.outputs]
 
     @property
     def bits(self) -> int:
@@ -221,15 +221,17 @@ class Call:
                 return [frame.source(self.index(0), depth)]
         if self.op in _PARTS:
             # Which part is said by numbers: equal ones, wherever stored.
-            read = [
+            operands = [
                 frame.source(index, depth)
                 if self.tensor(i).type not in ("INT32", "INT64")
                 else tuple(self.integers(i) or ())
                 for i, index in enumerate(self.operator.inputs)
                 if index >= 0
             ]
-            if None not in read:
-                return [(self.op, *read, part) for part in range(len(outputs))]
+            if None not in operands:
+                return [
+                    (self.op, *operands, part) for part in range(len(outputs))
+                ]
         return [None] * len(outputs)
 
     def weights(self, position: int, use_bias: bool = False) -> dict[str, Any]:
@@ -314,14 +316,14 @@ class Call:
         An operator that comes later may ask of what is not reached yet.
         """
         index, pending = self.index(position), [self.index(position)]
-        seen: set[int] = set()
+        visited: set[int] = set()
         while pending:
             index = pending.pop()
             if index in self.frame.rows:
                 return False
-            if index in seen or index in self.frame.sources:
+            if index in visited or index in self.frame.sources:
                 continue
-            seen.add(index)
+            visited.add(index)
             if (owner := self.frame.owners.get(index)) is not None:
                 pending += [i for i in owner.inputs if i >= 0]
         return True
@@ -332,22 +334,22 @@ class Call:
         `None` unless axes of extent 1 are all that comes or goes.
         """
         before, after = list(self.shape(0)), list(self.outputs[0].shape)
-        kept: list[int | None] = list(range(len(before)))
+        origins: list[int | None] = list(range(len(before)))
         if self.op == "EXPAND_DIMS" and (stated := self.integers(1)):
-            kept.insert(stated[0] % len(after), None)
+            origins.insert(stated[0] % len(after), None)
         elif len(after) == len(before) + 1:
             for axis in range(1, len(after)):
                 if [*before[:axis], 1, *before[axis:]] == after:
-                    kept.insert(axis, None)
+                    origins.insert(axis, None)
                     break
         elif len(after) == len(before) - 1:
             for axis in range(1, len(before)):
                 if [*after[:axis], 1, *after[axis:]] == before:
-                    del kept[axis]
+                    del origins[axis]
                     break
-        if [1 if axis is None else before[axis] for axis in kept] != after:
+        if [1 if axis is None else before[axis] for axis in origins] != after:
             return None
-        return kept
+        return origins
 
 
 def variable(operator: Operator) -> Hashable:

@@ -37,7 +37,7 @@ from tf_cosearch.networks.importers import (
 )
 from tf_cosearch.networks.importers.tflite_file import Graph, Model, Operator
 from tf_cosearch.networks.importers.tflite_graph import Call, Frame
-from tf_cosearch.networks.importers.tflite_shapes import Known
+from tf_cosearch.networks.importers.tflite_shapes import Facts
 from tf_cosearch.networks.tape import TensorShape
 
 _MOST_OPERATORS = 30_000  # that run, in a graph and all it calls
@@ -81,10 +81,10 @@ def from_tflite(
     model = _read(name, content)
     index = _chosen(name, model, signature)
     graph = model.graphs[index]
-    known = _inputs(name, graph, input_px)
+    facts = _inputs(name, graph, input_px)
     walker = _Walker(model, graph_tape.GraphTape(on_unknown))
     try:
-        return walker.walk(index, known)
+        return walker.walk(index, facts)
     except _READING as error:
         raise _damaged(name, content, error) from error
     except (ArithmeticError, ValueError) as error:
@@ -149,7 +149,7 @@ def _chosen(name: str, model: Model, signature: str | None) -> int:
     return model.signatures[signature]
 
 
-def _inputs(name: str, graph: Graph, input_px: int | None) -> list[Known]:
+def _inputs(name: str, graph: Graph, input_px: int | None) -> list[Facts]:
     """The shapes of the inputs, with all open extents filled in."""
     tensors = [graph.tensors[index] for index in graph.inputs]
     is_open = any(-1 in tensor.signature[1:] for tensor in tensors)
@@ -160,7 +160,7 @@ def _inputs(name: str, graph: Graph, input_px: int | None) -> list[Known]:
             f"--input_px={input_px} with inputs of the fixed shapes {shapes}. "
             "Leave it out."
         )
-    known = []
+    facts = []
     for tensor in tensors:
         first, others = tensor.signature[:1], tensor.signature[1:]
         if -1 in others and input_px is None:
@@ -173,8 +173,8 @@ def _inputs(name: str, graph: Graph, input_px: int | None) -> list[Known]:
             )
         batch = (1,) if first == (-1,) else first
         sizes = tuple(input_px or 1 if n == -1 else n for n in others)
-        known.append(Known(batch + sizes))
-    return known
+        facts.append(Facts(batch + sizes))
+    return facts
 
 
 class _Walker:
@@ -194,7 +194,7 @@ class _Walker:
         self._running: list[int] = []
         self._states: set[Hashable] = set()
 
-    def walk(self, index: int, known: Sequence[Known]) -> list[workload.Layer]:
+    def walk(self, index: int, facts: Sequence[Facts]) -> list[workload.Layer]:
         """Records a graph, given its inputs; gives all rows."""
         graph = self._model.graphs[index]
         if not graph.operators or not graph.inputs or not graph.outputs:
@@ -202,25 +202,25 @@ class _Walker:
         self._states = _states(self._model)
         rows: list[TensorShape | None] = [
             self.tape.input(item.shape, graph.tensors[tensor].bits)
-            for item, tensor in zip(known, graph.inputs, strict=True)
+            for item, tensor in zip(facts, graph.inputs, strict=True)
         ]
-        frame = self._run(index, known, rows, [None] * len(rows))
+        frame = self._run(index, facts, rows, [None] * len(rows))
         outputs = [frame.rows[i] for i in graph.outputs if i in frame.rows]
         return self.tape.layers(outputs)
 
     def _run(
         self,
         index: int,
-        known: Sequence[Known],
+        facts: Sequence[Facts],
         rows: Sequence[TensorShape | None],
         sources: Sequence[Hashable],
     ) -> Frame:
         """Records a graph, given what is known of its inputs."""
-        graph = self._called(index, len(known))
+        graph = self._called(index, len(facts))
         if index in self._running or len(self._running) >= _DEEPEST:
             raise ValueError(f"graph {graph.name!r} calls itself, or too many")
         self._running.append(index)
-        frame = Frame(index, graph, self._propagate(index, known), self._stored)
+        frame = Frame(index, graph, self._propagate(index, facts), self._stored)
         for tensor, row, source in zip(
             graph.inputs, rows, sources, strict=True
         ):
@@ -246,15 +246,15 @@ class _Walker:
             )
         return graph
 
-    def _propagate(self, index: int, inputs: Sequence[Known]) -> list[Known]:
+    def _propagate(self, index: int, inputs: Sequence[Facts]) -> list[Facts]:
         """What is known of every tensor of a graph, given its inputs."""
         graph = self._model.graphs[index]
-        known = [
-            Known(tensor.shape, tensor.numbers) for tensor in graph.tensors
+        facts = [
+            Facts(tensor.shape, tensor.numbers) for tensor in graph.tensors
         ]
-        for tensor, given in zip(graph.inputs, inputs, strict=True):
-            shape = tflite_shapes.merge(graph.tensors[tensor], given.shape)
-            known[tensor] = Known(shape, given.numbers)
+        for tensor, argument in zip(graph.inputs, inputs, strict=True):
+            shape = tflite_shapes.merge(graph.tensors[tensor], argument.shape)
+            facts[tensor] = Facts(shape, argument.numbers)
         for operator in graph.operators:
             self.at = f"{operator.op} {operator.name!r}"
             self._operators += 1
@@ -262,31 +262,37 @@ class _Walker:
                 raise ValueError(
                     f"it runs more than {_MOST_OPERATORS} operators"
                 )
-            read = [known[i] if i >= 0 else None for i in operator.inputs]
+            operands = [facts[i] if i >= 0 else None for i in operator.inputs]
             if operator.op == "WHILE":  # what it carries keeps its shape
-                found = [Known(item.shape) for item in read if item is not None]
+                results = [
+                    Facts(operand.shape)
+                    for operand in operands
+                    if operand is not None
+                ]
             elif (callees := _callees(operator)) and any(
                 tflite_shapes.is_open(graph.tensors[i])
                 for i in operator.outputs
             ):
-                found = self._of_callee(callees[0], read[operator.op == "IF" :])
+                results = self._of_callee(
+                    callees[0], operands[operator.op == "IF" :]
+                )
             else:
-                found = tflite_shapes.infer(operator, read)
-            for written, item in zip(operator.outputs, found, strict=False):
-                known[written] = item
-        return known
+                results = tflite_shapes.infer(operator, operands)
+            for output, result in zip(operator.outputs, results, strict=False):
+                facts[output] = result
+        return facts
 
     def _of_callee(
-        self, index: int, inputs: Sequence[Known | None]
-    ) -> list[Known]:
-        given = [item for item in inputs if item is not None]
-        graph = self._called(index, len(given))
+        self, index: int, inputs: Sequence[Facts | None]
+    ) -> list[Facts]:
+        arguments = [item for item in inputs if item is not None]
+        graph = self._called(index, len(arguments))
         if index in self._running or len(self._running) >= _DEEPEST:
             raise ValueError(f"graph {graph.name!r} calls itself, or too many")
         self._running.append(index)
-        known = self._propagate(index, given)
+        facts = self._propagate(index, arguments)
         self._running.pop()
-        return [known[i] for i in graph.outputs]
+        return [facts[i] for i in graph.outputs]
 
     def _check_written(self, call: Call) -> None:
         frame = call.frame
@@ -356,9 +362,9 @@ class _Walker:
     def _branch(self, call: Call) -> None:
         branches = _callees(call.operator)
         positions = range(1, len(call.operator.inputs))
-        taken = call.integers(0)
-        if taken is not None:
-            chosen = branches[0 if taken[0] else 1]
+        condition = call.integers(0)
+        if condition is not None:
+            chosen = branches[0 if condition[0] else 1]
         else:
             work = [self._work(call, branch, positions) for branch in branches]
             chosen = branches[work.index(max(work))]
@@ -373,30 +379,30 @@ class _Walker:
 
     def _work(self, call: Call, callee: int, positions: Sequence[int]) -> int:
         """Multiply-accumulates of a graph that might be called."""
-        trial = _Walker(self._model, graph_tape.GraphTape(lambda _: None))
-        trial._running = list(self._running)
-        trial._operators = self._operators
-        trial._states = self._states
+        probe = _Walker(self._model, graph_tape.GraphTape(lambda _: None))
+        probe._running = list(self._running)
+        probe._operators = self._operators
+        probe._states = self._states
         rows = [
-            trial.tape.input(call.shape(i), call.tensor(i).bits)
+            probe.tape.input(call.shape(i), call.tensor(i).bits)
             if call.is_activation(i)
             else None
             for i in positions
         ]
-        trial._run(
+        probe._run(
             callee,
-            [call.known(i) for i in positions],
+            [call.facts(i) for i in positions],
             rows,
             [call.frame.source(call.index(i)) for i in positions],
         )
-        self._operators = trial._operators
-        return sum(row.macs for row in trial.tape.layers([]))
+        self._operators = probe._operators
+        return sum(row.macs for row in probe.tape.layers([]))
 
     def _enter(self, call: Call, callee: int, positions: Sequence[int]) -> None:
         """Records a graph in the place of the operator that calls it."""
         frame = self._run(
             callee,
-            [call.known(i) for i in positions],
+            [call.facts(i) for i in positions],
             [call.row(i) if call.is_activation(i) else None for i in positions],
             [call.frame.source(call.index(i)) for i in positions],
         )
@@ -418,13 +424,13 @@ class _Walker:
         graph = self._called(body, len(positions))
         if len(graph.outputs) != len(positions):
             raise ValueError(f"graph {graph.name!r} does not go round")
-        starts = [call.known(i) for i in positions]
+        starts = [call.facts(i) for i in positions]
         stays = [
             i == j for i, j in zip(graph.inputs, graph.outputs, strict=True)
         ]
         # What changes has the shape of its start, but not the numbers.
         carried = [
-            start if same else Known(start.shape)
+            start if same else Facts(start.shape)
             for start, same in zip(starts, stays, strict=True)
         ]
         counters = tflite_loops.counters(
@@ -462,7 +468,7 @@ class _Walker:
         self.tape.repeats = before
         self._leave(call, frame)
 
-    def _of_graph(self, index: int, inputs: Sequence[Known]) -> list[Known]:
+    def _of_graph(self, index: int, inputs: Sequence[Facts]) -> list[Facts]:
         self._called(index, len(inputs))
         return self._propagate(index, inputs)
 

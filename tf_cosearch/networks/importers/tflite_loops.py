@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from tf_cosearch.networks.importers.tflite_file import Graph, Operator
-from tf_cosearch.networks.importers.tflite_shapes import Known
+from tf_cosearch.networks.importers.tflite_shapes import Facts
 
 _SAME = {"CAST", "RESHAPE", "SQUEEZE", "EXPAND_DIMS"}
 
@@ -26,7 +26,7 @@ class _Walk:
     def __init__(
         self,
         graph: Graph,
-        known: Sequence[Known],
+        facts: Sequence[Facts],
         counters: Sequence[Counter | None],
         graphs: Sequence[Graph] = (),
     ) -> None:
@@ -36,16 +36,16 @@ class _Walk:
             for operator in graph.operators
             for index in operator.outputs
         }
-        self.known = known
+        self.facts = facts
         self.counters = dict(zip(graph.inputs, counters, strict=True))
 
     def counter(self, index: int, depth: int = 0) -> Counter | None:
         """How a tensor changes from run to run, if it is a counter."""
         if depth > 16 or index < 0:
             return None
-        if (found := self.counters.get(index)) is not None:
-            return found
-        numbers = self.known[index].numbers
+        if (counter := self.counters.get(index)) is not None:
+            return counter
+        numbers = self.facts[index].numbers
         if numbers is not None and numbers.size == 1:
             value = numbers.item()
             if not math.isfinite(value):
@@ -59,12 +59,12 @@ class _Walk:
             return first
         if operator.op not in ("ADD", "SUB") or len(operator.inputs) != 2:
             return None
-        other = self.counter(operator.inputs[1], depth + 1)
-        if other is None:
+        second = self.counter(operator.inputs[1], depth + 1)
+        if second is None:
             return None
         sign = 1 if operator.op == "ADD" else -1
         return Counter(
-            first.start + sign * other.start, first.step + sign * other.step
+            first.start + sign * second.start, first.step + sign * second.step
         )
 
     def trips(self, index: int, depth: int = 0) -> int | None:
@@ -75,9 +75,9 @@ class _Walk:
         if operator.op in _SAME:
             return self.trips(operator.inputs[0], depth + 1)
         if operator.op == "LOGICAL_AND":
-            both = [self.trips(i, depth + 1) for i in operator.inputs]
+            bounds = [self.trips(i, depth + 1) for i in operator.inputs]
             # A condition that is not known can only end the loop earlier.
-            return min((n for n in both if n is not None), default=None)
+            return min((n for n in bounds if n is not None), default=None)
         if operator.op == "IF" and self._is_and(operator):
             return self.trips(operator.inputs[0], depth + 1)
         if operator.op not in _COMPARISONS or len(operator.inputs) != 2:
@@ -95,14 +95,14 @@ class _Walk:
 
         `a and b` becomes `IF(a, ..., a)`, whose other branch hands back `a`.
         """
-        condition, *given = operator.inputs
+        condition, *arguments = operator.inputs
         index = operator.option("ElseSubgraphIndex", -1)
         if not 0 <= index < len(self.graphs):
             return False
-        other = self.graphs[index]
-        passed = dict(zip(other.inputs, given, strict=False))
-        return bool(other.outputs) and (
-            passed.get(other.outputs[0]) == condition
+        branch = self.graphs[index]
+        passed = dict(zip(branch.inputs, arguments, strict=False))
+        return bool(branch.outputs) and (
+            passed.get(branch.outputs[0]) == condition
         )
 
 
@@ -136,24 +136,24 @@ _COMPARISONS = {
 
 
 def counters(
-    body: Graph, known: Sequence[Known], starts: Sequence[Known]
+    body: Graph, facts: Sequence[Facts], starts: Sequence[Facts]
 ) -> list[Counter | None]:
     """Which numbers that a loop carries are counters.
 
     Args:
         body: What a run does.
-        known: What is known of the tensors of `body`, in every run.
+        facts: What is known of the tensors of `body`, in every run.
         starts: What is known of its inputs before the first run.
 
     Returns:
         For each input a counter, or `None`.
     """
-    found: list[Counter | None] = []
+    counters: list[Counter | None] = []
     zero = Fraction(0)
     for position, (written, start) in enumerate(
         zip(body.outputs, starts, strict=True)
     ):
-        found.append(None)
+        counters.append(None)
         if start.numbers is None or start.numbers.size != 1:
             continue
         value = start.numbers.item()
@@ -162,15 +162,15 @@ def counters(
         # As if it started at 0, with nothing else known to change evenly.
         alone: list[Counter | None] = [None] * len(starts)
         alone[position] = Counter(zero, Fraction(1))
-        step = _Walk(body, known, alone).counter(written)
+        step = _Walk(body, facts, alone).counter(written)
         if step is not None and step.step == 1:
-            found[-1] = Counter(Fraction(value), step.start)
-    return found
+            counters[-1] = Counter(Fraction(value), step.start)
+    return counters
 
 
 def trips(
     condition: Graph,
-    known: Sequence[Known],
+    facts: Sequence[Facts],
     carried: Sequence[Counter | None],
     graphs: Sequence[Graph],
 ) -> int | None:
@@ -178,12 +178,12 @@ def trips(
 
     Args:
         condition: The graph that says whether it goes on.
-        known: What is known of the tensors of `condition`, in every run.
+        facts: What is known of the tensors of `condition`, in every run.
         carried: How its inputs change from run to run, where they are numbers.
         graphs: All graphs of the file.
 
     Returns:
         The number of runs, or the most there can be; `None` if not known.
     """
-    walk = _Walk(condition, known, carried, graphs)
+    walk = _Walk(condition, facts, carried, graphs)
     return walk.trips(condition.outputs[0])

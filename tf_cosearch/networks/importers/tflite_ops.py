@@ -281,18 +281,18 @@ def _free(tape: GraphTape, call: Call) -> Rows:
     [row, *_] = call.reads()
     index, frame = call.operator.outputs[0], call.frame
     shape = frame.unpadded.get(call.index(0))
-    if shape and call.op in AXES and (kept := call.axes()) is not None:
+    if shape and call.op in AXES and (origins := call.axes()) is not None:
         frame.unpadded[index] = tuple(
-            1 if axis is None else shape[axis] for axis in kept
+            1 if axis is None else shape[axis] for axis in origins
         )
     return view(row, fit(call.layouts[0], row.elements))
 
 
 def _elementwise(tape: GraphTape, call: Call) -> Rows:
     reads, output = call.reads(), call.layouts[0]
-    most = max(read.elements for read in reads)
-    if math.prod(output) < most:
-        output = fit(output, most)
+    largest = max(read.elements for read in reads)
+    if math.prod(output) < largest:
+        output = fit(output, largest)
     if call.operator.outputs[0] in call.frame.folded:
         return view(reads[0], output)
     return tape.elementwise(call.name, reads, output, **call.constants())

@@ -60,9 +60,9 @@ class Convolution(NamedTuple):
                 return False
             if (written[axis] - 1) * stride >= shape[axis] + reach:
                 return False
-        kept = {self.axes[1], self.axes[2]}
+        slid = {self.axes[1], self.axes[2]}
         return all(
-            axis in kept or not any(edges) for axis, edges in enumerate(pads)
+            axis in slid or not any(edges) for axis, edges in enumerate(pads)
         )
 
 
@@ -73,15 +73,15 @@ def convolutions(call: Call) -> list[Convolution] | None:
     """
     index = call.operator.outputs[0]
     rank = len(call.outputs[0].shape)
-    found = []
+    convolutions = []
     for reader in call.frame.readers.get(index, ()):
         if reader is None:
             return None
-        seen = _slides(Call(call.frame, reader), list(range(rank)), {})
-        if seen is None:
+        convolution = _slides(Call(call.frame, reader), list(range(rank)), {})
+        if convolution is None:
             return None
-        found.append(seen)
-    return found
+        convolutions.append(convolution)
+    return convolutions
 
 
 def leads_to(call: Call) -> Convolution | None:
@@ -101,9 +101,9 @@ def _slides(
         return _ends_dilation(call, list(axes), blocks)
     passed = list(axes)
     if call.op in AXES:
-        if (kept := call.axes()) is None:
+        if (origins := call.axes()) is None:
             return None
-        passed = [None if a is None else axes[a] for a in kept]
+        passed = [None if a is None else axes[a] for a in origins]
     elif call.op == "SPACE_TO_BATCH_ND" and not blocks:
         sizes = call.integers(1)
         if sizes is None or call.integers(2) is None:
@@ -143,9 +143,9 @@ def _ends_dilation(
                 (tuple(written), reader),
             )
         if call.op in AXES:
-            if (kept := call.axes()) is None:
+            if (origins := call.axes()) is None:
                 return None
-            passed = [None if a is None else passed[a] for a in kept]
+            passed = [None if a is None else passed[a] for a in origins]
         elif call.op == "ADD":
             others = [i for i in (0, 1) if call.index(i) != index]
             if len(others) != 1 or not call.is_constant(others[0]):

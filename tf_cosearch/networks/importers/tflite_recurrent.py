@@ -62,10 +62,10 @@ def _present(call: Call, positions: Sequence[int]) -> list[int]:
 
 def _weights(call: Call, positions: Sequence[int]) -> dict[str, Any]:
     """Fields of a row by weights that work side by side."""
-    each = [call.weights(position) for position in positions]
+    sides = [call.weights(position) for position in positions]
     return {
-        "weight_bits": max(fields["weight_bits"] for fields in each),
-        "reuses_weights": all(fields["reuses_weights"] for fields in each),
+        "weight_bits": max(fields["weight_bits"] for fields in sides),
+        "reuses_weights": all(fields["reuses_weights"] for fields in sides),
         "use_bias": False,
     }
 
@@ -195,7 +195,7 @@ def _svdf(tape: GraphTape, call: Call) -> list[TensorShape]:
     filters, features = call.weight_shape(1, 2)
     taps = call.weight_shape(2, 2)[1]
     batch, units = call.shape(0)[0], call.outputs[0].shape[-1]
-    found = tape.add(
+    row = tape.add(
         f"{call.name}/features",
         "dense",
         [view(call.row(0), (batch, 1, features))],
@@ -203,10 +203,10 @@ def _svdf(tape: GraphTape, call: Call) -> list[TensorShape]:
         **call.weights(1),
     )
     has_bias = call.has(3) and units
-    found = tape.add(
+    row = tape.add(
         f"{call.name}/time",
         "depthwise_conv2d",
-        [view(found, (batch * taps, 1, filters))],
+        [view(row, (batch * taps, 1, filters))],
         (batch, 1, filters),
         k_h=taps,
         stride_h=taps,
@@ -216,8 +216,8 @@ def _svdf(tape: GraphTape, call: Call) -> list[TensorShape]:
         **call.weights(2),
     )
     if units != filters:
-        found = tape.reduce(f"{call.name}/sum", found, (batch, 1, units))
-    return [view(found, call.layouts[0])]
+        row = tape.reduce(f"{call.name}/sum", row, (batch, 1, units))
+    return [view(row, call.layouts[0])]
 
 
 RECORDERS = {

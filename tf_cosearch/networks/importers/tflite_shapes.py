@@ -35,7 +35,7 @@ _SAME_SHAPE = {
 }
 
 
-class Known(NamedTuple):
+class Facts(NamedTuple):
     """What is known of a tensor before an inference.
 
     Attributes:
@@ -55,25 +55,25 @@ class _Call:
     """An operator with what is known of its inputs."""
 
     def __init__(
-        self, operator: Operator, inputs: Sequence[Known | None]
+        self, operator: Operator, inputs: Sequence[Facts | None]
     ) -> None:
         self.option = operator.option
         self.outputs = [operator.tensors[index] for index in operator.outputs]
         self.inputs = inputs
 
     def shape(self, position: int = 0) -> Shape:
-        if (known := self._input(position)) is None:
+        if (facts := self._input(position)) is None:
             raise _Open
-        return known.shape
+        return facts.shape
 
     def shapes(self) -> list[Shape]:
-        return [known.shape for known in self.inputs if known is not None]
+        return [facts.shape for facts in self.inputs if facts is not None]
 
     def numbers(self, position: int = 0) -> np.ndarray:
-        known = self._input(position)
-        if known is None or known.numbers is None:
+        facts = self._input(position)
+        if facts is None or facts.numbers is None:
             raise _Open
-        return known.numbers
+        return facts.numbers
 
     def integers(self, position: int) -> list[int]:
         return [int(number) for number in self.numbers(position).flat]
@@ -81,11 +81,11 @@ class _Call:
     def all_numbers(self) -> list[np.ndarray]:
         return [self.numbers(i) for i in range(len(self.inputs))]
 
-    def _input(self, position: int) -> Known | None:
+    def _input(self, position: int) -> Facts | None:
         return self.inputs[position] if position < len(self.inputs) else None
 
 
-def infer(operator: Operator, inputs: Sequence[Known | None]) -> list[Known]:
+def infer(operator: Operator, inputs: Sequence[Facts | None]) -> list[Facts]:
     """What is known of the outputs of an operator.
 
     Args:
@@ -109,15 +109,15 @@ def infer(operator: Operator, inputs: Sequence[Known | None]) -> list[Known]:
         raise ValueError(f"its inputs do not go together ({error})") from error
     if len(shapes) != len(call.outputs):
         shapes = [None] * len(call.outputs)
-    known = []
+    facts = []
     for tensor, shape in zip(call.outputs, shapes, strict=True):
         shape = merge(tensor, shape)
         if math.prod(shape) > MAX_ELEMENTS or min(shape, default=0) < 0:
             raise ValueError(f"its output has the shape {shape}")
-        known.append(Known(shape))
-    if numbers is not None and known:
-        known[0] = Known(numbers.shape, numbers)
-    return known
+        facts.append(Facts(shape))
+    if numbers is not None and facts:
+        facts[0] = Facts(numbers.shape, numbers)
+    return facts
 
 
 def is_open(tensor: Tensor) -> bool:
@@ -144,10 +144,10 @@ def _shapes(op: str, call: _Call) -> Sequence[Shape | None]:
     if rule is None:
         return [None] * len(call.outputs)
     try:
-        found = rule(call)
+        shapes = rule(call)
     except _Open:
         return [None] * len(call.outputs)
-    return found if isinstance(found, list) else [found]
+    return shapes if isinstance(shapes, list) else [shapes]
 
 
 def _numbers(op: str, call: _Call) -> np.ndarray | None:
@@ -157,10 +157,10 @@ def _numbers(op: str, call: _Call) -> np.ndarray | None:
         return None
     try:
         with np.errstate(all="ignore"):
-            found = np.asarray(rule(call))
+            numbers = np.asarray(rule(call))
     except _Open:
         return None
-    return found if found.size <= _MOST_NUMBERS else None
+    return numbers if numbers.size <= _MOST_NUMBERS else None
 
 
 def _image(shape: Shape) -> Shape:
@@ -237,7 +237,7 @@ def _concatenate(call: _Call) -> Shape:
     shapes = call.shapes()
     axis = call.option("Axis") % len(shapes[0])
     shape = list(shapes[0])
-    shape[axis] = sum(other[axis] for other in shapes)
+    shape[axis] = sum(each[axis] for each in shapes)
     return tuple(shape)
 
 
@@ -257,9 +257,9 @@ def _resize(call: _Call) -> Shape:
 
 def reshape(shape: Shape, target: Sequence[int]) -> Shape:
     """The shape that a reshape gives; one extent may be -1."""
-    known = math.prod(extent for extent in target if extent >= 0)
-    rest = math.prod(shape) // known if known else 0
-    return tuple(rest if extent < 0 else extent for extent in target)
+    stated = math.prod(extent for extent in target if extent >= 0)
+    inferred = math.prod(shape) // stated if stated else 0
+    return tuple(inferred if extent < 0 else extent for extent in target)
 
 
 def _reshape(call: _Call) -> Shape:
@@ -510,7 +510,7 @@ def _bounded(shape: Shape) -> Shape:
     return shape
 
 
-def _few(call: _Call) -> list[np.ndarray]:
+def _bounded_numbers(call: _Call) -> list[np.ndarray]:
     """The values of all inputs; a file may name one a million times."""
     numbers = call.all_numbers()
     _bounded((sum(values.size for values in numbers),))
@@ -539,9 +539,9 @@ def _cast(call: _Call) -> Any:
 _FOLDS: dict[str, Callable[[_Call], Any]] = {
     "SHAPE": lambda call: np.array(call.shape(), np.int64),
     "RANK": lambda call: np.array(len(call.shape()), np.int64),
-    "PACK": lambda call: np.stack(_few(call), call.option("Axis")),
+    "PACK": lambda call: np.stack(_bounded_numbers(call), call.option("Axis")),
     "CONCATENATION": lambda call: np.concatenate(
-        _few(call), call.option("Axis")
+        _bounded_numbers(call), call.option("Axis")
     ),
     "STRIDED_SLICE": lambda call: call.numbers()[_slices(call)],
     "SLICE": lambda call: call.numbers()[
