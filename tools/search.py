@@ -14,7 +14,6 @@ import contextlib
 import json
 import pathlib
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import command_line
@@ -259,7 +258,7 @@ def _search(
 
 
 def _export(tuner: cs.CoSearchTuner, test: Any, folder: pathlib.Path) -> None:
-    from tf_cosearch.designs import picture, report
+    from tf_cosearch.designs import outcome
 
     best = tuner.best_designs(1)
     if not best:
@@ -267,16 +266,8 @@ def _export(tuner: cs.CoSearchTuner, test: Any, folder: pathlib.Path) -> None:
             "A search must finish a trial within the budgets. Received: none; "
             f"{folder / 'trials.csv'} has what it tried."
         )
-    description = best[0].export(folder / "design", test_data=test)
-    picture.plot_pareto(
-        report.read_trials(folder / "trials.csv"),
-        folder / "pareto.png",
-        chosen=best[0].trial_id,
-        budget=tuner.co_oracle.budgets.limits().get("latency_ms"),
-        title=f"Joint designs of the {tuner.space.name} space",
-    )
-    budgets = tuner.co_oracle.budgets
-    _print_chosen(description, budgets.compared(), folder)
+    budgets, name = tuner.co_oracle.budgets, tuner.space.name
+    print(outcome.leave(best[0], folder, test, budgets, name))
 
 
 def _oracle_options() -> dict[str, Any]:
@@ -431,26 +422,6 @@ def _description(space: cs.SearchSpace) -> dict[str, Any]:
         "seed": FLAGS.seed,
         "versions": export.versions(),
     }
-
-
-def _print_chosen(
-    description: dict[str, Any], compared: Sequence[str], folder: pathlib.Path
-) -> None:
-    from tf_cosearch import metrics
-
-    accuracies = description["accuracies"]
-    costs = ", ".join(
-        f"{metrics.get(name).word} "
-        f"{metrics.get(name).text(description['costs'][name])}"
-        for name in compared
-    )
-    print(
-        f"Chosen: trial {description['trial_id']}, int8 accuracy "
-        f"{accuracies['accuracy_int8']:.2%} on validation and "
-        f"{accuracies['accuracy_int8_test']:.2%} on test data, {costs}.\n"
-        f"  {folder / 'design'}: model.tflite, accelerator.yaml, design.json, "
-        f"weights\n  {folder / 'pareto.png'}, trials.csv, run.json"
-    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,56 @@
+"""What a search leaves in its folder: the chosen design, and a picture."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+from tf_cosearch import metrics
+from tf_cosearch.designs import picture, report
+from tf_cosearch.designs.export import Design
+from tf_cosearch.search.budgets import Budgets
+
+DESIGN = "design"
+"""Folder of the chosen design within that of the search."""
+
+
+def leave(
+    design: Design,
+    folder: pathlib.Path,
+    test_data: Any,
+    budgets: Budgets,
+    space_name: str,
+) -> str:
+    """Exports the chosen design and draws it among the others.
+
+    Args:
+        design: The chosen one.
+        folder: That of the search, with its `trials.csv`.
+        test_data: Images and labels kept aside until now.
+        budgets: Of the search.
+        space_name: What it was found in.
+
+    Returns:
+        What the design reaches and costs, and where everything is, in words.
+    """
+    description = design.export(folder / DESIGN, test_data=test_data)
+    picture.plot_pareto(
+        report.read_trials(folder / "trials.csv"),
+        folder / "pareto.png",
+        chosen=design.trial_id,
+        budget=budgets.limits().get("latency_ms"),
+        title=f"Joint designs of the {space_name} space",
+    )
+    accuracies = description["accuracies"]
+    costs = ", ".join(
+        f"{metrics.get(name).word} "
+        f"{metrics.get(name).text(description['costs'][name])}"
+        for name in budgets.compared()
+    )
+    return (
+        f"Chosen: trial {design.trial_id}, int8 accuracy "
+        f"{accuracies['accuracy_int8']:.2%} on validation and "
+        f"{accuracies['accuracy_int8_test']:.2%} on test data, {costs}.\n"
+        f"  {folder / DESIGN}: model.tflite, accelerator.yaml, design.json, "
+        f"weights\n  {folder / 'pareto.png'}, trials.csv, run.json"
+    )
