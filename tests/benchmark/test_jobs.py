@@ -6,6 +6,7 @@ import pytest
 
 from tf_cosearch.benchmark import jobs, landscapes
 from tf_cosearch.benchmark.jobs import Job
+from tf_cosearch.search import scope
 
 JOBS = [Job("energy", "random", "joint", seed, 12) for seed in range(3)]
 
@@ -69,6 +70,12 @@ def test_a_network_search_holds_the_accelerator(monkeypatch):
     seen.clear()
     jobs.execute(JOBS[0]._replace(searched="nested"))
     assert seen == {"searched": "nested"}
+
+
+@pytest.mark.parametrize("searched", sorted({*scope.SEARCHED} - {"nested"}))
+def test_every_scope_runs(searched):
+    job = JOBS[0]._replace(algorithm="random", searched=searched, trials=4)
+    assert jobs.execute(job)["violations"] == 0
 
 
 def test_proposals_after_many_trials_are_timed():

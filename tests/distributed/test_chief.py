@@ -186,3 +186,24 @@ def test_a_cut_of_half_a_lease_costs_nothing(tmp_path, monkeypatch):
         cutting.join()
     assert sorted(ran) == sorted(oracle.end_order)
     assert len(ran) == next(trials) == 30
+
+
+@pytest.mark.parametrize(
+    ("message", "is_said"),
+    [("server must be started and not shutting down", False), ("Why?", True)],
+)
+def test_of_a_server_that_stops_only_late_calls_are_not_said(
+    message, is_said, monkeypatch
+):
+    said = []
+    monkeypatch.setattr(threading, "excepthook", said.append)
+
+    def fail():
+        raise ValueError(message)
+
+    with chief.without_late_calls():
+        thread = threading.Thread(target=fail)
+        thread.start()
+        thread.join()
+    assert [str(each.exc_value) for each in said] == [message] * is_said
+    assert threading.excepthook == said.append

@@ -22,7 +22,7 @@ _THREADS = (
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
 )
-_HOLDING = ("network", "phased", "phased_reverse")
+_HOLDING = ("network", "phased_reverse")  # accelerators, at first at least
 _STEP = 10  # trials from one point of a curve to the next
 _LONG = 5  # proposals timed after many finished trials
 

@@ -83,9 +83,31 @@ def serve(
             time.sleep(0.2)
         service.dismiss()
     finally:
-        server.stop(grace=1).wait()
+        with without_late_calls():
+            server.stop(grace=1).wait()
     if service.failure is not None:
         raise service.failure
+
+
+@contextlib.contextmanager
+def without_late_calls() -> Iterator[None]:
+    """Keeps gRPC from printing that a call came while its server stops.
+
+    Its thread asks for the next call without looking whether the server is
+    about to stop, and dies of that, as it would have anyway.
+    """
+    before = threading.excepthook
+
+    def hook(failure: threading.ExceptHookArgs) -> None:
+        is_late = isinstance(failure.exc_value, ValueError)
+        if not (is_late and "not shutting down" in str(failure.exc_value)):
+            before(failure)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 class Service(oracle_chief.OracleServicer):
