@@ -161,6 +161,38 @@ class SearchSpace:
         networks = HyperModelSpace(hypermodel, name)
         return cls(networks, _accelerator_choices(accelerator))
 
+    def with_hypermodel(self, hypermodel: Any) -> SearchSpace:
+        """This space with what a hypermodel over it chooses besides.
+
+        Args:
+            hypermodel: A `CoSearchHyperModel` of this space, for example one
+                whose `build` or `fit` has a learning rate of its own. If it
+                changes the networks, each is built to be priced.
+
+        Returns:
+            A `SearchSpace` with all hyperparameters.
+
+        Raises:
+            ValueError: If the model of the default values cannot be built or
+                priced.
+        """
+        from tf_cosearch.networks.spaces.hypermodel_space import (
+            HyperModelSpace,
+        )
+        from tf_cosearch.networks.spaces.training_space import TrainingSpace
+
+        base = self.network_space
+        hardware = {
+            parameter.name: list(parameter.choices)
+            for parameter in self.parameters[self._split :]
+        }
+        training = TrainingSpace(base, hypermodel, hardware)
+        networks: HyperModelSpace = training
+        if not training.keeps_networks:
+            known = base.hyperparameters().space
+            networks = HyperModelSpace(hypermodel, base.name, known, hardware)
+        return SearchSpace(networks, {**self.fixed, **hardware})
+
     @property
     def name(self) -> str:
         """What the networks are called."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tf_cosearch.networks.spaces.network_space import Genes, Parameter
@@ -224,11 +224,14 @@ class Choices:
             for place in range(len(genes))
         )
 
-    def probes(self, default: Genes) -> Iterator[Genes]:
+    def probes(
+        self, default: Genes, without: Collection[str] = ()
+    ) -> Iterator[Genes]:
         """Genes that show every word, and the largest of every number.
 
         Args:
             default: Genes of what is not looked at.
+            without: Names of parameters not to look at.
 
         Yields:
             Those, then genes that differ in one parameter, and in those that
@@ -236,7 +239,10 @@ class Choices:
         """
         yield default
         for place, entries in enumerate(self._entries):
-            is_word = isinstance(self.parameters[place].choices[0], (str, bool))
+            name, choices = self.parameters[place]
+            is_word = isinstance(choices[0], (str, bool))
+            if name in without:
+                continue
             for entry in entries:
                 for gene in entry.genes if is_word else entry.genes[::-1][:1]:
                     probe = list(default)

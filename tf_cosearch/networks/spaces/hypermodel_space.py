@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import inspect
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras_tuner
@@ -118,6 +120,9 @@ class HyperModelSpace(NetworkSpace):
             hyperparameters and returns a functional or sequential model of
             Keras 3 or tf_keras.
         name: What to call the space; by default what builds it.
+        known: Hyperparameters that are known, and need no looking for.
+        foreign: Names of hyperparameters that `build` may declare although
+            they are of something else, such as an accelerator.
 
     Raises:
         TypeError: If it is neither.
@@ -138,29 +143,40 @@ class HyperModelSpace(NetworkSpace):
     512
     """
 
-    new_networks = NEW_NETWORKS
+    new_networks: int | None = NEW_NETWORKS
 
-    def __init__(self, hypermodel: Any, name: str | None = None) -> None:
+    def __init__(
+        self,
+        hypermodel: Any,
+        name: str | None = None,
+        known: Sequence[Any] = (),
+        foreign: Collection[str] = (),
+    ) -> None:
         self.hypermodel = as_hypermodel(hypermodel)
         self.name = (
             name or self.hypermodel.name or type(self.hypermodel).__name__
         )
+        fit = getattr(self.hypermodel.fit, "__func__", self.hypermodel.fit)
+        self._trains_itself = fit is not keras_tuner.HyperModel.fit
+        self._foreign = frozenset(foreign)
         self._built: dict[Genes, None] = {}
         self._readings: dict[Genes, _Reading] = {}
         self._first: dict[str, Genes] = {}
         self._alike: dict[frozenset[str], dict[Genes, Genes]] = {}
         self._reported: set[str] = set()
         self._ends: list[tuple[Any, ...]] = []
-        self._discover()
+        self._discover(known)
         self.input_shape = self._ends[0]
         self.classes = self._ends[1][-1]
 
     # What hyperparameters there are.
 
-    def _discover(self) -> None:
+    def _discover(self, known: Sequence[Any]) -> None:
         declared = keras_tuner.HyperParameters()
+        declared.merge(list(known))
         self.hypermodel.declare_hyperparameters(declared)
-        entries = list(declared.space)
+        entries = self._own(declared)
+        names = {entry.name for entry in known}
         built: list[tuple[dict[str, Any], _Reading]] = []
         probe: dict[str, Any] | None = {}
         while probe is not None and len(built) < MOST_PROBES:
@@ -171,12 +187,39 @@ class HyperModelSpace(NetworkSpace):
                     f"that can be priced and trained. Received: {self.name}, "
                     f"of which {reading.reason}"
                 )
+            if not built and self._trains_itself:
+                entries = self._declared_by_fit(entries)
             built.append((values, reading))
             choices = Choices(entries)
-            probe = _next_probe(choices, [values for values, _ in built])
+            done = [values for values, _ in built]
+            probe = _next_probe(choices, names, done)
         self._choices, self.parameters = choices, choices.parameters
         kept = [self._keep(choices.genes(v), reading) for v, reading in built]
         self._built = dict.fromkeys(kept)
+
+    def _own(self, hp: keras_tuner.HyperParameters) -> list[Any]:
+        """The hyperparameters that are of the network or its training."""
+        return [entry for entry in hp.space if entry.name not in self._foreign]
+
+    def _declared_by_fit(self, entries: Sequence[Any]) -> list[Any]:
+        """Adds what `fit` declares before it begins to train.
+
+        It is called with a stand-in for the model, which ends it.
+        """
+        hp = _with_values(entries, {})
+        needed = [
+            parameter.name
+            for parameter in inspect.signature(
+                self.hypermodel.fit
+            ).parameters.values()
+            if parameter.default is parameter.empty
+            and parameter.kind
+            in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        ]
+        stand_ins = {name: _StandIn() for name in needed[2:]}
+        with contextlib.suppress(Exception):
+            self.hypermodel.fit(hp, _StandIn(), **stand_ins)
+        return self._own(hp)
 
     # What building a network shows.
 
@@ -196,24 +239,21 @@ class HyperModelSpace(NetworkSpace):
         hp = _with_values(entries, values)
         hp.values = used = _Used(hp.values)
         rows, identity, reason = None, None, ""
-        trains_itself = (
-            type(self.hypermodel).fit is not keras_tuner.HyperModel.fit
-        )
         try:
             model, sets_weights = outline(lambda: self.hypermodel.build(hp))
             rows = self._rows_of(model)
-            if not (sets_weights or trains_itself):
+            if not (sets_weights or self._trains_itself):
                 identity = _identity(model, rows)
         except Exception as error:
             rows, reason = None, f"`build` says {type(error).__name__}: {error}"
         chosen = dict(dict.items(used))
-        names = frozenset(chosen)
-        if not trains_itself:
+        names = frozenset(chosen) - self._foreign
+        if not self._trains_itself:
             names &= used.names
         return (
             chosen,
             _Reading(rows, reason, identity, names),
-            list(hp.space),
+            self._own(hp),
         )
 
     def _rows_of(self, model: Any) -> np.ndarray:
@@ -444,12 +484,13 @@ def as_hypermodel(hypermodel: Any) -> keras_tuner.HyperModel:
 
 
 def _next_probe(
-    choices: Choices, built: Sequence[Mapping[str, Any]]
+    choices: Choices, known: Collection[str], built: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any] | None:
     """Values to build next, so that more hyperparameters may show.
 
     Args:
         choices: Of the hyperparameters so far.
+        known: Names of those that bring in no others.
         built: Values that were built; others had their defaults.
 
     Returns:
@@ -460,11 +501,23 @@ def _next_probe(
         choices.settle(choices.genes({**default, **values}))[0]
         for values in built
     }
-    for probe in choices.probes(choices.genes(default)):
+    for probe in choices.probes(choices.genes(default), known):
         genes, _ = choices.settle(probe)
         if genes not in done:
             return choices.values(genes)
     return None
+
+
+class _StandIn:
+    """Stands for a model, or data, until somebody wants to train with it."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("fit", "__iter__"):
+            raise RuntimeError("There is nothing to train here.")
+        return _StandIn()
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        return _StandIn()
 
 
 class _Used(dict[str, Any]):
