@@ -136,6 +136,37 @@ def all_designs(space: SearchSpace) -> np.ndarray | None:
     return unseen(check(space, np.stack(index, axis=1)))
 
 
+def of_values(space: SearchSpace, values: Mapping[str, Any]) -> np.ndarray:
+    """The genome of a whole design.
+
+    Args:
+        space: What the design belongs to.
+        values: A value for every parameter, but for those that depend on
+            others and may not be active; more are ignored.
+
+    Returns:
+        The `[P]` canonical genome.
+
+    Raises:
+        KeyError: If a value is missing.
+        ValueError: If one is none of the choices.
+    """
+    optional = conditional(space)
+    return space.genome(
+        {
+            parameter.name: values[parameter.name]
+            for parameter in space.parameters
+            if parameter.name in values or parameter.name not in optional
+        }
+    )
+
+
+def conditional(space: SearchSpace) -> set[str]:
+    """Names of the parameters that depend on others."""
+    entries = space.hyperparameters().space
+    return {entry.name for entry in entries if entry.conditions}
+
+
 def fixed_genes(space: SearchSpace, design: Any) -> dict[int, int]:
     """The genes that a whole or partial design sets.
 

@@ -32,7 +32,8 @@ So a run that is continued need not build them again, and proposes what it
 would have proposed without the interruption.
 """
 
-_BEFORE = -1  # the turn of what is known before the first proposal
+# Turns before the first proposal: what the space was built with, and the rest.
+_FIRST, _BEFORE = -2, -1
 
 
 class Reach:
@@ -47,7 +48,7 @@ class Reach:
         self._turn = _BEFORE
         # When each was read first.
         self._turn_of = (
-            dict.fromkeys(space.network_space.built(), _BEFORE)
+            dict.fromkeys(space.network_space.built(), _FIRST)
             if self.is_limited
             else {}
         )
@@ -105,21 +106,39 @@ class Reach:
                 self._turn_of.setdefault(self._canonical(genes), _BEFORE)
 
     def known(self) -> np.ndarray:
-        """`[N, S]` networks that earlier proposals have read."""
+        """`[N, S]` networks that were read before this proposal.
+
+        None if that costs next to nothing.
+        """
         self._load()
         genes = [
             genes
-            for genes, turn in self._turn_of.items()
-            if turn < self._turn and self._is_network(genes)
+            for genes in self._turn_of
+            if self._is_earlier(genes) and self._is_network(genes)
         ]
         width = self._space.num_network_parameters
         return np.asarray(genes, np.int64).reshape(-1, width)
 
-    def mask(self, networks: np.ndarray) -> np.ndarray:
+    def _is_earlier(self, genes: Genes) -> bool:
+        """Whether a network was read before what is done now."""
+        turn = self._turn_of.get(genes, self._turn)
+        most = _BEFORE if self._starts_empty else self._turn
+        return turn < most or turn == _FIRST
+
+    def holds(self, networks: np.ndarray) -> bool:
+        """Whether all `[N, S]` networks are within reach without a build."""
+        return not self.is_limited or all(
+            genes in self._opened or self._is_earlier(genes)
+            for genes in map(self._canonical, map(tuple, networks.tolist()))
+        )
+
+    def mask(self, networks: np.ndarray, times: int = 1) -> np.ndarray:
         """Which networks may be priced; those that are new are built.
 
         Args:
             networks: `[N, S]` canonical genes, the most wanted first.
+            times: How many times this will be asked in all, so that as many
+                new ones are left each time.
 
         Returns:
             `[N]` booleans.
@@ -127,16 +146,16 @@ class Reach:
         if not self.is_limited:
             return np.ones(len(networks), bool)
         self._load()
+        spare = self._left - -(-self._left // times)
         return np.asarray(
-            [self._open(tuple(genes)) for genes in networks.tolist()], bool
+            [self._open(tuple(g), spare) for g in networks.tolist()], bool
         )
 
-    def _open(self, genes: Genes) -> bool:
+    def _open(self, genes: Genes, spare: int) -> bool:
         genes = self._canonical(genes)
         if genes not in self._opened:
-            turn = self._turn_of.get(genes, self._turn)
-            if turn >= self._turn or self._starts_empty:
-                if not self._left:
+            if not self._is_earlier(genes):
+                if self._left <= spare:
                     return False
                 self._left -= 1
             self._opened.add(genes)

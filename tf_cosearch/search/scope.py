@@ -153,7 +153,8 @@ class Scope:
         rng = np.random.default_rng([self._seed, _START])
         draws = genome_arrays.complete(self._space, rng, self._fixed, 4 * ROUGH)
         screen = Screen(self._space, self._pricer, self._budgets)
-        feasible = screen.admit(draws)[0]
+        with self._pricer.reach.afresh():
+            feasible = screen.admit(draws)[0]
         return feasible[0] if len(feasible) else draws[0]
 
     def pair(
@@ -177,7 +178,8 @@ class Scope:
         known = {genome[:split].tobytes() for genome in tried}
         genomes = genome_arrays.check(self._space, genomes)
         networks = np.ascontiguousarray(genomes[:, :split])
-        networks = genome_arrays.unseen(networks, known)[:ROUGH]
+        networks = genome_arrays.unseen(networks, known)
+        networks = networks[self._pricer.reach.mask(networks)][:ROUGH]
         if not len(networks):
             return genomes[:0]
         chips = self._space.all_accelerators()

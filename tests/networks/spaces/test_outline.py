@@ -109,3 +109,21 @@ def test_an_error_of_a_build_is_raised():
     with pytest.raises(ValueError, match="no such width"):
         outline(fails)
     assert number(keras.layers.Dense(1).name) == before + 1
+
+
+@pytest.mark.parametrize("kind", [keras, tf_keras])
+def test_a_build_that_computes_with_weights_gets_them(kind):
+    calls = []
+
+    def computes():
+        calls.append(1)
+        made = model(kind)()
+        made.layers[-1].set_weights(
+            [weight * 2 for weight in made.layers[-1].get_weights()]
+        )
+        return made
+
+    made, sets_weights = outline(computes)
+    assert sets_weights
+    assert np.isfinite(made.get_weights()[0]).all()
+    assert len(calls) == 2

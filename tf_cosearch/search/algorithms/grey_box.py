@@ -154,9 +154,13 @@ class GreyBox(Algorithm):
         accelerators = self._some_accelerators()
         networks = self._some_networks(rng)
         found: dict[bytes, tuple[float, np.ndarray]] = {}
-        for _ in range(ROUNDS):
-            self._rate(found, gain, networks, accelerators)
-            networks = self._around(rng, _best_first(found)[:TOP])
+        for round_ in range(ROUNDS):
+            within = self.problem.prices.reach.mask(networks, ROUNDS - round_)
+            self._rate(found, gain, networks[within], accelerators)
+            if found:
+                networks = self._around(rng, _best_first(found)[:TOP])
+        if not found:
+            return np.zeros((0, len(self.problem.space.parameters)), np.int64)
         if len(accelerators) > 1:  # else that one is held
             finalists = _best_first(found)[:FINALISTS, self._network]
             rate = functools.partial(self._rate, found, gain, finalists)
@@ -171,6 +175,8 @@ class GreyBox(Algorithm):
         accelerators: np.ndarray,
     ) -> np.ndarray:
         """Keeps the best accelerator of each network, and says which it is."""
+        if not len(networks):
+            return np.zeros(0, np.int64)
         costs = self.problem.prices.grid(networks, accelerators)
         violation = self.problem.budgets.violation(costs)
         gains = np.where(violation > 0, -violation, gain(networks, costs))
@@ -326,10 +332,16 @@ class GreyBox(Algorithm):
     # What is considered.
 
     def _some_networks(self, rng: np.random.Generator) -> np.ndarray:
-        """Random ones, and relatives of the best and of the front."""
+        """Random ones, relatives of the best and of the front, and known ones.
+
+        Of those that would have to be built, only the first are within reach.
+        """
         finished = self.problem.history.finished()
         fresh = self.problem.space.sample(rng, self.networks)
+        built = self.problem.prices.reach.known()
+        built = np.pad(built, ((0, 0), (0, fresh.shape[1] - built.shape[1])))
         if len(finished) < self.warm_up:
+            fresh = np.concatenate([fresh, built])
             return self._part(fresh, self._network)
         order = sorted(finished, key=lambda trial: -trial.reward)[:TOP]
         best = [trial.genome for trial in order]
@@ -341,6 +353,7 @@ class GreyBox(Algorithm):
         fresh[:half] = genome_arrays.mutate(
             self.problem.space, rng, mixed, count
         )
+        fresh = np.concatenate([fresh, built])
         return self._part(fresh, self._network)
 
     def _around(self, rng: np.random.Generator, best: np.ndarray) -> np.ndarray:
@@ -400,6 +413,10 @@ class GreyBox(Algorithm):
         some = self.problem.space.sample(rng, self.accelerators)
         everything = self._to_price
         networks = self.problem.space.sample(rng, 16)[:, self._network]
+        reach = self.problem.prices.reach
+        with reach.afresh():
+            within = networks[reach.mask(networks)]
+            networks = within if len(within) else reach.known()
         costs = self.problem.prices.grid(networks, everything)
         names = metrics.compared()
         logs = np.stack([np.log(costs[name]) for name in names])

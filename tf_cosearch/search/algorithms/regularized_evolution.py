@@ -11,7 +11,7 @@ from tf_cosearch import configuration
 from tf_cosearch.search.algorithms import shrinking
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.genomes import crossover, mutate
-from tf_cosearch.search.problem import Result
+from tf_cosearch.search.problem import Problem, Result
 
 _SHRINK = 2**32 - 3  # a trial number nobody reaches
 
@@ -98,6 +98,21 @@ class RegularizedEvolution(Algorithm):
     def sample_size(self) -> int:
         """How many of them compete to be the parent."""
         return self._sample_size or max(4, self.population_size // 2)
+
+    def on(self, problem: Problem) -> Algorithm:
+        """See `Algorithm.on`.
+
+        Raises:
+            ValueError: If the space is to shrink, and networks have to be
+                built to be priced.
+        """
+        if self.shrink_stages and problem.space.new_networks is not None:
+            raise ValueError(
+                "`shrink_stages` must be 0 for a model of your own, as each "
+                "stage prices thousands of networks, which have to be built. "
+                f"Received: {self.shrink_stages}. Leave it out."
+            )
+        return super().on(problem)
 
     def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Suggests `[n, P]` children of one parent, or of it and another."""

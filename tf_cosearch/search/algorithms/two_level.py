@@ -166,9 +166,11 @@ class TwoLevel(Algorithm):
             suggested = inner.suggest(rng, -(-n // steps))
             if not len(suggested):
                 break
-            genomes = genome_arrays.check(
-                problem.space, problem.hold(suggested)
+            genomes = problem.prices.within_reach(
+                genome_arrays.check(problem.space, problem.hold(suggested))
             )
+            if not len(genomes):
+                break
             costs = problem.prices.price(genomes)
             survives = self._survives(costs)
             survivors.insert(0, genomes[survives])

@@ -34,7 +34,7 @@ from tf_cosearch.search import algorithms, objectives
 from tf_cosearch.search import budgets as budgets_lib
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.budgets import Budgets
-from tf_cosearch.search.genomes import check, fixed_genes
+from tf_cosearch.search.genomes import check, fixed_genes, of_values
 from tf_cosearch.search.oracle import conditions as conditions_lib
 from tf_cosearch.search.oracle import durable, published_starts
 from tf_cosearch.search.oracle import warm_start as warm_start_lib
@@ -279,10 +279,7 @@ class CoSearchOracle(durable.DurableOracle):
     def trial_genome(self, trial: Trial) -> np.ndarray:
         """The `[P]` canonical genome of a trial of this search."""
         if trial.trial_id not in self._genomes:
-            values = trial.hyperparameters.values
-            genome = self.space.genome(
-                {p.name: values[p.name] for p in self.space.parameters}
-            )
+            genome = of_values(self.space, trial.hyperparameters.values)
             self._genomes[trial.trial_id] = check(self.space, [genome])[0]
         return self._genomes[trial.trial_id]
 
@@ -361,6 +358,7 @@ class CoSearchOracle(durable.DurableOracle):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Finds the design of the next trial; called by `create_trial`."""
         rng = np.random.default_rng([self.seed, len(self.trials)])
+        self.prices.reach.begin(len(self.trials))
         tried = [
             self.trial_genome(trial)
             for trial in self.trials.values()
@@ -459,6 +457,13 @@ class CoSearchOracle(durable.DurableOracle):
             **design.values,
             **self.space.values(design.genome),
         }
+        inactive = [
+            entry.name
+            for entry in hyperparameters.space
+            if not hyperparameters.is_active(entry.name)
+        ]
+        for name in inactive:
+            hyperparameters.values.pop(name, None)
         trial = Trial(hyperparameters, trial_id, TrialStatus.COMPLETED)
         trial.message = warm_start_lib.mark(earlier.source)
         costs = self.prices.of(design.genome)
@@ -569,10 +574,16 @@ class CoSearchOracle(durable.DurableOracle):
                 self._score_again(trial)
             self.on_trial_ended(trial)
 
+    def _set_project_dir(self, directory: Any, project_name: str) -> None:
+        super()._set_project_dir(directory, project_name)
+        self.prices.reach.keep_in(self._project_dir)
+
     def _price(self, genomes: list[np.ndarray]) -> None:
         """Prices designs at once that are asked for one by one."""
         if genomes:
             stacked = np.stack(genomes)
+            split = self.space.num_network_parameters
+            self.prices.reach.know(stacked[:, :split])
             self.prices.remember(stacked, self.prices.price(stacked))
 
     def check_trial(self, trial: Trial) -> None:

@@ -117,6 +117,10 @@ class Proposals:
         Raises:
             ValueError: If none does, see `Budgets.explain`.
         """
+        with self._prices.reach.afresh():
+            self._check_feasible(budgets)
+
+    def _check_feasible(self, budgets: Budgets) -> None:
         rng = np.random.default_rng([self._seed, _CHECK])
         screen = Screen(self._space, self._prices, budgets)
         largest = np.asarray(self._space.choice_counts) - 1

@@ -70,6 +70,10 @@ class Screen:
         """
         genomes = genome_arrays.check(self._space, proposals)
         genomes = genome_arrays.unseen(genomes, self._seen)
+        # What an algorithm has not used itself of its reach is used here.
+        self._pricer.reach.refill()
+        genomes = self._pricer.within_reach(genomes)
+        genomes = genome_arrays.unseen(genomes, self._seen)
         if not len(genomes):
             return genomes, Values({})
         self._seen.update(genome.tobytes() for genome in genomes)
@@ -116,9 +120,10 @@ class Screen:
     ) -> Iterator[np.ndarray]:
         """Proposes, round after round, where else to look.
 
-        All of a small space, once. Otherwise random designs beside neighbours
-        of those tried and of those closest to the budgets, which descends
-        into a feasible region that chance alone would hardly hit.
+        All of a small space, until all were within reach. Otherwise random
+        designs beside neighbours of those tried and of those closest to the
+        budgets, which descends into a feasible region that chance alone would
+        hardly hit.
 
         Args:
             rng: Where chance comes from.
@@ -129,7 +134,11 @@ class Screen:
             `[n, P]` genomes.
         """
         if designs is not None:
-            yield rng.permutation(designs)
+            designs = rng.permutation(designs)
+            yield designs
+            split = self._space.num_network_parameters
+            while not self._pricer.reach.holds(designs[:, :split]):
+                yield designs
             self.is_exhausted = True
             return
         for _ in range(WIDER_ROUNDS):

@@ -14,6 +14,7 @@ import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tf_cosearch import configuration, files
+from tf_cosearch.search.genomes import conditional, of_values
 from tf_cosearch.search.oracle.state import SearchState
 from tf_cosearch.search.oracle.trial_files import read_trials
 
@@ -193,7 +194,7 @@ def _trained(
                     ". Use the objective of that search."
                 )
         try:
-            genome = _genome(space, values)
+            genome = of_values(space, values)
         except (ValueError, KeyError) as error:
             raise ValueError(
                 f"{home} must be of a design of the space. Received: {error}"
@@ -202,10 +203,6 @@ def _trained(
         has_files = any(files_of(design))
         found[trial_id] = design if has_files else design._replace(folder=None)
     return found
-
-
-def _genome(space: SearchSpace, values: Mapping[str, Any]) -> np.ndarray:
-    return space.genome({p.name: values[p.name] for p in space.parameters})
 
 
 def _rows(
@@ -284,16 +281,18 @@ def _row(
         )
     if row["status"] not in (TrialStatus.COMPLETED, KNOWN):
         return None
+    optional = conditional(space)
     values = {
         p.name: _choice(row[p.name], p.choices, f"{p.name} in {where}")
         for p in space.parameters
+        if row[p.name] or p.name not in optional
     }
     measured = {
         name: configuration.number(row[name], f"{name} in {where}")
         for name in row
         if name in metrics or (name.startswith("accuracy") and row[name])
     }
-    return KnownDesign(_genome(space, values), values, measured, None)
+    return KnownDesign(of_values(space, values), values, measured, None)
 
 
 def _choice(text: str, choices: Sequence[Any], where: str) -> Any:
