@@ -17,7 +17,7 @@ from tf_cosearch.search.oracle.screening import WIDER_ROUNDS
 from tf_cosearch.search.reach import FILE
 from tf_cosearch.search.scope import SEARCHED
 from tf_cosearch.search.space import SearchSpace
-from tf_cosearch.testing.toys import place, run_trials
+from tf_cosearch.testing import place, run_trials
 
 CHIPS = {
     **to_paths(load_accelerator("edge_tpu")),
@@ -30,7 +30,6 @@ CHIPS = {
 
 def build(hp):
     """24 widths, of which a third is none, and some that differ in training."""
-    build.calls += 1
     units, groups = hp.Int("units", 8, 31), hp.Choice("groups", [1, 3])
     if units % groups:
         raise ValueError("units must be whole groups")
@@ -41,6 +40,7 @@ def build(hp):
     model.add(keras.layers.Dense(3))
     rate = hp.Float("learning_rate", 1e-4, 1e-1, sampling="log")
     model.compile(keras.optimizers.SGD(rate), "mse")
+    build.calls += 1
     return model
 
 

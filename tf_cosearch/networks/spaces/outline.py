@@ -76,20 +76,11 @@ def outline(build: Callable[[], Any]) -> Outline:
         try:
             with _keep_names(), tf.variable_creator_scope(create):
                 model = build()
-        except Exception as error:
-            if not _needs_values(error):
-                raise
+        except Exception:
+            # Perhaps it needed a weight that has no value.
             with _keep_names():
                 return Outline(build(), sets_weights=True)
         return Outline(model, any(map(_has_value, variables)))
-
-
-def _needs_values(error: BaseException | None) -> bool:
-    """Whether somebody has read a weight that has no value."""
-    kinds = tf.errors.FailedPreconditionError, tf.errors.NotFoundError
-    while error is not None and not isinstance(error, kinds):
-        error = error.__cause__ or error.__context__
-    return error is not None
 
 
 def _has_value(variable: Any) -> bool:
