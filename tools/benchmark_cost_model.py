@@ -26,7 +26,7 @@ from absl import flags
 
 FLAGS = flags.FLAGS
 flags.DEFINE_bool("quick", False, "Fewer repetitions: at most 45 s.")
-flags.DEFINE_enum("format", "table", ["table", "json"], "What to print.")
+command_line.define_format("table", "json")
 flags.DEFINE_integer(
     "candidates", 1_000_000, "Candidates of the general batch.", lower_bound=300
 )

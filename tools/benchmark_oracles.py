@@ -66,7 +66,7 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer("workers", 2, "Processes; 0 is this one.", lower_bound=0)
 command_line.define_positive("minutes", "After which no further run begins.")
-flags.DEFINE_enum("format", "table", ["table", "json"], "What to print.")
+command_line.define_format("table", "json")
 flags.DEFINE_string("output_dir", None, "Where runs and results are kept.")
 flags.DEFINE_string("output", None, "A picture, .png, .svg or .pdf.")
 

@@ -161,6 +161,15 @@ def define_training(epochs: int) -> None:
     )
 
 
+def define_format(*formats: str) -> None:
+    """Defines the flag of how a result is printed.
+
+    Args:
+        *formats: The possible ones; the first is the default.
+    """
+    flags.DEFINE_enum("format", formats[0], formats, "What to print.")
+
+
 def define_data() -> None:
     """Defines the flags of a data set."""
     flags.DEFINE_string(

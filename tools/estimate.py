@@ -43,7 +43,7 @@ flags.DEFINE_string(
     "layers", None, "CSV with H,W,Cin,Cout,Kh,Kw,stride,groups,OH,OW."
 )
 flags.DEFINE_string("accelerator", "edge_tpu", "Preset or YAML file.")
-flags.DEFINE_enum("format", "table", ["table", "json", "csv"], "What to print.")
+command_line.define_format("table", "json", "csv")
 flags.DEFINE_bool("per_layer", False, "Print every layer.")
 flags.DEFINE_bool("mappings", False, "Print how every layer is mapped.")
 flags.DEFINE_enum(

@@ -30,7 +30,7 @@ flags.DEFINE_enum(
     "What is killed: a search of one process, workers, the chief, or all at "
     "once. Each in turn by default.",
 )
-flags.DEFINE_enum("format", "table", ["table", "json"], "How to print.")
+command_line.define_format("table", "json")
 flags.DEFINE_integer(
     "throughput",
     0,

@@ -18,7 +18,7 @@ import command_line
 from absl import flags
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("format", "table", ["table", "json", "csv"], "What to print.")
+command_line.define_format("table", "json", "csv")
 flags.DEFINE_string(
     "plot", None, "Picture to write, of predicted against measured latencies."
 )

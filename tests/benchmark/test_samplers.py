@@ -69,7 +69,7 @@ def test_a_rejection_costs_nothing_but_patience_ends(monkeypatch):
 
 
 def test_an_option_reaches_the_oracle():
-    designs = samplers.feasible_designs(LANDSCAPE, 2)
+    designs = samplers.feasible_genomes(LANDSCAPE, 2)
     found = run("random", initial_designs=designs).evaluations
     expected = [
         LANDSCAPE.evaluate(LANDSCAPE.space.values(genome)) for genome in designs

@@ -60,7 +60,7 @@ def measure(
     processes = Processes(lambda: tuner().run())
     processes.finish(["chief", *(f"worker{i}" for i in range(workers))])
     oracle = tuner().co_oracle
-    designs = {
+    genomes = {
         tuple(oracle.trial_genome(trial)) for trial in oracle.trials.values()
     }
     clocks = [
@@ -75,5 +75,5 @@ def measure(
         "proposals_per_cpu_minute": 60 * (len(clocks) - 1) / computed,
         "workers": workers,
         "trials": trials,
-        "duplicated": trials - len(designs),
+        "duplicated": trials - len(genomes),
     }

@@ -74,7 +74,7 @@ def execute(job: Job) -> dict[str, Any]:
         if job.searched in _HOLDING:
             options["fixed"] = landscape.accelerator
     if job.finished:
-        options["initial_designs"] = samplers.feasible_designs(
+        options["initial_designs"] = samplers.feasible_genomes(
             landscape, job.finished
         )
         trials = job.finished + _LONG

@@ -217,15 +217,15 @@ class KilledSearch:
         saved = sum(line.startswith("saved") for line in log)
         oracle = self.make_tuner().co_oracle
         ended = [oracle.trials[trial_id] for trial_id in oracle.end_order]
-        designs = [
+        genomes = [
             tuple(oracle.trial_genome(trial))
             for trial in ended
             if trial.hyperparameters.values
         ]
         return outcome._replace(
             finished=sum(trial.status == "COMPLETED" for trial in ended),
-            lost=TRIALS - len(designs),
-            duplicated=(len(designs) - len({*designs}))
+            lost=TRIALS - len(genomes),
+            duplicated=(len(genomes) - len({*genomes}))
             + max(0, saved - len(ended)),
         )
 

@@ -9,8 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from tf_cosearch.accelerators import stacking
+from tf_cosearch.benchmark.random_tables import (
+    random_accelerators,
+    random_layers,
+)
 from tf_cosearch.benchmark.stopwatch import seconds
-from tf_cosearch.benchmark.tables import random_accelerators, random_layers
 from tf_cosearch.cost import kernels, model
 from tf_cosearch.networks.workload import LayerTable
 

@@ -142,7 +142,7 @@ def run(
     return record
 
 
-def feasible_designs(landscape: Landscape, count: int) -> list[np.ndarray]:
+def feasible_genomes(landscape: Landscape, count: int) -> list[np.ndarray]:
     """Draws designs within the budgets, to start a search from.
 
     Args:
@@ -154,12 +154,12 @@ def feasible_designs(landscape: Landscape, count: int) -> list[np.ndarray]:
     """
     rng = np.random.default_rng(0)
     pricer = Pricer(landscape.space, 256)
-    designs: list[np.ndarray] = []
-    while len(designs) < count:
+    feasible: list[np.ndarray] = []
+    while len(feasible) < count:
         genomes = landscape.space.sample(rng, 256)
-        feasible = landscape.budgets.is_feasible(pricer.price(genomes))
-        designs.extend(genomes[feasible])
-    return designs[:count]
+        is_feasible = landscape.budgets.is_feasible(pricer.price(genomes))
+        feasible.extend(genomes[is_feasible])
+    return feasible[:count]
 
 
 def _drive(

@@ -16,8 +16,11 @@ import tensorflow as tf
 
 from tf_cosearch import environment, machine
 from tf_cosearch.benchmark import machine_limits
+from tf_cosearch.benchmark.random_tables import (
+    random_accelerators,
+    random_layers,
+)
 from tf_cosearch.benchmark.stopwatch import seconds
-from tf_cosearch.benchmark.tables import random_accelerators, random_layers
 from tf_cosearch.cost import kernels, mapping
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.cost.price_list import PriceList

@@ -143,7 +143,7 @@ def fit() -> Fit:
         errors = ceiling / (1 + np.exp(-fitted)) - accuracies
         error = float(np.sqrt(np.mean(errors**2)))
         fits.append(Fit(float(ceiling), a, b, c, error))
-    return min(fits, key=lambda candidate: candidate.error)
+    return min(fits, key=lambda fitted: fitted.error)
 
 
 def structure(blocks: Sequence[BlockSpec]) -> float:

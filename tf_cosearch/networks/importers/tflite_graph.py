@@ -1,4 +1,4 @@
-"""A graph of a .tflite file while it is read: what is known of its tensors."""
+"""A graph of a .tflite file while it is read, and facts of its tensors."""
 
 from __future__ import annotations
 

@@ -1,6 +1,9 @@
 import numpy as np
 
-from tf_cosearch.benchmark.tables import random_accelerators, random_layers
+from tf_cosearch.benchmark.random_tables import (
+    random_accelerators,
+    random_layers,
+)
 from tf_cosearch.cost.model import estimate
 
 
