@@ -45,6 +45,14 @@ def u_net(ops, x, *, filters, stride=1, interpolation="nearest"):
     return x
 
 
+@cs.block
+def blur(ops, x, *, filters, stride=1):
+    """What has its input's scale in int8, and is read by a convolution."""
+    x = ops.average_pool(x, 2, 2 * stride)
+    x = ops.upsample(x, 2, "bilinear")
+    return ops.conv(x, filters, name="conv")
+
+
 @cs.operation
 class LeakyRelu(cs.Operation):
     """An operation of a user's package, in its one file."""
@@ -77,6 +85,11 @@ class TestPooledInception(BlockSuite):
 
 class TestLeaky(BlockSuite):
     name = "leaky"
+
+
+class TestBlur(BlockSuite):
+    name = "blur"
+    image = (8, 8, 3)
 
 
 class TestUNet(BlockSuite):
