@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -103,13 +104,7 @@ class BlockSuite:
             images = rng.random((16, *network.input_shape), np.float32)
             model = network.build(tf_keras)
             model.set_weights(
-                [
-                    # Neither a bias nor a variance may be zero.
-                    np.abs(rng.normal(0, 0.3, weight.shape)) + 0.01
-                    if weight.ndim == 1
-                    else weight
-                    for weight in model.get_weights()
-                ]
+                [_weight(rng, w.shape) for w in model.get_weights()]
             )
             quantized = qat.quantize(model)
             qat.calibrate(quantized, images)
@@ -121,6 +116,13 @@ class BlockSuite:
             faked = quantized(images, training=False).numpy()
             steps = np.abs(logits - faked).max() / step
             require(steps <= 4, f"{network.blocks[1]}: {steps} steps apart")
+
+
+def _weight(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Values that keep activations alive; no bias or variance is zero."""
+    if len(shape) == 1:
+        return np.abs(rng.normal(0, 0.3, shape)) + 0.1
+    return rng.normal(0, math.sqrt(2 / math.prod(shape[:-1])), shape)
 
 
 def _run(file: bytes, images: np.ndarray) -> tuple[np.ndarray, float]:
