@@ -44,12 +44,20 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
     any training; designs over budget are never trained.
 
     Args:
-        space: The joint space.
+        space: The joint space; or else `hypermodel`.
         oracle: Who proposes: a name of `algorithms.names()`, an `Algorithm`,
             or a `CoSearchOracle` over `space`, which has the arguments from
             `budgets` to `warm_start` itself: here they are refused then.
         budgets: Limits that no trained design exceeds.
         max_trials: How many designs to train; 20 by default.
+        hypermodel: Your own model: a function that takes KerasTuner's
+            hyperparameters and returns a Keras model, or a
+            `keras_tuner.HyperModel`, see `HyperModelSpace`. Beside a space, a
+            `CoSearchHyperModel` over it, whose `build` or `fit` may have
+            hyperparameters of its own.
+        accelerator: Of `hypermodel`: choices and fixed values by path, or a
+            preset to fix the hardware to; by default what each component
+            offers.
         reward: What counts as better: `hard`, which is the default, `soft`,
             `absolute`, a `WeightedProduct` or an `AbsoluteDeviation`.
         seed: Makes proposals and training repeatable.
@@ -92,11 +100,13 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
 
     def __init__(
         self,
-        space: SearchSpace,
+        space: SearchSpace | None = None,
         oracle: str | Algorithm | type[Algorithm] | CoSearchOracle = "grey_box",
         budgets: Budgets | None = None,
         max_trials: int | None = None,
         *,
+        hypermodel: Any = None,
+        accelerator: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         reward: str | Reward | None = None,
         seed: int | None = None,
         oracle_options: Mapping[str, Any] | None = None,
@@ -114,11 +124,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         lease_seconds: float = chief.LEASE_SECONDS,
         trials_per_process: int | None = None,
     ) -> None:
-        if not isinstance(space, SearchSpace):
-            raise TypeError(
-                f"`space` must be a SearchSpace. Received: {space!r}. Use "
-                "SearchSpace.load(name)."
-            )
+        space = _joint_space(space, hypermodel, accelerator)
         if not isinstance(oracle_options, (Mapping, type(None))):
             raise TypeError(
                 "`oracle_options` must map names to values. Received: "
@@ -191,7 +197,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             trials_per_process=trials_per_process,
             executions_per_trial=executions_per_trial,
         )
-        self.hypermodel = CoSearchHyperModel(space)
+        own = getattr(space.network_space, "hypermodel", None)
+        self.hypermodel = CoSearchHyperModel(space) if own is None else own
         self._curves = executions.Curves(
             self.project_dir,
             self.co_oracle.objective.name,
@@ -453,6 +460,44 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             model = qat.quantize(design.network.build(tf_keras))
         qat.load_weights(model, design.folder / export.QAT_WEIGHTS)
         return model
+
+
+def _joint_space(
+    space: SearchSpace | None, hypermodel: Any, accelerator: Any
+) -> SearchSpace:
+    """What is searched."""
+    is_over_space = getattr(hypermodel, "space", None) is space
+    if space is None and hypermodel is not None:
+        joint = SearchSpace.from_hypermodel(hypermodel, accelerator)
+    elif space is None or not isinstance(space, SearchSpace):
+        raise TypeError(
+            f"`space` must be a SearchSpace. Received: {space!r}. Use "
+            "SearchSpace.load(name), or give a model of your own as "
+            "`hypermodel`."
+        )
+    elif accelerator is not None:
+        raise ValueError(
+            "`accelerator` must be given to SearchSpace.load. Received: it "
+            "beside a space, which has accelerators."
+        )
+    elif hypermodel is None:
+        joint = space
+    elif not is_over_space:
+        raise ValueError(
+            "Beside a space, `hypermodel` must be a CoSearchHyperModel over "
+            f"it. Received: {hypermodel!r}. Leave the space out to search a "
+            "model of your own."
+        )
+    else:
+        joint = space.with_hypermodel(hypermodel)
+    columns = set(report.trial_columns())
+    names = {parameter.name for parameter in joint.parameters}
+    if taken := sorted(names & columns):
+        raise ValueError(
+            "Hyperparameters must have other names than columns of "
+            f"trials.csv. Received: {', '.join(taken)}. Rename them."
+        )
+    return joint
 
 
 def _require_space_alone(oracle: CoSearchOracle) -> None:
