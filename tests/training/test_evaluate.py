@@ -39,12 +39,12 @@ def _one_by_one(tflite, x):
 
 def test_batches_equal_singles(tflite, waves):
     _, (x, _) = waves
-    runner = evaluate._Runner(tflite)
+    runner = evaluate.Runner(tflite)
     expected = _one_by_one(tflite, x)
     assert len(np.unique(expected.argmax(1))) > 1
     for size in (1, 7, 96, 32):
         np.testing.assert_array_equal(runner.outputs(x[:size]), expected[:size])
-    stubborn = evaluate._Runner(tflite)
+    stubborn = evaluate.Runner(tflite)
     stubborn._can_resize = False
     np.testing.assert_array_equal(stubborn.outputs(x[:9]), expected[:9])
 
@@ -88,13 +88,13 @@ def test_no_more_images_run_at_a_time_than_fit(tflite, waves, monkeypatch):
     _, (x, _) = waves
     expected = evaluate.predict(tflite, x)
     sizes = []
-    resize = evaluate._Runner._resize
+    resize = evaluate.Runner._resize
 
     def noted(self, size):
         sizes.append(size)
         return resize(self, size)
 
-    monkeypatch.setattr(evaluate._Runner, "_resize", noted)
+    monkeypatch.setattr(evaluate.Runner, "_resize", noted)
     monkeypatch.setattr(evaluate, "_BATCH_BYTES", 40 * 2**8)
     np.testing.assert_array_equal(evaluate.predict(tflite, x), expected)
     # The largest tensor, of 4 x 4 x 16 bytes, is one of these 40.

@@ -157,8 +157,8 @@ def test_fast_conversion_equals_that_of_keras(calibrated, tflite, waves):
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8
-    slow = evaluate._Runner(converter.convert())
-    fast = evaluate._Runner(tflite)
+    slow = evaluate.Runner(converter.convert())
+    fast = evaluate.Runner(tflite)
     _, (x, _) = waves
     np.testing.assert_array_equal(slow.outputs(x), fast.outputs(x))
 

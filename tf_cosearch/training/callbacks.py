@@ -61,8 +61,10 @@ OBSERVERS = (
 """Callbacks of either Keras that change nothing: they write down."""
 
 
-def adapt(callbacks: Any, append: bool = False) -> list[Any]:
-    """Copies callbacks for one `fit` of a tf_keras model.
+def adapt(
+    callbacks: Any, append: bool = False, for_keras3: bool = False
+) -> list[Any]:
+    """Copies callbacks for one `fit`.
 
     Paths stay as they are, while KerasTuner's own tuners give each trial
     its own: `ModelCheckpoint`, `CSVLogger` and `TensorBoard` write what the
@@ -75,12 +77,14 @@ def adapt(callbacks: Any, append: bool = False) -> list[Any]:
             starts from the same state.
         append: Whether a `CSVLogger` goes on with the file of an earlier
             phase.
+        for_keras3: Whether the model is of Keras 3, and not of tf_keras.
 
     Returns:
-        Callbacks for the `callbacks` argument of a tf_keras `fit`.
+        Callbacks for the `callbacks` argument of `fit`.
 
     Raises:
-        TypeError: If one is no callback or cannot be copied.
+        TypeError: If one is no callback, is of tf_keras for a model of Keras
+            3, or cannot be copied.
         ImportError: If `TensorBoard` is used where it is not installed.
     """
     import tf_keras
@@ -108,11 +112,25 @@ def adapt(callbacks: Any, append: bool = False) -> list[Any]:
             ) from error
         if name == "CSVLogger" and append:
             fresh.append = True
+        if for_keras3:
+            if not is_keras3:
+                raise TypeError(
+                    "callbacks for a model of Keras 3 must be of Keras 3. "
+                    f"Received: {name} of {type(callback).__module__}. Take "
+                    "that of keras.callbacks."
+                )
+            adapted.append(fresh)
+            continue
         if is_keras3 and getattr(fresh, "mode", None) == "auto":
             # Keras 3 would ask the metrics of a Keras 3 model.
             fresh.mode = "max" if "acc" in fresh.monitor else "min"
-        adapted.append(Keras3Callback(fresh) if is_keras3 else fresh)
+        adapted.append(wrap(fresh, not is_keras3))
     return adapted
+
+
+def wrap(callback: keras.callbacks.Callback, for_keras3: bool) -> Any:
+    """A Keras 3 callback for a model of either Keras."""
+    return callback if for_keras3 else Keras3Callback(callback)
 
 
 def control_learning_rate(callbacks: Any) -> bool:

@@ -17,16 +17,14 @@ import os
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
+import keras
 import numpy as np
 from absl import logging
 
 from tf_cosearch import files, schema
 from tf_cosearch.training.settings import plain
-
-if TYPE_CHECKING:
-    import tf_keras
 
 SHARE = 0.05
 """Of a training's time, at most, that may go into checkpoints."""
@@ -166,18 +164,23 @@ def remove(folder: str | os.PathLike[str]) -> None:
         path.unlink(missing_ok=True)
 
 
-def variables(model: tf_keras.Model) -> list[Any]:
+def variables(model: Any) -> list[Any]:
     """The variables that an epoch starts from.
 
     Args:
-        model: Compiled, with the optimizer built.
+        model: Of either Keras, compiled, with the optimizer built.
 
     Returns:
-        Those of the model, quantization ranges among them, and of the
-        optimizer, the learning rate among them.
+        Those of the model, quantization ranges and the seeds of Keras 3 among
+        them, and of the optimizer, the learning rate among them.
     """
     optimizer = model.optimizer
-    return [*model.weights, *optimizer.variables, optimizer.learning_rate]
+    if isinstance(model, keras.Model):
+        return [*model.variables, *optimizer.variables]
+    of_optimizer = optimizer.variables
+    if callable(of_optimizer):  # of a legacy one
+        of_optimizer = of_optimizer()
+    return [*model.weights, *of_optimizer, optimizer.learning_rate]
 
 
 def fingerprint(**settings: Any) -> str:

@@ -37,7 +37,7 @@ def accuracy(tflite: TFLite, batches: Iterable[Any]) -> float:
         ValueError: If the file is damaged, its input has another shape, or
             there are no images.
     """
-    runner = _Runner(tflite)
+    runner = Runner(tflite)
     correct = total = 0
     for images, labels, *_ in batches:
         predicted = runner.outputs(np.asarray(images)).argmax(-1)
@@ -64,7 +64,7 @@ def predict(tflite: TFLite, images: np.ndarray) -> np.ndarray:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is damaged or its input has another shape.
     """
-    runner = _Runner(tflite)
+    runner = Runner(tflite)
     if not len(images):
         return np.zeros(0, np.int64)
     return runner.outputs(images).argmax(-1)
@@ -107,8 +107,16 @@ def open_interpreter(tflite: TFLite) -> Any:
         ) from None
 
 
-class _Runner:
-    """Runs batches of any size through a file made for a batch of one."""
+class Runner:
+    """Runs batches of any size through a file made for a batch of one.
+
+    Args:
+        tflite: Path or content of a quantized .tflite file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged.
+    """
 
     def __init__(self, tflite: TFLite) -> None:
         self._interpreter = open_interpreter(tflite)
@@ -122,6 +130,15 @@ class _Runner:
         self._most = max(1, _BATCH_BYTES // int(largest))
         self._size = 0
         self._can_resize = True
+
+    def dequantized(self, images: np.ndarray) -> np.ndarray:
+        """Outputs `[N, ...]` in float32, what their integers stand for."""
+        outputs = self.outputs(np.asarray(images))
+        scale, zero_point = self._output["quantization"]
+        if not scale:
+            return outputs.astype(np.float32)
+        steps = outputs.astype(np.int32) - zero_point
+        return (steps * np.float64(scale)).astype(np.float32)
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
         """Outputs `[N, classes]` for images `[N, H, W, C]`, both as stored."""

@@ -7,24 +7,27 @@ import math
 import numbers
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tf_cosearch import configuration
 from tf_cosearch.training import callbacks as callbacks_lib
 from tf_cosearch.training import (
     checkpoint,
-    evaluate,
     losses,
     optimizers,
     phases,
     qat,
+    recipes,
     session,
 )
 from tf_cosearch.training.inputs import Inputs
+from tf_cosearch.training.recipes import Recipe
 
 _CALIBRATION_IMAGES = 256
 
@@ -35,32 +38,37 @@ class Trained:
 
     Attributes:
         accuracy_float: On the validation data, before quantization.
-        accuracy_qat: The same with faked int8 arithmetic.
+        accuracy_qat: The same with faked int8 arithmetic; None if it was
+            quantized after training.
         accuracy_int8: The same of the `tflite` file in its interpreter.
         tflite: The file.
-        model: The float tf_keras model.
-        qat_model: The quantization-aware one.
+        model: The float model, in the Keras that built it.
+        qat_model: The quantization-aware tf_keras model, or None.
         history: Metric -> one value per epoch, over both phases.
         seconds: Phase (build, float, qat, conversion, evaluation) -> s.
         stopped_epoch: The epoch after which `on_epoch` gave it up, or None.
+        others: Further compiled metrics of the file, as `NAME_int8`.
     """
 
     accuracy_float: float
-    accuracy_qat: float
+    accuracy_qat: float | None
     accuracy_int8: float
     tflite: bytes
-    model: tf_keras.Model
-    qat_model: tf_keras.Model
+    model: Any
+    qat_model: tf_keras.Model | None
     history: dict[str, list[float]]
     seconds: dict[str, float]
     stopped_epoch: int | None = None
+    others: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def metrics(self) -> dict[str, float]:
         """Accuracies, seconds of each phase and of all, `stopped_epoch`."""
-        metrics = {
-            "accuracy_int8": self.accuracy_int8,
-            "accuracy_qat": self.accuracy_qat,
+        metrics = {"accuracy_int8": self.accuracy_int8}
+        if self.accuracy_qat is not None:
+            metrics["accuracy_qat"] = self.accuracy_qat
+        metrics |= {
             "accuracy_float": self.accuracy_float,
+            **self.others,
             **{f"seconds_{name}": s for name, s in self.seconds.items()},
             "seconds": sum(self.seconds.values()),
         }
@@ -69,23 +77,25 @@ class Trained:
         return metrics
 
     def save_weights(self, folder: str | os.PathLike[str]) -> None:
-        """Writes `float.weights.h5` and `qat.weights.h5`.
+        """Writes `float.weights.h5`, and `qat.weights.h5` if there are any.
 
         Args:
             folder: An existing folder.
         """
         folder = pathlib.Path(folder)
         qat.save_weights(self.model, folder / "float.weights.h5")
-        qat.save_weights(self.qat_model, folder / "qat.weights.h5")
+        if self.qat_model is not None:
+            qat.save_weights(self.qat_model, folder / "qat.weights.h5")
 
 
 @session.private()
 def train(
-    build: Callable[[Any], tf_keras.Model],
+    build: Callable[[Any], tf_keras.Model] | Recipe,
     data: Inputs,
     *,
     epochs: int,
     qat_epochs: int | None = None,
+    quantization: str = recipes.AWARE,
     callbacks: Sequence[Any] = (),
     seed: int = 0,
     learning_rate: float | None = None,
@@ -112,11 +122,15 @@ def train(
     operations themselves.
 
     Args:
-        build: From `tf_keras` to an uncompiled model with logits.
-        data: What `inputs.prepare` returned.
+        build: From `tf_keras` to an uncompiled model with logits; or a
+            `recipes.Own` of a user's own model.
+        data: What `inputs.prepare` returned, or with an own model
+            `tensors.prepare`.
         epochs: Epochs of both phases together.
         qat_epochs: How many of them are quantization-aware; None is
-            `default_qat_epochs(epochs)`. 0 quantizes after training.
+            `default_qat_epochs(epochs)`. 0 calibrates the ranges alone.
+        quantization: `aware`, or `after_training`: all epochs are float, and
+            TensorFlow's converter quantizes the network by images it sees.
         callbacks: Keras 3 or tf_keras callbacks.
         seed: Same seed, same machine, same result.
         learning_rate: Where the float phase starts; the quantization-aware
@@ -145,9 +159,18 @@ def train(
             fails.
         FloatingPointError: If the loss becomes NaN or infinite.
     """
-    check(epochs, qat_epochs, callbacks, optimizer, loss, learning_rate)
+    check(
+        epochs,
+        qat_epochs,
+        callbacks,
+        optimizer,
+        loss,
+        learning_rate,
+        quantization,
+    )
+    is_aware = quantization == recipes.AWARE
     if qat_epochs is None:
-        qat_epochs = default_qat_epochs(epochs)
+        qat_epochs = default_qat_epochs(epochs) if is_aware else 0
     # Small integers of NumPy overflow in products.
     epochs, qat_epochs = int(epochs), int(qat_epochs)
     if qat_weights is not None and qat_epochs != epochs:
@@ -156,18 +179,25 @@ def train(
             f"epochs={epochs} and qat_epochs={qat_epochs}. Pass "
             f"qat_epochs={epochs}."
         )
-    run = phases.Run(
-        data, callbacks, seed, learning_rate, optimizer, loss, on_epoch
-    )
+    recipe = build
+    if not isinstance(recipe, Recipe):
+        recipe = recipes.Template(
+            recipe,
+            optimizer=optimizer,
+            loss=loss,
+            learning_rate=learning_rate,
+        )
+    run = phases.Run(recipe, data, callbacks, seed, on_epoch)
     with run.clock("build"):
         session.seed(seed, "build")
-        model = build(tf_keras)
-        qat.run_groups_natively(model)
+        model = recipe.build()
         if float_weights is not None:
             qat.load_weights(model, float_weights)
+        run.compile(model, epochs - qat_epochs, "float")
+        recipe.prepare(model, data, quantization)
         if checkpoint_folder is not None:
             key = checkpoint.fingerprint(
-                network=model.get_config(),
+                network=recipe.describe(model),
                 data=data.describe(),
                 epochs=(epochs, qat_epochs),
                 callbacks=callbacks,
@@ -176,37 +206,48 @@ def train(
                 optimizer=optimizer,
                 loss=loss,
                 weights=(str(float_weights), str(qat_weights)),
-                versions=(tf.__version__, tf_keras.__version__),
+                versions=(
+                    tf.__version__,
+                    tf_keras.__version__,
+                    keras.__version__,
+                ),
             )
             run.checkpoints = checkpoint.Checkpoints(checkpoint_folder, key)
     with run.clock("float"):
         run.fit(model, epochs - qat_epochs, "float")
         if run.stopped_epoch is not None:
             qat_epochs = 0
+    qat_model = None
     with run.clock("qat"):
-        session.seed(seed, "calibration")
-        qat_model = qat.quantize(model)
-        if qat_weights is None:
-            qat.calibrate(qat_model, _some_images(data, seed))
-        else:
-            qat.load_weights(qat_model, qat_weights)
-        run.fit(qat_model, qat_epochs, "qat")
+        images = _some_images(data, seed)
+        if is_aware:
+            session.seed(seed, "calibration")
+            qat_model = qat.quantize(recipe.quantizable(model, images[:32]))
+            if qat_weights is None:
+                qat.calibrate(qat_model, images)
+            else:
+                qat.load_weights(qat_model, qat_weights)
+            run.compile(qat_model, qat_epochs, "qat")
+            run.fit(qat_model, qat_epochs, "qat")
     with run.clock("conversion"):
-        tflite = qat.to_tflite(qat_model)
+        tflite = (
+            qat.to_tflite(model, images)
+            if qat_model is None
+            else qat.to_tflite(qat_model)
+        )
     with run.clock("evaluation"):
-        accuracy_int8 = evaluate.accuracy(tflite, data.validation_batches())
-        accuracy_float = _accuracy(model, data)
-        accuracy_qat = _accuracy(qat_model, data)
+        measured = recipe.measure(data, model, qat_model, tflite)
     return Trained(
-        accuracy_float=accuracy_float,
-        accuracy_qat=accuracy_qat,
-        accuracy_int8=accuracy_int8,
+        accuracy_float=measured.pop("accuracy_float"),
+        accuracy_qat=measured.pop("accuracy_qat", None),
+        accuracy_int8=measured.pop("accuracy_int8"),
         tflite=tflite,
         model=model,
         qat_model=qat_model,
         history=run.history,
         seconds=run.seconds,
         stopped_epoch=run.stopped_epoch,
+        others=measured,
     )
 
 
@@ -233,6 +274,7 @@ def check(
     optimizer: Any = None,
     loss: Any = None,
     learning_rate: float | None = None,
+    quantization: str = recipes.AWARE,
     **others: Any,
 ) -> None:
     """Refuses settings that `train` could not use.
@@ -244,6 +286,7 @@ def check(
         optimizer: A name, a configuration, an instance, or None.
         loss: What `losses.make` takes.
         learning_rate: A positive number, or None.
+        quantization: Of `recipes.QUANTIZATIONS`.
         **others: Other arguments meant for Keras' `fit`; there are none.
 
     Raises:
@@ -271,6 +314,15 @@ def check(
         raise ValueError(
             f"qat_epochs must be between 0 and epochs={epochs}, which counts "
             f"them in. Received: {qat_epochs!r}."
+        )
+    if quantization not in recipes.QUANTIZATIONS:
+        raise configuration.unknown(
+            "quantization", quantization, recipes.QUANTIZATIONS
+        )
+    if quantization != recipes.AWARE and qat_epochs:
+        raise ValueError(
+            "qat_epochs must be left out with quantization='after_training', "
+            f"which trains in float alone. Received: {qat_epochs!r}."
         )
     callbacks_lib.adapt(callbacks)
     losses.make(loss)
@@ -320,9 +372,3 @@ def _some_images(data: Inputs, seed: int) -> np.ndarray:
         if sum(map(len, parts)) >= _CALIBRATION_IMAGES:
             break
     return np.concatenate(parts)[:_CALIBRATION_IMAGES]
-
-
-def _accuracy(model: tf_keras.Model, data: Inputs) -> float:
-    return model.evaluate(data.validation, verbose=0, return_dict=True)[
-        "accuracy"
-    ]

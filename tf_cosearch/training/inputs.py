@@ -119,7 +119,7 @@ def prepare(
         return Inputs(
             train=lambda seed, epoch: pipeline,
             validation=batches(xv, yv, size, classes),
-            steps=_count(x),
+            steps=count(x),
             class_weight=class_weight,
         )
     return Inputs(
@@ -164,13 +164,13 @@ def batches(
     if shuffle is None:
         numbers = tf.data.Dataset.range(len(x)).batch(batch_size)
     else:
-        numbers = _endless_order(len(x), batch_size, *shuffle)
+        numbers = endless_order(len(x), batch_size, *shuffle)
     return numbers.map(
         lambda rows: _normalize(classes, tf.gather(x, rows), tf.gather(y, rows))
     ).prefetch(2)
 
 
-def _endless_order(
+def endless_order(
     count: int, batch_size: int, seed: int, epoch: int
 ) -> tf.data.Dataset:
     """Batches of row numbers, from an epoch on."""
@@ -402,7 +402,8 @@ def _split(x: Any, y: Any, fraction: float) -> tuple[Any, Any, Any]:
     return x[:start], y[:start], (x[start:], y[start:])
 
 
-def _count(pipeline: tf.data.Dataset) -> int:
+def count(pipeline: tf.data.Dataset) -> int:
+    """How many batches a pipeline yields in an epoch."""
     known = int(pipeline.cardinality())
     return known if known >= 0 else sum(1 for _ in pipeline)
 

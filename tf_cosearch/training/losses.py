@@ -52,6 +52,27 @@ def make(given: Any) -> Any:
     return given
 
 
+def make_keras3(given: Any, from_logits: bool = True) -> Any:
+    """Makes the loss of a Keras 3 model that is not compiled.
+
+    Args:
+        given: What `make` takes.
+        from_logits: Whether outputs are logits, and not probabilities.
+
+    Returns:
+        A Keras 3 loss, or a function.
+
+    Raises:
+        ValueError: If `make` refuses it.
+    """
+    made = make(given)
+    if given is None:
+        return keras.losses.SparseCategoricalCrossentropy(from_logits)
+    if isinstance(given, keras.losses.Loss):
+        return given
+    return made.call if isinstance(made, tf_keras.losses.Loss) else made
+
+
 def _rebuild(given: keras.losses.Loss) -> Any:
     config = given.get_config()
     # tf_keras says "auto" for the default, the mean of the batch.

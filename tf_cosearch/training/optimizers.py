@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 import tf_keras
 
@@ -12,6 +13,9 @@ LEARNING_RATE = 1e-2
 
 QAT_SCALE = 0.1
 """Share of the learning rate that quantization-aware training starts at."""
+
+
+_DROPPED = ("is_legacy_optimizer", "jit_compile")  # settings of tf_keras alone
 
 
 class Continued(tf_keras.optimizers.schedules.LearningRateSchedule):
@@ -41,8 +45,10 @@ def make(
     steps: int,
     learning_rate: float | None = None,
     is_qat: bool = False,
+    qat_scale: float = QAT_SCALE,
     steps_done: int = 0,
     decay: bool = True,
+    library: Any = tf_keras,
 ) -> Any:
     """Makes the optimizer of one phase.
 
@@ -54,17 +60,20 @@ def make(
         learning_rate: Where the float phase starts, instead of the default
             of a named optimizer or of `LEARNING_RATE`; the others have their
             own.
-        is_qat: A constant learning rate is multiplied by `QAT_SCALE`; a
+        is_qat: A constant learning rate is multiplied by `qat_scale`; a
             schedule goes on.
+        qat_scale: By what.
         steps_done: Steps of earlier phases.
         decay: Whether the default Adam decays to zero along a cosine.
+        library: The Keras to make it of: `tf_keras`, or `keras` for a float
+            phase.
 
     Returns:
-        A tf_keras optimizer.
+        An optimizer of that Keras.
 
     Raises:
-        ValueError: If tf_keras has no such optimizer, or there are two
-            learning rates.
+        ValueError: If it has no such optimizer, or there are two learning
+            rates.
     """
     if learning_rate is not None and not isinstance(given, (str, type(None))):
         raise ValueError(
@@ -74,30 +83,35 @@ def make(
         )
     if given is None:
         rate = LEARNING_RATE if learning_rate is None else float(learning_rate)
-        rate *= QAT_SCALE if is_qat else 1
+        rate *= qat_scale if is_qat else 1
         if decay:
-            rate = tf_keras.optimizers.schedules.CosineDecay(rate, steps)
-        return tf_keras.optimizers.Adam(rate)
+            rate = library.optimizers.schedules.CosineDecay(rate, steps)
+        return library.optimizers.Adam(rate)
     try:
-        name, config = _describe(given)
+        name, config = _describe(given, library)
         rate = config["learning_rate"]
         if learning_rate is not None:
             rate = learning_rate
         if isinstance(rate, dict):
-            rate = tf_keras.optimizers.schedules.deserialize(_plain(rate))
+            rate = library.optimizers.schedules.deserialize(_plain(rate))
             config["learning_rate"] = (
                 Continued(rate, steps_done) if is_qat else rate
             )
         else:
-            config["learning_rate"] = float(rate) * (QAT_SCALE if is_qat else 1)
-        kind = type(tf_keras.optimizers.get(name))
+            config["learning_rate"] = float(rate) * (qat_scale if is_qat else 1)
+        kind = type(library.optimizers.get(name))
         return kind.from_config(config)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            "optimizer must be one that tf_keras has too. Received: "
+            f"optimizer must be one that {library.__name__} has too. Received: "
             f"{given!r} ({error}). Pass a name such as 'adam', or an "
             "instance."
         ) from error
+
+
+def unwrapped(optimizer: Any) -> Any:
+    """The optimizer within one that scales the loss of mixed precision."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def describe(given: Any, learning_rate: float | None = None) -> Any:
@@ -121,7 +135,7 @@ def describe(given: Any, learning_rate: float | None = None) -> Any:
         return {"class": "Adam along a cosine", "learning_rate": rate}
     made = make(given, steps=1, learning_rate=learning_rate)
     told = _single(made.get_config())
-    for name in ("jit_compile", "is_legacy_optimizer"):
+    for name in _DROPPED:
         told.pop(name, None)
     return {"class": type(made).__name__, **told}
 
@@ -137,14 +151,16 @@ def _short(given: Any) -> str:
     return str(given) if isinstance(given, dict) else type(given).__name__
 
 
-def _describe(given: Any) -> tuple[str, dict[str, Any]]:
+def _describe(given: Any, library: Any) -> tuple[str, dict[str, Any]]:
     if isinstance(given, str):
-        return given, tf_keras.optimizers.get(given).get_config()
+        return given, library.optimizers.get(given).get_config()
     if isinstance(given, dict):
         name, config = given["class_name"], given["config"]
-        return name, {**tf_keras.optimizers.get(name).get_config(), **config}
+        return name, {**library.optimizers.get(name).get_config(), **config}
     # tf_keras does not know what Keras 3 added, which is None unless used.
     config = {k: v for k, v in given.get_config().items() if v is not None}
+    if library is keras:
+        config = {k: v for k, v in config.items() if k not in _DROPPED}
     return type(given).__name__, config
 
 

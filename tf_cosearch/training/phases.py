@@ -8,19 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
-import tf_keras
 from absl import logging
 
 from tf_cosearch.training import callbacks as callbacks_lib
-from tf_cosearch.training import (
-    checkpoint,
-    dropout,
-    losses,
-    optimizers,
-    session,
-)
+from tf_cosearch.training import checkpoint, dropout, session
 from tf_cosearch.training.inputs import Inputs
+from tf_cosearch.training.recipes import Recipe
 
 Watch = Callable[[dict[str, list[float]], int], bool]
 """Told the history after an epoch, and how many of its epochs are of the float
@@ -31,12 +26,10 @@ class Run:
     """What both phases share.
 
     Args:
+        recipe: Of the network.
         data: What `inputs.prepare` returned.
         callbacks: Keras 3 or tf_keras callbacks.
         seed: Decides the order of the data and what dropout drops.
-        learning_rate: See `optimizers.make`.
-        optimizer: See `optimizers.make`.
-        loss: See `losses.make`.
         on_epoch: Called after each epoch.
 
     Attributes:
@@ -47,20 +40,16 @@ class Run:
 
     def __init__(
         self,
+        recipe: Recipe,
         data: Inputs,
         callbacks: Sequence[Any],
         seed: int,
-        learning_rate: float | None,
-        optimizer: Any,
-        loss: Any,
         on_epoch: Watch | None,
     ) -> None:
+        self._recipe = recipe
         self._data = data
         self._callbacks = callbacks
         self._seed = seed
-        self._learning_rate = learning_rate
-        self._optimizer = optimizer
-        self._loss = loss
         self._on_epoch = on_epoch
         self._began = 0.0
         self.checkpoints = checkpoint.Checkpoints(None, "")
@@ -83,43 +72,45 @@ class Run:
     def _epochs_done(self) -> int:
         return max(map(len, self.history.values()), default=0)
 
-    def fit(self, model: tf_keras.Model, epochs: int, phase: str) -> None:
-        """Compiles the model and trains it on from the last epoch.
+    def compile(self, model: Any, epochs: int, phase: str) -> None:
+        """Compiles the model of a phase.
 
         Args:
-            model: Uncompiled.
+            model: Of the recipe.
+            epochs: Of this phase.
+            phase: `float` or `qat`.
+        """
+        self._recipe.compile(
+            model,
+            is_qat=phase == "qat",
+            steps=max(epochs, 1) * self._data.steps,
+            steps_done=self._epochs_done * self._data.steps,
+            decay=not callbacks_lib.control_learning_rate(self._callbacks),
+        )
+
+    def fit(self, model: Any, epochs: int, phase: str) -> None:
+        """Trains the model on from the last epoch.
+
+        Args:
+            model: What `compile` compiled.
             epochs: Of this phase.
             phase: `float` or `qat`.
 
         Raises:
             FloatingPointError: If the loss becomes NaN or infinite.
         """
-        start = self._epochs_done
-        model.compile(
-            optimizers.make(
-                self._optimizer,
-                steps=max(epochs, 1) * self._data.steps,
-                learning_rate=self._learning_rate,
-                is_qat=phase == "qat",
-                steps_done=start * self._data.steps,
-                decay=not callbacks_lib.control_learning_rate(self._callbacks),
-            ),
-            losses.make(self._loss),
-            metrics=[tf_keras.metrics.SparseCategoricalAccuracy("accuracy")],
-            weighted_metrics=[],
-        )
         if not epochs:
             return
+        start = self._epochs_done
         # Variables that appear while a step is traced make TensorFlow trace
         # it once more.
-        model.optimizer.build(model.trainable_variables)
+        if hasattr(model.optimizer, "build"):  # legacy ones have none
+            model.optimizer.build(model.trainable_variables)
         saved = self._resume(model, phase)
         if saved is None or not saved.finished:
             self._train(model, start, start + epochs, phase, saved)
 
-    def _resume(
-        self, model: tf_keras.Model, phase: str
-    ) -> checkpoint.State | None:
+    def _resume(self, model: Any, phase: str) -> checkpoint.State | None:
         """Continues the phase where an earlier process left it."""
         variables = checkpoint.variables(model)
         shapes = [tuple(variable.shape) for variable in variables]
@@ -140,7 +131,7 @@ class Run:
 
     def _train(
         self,
-        model: tf_keras.Model,
+        model: Any,
         before: int,
         last: int,
         phase: str,
@@ -151,7 +142,8 @@ class Run:
         data = self._data.train(self._seed, first)
         is_endless = data.cardinality() == tf.data.INFINITE_CARDINALITY
         watch = _Divergence()
-        users = callbacks_lib.adapt(self._callbacks, append=first > 0)
+        is_keras3 = isinstance(model, keras.Model)
+        users = callbacks_lib.adapt(self._callbacks, first > 0, is_keras3)
 
         def state(finished: bool) -> checkpoint.State:
             return checkpoint.State(
@@ -170,11 +162,13 @@ class Run:
                 checkpoint.restore(callback, known)
 
         def begin_epoch(epoch: int, logs: Any) -> None:
-            dropout.reseed(model, self._seed, epoch)
+            if not is_keras3:  # there it is a variable of the model
+                dropout.reseed(model, self._seed, epoch)
 
         def end_epoch(epoch: int, logs: dict[str, Any]) -> None:
             for name, value in logs.items():
                 self.history.setdefault(name, []).append(float(value))
+            self._name_accuracy()
             done = self._epochs_done
             float_epochs = done if phase == "float" else before
             if self._on_epoch is not None and (
@@ -184,32 +178,44 @@ class Run:
                 model.stop_training = True
             is_last = model.stop_training or epoch + 1 == last
             # The last one is followed by what callbacks do at the end.
-            if not is_last and self.checkpoints.is_due():
+            if (
+                not is_last
+                and self._recipe.resumes
+                and self.checkpoints.is_due()
+            ):
                 self.checkpoints.save(phase, state(finished=False))
 
-        model.fit(
-            data,
-            steps_per_epoch=self._data.steps if is_endless else None,
-            validation_data=self._data.validation,
-            initial_epoch=first,
-            epochs=last,
-            class_weight=self._data.class_weight,
-            callbacks=[
-                watch,
-                *users,
-                tf_keras.callbacks.LambdaCallback(
-                    on_train_begin=begin,
-                    on_epoch_begin=begin_epoch,
-                    on_epoch_end=end_epoch,
-                ),
-            ],
-            verbose=0,
+        hooks = keras.callbacks.LambdaCallback(
+            on_train_begin=begin,
+            on_epoch_begin=begin_epoch,
+            on_epoch_end=end_epoch,
         )
+        arguments = {
+            "x": data,
+            "steps_per_epoch": self._data.steps if is_endless else None,
+            "validation_data": self._data.validation,
+            "initial_epoch": first,
+            "epochs": last,
+            "class_weight": self._data.class_weight,
+            "callbacks": [
+                callbacks_lib.wrap(watch, is_keras3),
+                *users,
+                callbacks_lib.wrap(hooks, is_keras3),
+            ],
+            "verbose": 0,
+        }
+        self._recipe.fit(model, phase == "qat", arguments)
         watch.check()
         self.checkpoints.save(phase, state(finished=True))
 
+    def _name_accuracy(self) -> None:
+        """Calls the accuracy by one name, whatever the user calls it."""
+        name = f"val_{self._recipe.accuracy}"
+        if name in self.history:
+            self.history["val_accuracy"] = self.history[name]
 
-class _Divergence(tf_keras.callbacks.Callback):
+
+class _Divergence(keras.callbacks.Callback):
     """Stops at the first loss that is no finite number."""
 
     def __init__(self) -> None:

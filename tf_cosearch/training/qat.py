@@ -210,11 +210,14 @@ def _as_in_inference(model: tf_keras.Model) -> Iterator[None]:
             layer.rate = rate
 
 
-def to_tflite(model: tf_keras.Model) -> bytes:
+def to_tflite(model: Any, images: np.ndarray | None = None) -> bytes:
     """Converts to TFLite with nothing but int8 inside, in and out.
 
     Args:
-        model: A trained quantization-aware model.
+        model: A trained quantization-aware model; or, with images, a float
+            model of either Keras.
+        images: float32 `[N, ...]` that the ranges of a float model are seen
+            on, one after the other; a few hundred do.
 
     Returns:
         The file. Its batch size is 1; an interpreter may resize it.
@@ -223,10 +226,10 @@ def to_tflite(model: tf_keras.Model) -> bytes:
         ValueError: If a float tensor is left, see `check_int8`.
         RuntimeError: If TensorFlow cannot convert the model.
     """
-    images = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, "images")
+    spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, "images")
     function = tf.function(
         lambda images: model(images, training=False)
-    ).get_concrete_function(images)
+    ).get_concrete_function(spec)
     # Writing a SavedModel, Keras functions and all, is nine tenths of the
     # time of from_keras_model; with constants there is nothing to write.
     frozen = convert_to_constants.convert_variables_to_constants_v2(function)
@@ -236,6 +239,13 @@ def to_tflite(model: tf_keras.Model) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8
+    if images is not None:
+        converter.representative_dataset = lambda: (
+            [images[i : i + 1]] for i in range(len(images))
+        )
+        converter.target_spec.supported_ops = [
+            tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+        ]
     with warnings.catch_warnings():
         # The statistics are in the fake-quantization nodes.
         warnings.filterwarnings("ignore", "Statistics for quantized inputs")

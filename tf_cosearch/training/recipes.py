@@ -1,0 +1,411 @@
+"""How a network is built, compiled, trained and measured: two recipes.
+
+A template's network is trained as the tuner is told, a user's own model as it
+was compiled. `fit.train` follows either, step by step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import tf_keras
+from tf_keras.src.mixed_precision import policy
+
+from tf_cosearch.networks.importers import keras_graph
+from tf_cosearch.training import (
+    evaluate,
+    losses,
+    optimizers,
+    qat,
+    rebuild,
+    scores,
+    tensors,
+)
+from tf_cosearch.training.compiled import Compiled, is_compiled
+from tf_cosearch.training.inputs import Inputs
+
+AWARE = "aware"
+AFTER_TRAINING = "after_training"
+QUANTIZATIONS = (AWARE, AFTER_TRAINING)
+"""When weights and activations become int8."""
+
+
+class Recipe:
+    """What `fit.train` asks about a network.
+
+    Args:
+        optimizer: See `optimizers.make`.
+        loss: See `losses.make`.
+        learning_rate: See `optimizers.make`.
+
+    Attributes:
+        accuracy: What Keras calls the accuracy in its logs.
+        resumes: Whether a training can go on in the middle of a phase.
+    """
+
+    accuracy: str | None = scores.ACCURACY
+    resumes = True
+
+    def __init__(
+        self,
+        optimizer: Any = None,
+        loss: Any = None,
+        learning_rate: float | None = None,
+    ) -> None:
+        self._optimizer = optimizer
+        self._loss = loss
+        self._learning_rate = learning_rate
+
+    def build(self) -> Any:
+        """A new float model."""
+        raise NotImplementedError
+
+    def prepare(self, model: Any, data: Inputs, quantization: str) -> None:
+        """Refuses what could not be trained, quantized or measured.
+
+        Args:
+            model: What `build` returned, compiled.
+            data: Of the training.
+            quantization: Of `QUANTIZATIONS`.
+
+        Raises:
+            ValueError: If something does not fit; it is named.
+        """
+
+    def describe(self, model: Any) -> Any:
+        """What tells this network from others, for `settings.plain`."""
+        raise NotImplementedError
+
+    def compile(self, model: Any, is_qat: bool, **rates: Any) -> None:
+        """Compiles the float model, or its quantization-aware copy.
+
+        Args:
+            model: Of this recipe.
+            is_qat: Which.
+            **rates: `steps`, `steps_done` and `decay` of `optimizers.make`.
+        """
+        raise NotImplementedError
+
+    def _make_optimizer(self, library: Any = tf_keras, **rates: Any) -> Any:
+        return optimizers.make(
+            self._optimizer,
+            learning_rate=self._learning_rate,
+            library=library,
+            **rates,
+        )
+
+    def fit(self, model: Any, is_qat: bool, arguments: dict[str, Any]) -> None:
+        """Trains the model with these arguments of Keras' `fit`."""
+        model.fit(**arguments)
+
+    def quantizable(self, model: Any, images: np.ndarray) -> tf_keras.Model:
+        """The trained float model as TFMOT needs it."""
+        raise NotImplementedError
+
+    def measure(
+        self, data: Inputs, model: Any, qat_model: Any, tflite: bytes
+    ) -> dict[str, float]:
+        """What the file, the float and the aware model reach.
+
+        Args:
+            data: On its validation data.
+            model: The float model.
+            qat_model: The quantization-aware one, or None.
+            tflite: The file.
+
+        Returns:
+            `accuracy_int8`, `accuracy_float`, `accuracy_qat` if there is such
+            a model, and other metrics as `NAME_int8`.
+        """
+        raise NotImplementedError
+
+
+class Template(Recipe):
+    """The network of a template, in tf_keras.
+
+    Args:
+        build: From `tf_keras` to an uncompiled model with logits.
+        **training: For `Recipe`.
+    """
+
+    def __init__(self, build: Callable[[Any], Any], **training: Any) -> None:
+        super().__init__(**training)
+        self._build = build
+
+    def build(self) -> tf_keras.Model:
+        """A new float model."""
+        model = self._build(tf_keras)
+        qat.run_groups_natively(model)
+        return model
+
+    def describe(self, model: Any) -> Any:
+        """Its configuration."""
+        return model.get_config()
+
+    def compile(self, model: Any, is_qat: bool, **rates: Any) -> None:
+        """As the tuner is told."""
+        model.compile(
+            self._make_optimizer(is_qat=is_qat, **rates),
+            losses.make(self._loss),
+            metrics=[tf_keras.metrics.SparseCategoricalAccuracy("accuracy")],
+            weighted_metrics=[],
+        )
+
+    def quantizable(self, model: Any, images: np.ndarray) -> tf_keras.Model:
+        """The model itself."""
+        return model
+
+    def measure(
+        self, data: Inputs, model: Any, qat_model: Any, tflite: bytes
+    ) -> dict[str, float]:
+        """The share of images that each labels correctly."""
+        measured = {
+            "accuracy_int8": evaluate.accuracy(
+                tflite, data.validation_batches()
+            )
+        }
+        if qat_model is not None:
+            measured["accuracy_qat"] = _accuracy(qat_model, data)
+        measured["accuracy_float"] = _accuracy(model, data)
+        return measured
+
+
+class Own(Recipe):
+    """A user's own model, in their Keras, by their `build` and `fit`.
+
+    Args:
+        hypermodel: What builds and fits it.
+        hp: Its hyperparameters, all chosen.
+        given: What the user gave to `search` beside epochs and callbacks; an
+            overridden `fit` gets it as it is.
+        **training: For `Recipe`; only a model that is not compiled needs it.
+    """
+
+    accuracy: str | None = None
+
+    def __init__(
+        self,
+        hypermodel: keras_tuner.HyperModel,
+        hp: keras_tuner.HyperParameters,
+        given: Mapping[str, Any] | None = None,
+        **training: Any,
+    ) -> None:
+        super().__init__(**training)
+        self._hypermodel = hypermodel
+        self._hp = hp
+        self._given = dict(given or {})
+        # `session.private` puts the user's policy aside for its own.
+        self._policy = policy.global_policy()
+        self.resumes = not is_fit_overridden(hypermodel)
+        self._is_compiled = False
+        self._model: Any = None
+        self._compiled: Compiled
+        self._scores: scores.Scores
+        self._rebuilt: rebuild.Rebuilt
+
+    def build(self) -> Any:
+        """A new model of the user's Keras, compiled if the user does so."""
+        with policy.policy_scope(self._policy):
+            model = self._hypermodel.build(self._hp.copy())
+        _require_model(model)
+        self._model = model
+        self._is_compiled = is_compiled(model)
+        given = {
+            "learning_rate": self._learning_rate,
+            "loss": self._loss,
+            "optimizer": self._optimizer,
+        }
+        for name, value in given.items():
+            if self._is_compiled and value is not None:
+                raise ValueError(
+                    f"{name} must not be given for a model that is compiled. "
+                    f"Received: {name}={value!r} beside {model.name!r}. Set it "
+                    "in `compile`, or leave `compile` out."
+                )
+        return model
+
+    def prepare(self, model: Any, data: Inputs, quantization: str) -> None:
+        """Looks at a batch, and rebuilds the model if that will be needed."""
+        batch = next(iter(data.validation.take(1).as_numpy_iterator()))
+        _require_shape(model, batch[0])
+        self._compiled = Compiled(model, batch)
+        self._scores = scores.Scores(model, self._compiled)
+        self.accuracy = self._scores.main
+        if quantization == AWARE:
+            _require_plain_step(model)
+            self._make_optimizer_of(model, steps=1)
+            self._rebuilt = rebuild.Rebuilt(model)
+            self._rebuilt.require_equal(batch[0])
+            qat.quantize(self._rebuilt.model)
+
+    def describe(self, model: Any) -> Any:
+        """Its hyperparameters, layers, loss and optimizer."""
+        return {
+            "hyperparameters": self._hp.values,
+            "layers": [(type(each), each.name) for each in model.layers],
+            "weights": [tuple(weight.shape) for weight in model.weights],
+            "loss": model.loss,
+            "optimizer": optimizers.unwrapped(model.optimizer),
+        }
+
+    def compile(self, model: Any, is_qat: bool, **rates: Any) -> None:
+        """As the user does; by the tuner's settings if the user does not."""
+        if is_qat:
+            optimizer = self._make_optimizer_of(self._model, **rates)
+            self._compiled.compile_copy(model, optimizer)
+        elif not self._is_compiled:
+            is_tf_keras = isinstance(model, tf_keras.Model)
+            library = tf_keras if is_tf_keras else keras
+            from_logits = _gives_logits(model)
+            if is_tf_keras:
+                loss = losses.make(self._loss)
+                if self._loss is None:
+                    loss = tf_keras.losses.SparseCategoricalCrossentropy(
+                        from_logits
+                    )
+            else:
+                loss = losses.make_keras3(self._loss, from_logits)
+            model.compile(
+                self._make_optimizer(library, **rates),
+                loss,
+                metrics=[scores.ACCURACY],
+            )
+
+    def _make_optimizer_of(self, model: Any, **rates: Any) -> Any:
+        """The optimizer of the quantization-aware phase."""
+        if not self._is_compiled:
+            return self._make_optimizer(is_qat=True, **rates)
+        return optimizers.make(
+            optimizers.unwrapped(model.optimizer),
+            is_qat=True,
+            qat_scale=1.0,  # the user's learning rate is the user's choice
+            **rates,
+        )
+
+    def fit(self, model: Any, is_qat: bool, arguments: dict[str, Any]) -> None:
+        """By the hypermodel, as KerasTuner calls it."""
+        if not self.resumes:
+            # Their own loop reads their own data, from the first epoch on.
+            first = arguments["initial_epoch"]
+            arguments = {
+                **self._given,
+                "epochs": arguments["epochs"] - first,
+                "callbacks": arguments["callbacks"],
+                "verbose": 0,
+            }
+            if is_qat:
+                arguments = tensors.for_tf_keras(arguments)
+        self._hypermodel.fit(self._hp, model, **arguments)
+
+    def quantizable(self, model: Any, images: np.ndarray) -> tf_keras.Model:
+        """A copy of the model in tf_keras, which gives the same outputs."""
+        self._rebuilt.carry()
+        self._rebuilt.require_equal(images)
+        return self._rebuilt.model
+
+    def measure(
+        self, data: Inputs, model: Any, qat_model: Any, tflite: bytes
+    ) -> dict[str, float]:
+        """By the metrics that the model was compiled with."""
+
+        def outputs(predict: Callable[[np.ndarray], Any]) -> Iterator[Any]:
+            for x, *others in data.validation_batches():
+                yield predict(x), *others
+
+        runner = evaluate.Runner(tflite)
+        int8 = self._scores.of(outputs(runner.dequantized))
+        measured = {f"{name}_int8": value for name, value in int8.items()}
+        accuracy = scores.ACCURACY
+        for name, each in (("float", model), ("qat", qat_model)):
+            if each is not None:
+                of_model = self._scores.of(outputs(each.predict_on_batch))
+                measured[f"{accuracy}_{name}"] = of_model[accuracy]
+        return measured
+
+
+def is_fit_overridden(hypermodel: keras_tuner.HyperModel) -> bool:
+    """Whether the training itself is the user's."""
+    method = getattr(hypermodel.fit, "__func__", hypermodel.fit)
+    return method is not keras_tuner.HyperModel.fit
+
+
+def _accuracy(model: tf_keras.Model, data: Inputs) -> float:
+    return model.evaluate(data.validation, verbose=0, return_dict=True)[
+        "accuracy"
+    ]
+
+
+def _require_model(model: Any) -> None:
+    """Refuses what is no functional or sequential model of one tensor."""
+    if not isinstance(model, (keras.Model, tf_keras.Model)):
+        raise TypeError(
+            "`build` must return a model of keras or tf_keras. Received: "
+            f"{type(model).__name__}."
+        )
+    if isinstance(model, keras.Model) and keras.backend.backend() != (
+        "tensorflow"
+    ):
+        raise ValueError(
+            "Keras must run on TensorFlow, which converts to TFLite. Received: "
+            f"the backend {keras.backend.backend()}. Set KERAS_BACKEND."
+        )
+    if keras_graph.graph_of(model) is None:
+        raise ValueError(
+            "A model must be functional, or sequential with an Input. "
+            f"Received: {model.name!r} of {type(model).__name__}, whose layers "
+            "cannot be read."
+        )
+    ends = {"inputs": model.inputs, "outputs": model.outputs}
+    for name, tensors_ in ends.items():
+        if len(tensors_) != 1:
+            raise ValueError(
+                "A model must have one input and one output. Received: "
+                f"{len(tensors_)} {name} of {model.name!r}."
+            )
+
+
+def _require_shape(model: Any, x: np.ndarray) -> None:
+    """Refuses data that the int8 file could not take."""
+    shape = tuple(model.inputs[0].shape)[1:]
+    if x.shape[1:] != shape:
+        raise ValueError(
+            f"Inputs must be [N, {', '.join(map(str, shape))}], what the model "
+            f"takes. Received: shape {x.shape}."
+        )
+    kind = str(getattr(model.inputs[0].dtype, "name", model.inputs[0].dtype))
+    if "float" not in kind:
+        raise ValueError(
+            "The input of a model must be floats, as the int8 file quantizes "
+            f"it. Received: {kind}. Embed words before the model."
+        )
+
+
+def _require_plain_step(model: Any) -> None:
+    """Refuses training steps that a copy of the layers would not have."""
+    for name in ("train_step", "test_step", "compute_loss"):
+        kind = next(k for k in type(model).__mro__ if name in vars(k))
+        if kind.__module__.partition(".")[0] not in ("keras", "tf_keras"):
+            raise ValueError(
+                "Quantization-aware training must be Keras' own. Received: "
+                f"{name} of {kind.__name__}. Pass "
+                "quantization='after_training'."
+            )
+
+
+def _gives_logits(model: Any) -> bool:
+    """Whether outputs are no probabilities yet."""
+    layer = model.layers[-1]
+    name = type(layer).__name__.lower()
+    if "activation" in vars(layer) or hasattr(layer, "activation"):
+        name = keras_graph.activation(layer.activation)
+    if name == "sigmoid":
+        raise ValueError(
+            "A model that is not compiled must give logits or a softmax. "
+            f"Received: a sigmoid in {layer.name!r}. Compile the model with "
+            "its loss."
+        )
+    return name != "softmax"
