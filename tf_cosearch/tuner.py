@@ -8,7 +8,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import keras_tuner
 
@@ -30,6 +30,9 @@ from tf_cosearch.search.oracle.oracle import EXPECTED, CoSearchOracle
 from tf_cosearch.search.oracle.warm_start import require_outside
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.training import checkpoint, inputs
+
+if TYPE_CHECKING:
+    from tf_cosearch.training.recipes import Recipe
 
 TRIALS = 20
 """Designs that are trained unless told."""
@@ -78,6 +81,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             default.
         qat_epochs: How many of the epochs are quantization-aware; about a
             quarter by default.
+        quantization: `aware`, or `after_training`: all epochs are float, and
+            the trained network is quantized by training data that it sees.
+            Takes layers that quantization-aware training does not know.
         directory: Folder of projects.
         project_name: Folder of this search in it; a search found there is
             continued.
@@ -117,6 +123,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         optimizer: Any = None,
         loss: Any = None,
         qat_epochs: int | None = None,
+        quantization: str = "aware",
         directory: str | os.PathLike[str] | None = None,
         project_name: str | None = None,
         overwrite: bool = False,
@@ -168,8 +175,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 warm_start=warm_start,
             )
         _require_space_alone(co_oracle)
-        if type(self).run_trial is CoSearchTuner.run_trial:
-            _require_measured(co_oracle)
+        is_own = hasattr(space.network_space, "hypermodel")
+        if type(self).run_trial is CoSearchTuner.run_trial and not is_own:
+            _require_measured(co_oracle, metrics.accuracies())
         # Nor may a subclass of this tuner ask for more while it trains.
         co_oracle.allow_new_entries = False
         if overwrite and co_oracle.earlier is not None:
@@ -183,9 +191,11 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             "optimizer": optimizer,
             "loss": loss,
             "qat_epochs": qat_epochs,
+            "quantization": quantization,
         }
         self._rule = rule
         self._data: inputs.Inputs | None = None
+        self._given: dict[str, Any] = {}
         self._proposal_began = time.perf_counter()
         self._progress = report.Progress(verbose=0)
         super().__init__(
@@ -212,7 +222,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         x: Any = None,
         y: Any = None,
         *,
-        epochs: int = 1,
+        epochs: int | None = None,
         batch_size: int | None = None,
         validation_data: Any = None,
         validation_split: float = 0.0,
@@ -227,9 +237,13 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         of a script, which does something with the result, is for the chief.
 
         Args:
-            x: Images `[N, H, W, C]`, or a batched `tf.data.Dataset`.
-            y: Integer labels `[N]` or one-hot `[N, classes]`.
-            epochs: Epochs of a trial, float and quantization-aware together.
+            x: Images `[N, H, W, C]`, or a batched `tf.data.Dataset`. For an
+                own model whatever it takes, and a `PyDataset`, too.
+            y: Integer labels `[N]` or one-hot `[N, classes]`. For an own model
+                whatever its loss takes.
+            epochs: Epochs of a trial, float and quantization-aware together;
+                1 by default. An overridden `fit` of a hypermodel may choose
+                them itself: then leave them out.
             batch_size: Images a step, 32 by default; arrays only.
             validation_data: What accuracy is measured on.
             validation_split: Or the share of the arrays' end to take for it.
@@ -237,8 +251,10 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 training gets copies of its own.
             class_weight: Weight of each class in the loss.
             verbose: 0 is silent, 1 prints a line a trial and a summary.
-            **others: Nothing; other arguments of Keras' `fit` are refused
-                with what to use instead.
+            **others: For an own model also `sample_weight`,
+                `steps_per_epoch`, `validation_steps` and `shuffle`; whatever
+                an overridden `fit` takes. Other arguments of Keras' `fit` are
+                refused with what to use instead.
 
         Raises:
             TypeError: If an argument is not supported.
@@ -246,34 +262,61 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 the budgets. Nothing is trained then.
             RuntimeError: If trials keep failing for the same reason.
         """
-        from tf_cosearch.training import fingerprint, fit
+        from tf_cosearch.training import fingerprint, fit, recipes, tensors
 
-        fit.check(epochs, callbacks=callbacks, **self._training, **others)
-        template = self.space.network_space
-        self._data = inputs.prepare(
-            x,
-            y,
-            input_shape=template.input_shape,
-            classes=template.classes,
-            validation_data=validation_data,
-            validation_split=validation_split,
-            batch_size=batch_size,
-            class_weight=class_weight,
+        given = {
+            "x": x,
+            "y": y,
+            "batch_size": batch_size,
+            "validation_data": validation_data,
+            "validation_split": validation_split or None,
+            "class_weight": class_weight,
+            "epochs": epochs,
+            **others,
+        }
+        self._given = {k: v for k, v in given.items() if v is not None}
+        hypermodel = self._own_hypermodel
+        names = () if hypermodel is None else tensors.ARGUMENTS
+        of_tensors = {n: others.pop(n) for n in names if n in others}
+        is_trained_by_user = hypermodel is not None and (
+            recipes.is_fit_overridden(hypermodel)
         )
+        of_user = others if is_trained_by_user else {}
+        unknown = {} if is_trained_by_user else others
+        epochs = 1 if epochs is None else epochs
+        fit.check(epochs, callbacks=callbacks, **self._training, **unknown)
+        of_data = {
+            "validation_data": validation_data,
+            "validation_split": validation_split,
+            "batch_size": batch_size,
+            "class_weight": class_weight,
+        }
+        networks = self.space.network_space
+        if hypermodel is None:
+            self._data = inputs.prepare(
+                x,
+                y,
+                input_shape=networks.input_shape,
+                classes=networks.classes,
+                **of_data,
+            )
+        else:
+            self._data = tensors.prepare(x, y, **of_data, **of_tensors)
+            self._rehearse(self._data, callbacks)
         self._progress = report.Progress(verbose)
         if not self._is_worker():
+            weight = of_tensors.pop("sample_weight", None)
             self.co_oracle.require_conditions(
                 fingerprint.conditions(
-                    (x, y),
-                    validation_data,
-                    template.classes,
-                    validation_split=validation_split,
-                    batch_size=batch_size,
-                    class_weight=class_weight,
+                    (x, y) if weight is None else (x, y, weight),
+                    classes=None if hypermodel else networks.classes,
                     epochs=epochs,
                     executions_per_trial=self.executions_per_trial,
                     callbacks=callbacks,
                     early_stopping=self._rule,
+                    **of_data,
+                    **of_tensors,
+                    **of_user,
                     **self._training,
                 )
             )
@@ -282,6 +325,50 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         if self._is_worker():
             sys.exit()  # What a script does with the result, the chief does.
         self.write_trials()  # Even if there was nothing left to do.
+
+    @property
+    def _own_hypermodel(self) -> keras_tuner.HyperModel | None:
+        """What builds and trains a user's own models; None for a template."""
+        if type(self.hypermodel) is CoSearchHyperModel:
+            return getattr(self.space.network_space, "hypermodel", None)
+        return self.hypermodel
+
+    def _recipe(self, values: Mapping[str, Any]) -> Recipe:
+        """How the network of some hyperparameters is trained."""
+        from tf_cosearch.training import recipes
+
+        training = {
+            name: self._training[name]
+            for name in ("optimizer", "loss", "learning_rate")
+        }
+        network = self.space.decode(self.space.genome(values)).network
+        hypermodel = self._own_hypermodel
+        if hypermodel is None:
+            return recipes.Template(network.build, **training)
+        if hasattr(network, "hypermodel"):
+            hp = network.hyperparameters()
+        else:
+            hp = self.co_oracle.hyperparameters.copy()
+            hp.values = dict(values)
+        return recipes.Own(hypermodel, hp, self._given, **training)
+
+    def _rehearse(self, data: inputs.Inputs, callbacks: Any) -> None:
+        """Refuses what a trial could not do, before there is one."""
+        from tf_cosearch.training import fit
+
+        hp = self.space.hyperparameters()
+        hp.merge(self.co_oracle.hyperparameters, overwrite=False)
+        recipe = self._recipe(hp.values)
+        measured = fit.rehearse(
+            recipe, data, callbacks, self._training["quantization"]
+        )
+        _require_measured(self.co_oracle, measured)
+        if self._rule is not None and recipe.accuracy is None:
+            raise ValueError(
+                "early_stopping needs an accuracy after each epoch. Received: "
+                "a model that is compiled without one. Compile it with "
+                "metrics=['accuracy']."
+            )
 
     def on_search_begin(self) -> None:
         """Says what is searched; from now on the search can be continued."""
@@ -380,9 +467,10 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             curve = execution.curve
             return not runs and self._curves.is_losing(curve, folder)
 
-        genome = self.space.genome(trial.hyperparameters.values)
+        of_recipe = ("optimizer", "loss", "learning_rate")
+        settings = {k: v for k, v in settings.items() if k not in of_recipe}
         trained = fit.train(
-            self.space.decode(genome).network.build,
+            self._recipe(trial.hyperparameters.values),
             checkpoint_folder=folder,
             on_epoch=on_epoch,
             **settings,
@@ -450,15 +538,29 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         return results.design(self.co_oracle, self.project_dir, trial)
 
     def load_model(self, trial: Any) -> Any:
-        """The trained quantization-aware tf_keras model of a trial."""
-        import tf_keras
+        """The trained model of a trial, compiled.
 
-        from tf_cosearch.training import qat, session
+        Of a user's own model it is the float model, in their Keras; of a
+        template the quantization-aware tf_keras model, or the float one if it
+        was quantized after training.
+        """
+        from tf_cosearch.training import qat, recipes, session
 
         design = self.design(trial)
+        recipe = self._recipe(trial.hyperparameters.values)
+        path = design.folder / export.FLOAT_WEIGHTS
+        is_qat = isinstance(recipe, recipes.Template) and (
+            self._training["quantization"] == recipes.AWARE
+        )
         with session.private():
-            model = qat.quantize(design.network.build(tf_keras))
-        qat.load_weights(model, design.folder / export.QAT_WEIGHTS)
+            model = recipe.build()
+            if is_qat:
+                model = qat.quantize(model)
+                path = design.folder / export.QAT_WEIGHTS
+            recipe.compile(model, is_qat, steps=1, steps_done=0, decay=False)
+            if hasattr(model.optimizer, "build"):  # its state is in the file
+                model.optimizer.build(model.trainable_variables)
+        qat.load_weights(model, path)
         return model
 
 
@@ -522,10 +624,10 @@ def _require_space_alone(oracle: CoSearchOracle) -> None:
         )
 
 
-def _require_measured(oracle: CoSearchOracle) -> None:
+def _require_measured(oracle: CoSearchOracle, measured: Sequence[str]) -> None:
     """Refuses to train for an accuracy that no trial will report."""
     for name in objectives.names(oracle.objective):
-        if name not in metrics.accuracies():
+        if name not in measured:
             raise configuration.unknown(
-                "objective of a CoSearchTuner", name, metrics.accuracies()
+                "objective of a CoSearchTuner", name, measured
             )

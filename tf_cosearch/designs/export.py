@@ -97,7 +97,7 @@ class Design:
             inputs.check(x, y, shape, classes, "test data")
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (MODEL, FLOAT_WEIGHTS, QAT_WEIGHTS):
+        for name in self._files():
             source = self.folder / name
             if not source.is_file():
                 raise FileNotFoundError(
@@ -122,8 +122,14 @@ class Design:
         )
         return description
 
+    def _files(self) -> tuple[str, ...]:
+        """What there must be: after training there is no aware model."""
+        is_aware = "accuracy_qat" in self.metrics
+        return (MODEL, FLOAT_WEIGHTS, *[QAT_WEIGHTS] * is_aware)
+
     def describe(self) -> dict[str, Any]:
         """Everything about the design but its weights, as plain values."""
+        layers = self.network.layers()
         accuracies = [*metrics.accuracies(), "accuracy_int8_test"]
         costs = [
             name
@@ -141,8 +147,8 @@ class Design:
                 for name in accuracies
                 if name in self.metrics
             },
-            "macs": self.network.macs,
-            "params": self.network.params,
+            "macs": sum(layer.macs for layer in layers),
+            "params": sum(layer.params for layer in layers),
             "peak_tops": self.accelerator.peak_tops(),
             "accelerator": {
                 name: float(value)

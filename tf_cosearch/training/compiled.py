@@ -101,27 +101,20 @@ class Compiled:
         if self._metrics is None:
             return [], []
         if self._is_tf_keras:
-            parts = (
-                self._metrics.unweighted_metrics,
-                self._metrics.weighted_metrics,
-            )
+            plain = self._metrics.unweighted_metrics
+            weighted = self._metrics.weighted_metrics
         else:
-            parts = tuple(
-                [
-                    metric
-                    for of_one in part
-                    if of_one
-                    for metric in of_one.metrics
-                ]
+            plain, weighted = (
+                [each for of_one in part if of_one for each in of_one.metrics]
                 for part in (
                     self._metrics._flat_metrics,
                     self._metrics._flat_weighted_metrics,
                 )
             )
-        plain, weighted = (
-            [each for each in part or () if each is not None] for part in parts
+        return (
+            [each for each in plain or () if each is not None],
+            [each for each in weighted or () if each is not None],
         )
-        return plain, weighted
 
 
 class _Loss(tf_keras.losses.Loss):

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tf_cosearch.training import callbacks as callbacks_lib
-from tf_cosearch.training import fit, inputs, losses, optimizers, settings
+from tf_cosearch.training import (
+    fit,
+    inputs,
+    losses,
+    optimizers,
+    settings,
+    tensors,
+)
 
 SAMPLE = 256
 """Examples that are looked at."""
@@ -58,9 +67,9 @@ def describe(
 
 
 def conditions(
-    data: tuple[Any, Any],
+    data: tuple[Any, ...],
     validation_data: Any,
-    classes: int,
+    classes: int | None,
     *,
     batch_size: int | None,
     epochs: int,
@@ -74,9 +83,10 @@ def conditions(
     """What trials must have in common for their accuracies to compare.
 
     Args:
-        data: Images and labels, or a `tf.data.Dataset` and None.
+        data: Images and labels, or a `tf.data.Dataset` and None. For an own
+            model what `tensors.describe` takes, sample weights included.
         validation_data: The same, a `tf.data.Dataset`, or None.
-        classes: Number of classes.
+        classes: Number of classes; None for an own model.
         batch_size: Images a step; the default if None, with arrays.
         epochs: Epochs of both phases together.
         qat_epochs: How many of them are quantization-aware; the default if
@@ -91,13 +101,17 @@ def conditions(
     Returns:
         Plain JSON.
     """
-    is_pipeline = isinstance(data[0], tf.data.Dataset)
-    x, y = data
-    told = describe(x, y, classes, "training")
+    is_pipeline = isinstance(data[0], (tf.data.Dataset, *tensors.SEQUENCES))
+    tell: Callable[..., dict[str, Any]] = (
+        tensors.describe
+        if classes is None
+        else functools.partial(describe, classes=classes)
+    )
+    told = tell(*data, what="training")
     if validation_data is not None:
         is_pair = isinstance(validation_data, (tuple, list))
-        x, y = validation_data if is_pair else (validation_data, None)
-        told |= describe(x, y, classes, "validation")
+        parts = validation_data if is_pair else (validation_data,)
+        told |= tell(*parts, what="validation")
     if qat_epochs is None:
         qat_epochs = fit.default_qat_epochs(epochs)
     trained = {

@@ -123,7 +123,7 @@ def train(
 
     Args:
         build: From `tf_keras` to an uncompiled model with logits; or a
-            `recipes.Own` of a user's own model.
+            `Recipe`, which says how it is trained itself.
         data: What `inputs.prepare` returned, or with an own model
             `tensors.prepare`.
         epochs: Epochs of both phases together.
@@ -179,10 +179,11 @@ def train(
             f"epochs={epochs} and qat_epochs={qat_epochs}. Pass "
             f"qat_epochs={epochs}."
         )
-    recipe = build
-    if not isinstance(recipe, Recipe):
+    if isinstance(build, Recipe):
+        recipe = build
+    else:
         recipe = recipes.Template(
-            recipe,
+            build,
             optimizer=optimizer,
             loss=loss,
             learning_rate=learning_rate,
@@ -202,9 +203,6 @@ def train(
                 epochs=(epochs, qat_epochs),
                 callbacks=callbacks,
                 seed=seed,
-                learning_rate=learning_rate,
-                optimizer=optimizer,
-                loss=loss,
                 weights=(str(float_weights), str(qat_weights)),
                 versions=(
                     tf.__version__,
@@ -249,6 +247,35 @@ def train(
         stopped_epoch=run.stopped_epoch,
         others=measured,
     )
+
+
+@session.private()
+def rehearse(
+    recipe: Recipe,
+    data: Inputs,
+    callbacks: Any = (),
+    quantization: str = recipes.AWARE,
+) -> list[str]:
+    """Refuses what `train` would, without training.
+
+    Args:
+        recipe: Of a network that may be trained.
+        data: What it would be trained on.
+        callbacks: Keras 3 or tf_keras callbacks.
+        quantization: Of `recipes.QUANTIZATIONS`.
+
+    Returns:
+        Names of the metrics that `train` would measure.
+
+    Raises:
+        TypeError, ValueError: If something could not be trained, quantized or
+            measured; it is named.
+    """
+    model = recipe.build()
+    recipe.compile(model, is_qat=False, steps=1, steps_done=0, decay=True)
+    recipe.prepare(model, data, quantization)
+    callbacks_lib.adapt(callbacks, for_keras3=isinstance(model, keras.Model))
+    return recipe.measures(quantization)
 
 
 def default_qat_epochs(epochs: int) -> int:

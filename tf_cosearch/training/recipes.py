@@ -77,8 +77,12 @@ class Recipe:
         """
 
     def describe(self, model: Any) -> Any:
-        """What tells this network from others, for `settings.plain`."""
-        raise NotImplementedError
+        """What tells its training from others, for `settings.plain`."""
+        return {
+            "optimizer": self._optimizer,
+            "loss": self._loss,
+            "learning_rate": self._learning_rate,
+        }
 
     def compile(self, model: Any, is_qat: bool, **rates: Any) -> None:
         """Compiles the float model, or its quantization-aware copy.
@@ -105,6 +109,13 @@ class Recipe:
     def quantizable(self, model: Any, images: np.ndarray) -> tf_keras.Model:
         """The trained float model as TFMOT needs it."""
         raise NotImplementedError
+
+    def measures(self, quantization: str) -> list[str]:
+        """Names of what `measure` returns."""
+        kinds = ["int8", "qat", "float"]
+        if quantization == AFTER_TRAINING:
+            kinds.remove("qat")
+        return [f"{scores.ACCURACY}_{kind}" for kind in kinds]
 
     def measure(
         self, data: Inputs, model: Any, qat_model: Any, tflite: bytes
@@ -143,8 +154,8 @@ class Template(Recipe):
         return model
 
     def describe(self, model: Any) -> Any:
-        """Its configuration."""
-        return model.get_config()
+        """Its configuration as well."""
+        return {**super().describe(model), "network": model.get_config()}
 
     def compile(self, model: Any, is_qat: bool, **rates: Any) -> None:
         """As the tuner is told."""
@@ -180,8 +191,8 @@ class Own(Recipe):
     Args:
         hypermodel: What builds and fits it.
         hp: Its hyperparameters, all chosen.
-        given: What the user gave to `search` beside epochs and callbacks; an
-            overridden `fit` gets it as it is.
+        given: What the user gave to `search` for `fit`, which an overridden
+            one gets as it is, but for its share of `epochs`.
         **training: For `Recipe`; only a model that is not compiled needs it.
     """
 
@@ -243,13 +254,13 @@ class Own(Recipe):
             qat.quantize(self._rebuilt.model)
 
     def describe(self, model: Any) -> Any:
-        """Its hyperparameters, layers, loss and optimizer."""
+        """Its hyperparameters, layers, loss and optimizer as well."""
         return {
+            **super().describe(model),
             "hyperparameters": self._hp.values,
             "layers": [(type(each), each.name) for each in model.layers],
             "weights": [tuple(weight.shape) for weight in model.weights],
-            "loss": model.loss,
-            "optimizer": optimizers.unwrapped(model.optimizer),
+            "compiled": (model.loss, optimizers.unwrapped(model.optimizer)),
         }
 
     def compile(self, model: Any, is_qat: bool, **rates: Any) -> None:
@@ -288,24 +299,37 @@ class Own(Recipe):
 
     def fit(self, model: Any, is_qat: bool, arguments: dict[str, Any]) -> None:
         """By the hypermodel, as KerasTuner calls it."""
-        if not self.resumes:
-            # Their own loop reads their own data, from the first epoch on.
-            first = arguments["initial_epoch"]
-            arguments = {
-                **self._given,
-                "epochs": arguments["epochs"] - first,
-                "callbacks": arguments["callbacks"],
-                "verbose": 0,
-            }
-            if is_qat:
-                arguments = tensors.for_tf_keras(arguments)
-        self._hypermodel.fit(self._hp, model, **arguments)
+        if self.resumes:
+            # The pipeline shuffles; Keras 3 warns that it does not.
+            self._hypermodel.fit(self._hp, model, shuffle=False, **arguments)
+            return
+        # Their own training reads their own data, from its first epoch on.
+        given = {**self._given, "callbacks": arguments["callbacks"]}
+        if "epochs" in given:
+            given["epochs"] = arguments["epochs"] - arguments["initial_epoch"]
+        if not is_qat:
+            self._hypermodel.fit(self._hp, model, **given)
+            return
+        try:
+            given = tensors.for_tf_keras(given)
+            self._hypermodel.fit(self._hp, model, **given)
+        except Exception as error:
+            raise RuntimeError(
+                "`fit` of a hypermodel must train the quantization-aware copy "
+                f"of its model, too, which is of tf_keras. Received: {error}. "
+                "Pass quantization='after_training'."
+            ) from error
 
     def quantizable(self, model: Any, images: np.ndarray) -> tf_keras.Model:
         """A copy of the model in tf_keras, which gives the same outputs."""
         self._rebuilt.carry()
         self._rebuilt.require_equal(images)
         return self._rebuilt.model
+
+    def measures(self, quantization: str) -> list[str]:
+        """Those of every recipe, and the other compiled metrics."""
+        others = [f"{name}_int8" for name in self._scores.names[1:]]
+        return super().measures(quantization) + others
 
     def measure(
         self, data: Inputs, model: Any, qat_model: Any, tflite: bytes

@@ -139,8 +139,8 @@ def _inferred(model: Any) -> Any:
         return None
     settings = {}
     if kind == "BinaryAccuracy":
-        is_logit = getattr(loss, "get_config", dict)().get("from_logits")
-        settings["threshold"] = 0.0 if is_logit else 0.5
+        config = loss.get_config() if hasattr(loss, "get_config") else {}
+        settings["threshold"] = 0.0 if config.get("from_logits") else 0.5
     return getattr(library.metrics, kind)(name=ACCURACY, **settings)
 
 

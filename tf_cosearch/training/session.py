@@ -15,12 +15,15 @@ from collections.abc import Iterator
 
 import numpy as np
 import tf_keras
+from keras.src.backend.common import global_state
 from tensorflow.python.eager import context
 from tf_keras.src import backend
 from tf_keras.src.mixed_precision import policy
 
 from tf_cosearch import seeds
 
+# What Keras 3 numbers layers and draws seeds by; fresh where there is none.
+_KERAS3 = ("global_seed_generator", "object_name_uids")
 _PHASES = ("build", "float", "calibration", "qat")
 
 
@@ -30,7 +33,7 @@ def private() -> Iterator[None]:
 
     Layers are numbered from the start, with float32 and channels last, and
     dropout gets a state that can be set. Afterwards all is as it was: names,
-    settings, and random numbers of Python, NumPy, TensorFlow and tf_keras.
+    settings, and random numbers of Python, NumPy, TensorFlow and both Kerases.
 
     Example:
     >>> before = tf_keras.layers.Dense(1).name
@@ -94,6 +97,9 @@ def _set_tensorflow(number: int | None, source: random.Random | None) -> None:
 def _keep_names() -> Iterator[None]:
     """Starts with an empty graph of symbolic tensors, and with no names."""
     graph = getattr(backend._GRAPH, "graph", None)
+    keras3 = {name: global_state.get_global_attribute(name) for name in _KERAS3}
+    for name in _KERAS3:
+        global_state.set_global_attribute(name, None)
     numbers = dict(backend.PER_GRAPH_OBJECT_NAME_UIDS)
     observed = set(backend.OBSERVED_NAMES)
     backend.reset_uids()
@@ -101,6 +107,8 @@ def _keep_names() -> Iterator[None]:
     try:
         yield
     finally:
+        for name, value in keras3.items():
+            global_state.set_global_attribute(name, value)
         backend.reset_uids()
         backend.PER_GRAPH_OBJECT_NAME_UIDS.update(numbers)
         backend.OBSERVED_NAMES.update(observed)

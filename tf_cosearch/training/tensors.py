@@ -5,6 +5,7 @@ Unlike images for a template, values stay as they are: nothing is scaled.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import numbers
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,14 @@ from tf_cosearch import configuration
 from tf_cosearch.training import inputs
 from tf_cosearch.training.inputs import Inputs
 
-_SEQUENCES = (keras.utils.PyDataset, tf_keras.utils.Sequence)
+ARGUMENTS = ("sample_weight", "shuffle", "steps_per_epoch", "validation_steps")
+"""What `search` takes for an own model alone."""
+
+SAMPLE = 256
+"""Examples that data are told by."""
+
+SEQUENCES = (keras.utils.PyDataset, tf_keras.utils.Sequence)
+"""Batches of either Keras that are told by a number."""
 
 
 def prepare(
@@ -71,7 +79,7 @@ def prepare(
         if steps is not None:
             configuration.at_least(name, steps, 1)
     size = 32 if batch_size is None else int(batch_size)
-    train = _source(x, y, sample_weight, "training data")
+    train = _source(x, y, sample_weight, what="training data")
     if isinstance(train, tf.data.Dataset) and batch_size is not None:
         raise ValueError(
             "batch_size must not be given with batches. Received: batch_size="
@@ -117,6 +125,36 @@ def prepare(
     )
 
 
+def describe(
+    x: Any, y: Any = None, sample_weight: Any = None, what: str = "data"
+) -> dict[str, Any]:
+    """What tells data from others, as `fingerprint.describe` does of images.
+
+    Args:
+        x: What `prepare` takes.
+        y: The same.
+        sample_weight: The same.
+        what: Begins the keys.
+
+    Returns:
+        Plain JSON.
+    """
+    source = _source(x, y, sample_weight, what=what)
+    if isinstance(source, tf.data.Dataset):
+        return {
+            f"{what}_batches": int(source.cardinality()),
+            f"{what}_elements": str(source.element_spec),
+        }
+    size = len(source[0])
+    rows = np.unique(np.linspace(0, size - 1, SAMPLE).astype(int))
+    content = b"".join(array[rows].tobytes() for array in source)
+    return {
+        f"{what}_examples": size,
+        f"{what}_shapes": [list(array.shape[1:]) for array in source],
+        f"{what}_sample": hashlib.sha256(content).hexdigest()[:16],
+    }
+
+
 def _of_pipeline(
     train: tf.data.Dataset,
     validation: tf.data.Dataset,
@@ -144,11 +182,9 @@ def _of_pipeline(
     )
 
 
-def _source(
-    x: Any, y: Any = None, weight: Any = None, what: str = "data"
-) -> Any:
+def _source(x: Any, y: Any = None, weight: Any = None, *, what: str) -> Any:
     """Arrays as a tuple, all else as a pipeline of batches."""
-    if isinstance(x, (tf.data.Dataset, *_SEQUENCES)):
+    if isinstance(x, (tf.data.Dataset, *SEQUENCES)):
         for name, value in (("y", y), ("sample_weight", weight)):
             if value is not None:
                 raise ValueError(
@@ -207,7 +243,7 @@ def _numbers(value: Any, name: str, what: str) -> np.ndarray:
 def for_tf_keras(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of `fit` without batches that only Keras 3 takes."""
     return {
-        name: of_sequence(value) if isinstance(value, _SEQUENCES) else value
+        name: of_sequence(value) if isinstance(value, SEQUENCES) else value
         for name, value in arguments.items()
     }
 
@@ -286,15 +322,14 @@ def _once(source: Any, size: int, steps: int | None) -> tf.data.Dataset:
     return source.take(steps or -1).prefetch(2)
 
 
-def _split(train: Any, fraction: Any) -> tuple[Any, Any]:
+def _split(train: Any, fraction: float) -> tuple[Any, Any]:
     if isinstance(train, tf.data.Dataset) or not fraction:
         raise ValueError(
             "There must be data to validate on. Received: "
             f"validation_split={fraction!r} and no validation_data. Pass "
             "validation_data, or with arrays validation_split=0.2."
         )
-    is_number = isinstance(fraction, numbers.Real)
-    if not is_number or not 0 < fraction < 1:
+    if not isinstance(fraction, numbers.Real) or not 0 < fraction < 1:
         raise ValueError(
             f"validation_split must be between 0 and 1. Received: {fraction!r}."
         )
@@ -307,7 +342,7 @@ def _split(train: Any, fraction: Any) -> tuple[Any, Any]:
     return tuple(a[:start] for a in train), tuple(a[start:] for a in train)
 
 
-def _check_class_weight(class_weight: Any) -> None:
+def _check_class_weight(class_weight: Mapping[int, float] | None) -> None:
     if class_weight is None:
         return
     if not isinstance(class_weight, Mapping) or not class_weight:
