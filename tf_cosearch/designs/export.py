@@ -13,6 +13,7 @@ from typing import Any, TypedDict
 from tf_cosearch import accelerators, files, metrics
 from tf_cosearch.accelerators import Accelerator, presets
 from tf_cosearch.networks.network import Network
+from tf_cosearch.networks.saved_network import SavedNetwork
 from tf_cosearch.training import evaluate, inputs
 
 MODEL = "model.tflite"
@@ -49,7 +50,7 @@ class Design:
     """A trained joint design.
 
     Attributes:
-        network: The network.
+        network: A `Network`, or one of a user's own model.
         accelerator: What it runs on, an `Accelerator` of numbers.
         hyperparameters: The choices it stands for, by parameter.
         metrics: Accuracies and costs by name.
@@ -58,7 +59,7 @@ class Design:
         seed: Seed of the search.
     """
 
-    network: Network
+    network: Any
     accelerator: Accelerator
     hyperparameters: Mapping[str, Any]
     metrics: Mapping[str, float]
@@ -90,9 +91,10 @@ class Design:
             FileNotFoundError: If files of the trial are gone.
             ValueError: If the test data do not fit the network.
         """
-        if test_data is not None:
-            is_pair = isinstance(test_data, (tuple, list))
-            x, y = test_data if is_pair else (test_data, None)
+        is_template = isinstance(self.network, Network)
+        is_pair = isinstance(test_data, (tuple, list))
+        x, y, *weights = test_data if is_pair else (test_data, None)
+        if test_data is not None and is_template:
             shape, classes = self.network.input_shape, self.network.classes
             inputs.check(x, y, shape, classes, "test data")
         folder = pathlib.Path(folder)
@@ -112,11 +114,20 @@ class Design:
             f"Found together with {self.network.name} by tf_cosearch.",
         )
         description = self.describe()
-        if test_data is not None:
+        if test_data is not None and is_template:
             batches = inputs.batches(x, y, classes=self.network.classes)
             description["accuracies"]["accuracy_int8_test"] = evaluate.accuracy(
                 folder / MODEL, batches.as_numpy_iterator()
             )
+        elif test_data is not None:
+            from tf_cosearch.training import fit
+
+            # By the metrics that it is compiled with.
+            data = (x, y, *weights)
+            measured = fit.measure(self.network, folder / MODEL, data)
+            description["accuracies"]["accuracy_int8_test"] = measured[
+                "accuracy_int8"
+            ]
         files.write_text(
             folder / DESCRIPTION, json.dumps(description, indent=2) + "\n"
         )
@@ -200,7 +211,7 @@ def load_design(folder: str | os.PathLike[str]) -> Design:
         if lacking:
             raise ValueError(f"no {', '.join(sorted(lacking))}")
         return Design(
-            network=Network.from_config(content["network"]),
+            network=_network(content["network"]),
             accelerator=accelerators.from_paths(
                 {
                     name: presets.check_value(name, value, str(path))
@@ -218,6 +229,13 @@ def load_design(folder: str | os.PathLike[str]) -> Design:
             f"{path} must be a design of this program. Received: "
             f"{type(error).__name__}: {error}. Export the design again."
         ) from None
+
+
+def _network(config: Mapping[str, Any]) -> Any:
+    """A template's network, or one of a user's own model."""
+    if "model" in config:
+        return SavedNetwork(config)
+    return Network.from_config(config)
 
 
 def versions() -> dict[str, str]:

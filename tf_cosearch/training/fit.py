@@ -25,6 +25,7 @@ from tf_cosearch.training import (
     qat,
     recipes,
     session,
+    tensors,
 )
 from tf_cosearch.training.inputs import Inputs
 from tf_cosearch.training.recipes import Recipe
@@ -228,11 +229,10 @@ def train(
             run.compile(qat_model, qat_epochs, "qat")
             run.fit(qat_model, qat_epochs, "qat")
     with run.clock("conversion"):
-        tflite = (
-            qat.to_tflite(model, images)
-            if qat_model is None
-            else qat.to_tflite(qat_model)
-        )
+        if qat_model is None:
+            tflite = recipe.to_tflite(model, images)
+        else:
+            tflite = qat.to_tflite(qat_model)
     with run.clock("evaluation"):
         measured = recipe.measure(data, model, qat_model, tflite)
     return Trained(
@@ -276,6 +276,34 @@ def rehearse(
     recipe.prepare(model, data, quantization)
     callbacks_lib.adapt(callbacks, for_keras3=isinstance(model, keras.Model))
     return recipe.measures(quantization)
+
+
+@session.private()
+def measure(
+    network: Any, tflite: str | os.PathLike[str], data: Sequence[Any]
+) -> dict[str, float]:
+    """What a file of a user's own model reaches by the model's metrics.
+
+    Args:
+        network: With `hypermodel` and `hyperparameters()`, which built it.
+        tflite: The file.
+        data: What `tensors.batches` takes.
+
+    Returns:
+        Metrics as `NAME_int8`.
+
+    Raises:
+        ValueError: If the data do not fit the model.
+    """
+    if not hasattr(network, "hypermodel"):
+        network.build()  # which says that it cannot
+    recipe = recipes.Own(network.hypermodel, network.hyperparameters())
+    batches = tensors.batches(*data)
+    model = recipe.build()
+    recipe.compile(model, is_qat=False, steps=1, steps_done=0, decay=True)
+    inputs = Inputs(lambda seed, epoch: batches, batches, steps=1)
+    recipe.prepare(model, inputs, recipes.AFTER_TRAINING)
+    return recipe.measure_file(batches.as_numpy_iterator(), tflite)
 
 
 def default_qat_epochs(epochs: int) -> int:

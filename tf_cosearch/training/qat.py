@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import pathlib
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -72,6 +73,31 @@ class SameRange(OutputOnly):
         return []
 
 
+# TFMOT refuses these, though TFLite's kernels of int8 exist.
+_OUTPUT_ONLY = (
+    tf_keras.layers.Maximum,
+    tf_keras.layers.Minimum,
+    tf_keras.layers.Multiply,
+    tf_keras.layers.Subtract,
+)
+_RANDOM = (
+    tf_keras.layers.AlphaDropout,
+    tf_keras.layers.GaussianDropout,
+    tf_keras.layers.GaussianNoise,
+    tf_keras.layers.RandomBrightness,
+    tf_keras.layers.RandomContrast,
+    tf_keras.layers.RandomFlip,
+    tf_keras.layers.RandomRotation,
+    tf_keras.layers.RandomTranslation,
+    tf_keras.layers.RandomZoom,
+)
+ADVICE = (
+    "Use another layer, or pass quantization='after_training', which leaves "
+    "the model as it is."
+)
+"""What to do about a layer that quantization-aware training cannot have."""
+
+
 def _keeps_its_scale(layer: Any) -> bool:
     """Whether TFLite's kernel puts out the scale that it reads.
 
@@ -115,10 +141,9 @@ def quantize(model: tf_keras.Model) -> tf_keras.Model:
 
     def annotate(layer: Any) -> Any:
         copy = layer.__class__.from_config(layer.get_config())
-        if _keeps_its_scale(layer):
+        if isinstance(layer, _RANDOM) or _keeps_its_scale(layer):
             return tfmot.quantize_annotate_layer(copy, SameRange())
-        # TFMOT refuses this one, though its int8 kernel exists.
-        if isinstance(layer, tf_keras.layers.Multiply):
+        if isinstance(layer, _OUTPUT_ONLY):
             return tfmot.quantize_annotate_layer(copy, OutputOnly())
         return copy
 
@@ -131,10 +156,24 @@ def quantize(model: tf_keras.Model) -> tf_keras.Model:
             quantized = tfmot.quantize_apply(annotated)
         except (RuntimeError, ValueError) as error:
             raise ValueError(
-                f"Every layer must have an int8 counterpart. Received: {error}"
+                "Every layer must have an int8 counterpart. Received: "
+                f"{_culprit(model, str(error))}. {ADVICE}"
             ) from error
     run_groups_natively(quantized)
     return quantized
+
+
+def _culprit(model: tf_keras.Model, message: str) -> str:
+    """The layer that TFMOT complains about."""
+    name = re.match(r"Layer ([^:]+):<class '[\w.]*\.(\w+)'>", message)
+    if name is not None:
+        return f"{name[1]!r}, a {name[2]}"
+    activation = re.match(r"Activation <function (\w+) at", message)
+    for layer in model.layers:
+        function = getattr(layer, "activation", None)
+        if activation and getattr(function, "__name__", "") == activation[1]:
+            return f"{layer.name!r}, with the activation {activation[1]}"
+    return " ".join(message.split())[:300]
 
 
 def calibrate(model: tf_keras.Model, images: np.ndarray) -> None:
@@ -191,8 +230,8 @@ def _bytes_of_largest_layer(model: tf_keras.Model) -> int:
 def _as_in_inference(model: tf_keras.Model) -> Iterator[None]:
     """Lets ranges move while normalization and dropout do as in inference."""
     layers = [getattr(layer, "layer", layer) for layer in model.layers]
-    kinds = tf_keras.layers.BatchNormalization, tf_keras.layers.Dropout
-    normal, dropping = (
+    kinds = tf_keras.layers.BatchNormalization, tf_keras.layers.Dropout, _RANDOM
+    normal, dropping, random = (
         [layer for layer in layers if isinstance(layer, kind)] for kind in kinds
     )
     were_trainable = [layer.trainable for layer in normal]
@@ -201,9 +240,13 @@ def _as_in_inference(model: tf_keras.Model) -> Iterator[None]:
         layer.trainable = False  # Keras then takes the moving statistics
     for layer in dropping:
         layer.rate = 0
+    for layer in random:
+        layer.call = lambda inputs, training=None: inputs
     try:
         yield
     finally:
+        for layer in random:
+            del layer.call  # that of its class again
         for layer, was_trainable in zip(normal, were_trainable, strict=True):
             layer.trainable = was_trainable
         for layer, rate in zip(dropping, rates, strict=True):
@@ -278,8 +321,8 @@ def check_int8(tflite: bytes) -> None:
     if floats:
         raise ValueError(
             "Every tensor of the TFLite file must be an integer. Received "
-            f"{len(floats)} float tensors: {', '.join(floats[:5])}. Use "
-            "layers that TFMOT can quantize."
+            f"{len(floats)} float tensors: {', '.join(floats[:5])}. Use other "
+            "layers there."
         )
     for tensor in (
         interpreter.get_input_details() + interpreter.get_output_details()

@@ -18,15 +18,10 @@ import tensorflow as tf
 import tf_keras
 
 from tf_cosearch.networks.importers import keras_graph
+from tf_cosearch.training import qat
 
 TOLERANCE = 1e-4
 """Of outputs, relative to the largest one, where both compute in float32."""
-
-ADVICE = (
-    "Use another layer, or pass quantization='after_training', which leaves "
-    "the model as it is."
-)
-"""What to do about a layer that quantization-aware training cannot have."""
 
 _REDUCED_TOLERANCE = 3e-2  # bfloat16 has 8 significant bits
 _RENAMED = {("LeakyReLU", "negative_slope"): "alpha"}
@@ -102,8 +97,9 @@ class Rebuilt:
 
     def __init__(self, source: Any) -> None:
         self._source = source
-        self._copies: dict[int, tuple[Any, Any]] = {}
+        self._copies: dict[int, tuple[Any, list[Any]]] = {}
         self._names: set[str] = set()
+        self._scales: list[Any] = []  # their weights are none of the source
         shape = tuple(source.inputs[0].shape)[1:]
         image = tf_keras.Input(shape, name=self._unique("input"))
         [output] = self._run(source, [image], "", False)
@@ -112,11 +108,13 @@ class Rebuilt:
 
     def carry(self) -> None:
         """Gives the layers the weights that those of the source have now."""
-        for source, copy in self._copies.values():
-            if source.weights:
-                copy.set_weights(
-                    [np.asarray(w, np.float32) for w in source.get_weights()]
-                )
+        for source, copies in self._copies.values():
+            weights = [np.asarray(w, np.float32) for w in source.get_weights()]
+            for copy in copies:
+                if copy not in self._scales:
+                    count = len(copy.weights)
+                    copy.set_weights(weights[:count])
+                    weights = weights[count:]
 
     def require_equal(self, x: np.ndarray) -> None:
         """Makes sure that both give the same outputs.
@@ -141,7 +139,7 @@ class Rebuilt:
                 "The network that was rebuilt in tf_keras must give the "
                 f"outputs of the model, to {tolerance}. Received: a difference "
                 f"of {error:.2g} between {self._source.name} and its copy. "
-                f"{ADVICE}"
+                f"{qat.ADVICE}"
             )
 
     def _run(
@@ -152,7 +150,8 @@ class Rebuilt:
         if graph is None:
             raise ValueError(
                 "A model must be functional or a built sequential one. "
-                f"Received: {model.name} of {type(model).__name__}. {ADVICE}"
+                f"Received: {model.name} of {type(model).__name__}. "
+                f"{qat.ADVICE}"
             )
         tensors = {
             id(tensor): given
@@ -183,15 +182,17 @@ class Rebuilt:
         """Calls the copy of a layer, or the layer of an operation."""
         if not _is_layer(call.layer):
             return self._operate(call, given)
+        x = given[0]
         if id(call.layer) not in self._copies:
-            self._copies[id(call.layer)] = (call.layer, self._copy(call))
-        _, copy = self._copies[id(call.layer)]
-        if is_inference:  # a mode of one call, which TFMOT does not know
-            if isinstance(copy, tf_keras.layers.BatchNormalization):
-                copy.trainable = False
-            elif keras_graph.op_of(call.layer, keras_graph.FREE) in _RANDOM:
-                return given[0]
-        return copy(given[0])
+            self._copies[id(call.layer)] = (call.layer, self._copy(call, x))
+        for copy in self._copies[id(call.layer)][1]:
+            if is_inference:  # a mode of one call, which TFMOT does not know
+                if isinstance(copy, tf_keras.layers.BatchNormalization):
+                    copy.trainable = False
+                elif keras_graph.op_of(call.layer, keras_graph.FREE) in _RANDOM:
+                    continue
+            x = copy(x)
+        return x
 
     def _operate(self, call: keras_graph.Call, given: list[Any]) -> Any:
         name = self._unique(call.name)
@@ -213,23 +214,81 @@ class Rebuilt:
         is_first = [tf.is_tensor(each) for each in operands] == [True, False]
         if call.op in _WITH_NUMBER and is_first and numbers:
             scale, offset = _WITH_NUMBER[call.op](float(numbers[0]))
-            layer = tf_keras.layers.Rescaling(scale, offset, name=name)
-            return layer(tensors[0])
+            return self._scale(call, tensors[0], scale, offset)(tensors[0])
         raise _refusal(call.layer, "an operation that is no layer")
 
-    def _copy(self, call: keras_graph.Call) -> Any:
+    def _copy(self, call: keras_graph.Call, x: Any) -> list[Any]:
+        """The layers that together do what one of the source does."""
+        layer, name = call.layer, _kind(call.layer)
+        if name == "SeparableConv2D":  # TFMOT would name its parts anew
+            parts = _parts_of_separable(layer)
+            return [
+                self._make(call, x, kind, settings, f"_{kind.lower()}")
+                for kind, settings in parts
+            ]
+        if name == "Rescaling":
+            return [self._scale(call, x, layer.scale, layer.offset)]
+        if name == "Normalization":
+            deviation = np.sqrt(np.asarray(layer.variance))
+            scale = 1 / np.maximum(deviation, tf_keras.backend.epsilon())
+            return [self._scale(call, x, scale, -layer.mean * scale)]
+        copy = self._make(call, x, name, None, "")
+        if name == "BatchNormalization" and not _feeds_alone(x):
+            # It folds into a convolution before it, and into nothing else.
+            return [self._scale(call, x, 1.0, 0.0), copy]
+        return [copy]
+
+    def _make(
+        self,
+        call: keras_graph.Call,
+        x: Any,
+        name: str,
+        settings: dict[str, Any] | None,
+        suffix: str,
+    ) -> Any:
         layer = call.layer
-        kind = getattr(tf_keras.layers, type(layer).__name__, None)
+        kind = getattr(tf_keras.layers, name, None)
         package = type(layer).__module__.partition(".")[0]
         if kind is None or package not in ("keras", "tf_keras"):
             raise _refusal(layer, "which tf_keras does not have")
-        config = {**_settings(layer, kind), "name": self._unique(call.name)}
+        config = _settings(layer, kind)
+        if settings is not None:
+            config = {**config, **settings}
+        if name == "DepthwiseConv2D":
+            config.pop("filters", None)  # a setting of its base class
+        config["name"] = self._unique(call.name + suffix)
         try:
             copy = kind.from_config(config)
-            copy.build(_shapes(call))
+            if not suffix:
+                copy.build(_shapes(call))
         except Exception as error:  # layers raise what they like
             raise _refusal(layer, str(error)) from error
         copy.trainable = layer.trainable
+        return copy
+
+    def _scale(
+        self, call: keras_graph.Call, x: Any, scale: Any, offset: Any
+    ) -> Any:
+        """A constant scale and offset of channels, as an int8 kernel does it.
+
+        Constants beside a tensor would stay floats.
+        """
+        if len(x.shape) != 4:
+            raise _refusal(call.layer, f"of a tensor of shape {x.shape[1:]}")
+        copy = tf_keras.layers.DepthwiseConv2D(
+            1, name=self._unique(f"{call.name}_scale"), trainable=False
+        )
+        copy.build(x.shape)
+        channels = x.shape[-1]
+        try:
+            kernel, bias = (
+                np.broadcast_to(np.float32(value).reshape(-1), [channels])
+                for value in (scale, offset)
+            )
+        except ValueError as error:
+            raise _refusal(call.layer, str(error)) from error
+        copy.set_weights([kernel.reshape(1, 1, channels, 1), bias])
+        self._scales.append(copy)
         return copy
 
     def _unique(self, name: str) -> str:
@@ -247,6 +306,41 @@ class Rebuilt:
 def _is_layer(layer: Any) -> bool:
     kinds = (keras.layers.Layer, tf_keras.layers.Layer)
     return isinstance(layer, kinds) and type(layer).__name__ != "TFOpLambda"
+
+
+def _feeds_alone(x: Any) -> bool:
+    """Whether a tensor comes from a convolution or product of matrices."""
+    layer = x.node.layer
+    kinds = ("Conv2D", "Dense", "DepthwiseConv2D")
+    activation = getattr(layer, "activation", None)
+    is_linear = activation in (None, tf_keras.activations.linear)
+    return type(layer).__name__ in kinds and is_linear
+
+
+def _parts_of_separable(layer: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The two layers of a separable convolution, and what is set of each."""
+    depthwise = {"use_bias": False, "activation": "linear"}
+    pointwise = {
+        "kernel_size": 1,
+        "strides": 1,
+        "dilation_rate": 1,
+        "padding": "valid",
+        "kernel_regularizer": _carried(
+            layer, "pointwise_regularizer", layer.pointwise_regularizer
+        ),
+        "kernel_constraint": _carried(
+            layer, "pointwise_constraint", layer.pointwise_constraint
+        ),
+    }
+    return [("DepthwiseConv2D", depthwise), ("Conv2D", pointwise)]
+
+
+def _kind(layer: Any) -> str:
+    """The layer of tf_keras that does the same, and has an int8 kernel."""
+    name = type(layer).__name__
+    if name == "ReLU" and layer.negative_slope and not layer.threshold:
+        return "ReLU" if layer.max_value is not None else "LeakyReLU"
+    return name
 
 
 def _shapes(call: keras_graph.Call) -> Any:
@@ -307,5 +401,5 @@ def _refusal(layer: Any, reason: str) -> ValueError:
     return ValueError(
         "Quantization-aware training must know every layer of a network. "
         f"Received: {layer.name!r}, a {type(layer).__name__}: "
-        f"{' '.join(reason.split())[:200]}. {ADVICE}"
+        f"{' '.join(reason.split())[:200]}. {qat.ADVICE}"
     )

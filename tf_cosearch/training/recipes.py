@@ -6,7 +6,7 @@ was compiled. `fit.train` follows either, step by step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -109,6 +109,10 @@ class Recipe:
     def quantizable(self, model: Any, images: np.ndarray) -> tf_keras.Model:
         """The trained float model as TFMOT needs it."""
         raise NotImplementedError
+
+    def to_tflite(self, model: Any, images: np.ndarray) -> bytes:
+        """The int8 file of the trained float model, quantized by images."""
+        return qat.to_tflite(model, images)
 
     def measures(self, quantization: str) -> list[str]:
         """Names of what `measure` returns."""
@@ -326,6 +330,24 @@ class Own(Recipe):
         self._rebuilt.require_equal(images)
         return self._rebuilt.model
 
+    def to_tflite(self, model: Any, images: np.ndarray) -> bytes:
+        """Of the model, or of its copy in tf_keras.
+
+        Keras 3 writes some layers, a normalization for one, in operations
+        that TFLite has no int8 kernels for.
+        """
+        try:
+            return super().to_tflite(model, images)
+        except ValueError:
+            try:
+                rebuilt = rebuild.Rebuilt(model)
+                rebuilt.require_equal(images[:32])
+            except ValueError:
+                rebuilt = None
+            if rebuilt is None:
+                raise
+            return super().to_tflite(rebuilt.model, images)
+
     def measures(self, quantization: str) -> list[str]:
         """Those of every recipe, and the other compiled metrics."""
         others = [f"{name}_int8" for name in self._scores.names[1:]]
@@ -335,20 +357,25 @@ class Own(Recipe):
         self, data: Inputs, model: Any, qat_model: Any, tflite: bytes
     ) -> dict[str, float]:
         """By the metrics that the model was compiled with."""
-
-        def outputs(predict: Callable[[np.ndarray], Any]) -> Iterator[Any]:
-            for x, *others in data.validation_batches():
-                yield predict(x), *others
-
-        runner = evaluate.Runner(tflite)
-        int8 = self._scores.of(outputs(runner.dequantized))
-        measured = {f"{name}_int8": value for name, value in int8.items()}
-        accuracy = scores.ACCURACY
+        measured = self.measure_file(data.validation_batches(), tflite)
         for name, each in (("float", model), ("qat", qat_model)):
             if each is not None:
-                of_model = self._scores.of(outputs(each.predict_on_batch))
-                measured[f"{accuracy}_{name}"] = of_model[accuracy]
+                values = self._scores.of(
+                    (each.predict_on_batch(x), *others)
+                    for x, *others in data.validation_batches()
+                )
+                measured[f"{scores.ACCURACY}_{name}"] = values[scores.ACCURACY]
         return measured
+
+    def measure_file(
+        self, batches: Iterable[Any], tflite: evaluate.TFLite
+    ) -> dict[str, float]:
+        """The metrics of the file alone, as `NAME_int8`."""
+        runner = evaluate.Runner(tflite)
+        values = self._scores.of(
+            (runner.dequantized(x), *others) for x, *others in batches
+        )
+        return {f"{name}_int8": value for name, value in values.items()}
 
 
 def is_fit_overridden(hypermodel: keras_tuner.HyperModel) -> bool:

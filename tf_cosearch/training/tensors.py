@@ -125,6 +125,23 @@ def prepare(
     )
 
 
+def batches(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """Batches of data to measure on, in their order.
+
+    Args:
+        x: What `prepare` takes.
+        y: The same.
+        sample_weight: The same.
+
+    Returns:
+        A `tf.data.Dataset`.
+
+    Raises:
+        TypeError, ValueError: As `prepare`.
+    """
+    return _once(_source(x, y, sample_weight, what="test data"), 32, None)
+
+
 def describe(
     x: Any, y: Any = None, sample_weight: Any = None, what: str = "data"
 ) -> dict[str, Any]:

@@ -55,6 +55,27 @@ def load_keras(path: str | pathlib.Path, input_px: int | None = None) -> Any:
             "without an architecture, of weights alone. Save the whole model "
             "with `model.save`."
         )
+    return from_config(config, path, version, input_px)
+
+
+def from_config(
+    config: Any, path: Any, version: str = "", input_px: int | None = None
+) -> Any:
+    """Builds the model of a configuration, without its weights.
+
+    Args:
+        config: What `to_json` of a model states.
+        path: Where it stands, for messages.
+        version: Of the Keras that wrote it; empty if that is not known.
+        input_px: See `load_keras`.
+
+    Returns:
+        See `load_keras`.
+
+    Raises:
+        ValueError: If it consists of more than layers of Keras, or would run
+            code of its own.
+    """
     keras = _saved_by(config, version)
     try:
         config = keras_config.reduced(config, keras, input_px)
