@@ -32,6 +32,7 @@ def pretend(monkeypatch):
     class Trained:
         seconds = dict.fromkeys(report.PHASES[1:], 0.0)
         stopped_epoch = None
+        others = {}  # noqa: RUF012
 
         def __init__(self):
             accuracy = 0.9 / (1 + len(trained))
