@@ -291,7 +291,9 @@ def test_budgets_nothing_meets_are_refused_before_any_trial(
 def test_another_space_is_refused(finished):
     other = cs.SearchSpace.load("digits")
     folder = pathlib.Path(finished.project_dir)
-    with pytest.raises(ValueError, match="space it was begun with"):
+    with pytest.raises(
+        ValueError, match=r"with the space, .*space\.parameters"
+    ):
         small_tuner(other, folder.parent)
 
 

@@ -304,22 +304,23 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             self._data = tensors.prepare(x, y, **of_data, **of_tensors)
             self._rehearse(self._data, callbacks)
         self._progress = report.Progress(verbose)
+        weight = of_tensors.pop("sample_weight", None)
+        self.co_oracle.identify(
+            **fingerprint.conditions(
+                (x, y) if weight is None else (x, y, weight),
+                classes=None if hypermodel else networks.classes,
+                epochs=epochs,
+                executions_per_trial=self.executions_per_trial,
+                callbacks=callbacks,
+                early_stopping=self._rule,
+                **of_data,
+                **of_tensors,
+                **of_user,
+                **self._training,
+            ),
+            versions=export.versions(),
+        )
         if not self._is_worker():
-            weight = of_tensors.pop("sample_weight", None)
-            self.co_oracle.require_conditions(
-                fingerprint.conditions(
-                    (x, y) if weight is None else (x, y, weight),
-                    classes=None if hypermodel else networks.classes,
-                    epochs=epochs,
-                    executions_per_trial=self.executions_per_trial,
-                    callbacks=callbacks,
-                    early_stopping=self._rule,
-                    **of_data,
-                    **of_tensors,
-                    **of_user,
-                    **self._training,
-                )
-            )
             self.co_oracle.check_feasible()
         self.run(epochs=epochs, callbacks=callbacks)
         if self._is_worker():
@@ -431,7 +432,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             execution = executions.Execution(
                 folder,
                 number,
-                checkpoint.fingerprint(data=data.describe(), **settings),
+                self.co_oracle.identity.digest(seed=settings["seed"]),
                 costs,
             )
             if execution.metrics and (folder / export.MODEL).is_file():

@@ -131,18 +131,6 @@ flags.DEFINE_integer(
     lower_bound=0,
 )
 
-TRIAL_FLAGS = (
-    "data",
-    "image_size",
-    "epochs",
-    "qat_epochs",
-    "batch_size",
-    "learning_rate",
-    "executions_per_trial",
-    "seed",
-)
-"""What trials must have in common to be compared."""
-
 
 def main() -> None:
     import tf_cosearch as cs
@@ -173,7 +161,7 @@ def main() -> None:
             raise
         return
     with files.owned(folder):
-        _claim(folder, space)
+        _claim(folder)
         tuner = _search(folder, oracle, data)
         _export(tuner, data.test, folder)
 
@@ -224,7 +212,17 @@ def _search(
     from tf_cosearch import files
     from tf_cosearch.distributed import launch
 
-    tuner = cs.CoSearchTuner(
+    class Tuner(cs.CoSearchTuner):
+        def on_search_begin(self) -> None:
+            """Says which search it is, once it is known to be the same."""
+            if not launch.is_worker():
+                run = json.dumps(_description(self.space), indent=2)
+                files.write_text(
+                    pathlib.Path(self.project_dir, "run.json"), f"{run}\n"
+                )
+            super().on_search_begin()
+
+    tuner = Tuner(
         oracle.space,
         oracle,
         executions_per_trial=FLAGS.executions_per_trial,
@@ -237,11 +235,6 @@ def _search(
         lease_seconds=FLAGS.lease_seconds,
         trials_per_process=FLAGS.trials_per_process or None,
     )
-    run = json.dumps(_description(oracle.space), indent=2)
-    if not launch.is_worker():
-        files.write_text(
-            pathlib.Path(tuner.project_dir, "run.json"), f"{run}\n"
-        )
     try:
         tuner.search(
             *data.train,
@@ -371,8 +364,8 @@ def _data() -> datasets.Dataset:
     return data
 
 
-def _claim(folder: pathlib.Path, space: cs.SearchSpace) -> None:
-    """Refuses a folder that belongs to something else."""
+def _claim(folder: pathlib.Path) -> None:
+    """Refuses a folder that belongs to something else, or to another seed."""
     from tf_cosearch import files
     from tf_cosearch.search.oracle import state
 
@@ -381,26 +374,19 @@ def _claim(folder: pathlib.Path, space: cs.SearchSpace) -> None:
     before = None
     with contextlib.suppress(ValueError):
         before, _ = files.read_json(folder / "run.json", state.RunState)
-    if before is None or not before["flags"].keys() >= {*TRIAL_FLAGS}:
+    if before is None:
         raise ValueError(
             "--output_dir must be new, empty or that of a search. Received: "
             f"{folder}, which holds something else. Choose another folder."
         )
     if FLAGS.overwrite or not any(folder.glob("trial_*")):
         return
-    differences = [
-        f"--{name}={before['flags'][name]}, not {FLAGS[name].value}"
-        for name in TRIAL_FLAGS
-        if before["flags"][name] != FLAGS[name].value
-    ]
-    if before["space"]["fingerprint"] != space.fingerprint:
-        differences.append(f"another space ({before['space']['name']})")
-    if differences:
+    if before["seed"] != FLAGS.seed:
         raise ValueError(
-            "A search must be continued with the space, data and training it "
-            f"was begun with. Received: {folder}, begun with "
-            f"{'; '.join(differences)}. Use the same, choose another "
-            "--output_dir, or pass --overwrite to delete that search."
+            "A search must be continued with the seed it was begun with. "
+            f"Received: {folder}, begun with --seed={before['seed']}, not "
+            f"{FLAGS.seed}. Use the same, choose another --output_dir, or pass "
+            "--overwrite to delete that search."
         )
 
 

@@ -145,10 +145,11 @@ def test_a_search_goes_on_only_as_it_began(call, copied, files, tmp_path):
     folder, arguments = copied
     before = rows(folder)
     for flag, hint in (
-        ("--epochs=2", "--epochs=1, not 2"),
+        ("--epochs=2", "training.epochs=1, not 2"),
         ("--seed=1", "--seed=0, not 1"),
-        ("--data=digits", "few.npz, not digits"),
-        ("--accelerator=edge_tpu", "another space (tiny)"),
+        ("--data=digits", "data.training_examples="),
+        ("--learning_rate=0.1", "training.optimizer.learning_rate"),
+        ("--accelerator=edge_tpu", "space.parameters.pe_array/"),
     ):
         message = call("search", *arguments, flag).message
         assert hint in message

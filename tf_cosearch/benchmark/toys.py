@@ -46,6 +46,7 @@ class ToySpace:
         choice_counts: `[P]` choices of each.
         num_network_parameters: How many of them stand for the network: the
             first half.
+        fixed: What all designs have; nothing.
         size: Number of different designs.
         new_networks: Networks that a proposal may read anew: any number.
     """
@@ -61,6 +62,7 @@ class ToySpace:
         )
         self.choice_counts = np.asarray(counts, np.int64)
         self.num_network_parameters = len(counts) // 2
+        self.fixed: dict[str, float] = {}
         self.size = math.prod(counts)
         self._has_inactive = has_inactive
         if has_inactive:

@@ -503,3 +503,12 @@ def _accelerator_choices(
 
 def _count(number: int) -> str:
     return f"{number:,}" if number < 1e6 else f"{number:.3g}"
+
+
+def describe(space: SearchSpace) -> dict[str, Any]:
+    """What tells a space from others: what `Identity.space` holds."""
+    return {
+        "parameters": {p.name: list(p.choices) for p in space.parameters},
+        "fixed": dict(space.fixed),
+        "fingerprint": space.fingerprint,
+    }

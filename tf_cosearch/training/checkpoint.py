@@ -24,6 +24,7 @@ import numpy as np
 from absl import logging
 
 from tf_cosearch import files, schema
+from tf_cosearch.identity import Identity
 from tf_cosearch.training.settings import plain
 
 SHARE = 0.05
@@ -196,8 +197,7 @@ def fingerprint(**settings: Any) -> str:
     >>> fingerprint(epochs=3) == fingerprint(epochs=4)
     False
     """
-    text = json.dumps(plain(settings), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return Identity({}, training=plain(settings)).digest()
 
 
 def attributes(callback: Any) -> dict[str, Any]:

@@ -79,8 +79,8 @@ def conditions(
     loss: Any = None,
     callbacks: Any = None,
     **others: Any,
-) -> dict[str, Any]:
-    """What trials must have in common for their accuracies to compare.
+) -> dict[str, dict[str, Any]]:
+    """What trials must have in common: `data` and `training` of `Identity`.
 
     Args:
         data: Images and labels, or a `tf.data.Dataset` and None. For an own
@@ -99,7 +99,7 @@ def conditions(
         **others: Other settings, of which `settings.plain` counts.
 
     Returns:
-        Plain JSON.
+        Plain JSON of both.
     """
     is_pipeline = isinstance(data[0], (tf.data.Dataset, *tensors.SEQUENCES))
     tell: Callable[..., dict[str, Any]] = (
@@ -123,4 +123,4 @@ def conditions(
         "loss": losses.make(loss),
         "callbacks": callbacks_lib.that_train(callbacks),
     }
-    return {**told, **settings.plain({**trained, **others})}
+    return {"data": told, "training": settings.plain({**trained, **others})}

@@ -12,12 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from tf_cosearch.identity import CLASS
+
 DEPTH = 3
 """Objects in objects in objects: what is further inside counts by its class."""
-
-CLASS = "class"
-"""The key of an object's class, or of a function's name; `differences` in
-`search/conditions.py` reads it."""
 
 _DIGITS = 16
 
@@ -40,9 +38,12 @@ def plain(value: Any, depth: int = DEPTH) -> Any:
     >>> plain(functools.partial(max, 2))
     {'class': 'max', 'arguments': [2]}
     """
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or isinstance(value, (bool, int, str)):
         return value
-    if isinstance(value, np.floating):
+    if isinstance(value, float) and abs(value) < 1e38:
+        single = np.float32(value)  # as optimizers keep their numbers
+        value = single if single == value else float(value)
+    if isinstance(value, (float, np.floating)):
         return float(str(value))  # 0.1 is no float32
     if isinstance(value, np.generic):
         return value.item()

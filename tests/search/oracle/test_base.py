@@ -126,7 +126,10 @@ def test_a_run_continues_with_other_budgets_reward_and_length(tmp_path):
 
 def test_another_space_is_refused(tmp_path):
     run_trials(start(tmp_path), 2)
-    with pytest.raises(ValueError, match=r"space it was begun with. Received"):
+    with pytest.raises(
+        ValueError,
+        match=r"with the space, .* Received: .*parameters.gene3/units",
+    ):
         start(tmp_path, ToySpace((3, 4, 5)), reload=True)
 
 

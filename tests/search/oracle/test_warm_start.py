@@ -11,7 +11,8 @@ from tf_cosearch.search.oracle.oracle import make
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 SPACE = ToySpace((3, 4, 5, 6))
-CONDITIONS = {"epochs": 3, "training_sample": "1f"}
+DATA = {"training_sample": "1f"}
+TRAINING = {"epochs": 3, "optimizer": {"class": "Adam", "rate": 0.001}}
 
 
 def start(folder, space=SPACE, name="random", **kwargs):
@@ -30,7 +31,7 @@ def earlier(tmp_path):
         return 0.1 + 0.1 * number
 
     oracle = start(tmp_path / "earlier")
-    oracle.require_conditions(CONDITIONS)
+    oracle.identify(DATA, TRAINING)
     run_trials(oracle, 6, accuracy)
     folder = tmp_path / "earlier" / "project"
     for trial in oracle.trials.values():
@@ -194,9 +195,10 @@ def test_phases_are_of_own_trials(earlier, tmp_path, searched):
 
 def test_another_space_is_refused(earlier, tmp_path):
     other = ToySpace((3, 4, 5, 7))
-    with pytest.raises(ValueError, match="which searched another one"):
+    told = r"the same space, .* with space.parameters.gene3/units=\[10, .* not"
+    with pytest.raises(ValueError, match=told):
         start(tmp_path, other, warm_start=earlier)
-    with pytest.raises(ValueError, match="which searched another one"):
+    with pytest.raises(ValueError, match=told):
         start(tmp_path, other, warm_start=earlier / "trials.csv")
     alone = tmp_path / "alone.csv"
     alone.write_bytes((earlier / "trials.csv").read_bytes())
@@ -211,20 +213,22 @@ def test_another_space_is_refused(earlier, tmp_path):
 @pytest.mark.parametrize("name", ["", "trials.csv"])
 def test_other_data_or_training_is_refused(earlier, tmp_path, name):
     oracle = start(tmp_path / "new", warm_start=earlier / name)
-    for change, told in (
-        ({"epochs": 4}, "epochs=3, not 4"),
-        ({"training_sample": "2e"}, "training_sample=1f, not 2e"),
+    faster = {"class": "Adam", "rate": 0.1}
+    for data, change, told in (
+        (DATA, {"epochs": 4}, "training.epochs=3, not 4"),
+        (DATA, {"optimizer": faster}, "optimizer.rate=0.001, not 0.1"),
+        ({"training_sample": "2e"}, {}, "data.training_sample=1f, not 2e"),
     ):
         with pytest.raises(ValueError, match=f"cannot be compared.*{told}"):
-            oracle.require_conditions({**CONDITIONS, **change})
+            oracle.identify(data, {**TRAINING, **change})
     assert not oracle.trials
-    oracle.require_conditions(CONDITIONS)
+    oracle.identify(DATA, TRAINING)
     run_trials(oracle, 1)
     resumed = start(tmp_path / "new")
     resumed.reload()
-    with pytest.raises(ValueError, match=r"continued with the data.*not 4"):
-        resumed.require_conditions({**CONDITIONS, "epochs": 4})
-    resumed.require_conditions(CONDITIONS)
+    with pytest.raises(ValueError, match=r"continued with the space.*not 4"):
+        resumed.identify(DATA, {**TRAINING, "epochs": 4})
+    resumed.identify(DATA, TRAINING)
 
 
 def test_a_file_alone_gives_results_and_says_what_it_cannot(
@@ -234,7 +238,7 @@ def test_a_file_alone_gives_results_and_says_what_it_cannot(
     alone.write_bytes((earlier / "trials.csv").read_bytes())
     oracle = start(tmp_path / "new", warm_start=alone)
     logging.get_absl_logger().addHandler(caplog.handler)
-    oracle.require_conditions(CONDITIONS)
+    oracle.identify(DATA, TRAINING)
     logging.get_absl_logger().removeHandler(caplog.handler)
     assert "does not say which data" in caplog.text
     run_trials(oracle, 1)

@@ -36,14 +36,11 @@ from keras_tuner.src.engine import oracle as oracle_module
 
 from tf_cosearch import files, seeds
 from tf_cosearch.files import write_json
+from tf_cosearch.identity import AnotherRunError
 from tf_cosearch.search.oracle.state import OracleState
 from tf_cosearch.search.oracle.trial_files import read_trials
 
 _ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
-
-
-class AnotherSpaceError(ValueError):
-    """A run is continued with another search space."""
 
 
 class Lease(NamedTuple):
@@ -351,7 +348,7 @@ class DurableOracle(keras_tuner.Oracle):
                 self.set_state(state)
             self.start_order = _complete(self.start_order, self.trials)
             self.end_order = _complete(self.end_order, ended)
-        except AnotherSpaceError:
+        except AnotherRunError:
             raise
         except Exception as error:  # whatever KerasTuner makes of it
             raise RuntimeError(

@@ -17,6 +17,7 @@ All but the last are made anew when a run is continued.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 import os
@@ -29,13 +30,14 @@ from absl import logging
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tf_cosearch import configuration, files
+from tf_cosearch.identity import AnotherRunError, Identity
 from tf_cosearch.metrics.values import Values
 from tf_cosearch.search import algorithms, objectives
 from tf_cosearch.search import budgets as budgets_lib
+from tf_cosearch.search import space as space_lib
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.genomes import check, fixed_genes, of_values
-from tf_cosearch.search.oracle import conditions as conditions_lib
 from tf_cosearch.search.oracle import durable, published_starts
 from tf_cosearch.search.oracle import warm_start as warm_start_lib
 from tf_cosearch.search.oracle.proposals import Proposals
@@ -121,8 +123,7 @@ class CoSearchOracle(durable.DurableOracle):
             `max_trials` counts the known ones in, as KerasTuner does.
         earlier: What is known before the search begins, `None` once it has
             become trials.
-        conditions: What trials must have in common to be compared, data and
-            training; `None` if nobody has said.
+        identity: What trials must have in common to be compared.
         stop_reason: Why nothing more is proposed; `None` as long as it is.
 
     Raises:
@@ -169,7 +170,7 @@ class CoSearchOracle(durable.DurableOracle):
         self.proposals = configuration.at_least("proposals", proposals, 1)
         self.prices = Pricer(space, self.proposals, estimate)
         self.own_trials = max_trials
-        self.conditions: dict[str, Any] | None = None
+        self.identity = Identity(space_lib.describe(space))
         self.stop_reason: str | None = None
         self.earlier: EarlierSearch | None = None
         if warm_start is not None:
@@ -487,41 +488,51 @@ class CoSearchOracle(durable.DurableOracle):
         if self.own_trials is not None:
             self.max_trials = self.own_trials + self.num_known
 
-    def require_conditions(self, conditions: dict[str, Any]) -> None:
-        """Makes sure that accuracies here can be compared with each other.
+    def identify(
+        self,
+        data: Mapping[str, Any],
+        training: Mapping[str, Any],
+        versions: Mapping[str, str] | None = None,
+    ) -> None:
+        """Says what its trials have in common, so that they can be compared.
 
         Args:
-            conditions: What trials have in common, as plain JSON.
+            data: What tells the data from others, as plain JSON.
+            training: The settings of the training.
+            versions: Of the packages that train.
 
         Raises:
-            ValueError: If this run, or the earlier search that it knows of,
-                has had others.
+            AnotherRunError: If this run, or the earlier search that it knows
+                of, has had others.
         """
+        now = Identity(self.identity.space, data, training, versions)
         if self.trials:
-            conditions_lib.require_same(
-                self.conditions,
-                conditions,
-                "A search must be continued with the data and training it was "
-                "begun with",
-                self._project_dir,
-                "another project_name, or overwrite=True",
-            )
+            self._require_same(now, self.identity)
         if self.earlier is not None:
-            if self.earlier.conditions is None:
+            before = self.earlier.identity
+            if before is None or before.training is None:
                 logging.warning(
                     "%s does not say which data and training its accuracies "
                     "are of; they are taken to be the same as here.",
                     self.earlier.source,
                 )
-            conditions_lib.require_same(
-                self.earlier.conditions,
-                conditions,
-                "A warm start must be from a search of the same data and "
-                "training, or accuracies cannot be compared",
-                self.earlier.source,
-                "no warm start",
-            )
-        self.conditions = conditions
+            if before is not None:
+                now.require_same(
+                    before,
+                    warm_start_lib.RULE,
+                    self.earlier.source,
+                    "no warm start",
+                )
+        self.identity = now
+
+    def _require_same(self, now: Identity, before: Identity) -> None:
+        now.require_same(
+            before,
+            "A search must be continued with the space, data and training it "
+            "was begun with",
+            self._project_dir,
+            "another folder, or overwrite=True (--overwrite)",
+        )
 
     # How a run is continued.
 
@@ -529,28 +540,30 @@ class CoSearchOracle(durable.DurableOracle):
         """The state beside the trials, as plain JSON."""
         return {
             **super().get_state(),
-            "space_fingerprint": self.space.fingerprint,
-            "conditions": self.conditions,
+            "identity": dataclasses.asdict(self.identity),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores `get_state`.
 
         Raises:
-            AnotherSpaceError: If the state belongs to another space.
+            AnotherRunError: If the state belongs to another space, or to an
+                earlier version.
         """
-        if state["space_fingerprint"] != self.space.fingerprint:
-            raise durable.AnotherSpaceError(
-                "A run must be continued with the space it was begun with. "
-                f"Received: another space than that of {self._project_dir}. "
-                "Use another project_name, or overwrite=True."
+        if "identity" not in state:
+            raise AnotherRunError(
+                "A run must be continued with the version it was begun with. "
+                f"Received: {self._project_dir}, of an earlier one. Use "
+                "another project_name, and its trials.csv as `warm_start`."
             )
+        before = Identity.from_state(state["identity"])
+        self._require_same(Identity(self.identity.space), before)
         super().set_state(state)
         if self._requested_seed is not None:
             self.seed = self._requested_seed
         configuration.at_least("seed", self.seed, 0)
-        if self.conditions is None:
-            self.conditions = state.get("conditions")
+        if self.identity.training is None:
+            self.identity = before
 
     def reload(self) -> None:
         """Continues a run; budgets, reward and algorithm may have changed.

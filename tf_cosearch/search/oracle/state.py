@@ -89,19 +89,25 @@ class ExecutionState(_TrainingBegun, total=False):
     metrics: dict[str, float]
 
 
-class _SearchBegun(TypedDict):
-    space_fingerprint: str
+class IdentityState(TypedDict):
+    """What `Identity` holds."""
+
+    space: dict[str, Any]
+    data: dict[str, Any] | None
+    training: dict[str, Any] | None
+    versions: dict[str, str] | None
 
 
-class SearchState(_SearchBegun, total=False):
+class SearchState(TypedDict, total=False):
     """What of `oracle.json` says which search it is of.
 
     Attributes:
-        space_fingerprint: Of the search space.
-        conditions: What trials have in common, `None` before the first.
+        identity: What trials have in common; none in earlier versions.
+        space_fingerprint: What these have instead.
     """
 
-    conditions: dict[str, Any] | None
+    identity: IdentityState
+    space_fingerprint: str
 
 
 class _OfKerasTuner(TypedDict):
@@ -129,15 +135,8 @@ class OracleState(_OfKerasTuner, SearchState, total=False):
     has_workers: bool
 
 
-class RunSpaceState(TypedDict):
-    """What `run.json` says of the space."""
-
-    name: str
-    fingerprint: str
-
-
 class RunState(TypedDict):
     """What of a script's `run.json` says which search a folder is of."""
 
     flags: dict[str, Any]
-    space: RunSpaceState
+    seed: int | None

@@ -14,6 +14,8 @@ import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tf_cosearch import configuration, files
+from tf_cosearch.identity import Identity
+from tf_cosearch.search import space as space_lib
 from tf_cosearch.search.genomes import conditional, of_values
 from tf_cosearch.search.oracle.state import SearchState
 from tf_cosearch.search.oracle.trial_files import read_trials
@@ -25,6 +27,12 @@ KNOWN = "KNOWN"
 """What trials.csv calls a trial that was not trained in its search."""
 
 STATE = "oracle.json"
+RULE = (
+    "A warm start must be from a search of the same space, data and training, "
+    "or accuracies cannot be compared"
+)
+"""What must hold of it."""
+
 _MARK = "Known from "
 _OWN_FILES = "trial.json"
 _STATUSES = (KNOWN, *(v for k, v in vars(TrialStatus).items() if k.isupper()))
@@ -51,12 +59,12 @@ class EarlierSearch(NamedTuple):
 
     Attributes:
         source: Its folder or file.
-        conditions: What its trials have in common, `None` if it does not say.
+        identity: What its trials have in common, `None` if it does not say.
         designs: Those that it finished.
     """
 
     source: pathlib.Path
-    conditions: dict[str, Any] | None
+    identity: Identity | None
     designs: list[KnownDesign]
 
 
@@ -134,9 +142,9 @@ def read(
             f"{path}, which has no {STATE}. Give its trials.csv if that is "
             "all there is."
         )
-    conditions, trained = None, {}
+    identity, trained = None, {}
     if has_state:
-        conditions = _conditions(folder, space)
+        identity = _identity(path, space)
         trained = _trained(folder, space, metrics)
     found = list(trained.values())
     if not path.is_dir():
@@ -147,29 +155,32 @@ def read(
             "A warm start must have finished trials. Received: none in "
             f"{path}. Leave it out."
         )
-    return EarlierSearch(path, conditions, list(designs.values()))
+    return EarlierSearch(path, identity, list(designs.values()))
 
 
-def _conditions(
-    folder: pathlib.Path, space: SearchSpace
-) -> dict[str, Any] | None:
+def _identity(path: pathlib.Path, space: SearchSpace) -> Identity | None:
     """What trials have in common, once the space is known to be this one."""
+    folder = path if path.is_dir() else path.parent
     try:
         state, wrong = files.read_json(folder / STATE, SearchState)
     except ValueError as error:
         state, wrong = None, str(error)
-    if state is None:
+    if state is None or not state.keys() & SearchState.__annotations__:
         raise ValueError(
             "A warm start must be from a search of this package. Received: "
-            f"{folder}, whose {STATE} is none of it ({wrong})."
+            f"{folder}, whose {STATE} is none of it ({wrong or 'others keys'})."
         )
-    if state["space_fingerprint"] != space.fingerprint:
+    if "identity" in state:
+        identity = Identity.from_state(state["identity"])
+        now = Identity(space_lib.describe(space))
+        now.require_same(identity, RULE, path, "no warm start")
+        return identity
+    if path.is_dir():
         raise ValueError(
-            "A warm start must be from a search of the same space. Received: "
-            f"{folder}, which searched another one. Use that space, or leave "
-            "it out."
+            "A warm start must be from a search of this version. Received: "
+            f"{folder}, of an earlier one. Give its trials.csv instead."
         )
-    return state.get("conditions")
+    return None
 
 
 def _trained(
