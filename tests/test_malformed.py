@@ -372,7 +372,7 @@ def test_run_json(tmp_path, search_script, how, count):
             return as_json(edit_values(tree, edits))
 
     def read(path):
-        search_script._claim(path.parent, space)
+        search_script._claim(path.parent)
 
     attack(count, tmp_path, content, edits, edit, read, "run.json")
 
