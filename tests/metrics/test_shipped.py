@@ -11,6 +11,7 @@ COSTS |= {"utilization": 0.25, "dram_bytes": 3072.0}
     [
         ("throughput_fps", 250.0),  # 1000 ms / 4 ms
         ("power_mw", 500.0),  # 2 mJ in 4 ms
+        ("edp", 8.0),
         ("utilization", 0.25),
         ("dram_kib", 3.0),
     ],

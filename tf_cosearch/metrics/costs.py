@@ -65,6 +65,17 @@ def power_mw(energy_mj: Any, latency_ms: Any) -> Any:
 
 
 @metric(
+    unit="mJ ms",
+    direction="min",
+    remedy="smaller networks, or accelerators with more on-chip memory or I/O "
+    "bandwidth",
+)
+def edp(energy_mj: Any, latency_ms: Any) -> Any:
+    """Energy of one inference times its time."""
+    return energy_mj * latency_ms
+
+
+@metric(
     unit="share",
     direction="max",
     format=".1%",
