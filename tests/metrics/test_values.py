@@ -134,9 +134,14 @@ def test_what_a_trial_measures_may_use_costs():
     def worth(trial, throughput_fps):
         return trial["accuracy_int8"] * throughput_fps
 
+    @metrics.metric(unit="", direction="max")
+    def dense(accuracy_int8, model_kib):
+        return accuracy_int8 / model_kib
+
     report = {"accuracy_int8": 0.5, "tflite": bytes(512)}
-    assert measured({"latency_ms": 2.0}, report) == {
+    assert measured({"latency_ms": 2.0, "model_kib": 4.0}, report) == {
         "accuracy_int8": 0.5,
         "file_kib": 0.5,
         "worth": 250.0,
+        "dense": 0.125,
     }

@@ -97,10 +97,12 @@ class Values(Mapping[str, np.ndarray]):
     def __contains__(self, name: object) -> bool:
         if name in self._computed or name not in metrics.names():
             return name in self._computed
-        there = {*self._computed, *self._sources}
-        if self._designs is not None:
-            there |= {*Designs._fields}
-        return metrics.sources(str(name)) <= there
+        return all(
+            each in self._sources
+            or (each in Designs._fields and self._designs is not None)
+            or (each != name and each in self)
+            for each in metrics.get(str(name)).inputs
+        )
 
     def __iter__(self) -> Iterator[str]:
         names = dict.fromkeys([*self._computed, *metrics.names()])
