@@ -32,7 +32,7 @@ import tf_cosearch as cs
 from tf_cosearch import configuration, metrics
 from tf_cosearch.accelerators import presets
 from tf_cosearch.cost.calibrate import measurements
-from tf_cosearch.designs import export, report
+from tf_cosearch.designs import export, report, run_file
 from tf_cosearch.networks.importers import (
     keras_files,
     layers_csv,
@@ -358,11 +358,10 @@ def search_script(monkeypatch):
 
 @examples(60, 2000)
 @pytest.mark.parametrize("how", ["bytes", "values"])
-def test_run_json(tmp_path, search_script, how, count):
-    command_line.parse(["search.py", f"--output_dir={tmp_path}"])
-    space = SearchSpace.load("digits")
-    (tmp_path / "trial_0").mkdir()
-    tree = json.loads(json.dumps(search_script._description(space)))
+def test_run_json(tmp_path, how, count):
+    flags = {"data": "digits", "image_size": None, "epochs": 3, "budget": []}
+    run_file.write(tmp_path, flags, SearchSpace.load("digits"), seed=0)
+    tree = json.loads((tmp_path / run_file.NAME).read_text())
     if how == "bytes":
         content, edits, edit = as_json(tree), byte_edits(), edit_bytes
     else:
@@ -372,7 +371,7 @@ def test_run_json(tmp_path, search_script, how, count):
             return as_json(edit_values(tree, edits))
 
     def read(path):
-        search_script._claim(path.parent)
+        run_file.read(path.parent)
 
     attack(count, tmp_path, content, edits, edit, read, "run.json")
 

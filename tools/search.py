@@ -10,8 +10,6 @@ budgets, reward or oracle it goes on as well.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import pathlib
 import sys
 from typing import TYPE_CHECKING, Any
@@ -209,17 +207,14 @@ def _search(
     folder: pathlib.Path, oracle: Any, data: datasets.Dataset
 ) -> cs.CoSearchTuner:
     import tf_cosearch as cs
-    from tf_cosearch import files
+    from tf_cosearch.designs import run_file
     from tf_cosearch.distributed import launch
 
     class Tuner(cs.CoSearchTuner):
         def on_search_begin(self) -> None:
             """Says which search it is, once it is known to be the same."""
             if not launch.is_worker():
-                run = json.dumps(_description(self.space), indent=2)
-                files.write_text(
-                    pathlib.Path(self.project_dir, "run.json"), f"{run}\n"
-                )
+                run_file.write(folder, _flags(), self.space, FLAGS.seed)
             super().on_search_begin()
 
     tuner = Tuner(
@@ -366,20 +361,10 @@ def _data() -> datasets.Dataset:
 
 def _claim(folder: pathlib.Path) -> None:
     """Refuses a folder that belongs to something else, or to another seed."""
-    from tf_cosearch import files
-    from tf_cosearch.search.oracle import state
+    from tf_cosearch.designs import run_file
 
-    if {path.name for path in folder.iterdir()} <= {files.LOCK}:
-        return
-    before = None
-    with contextlib.suppress(ValueError):
-        before, _ = files.read_json(folder / "run.json", state.RunState)
-    if before is None:
-        raise ValueError(
-            "--output_dir must be new, empty or that of a search. Received: "
-            f"{folder}, which holds something else. Choose another folder."
-        )
-    if FLAGS.overwrite or not any(folder.glob("trial_*")):
+    before = run_file.read(folder)
+    if before is None or FLAGS.overwrite or not any(folder.glob("trial_*")):
         return
     if before["seed"] != FLAGS.seed:
         raise ValueError(
@@ -390,24 +375,10 @@ def _claim(folder: pathlib.Path) -> None:
         )
 
 
-def _description(space: cs.SearchSpace) -> dict[str, Any]:
-    from tf_cosearch.designs import export
-
+def _flags() -> dict[str, Any]:
+    """The values of the flags that are this script's own."""
     script = FLAGS.find_module_defining_flag("output_dir")
-    own = FLAGS.get_flags_for_module(script)
-    return {
-        "flags": {flag.name: flag.value for flag in own},
-        "space": {
-            "name": space.name,
-            "fingerprint": space.fingerprint,
-            "networks": space.num_networks,
-            "accelerators": space.num_accelerators,
-            "parameters": {p.name: list(p.choices) for p in space.parameters},
-            "fixed": space.fixed,
-        },
-        "seed": FLAGS.seed,
-        "versions": export.versions(),
-    }
+    return {f.name: f.value for f in FLAGS.get_flags_for_module(script)}
 
 
 if __name__ == "__main__":

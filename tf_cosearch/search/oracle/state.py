@@ -133,10 +133,3 @@ class OracleState(_OfKerasTuner, SearchState, total=False):
     """
 
     has_workers: bool
-
-
-class RunState(TypedDict):
-    """What of a script's `run.json` says which search a folder is of."""
-
-    flags: dict[str, Any]
-    seed: int | None
