@@ -119,8 +119,8 @@ def _network() -> tuple[list[cs.Layer], dict[str, Any]]:
         )
         stated: dict[str, Any] = {"uncosted": model.uncosted}
         if len(model.signatures) > 1:
-            read, *others = model.signatures
-            stated |= {"signature": read, "other_signatures": others}
+            chosen, *others = model.signatures
+            stated |= {"signature": chosen, "other_signatures": others}
         return model.layers, stated
     if FLAGS.network is not None:
         if model_files.is_model_file(FLAGS.network):

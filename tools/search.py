@@ -350,12 +350,12 @@ def _data() -> datasets.Dataset:
             f"{FLAGS.data}, whose images are {data.input_shape[:2]}. Leave it "
             "out, or resize the images."
         )
-    for split, what in (
+    for split, name in (
         (data.train, "training data"),
         (data.validation, "validation data"),
         (data.test, "test data"),
     ):
-        inputs.check(*split, data.input_shape, data.classes, what)
+        inputs.check(*split, data.input_shape, data.classes, name)
     return data
 
 

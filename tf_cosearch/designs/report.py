@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 import pathlib
 import statistics
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tf_cosearch import configuration, files, metrics
+from tf_cosearch import configuration, files, metrics, text
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.oracle.warm_start import KNOWN, is_known
 
@@ -70,12 +69,7 @@ def write_trials(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
         path: Where to.
         rows: What `trial_rows` gave.
     """
-    text = io.StringIO()
-    columns = list(rows[0]) if rows else trial_columns()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    files.write_text(path, text.getvalue())
+    files.write_text(path, text.comma_separated(rows, trial_columns()))
 
 
 def read_trials(path: pathlib.Path) -> list[dict[str, Any]]:
