@@ -155,10 +155,10 @@ def all_accelerators(choices: Mapping[str, Sequence[float]]) -> Accelerator:
     Raises:
         ValueError: If a path or a value is not possible.
     """
-    held = accelerators.parameters()
-    configuration.check_keys(choices, "`choices`", held)
+    parameters = accelerators.parameters()
+    configuration.check_keys(choices, "`choices`", parameters)
     values: dict[str, Sequence[float]] = {
-        path: p.choices for path, p in held.items() if p.choices
+        path: p.choices for path, p in parameters.items() if p.choices
     }
     values |= {
         path: [presets.check_value(path, value, "`choices`") for value in given]

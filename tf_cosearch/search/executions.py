@@ -117,8 +117,8 @@ class Curves:
             folder: Of the trial to leave out.
         """
         others = sorted(self._project.glob("trial_*"))
-        found = [self._read(other) for other in others if other != folder]
-        return [curve for curve in found if curve and curve.accuracies]
+        curves = [self._read(other) for other in others if other != folder]
+        return [curve for curve in curves if curve and curve.accuracies]
 
     def _read(self, folder: pathlib.Path) -> Curve | None:
         if folder.name in self._ended:

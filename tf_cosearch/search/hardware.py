@@ -38,10 +38,10 @@ def read_choices(
                 "parameter of the accelerator", path, known
             )
     searched, fixed = [], {}
-    for path, held in known.items():
-        if path not in settings and not held.choices:
+    for path, parameter in known.items():
+        if path not in settings and not parameter.choices:
             continue
-        choices = settings.get(path, list(held.choices))
+        choices = settings.get(path, list(parameter.choices))
         if isinstance(choices, tuple):
             choices = list(choices)
         listed = choices if isinstance(choices, list) else [choices]

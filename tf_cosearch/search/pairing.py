@@ -65,17 +65,17 @@ def best(
     Returns:
         `[N, A]` genes.
     """
-    found = accelerators[choose(accelerators)]
+    chosen = accelerators[choose(accelerators)]
     if is_exhaustible(space):
-        return found
+        return chosen
     while True:
         near = genome_arrays.unseen(
-            np.concatenate([found, *_near(space, found)])
+            np.concatenate([chosen, *_near(space, chosen)])
         )
         better = near[choose(near)]
-        if (better == found).all():
-            return found
-        found = better
+        if (better == chosen).all():
+            return chosen
+        chosen = better
 
 
 def _near(space: SearchSpace, accelerators: np.ndarray) -> Iterator[np.ndarray]:

@@ -183,8 +183,8 @@ class Scope:
         if not len(networks):
             return genomes[:0]
         chips = self._space.all_accelerators()
-        some = rng.permutation(len(chips))[:ROUGH]
-        costs = self._pricer.grid(networks, chips[some])
+        sample = rng.permutation(len(chips))[:ROUGH]
+        costs = self._pricer.grid(networks, chips[sample])
         violation = self._budgets.violation(costs).min(axis=1)
         order = np.argsort(violation, kind="stable")[:PAIRED]
         return self.best_pairs(rng, networks[order])

@@ -78,7 +78,7 @@ def test_the_best_network_gets_its_exact_best_accelerator(
 
     chips = SPACE.all_accelerators()
     algorithm = searched.algorithm
-    assert len(algorithm._some_accelerators()) < len(chips) / 10
+    assert len(algorithm._candidate_accelerators()) < len(chips) / 10
     monkeypatch.setattr(algorithm, "_gain", lambda rng: gain)
     best = algorithm.suggest(np.random.default_rng(0), 64)[0]
     costs = searched.prices.grid(best[None, :SPLIT], chips)
@@ -208,7 +208,7 @@ def test_relatives_of_the_front_are_considered(tmp_path):
     )
     stems = [trial.genome[0] for trial in oracle.history.finished()]
     assert stems == [0] * 6 + [2] * 18
-    networks = oracle.algorithm._some_networks(np.random.default_rng(0))
+    networks = oracle.algorithm._candidate_networks(np.random.default_rng(0))
     relatives, fresh = networks[:250], networks[-150:]
     assert 0.2 < (fresh[:, 0] == 0).mean() < 0.5
     # Mutations alone make it a fiftieth.

@@ -11,8 +11,8 @@ def test_the_choices_of_the_best_subspaces_stay():
     shrunk = shrinking.ShrunkSpace(SPACE)
     rng = np.random.default_rng(0)
     shrunk.shrink(rng, [1, 2], 0.4, lambda g: g[:, 1] - 9.0 * g[:, 2])
-    assert [kept.tolist() for kept in shrunk.kept[1:3]] == [[3, 4], [0]]
-    untouched = [shrunk.kept[i].size for i in (0, 3, 4, 5)]
+    assert [left.tolist() for left in shrunk.choices[1:3]] == [[3, 4], [0]]
+    untouched = [shrunk.choices[i].size for i in (0, 3, 4, 5)]
     assert untouched == [4, 6, 2, 2]
     assert shrunk.remarks == [
         "Space shrunk to 1/7.5: gene1/units 5 to 2, gene2/units 3 to 1"
@@ -28,7 +28,7 @@ def test_the_last_position_is_decided_before_the_first():
         return 10.0 * (genomes[:, 2] == 2) + alike
 
     shrunk.shrink(np.random.default_rng(0), [1, 2], 0.01, quality)
-    assert [kept.tolist() for kept in shrunk.kept[1:3]] == [[2], [2]]
+    assert [left.tolist() for left in shrunk.choices[1:3]] == [[2], [2]]
 
 
 def test_what_cannot_be_said_does_not_count():
@@ -39,7 +39,7 @@ def test_what_cannot_be_said_does_not_count():
         return np.where(known, -genomes[:, 0].astype(float), np.nan)
 
     shrunk.shrink(np.random.default_rng(0), [0], 0.25, quality)
-    assert shrunk.kept[0].tolist() == [1]
+    assert shrunk.choices[0].tolist() == [1]
 
 
 def test_dropped_genes_are_drawn_from_what_is_left():

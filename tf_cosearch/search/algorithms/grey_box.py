@@ -151,25 +151,25 @@ class GreyBox(Algorithm):
     def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Suggests `[N, P]` pairs, a network each."""
         gain = self._gain(rng)
-        accelerators = self._some_accelerators()
-        networks = self._some_networks(rng)
-        found: dict[bytes, tuple[float, np.ndarray]] = {}
+        accelerators = self._candidate_accelerators()
+        networks = self._candidate_networks(rng)
+        pairs: dict[bytes, tuple[float, np.ndarray]] = {}
         for round_ in range(ROUNDS):
             within = self.problem.prices.reach.mask(networks, ROUNDS - round_)
-            self._rate(found, gain, networks[within], accelerators)
-            if found:
-                networks = self._around(rng, _best_first(found)[:TOP])
-        if not found:
+            self._rate(pairs, gain, networks[within], accelerators)
+            if pairs:
+                networks = self._around(rng, _best_first(pairs)[:TOP])
+        if not pairs:
             return np.zeros((0, len(self.problem.space.parameters)), np.int64)
         if len(accelerators) > 1:  # else that one is held
-            finalists = _best_first(found)[:FINALISTS, self._network]
-            rate = functools.partial(self._rate, found, gain, finalists)
+            finalists = _best_first(pairs)[:FINALISTS, self._network]
+            rate = functools.partial(self._rate, pairs, gain, finalists)
             pairing.best(self.problem.space, self._to_price, rate)
-        return _best_first(found)[: min(n, SUGGESTED)]
+        return _best_first(pairs)[: min(n, SUGGESTED)]
 
     def _rate(
         self,
-        found: dict[bytes, tuple[float, np.ndarray]],
+        pairs: dict[bytes, tuple[float, np.ndarray]],
         gain: Gain,
         networks: np.ndarray,
         accelerators: np.ndarray,
@@ -183,10 +183,10 @@ class GreyBox(Algorithm):
         best = gains.argmax(axis=1)
         for row, network in enumerate(networks):
             value = float(gains[row, best[row]])
-            known = found.get(network.tobytes())
+            known = pairs.get(network.tobytes())
             if known is None or value > known[0]:
                 pair = np.concatenate([network, accelerators[best[row]]])
-                found[network.tobytes()] = (value, pair)
+                pairs[network.tobytes()] = (value, pair)
         return best
 
     # What a pair is worth.
@@ -331,7 +331,7 @@ class GreyBox(Algorithm):
 
     # What is considered.
 
-    def _some_networks(self, rng: np.random.Generator) -> np.ndarray:
+    def _candidate_networks(self, rng: np.random.Generator) -> np.ndarray:
         """Random ones, relatives of the best and of the front, and known ones.
 
         Of those that would have to be built, only the first are within reach.
@@ -363,7 +363,7 @@ class GreyBox(Algorithm):
         children = genome_arrays.mutate(self.problem.space, rng, parents, count)
         return self._part(children, self._network)
 
-    def _some_accelerators(self) -> np.ndarray:
+    def _candidate_accelerators(self) -> np.ndarray:
         """The short list, those of the front, and their neighbours.
 
         They follow from the first trials that finished, a whole number of
@@ -410,7 +410,7 @@ class GreyBox(Algorithm):
     def _shortlist(self) -> np.ndarray:
         """`[H, P]` accelerators that suit some networks and some tastes."""
         rng = np.random.default_rng([self.problem.seed, _SHORTLIST])
-        some = self.problem.space.sample(rng, self.accelerators)
+        designs = self.problem.space.sample(rng, self.accelerators)
         everything = self._to_price
         networks = self.problem.space.sample(rng, 16)[:, self._network]
         reach = self.problem.prices.reach
@@ -425,9 +425,9 @@ class GreyBox(Algorithm):
             (np.tensordot(taste, logs, 1) + penalty).argmin(axis=1)
             for taste in rng.dirichlet([0.5] * len(names), 16)
         ]
-        rows = np.unique(picked)[: len(some)]
-        some[: len(rows), self._accelerator] = everything[rows]
-        return some
+        rows = np.unique(picked)[: len(designs)]
+        designs[: len(rows), self._accelerator] = everything[rows]
+        return designs
 
     def _part(self, genomes: np.ndarray, side: slice) -> np.ndarray:
         """One side of designs within what is searched, each once."""
@@ -441,6 +441,6 @@ SIZES = ("macs", "params")
 """Costs that follow from the network alone."""
 
 
-def _best_first(found: Mapping[bytes, tuple[float, np.ndarray]]) -> np.ndarray:
-    ordered = sorted(found.values(), key=lambda item: -item[0])
+def _best_first(pairs: Mapping[bytes, tuple[float, np.ndarray]]) -> np.ndarray:
+    ordered = sorted(pairs.values(), key=lambda item: -item[0])
     return np.stack([pair for _, pair in ordered])

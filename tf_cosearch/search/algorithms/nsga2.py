@@ -160,8 +160,8 @@ def survivors(
             front = least[non_dominated(points[least])]
             crowding[front] = crowding_distance(points[front])
         room = count - (rank >= 0).sum()
-        kept = front[np.argsort(-crowding[front], kind="stable")[:room]]
-        rank[kept] = front_rank
+        chosen = front[np.argsort(-crowding[front], kind="stable")[:room]]
+        rank[chosen] = front_rank
         left = np.setdiff1d(left, front)
         if not left.size or (rank >= 0).sum() == count:
             break

@@ -26,7 +26,7 @@ class ShrunkSpace:
         space: The whole space.
 
     Attributes:
-        kept: `[P]` arrays of the genes that are left at each position.
+        choices: `[P]` arrays of the genes that are left at each position.
         remarks: A line on each stage of shrinking.
 
     Reference: Luo et al., HSCoNAS, DATE 2021, arXiv 2103.08325.
@@ -34,7 +34,7 @@ class ShrunkSpace:
 
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
-        self.kept = [np.arange(count) for count in space.choice_counts]
+        self.choices = [np.arange(count) for count in space.choice_counts]
         self.remarks: list[str] = []
 
     def restrict(
@@ -42,12 +42,12 @@ class ShrunkSpace:
     ) -> np.ndarray:
         """Draws the genes anew that have been dropped: `[N, P]` genomes."""
         genomes = np.array(genomes, np.int64)
-        for position, kept in enumerate(self.kept):
-            if len(kept) < self._space.choice_counts[position]:
+        for position, left in enumerate(self.choices):
+            if len(left) < self._space.choice_counts[position]:
                 gene = genomes[:, position]
-                drawn = kept[rng.integers(len(kept), size=len(gene))]
+                drawn = left[rng.integers(len(left), size=len(gene))]
                 genomes[:, position] = np.where(
-                    np.isin(gene, kept), gene, drawn
+                    np.isin(gene, left), gene, drawn
                 )
         return genomes
 
@@ -67,21 +67,21 @@ class ShrunkSpace:
             quality: F of `[N, P]` canonical genomes, `[N]`; NaN where it
                 cannot be said.
         """
-        before = [len(kept) for kept in self.kept]
+        before = [len(left) for left in self.choices]
         for position in sorted(positions, reverse=True):
-            kept = self.kept[position]
-            if len(kept) == 1:
+            left = self.choices[position]
+            if len(left) == 1:
                 continue
             genomes = self._completions(rng, position)
-            scores = quality(genomes).reshape(len(kept), COMPLETIONS)
+            scores = quality(genomes).reshape(len(left), COMPLETIONS)
             known = np.isfinite(scores)
             totals = np.where(known, scores, 0).sum(axis=1)
             counts = known.sum(axis=1)
-            mean = np.full(len(kept), -np.inf)
+            mean = np.full(len(left), -np.inf)
             mean[counts > 0] = totals[counts > 0] / counts[counts > 0]
             best = np.argsort(-mean, kind="stable")
-            room = max(1, round(keep * len(kept)))
-            self.kept[position] = np.sort(kept[best[:room]])
+            room = max(1, round(keep * len(left)))
+            self.choices[position] = np.sort(left[best[:room]])
         self.remarks.append(self._remark(before))
 
     def _completions(
@@ -90,27 +90,29 @@ class ShrunkSpace:
         """Random designs of each choice, the others alike: `[C * N, P]`."""
         drawn = np.stack(
             [
-                kept[rng.integers(len(kept), size=COMPLETIONS)]
-                for kept in self.kept
+                left[rng.integers(len(left), size=COMPLETIONS)]
+                for left in self.choices
             ],
             axis=1,
         )
-        genomes = np.tile(drawn, (len(self.kept[position]), 1))
-        genomes[:, position] = np.repeat(self.kept[position], COMPLETIONS)
+        genomes = np.tile(drawn, (len(self.choices[position]), 1))
+        genomes[:, position] = np.repeat(self.choices[position], COMPLETIONS)
         return check(self._space, genomes)
 
     def _remark(self, before: Sequence[int]) -> str:
         names = [parameter.name for parameter in self._space.parameters]
         changes = [
-            (name, count, len(kept))
-            for name, count, kept in zip(names, before, self.kept, strict=True)
-            if len(kept) < count
+            (name, count, len(left))
+            for name, count, left in zip(
+                names, before, self.choices, strict=True
+            )
+            if len(left) < count
         ]
         factor = sum(np.log10(count / left) for _, count, left in changes)
-        told = ", ".join(f"{name} {a} to {b}" for name, a, b in changes)
+        drops = ", ".join(f"{name} {a} to {b}" for name, a, b in changes)
         return (
             f"Space shrunk to 1/{10**factor:.3g}: "
-            f"{told or 'nothing left to drop'}"
+            f"{drops or 'nothing left to drop'}"
         )
 
 
@@ -119,12 +121,12 @@ def layers(space: SearchSpace) -> list[list[int]]:
 
     Genes are of one layer if their names differ only after the last slash.
     """
-    found: dict[str, list[int]] = {}
+    positions: dict[str, list[int]] = {}
     split = space.num_network_parameters
     for position, parameter in enumerate(space.parameters[:split]):
         layer = parameter.name.rpartition("/")[0]
-        found.setdefault(layer, []).append(position)
-    return list(found.values())
+        positions.setdefault(layer, []).append(position)
+    return list(positions.values())
 
 
 def ridge(

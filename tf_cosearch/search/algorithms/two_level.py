@@ -178,8 +178,8 @@ class TwoLevel(Algorithm):
                 break
             if isinstance(inner, Explorer):
                 inner.explore(genomes, self.fast_reward(costs))
-        found = np.concatenate(survivors)
-        return found if len(found) else genomes
+        suggestion = np.concatenate(survivors)
+        return suggestion if len(suggestion) else genomes
 
     def observe(self, result: Result) -> None:
         """Teaches the inner algorithm what a trial is worth."""

@@ -20,14 +20,14 @@ def names(space: SearchSpace) -> list[str]:
     >>> names(SearchSpace.load("evolved"))
     ['efficientnet_b0', 'efficientnet_lite0']
     """
-    held = []
+    inside = []
     for name in configuration.names("networks"):
         try:
             space.network_space.encode(load_network(name))
         except ValueError:
             continue
-        held.append(name)
-    return held
+        inside.append(name)
+    return inside
 
 
 def encode(
@@ -53,14 +53,14 @@ def encode(
             "`start_from` must be names or files of networks. Received: "
             f"{wanted!r}."
         )
-    found = {}
+    networks = {}
     for name in wanted:
         try:
-            found[name] = space.network_space.encode(load_network(name))
+            networks[name] = space.network_space.encode(load_network(name))
         except ValueError as error:  # noqa: PERF203
-            held = ", ".join(names(space)) or "none"
+            inside = ", ".join(names(space)) or "none"
             raise ValueError(
                 f"A search must start from networks of its space. {error} "
-                f"Published networks in {space.name}: {held}."
+                f"Published networks in {space.name}: {inside}."
             ) from None
-    return found
+    return networks

@@ -35,9 +35,9 @@ def read_trials(
         os.path.join(glob.escape(os.fspath(project)), "trial_*")
     ):
         path = os.path.join(folder, "trial.json")
-        wrong = ""
+        damage = ""
         try:
-            state, wrong = files.read_json(path, TrialState)
+            state, damage = files.read_json(path, TrialState)
             trial = Trial.from_state(state)
             if not folder.endswith(f"trial_{trial.trial_id}"):
                 raise ValueError(f"It is of trial {trial.trial_id}.")
@@ -45,11 +45,11 @@ def read_trials(
             trials[int(trial.trial_id)] = trial
         except Exception as error:  # whatever a damaged file leads to
             # KerasTuner quotes what it read, which need not be Unicode.
-            told = str(error).encode(errors="backslashreplace").decode()
-            logging.warning("%s cannot be read: %s", path, wrong or told)
+            message = str(error).encode(errors="backslashreplace").decode()
+            logging.warning("%s cannot be read: %s", path, damage or message)
             continue
-        if wrong:
-            logging.warning("%s; used its copy instead.", wrong)
+        if damage:
+            logging.warning("%s; used its copy instead.", damage)
             damaged.append(trial)
     width = len(next(iter(trials.values())).trial_id) if trials else 0
     for number in range(max(trials, default=-1) + 1):

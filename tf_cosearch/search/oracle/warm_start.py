@@ -146,10 +146,10 @@ def read(
     if has_state:
         identity = _identity(path, space)
         trained = _trained(folder, space, metrics)
-    found = list(trained.values())
+    finished = list(trained.values())
     if not path.is_dir():
-        found = _rows(path, space, metrics, trained)
-    designs = {design.genome.tobytes(): design for design in found}
+        finished = _rows(path, space, metrics, trained)
+    designs = {design.genome.tobytes(): design for design in finished}
     if not designs:
         raise ValueError(
             "A warm start must have finished trials. Received: none in "
@@ -187,7 +187,7 @@ def _trained(
     folder: pathlib.Path, space: SearchSpace, metrics: Sequence[str]
 ) -> dict[str, KnownDesign]:
     """The finished trials of a folder, by id."""
-    found = {}
+    designs = {}
     for trial_id, trial in read_trials(folder)[0].items():
         if trial.status != TrialStatus.COMPLETED:
             continue
@@ -212,8 +212,10 @@ def _trained(
             ) from None
         design = KnownDesign(genome, dict(values), measured, home)
         has_files = any(files_of(design))
-        found[trial_id] = design if has_files else design._replace(folder=None)
-    return found
+        designs[trial_id] = (
+            design if has_files else design._replace(folder=None)
+        )
+    return designs
 
 
 def _rows(
