@@ -330,9 +330,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
     @property
     def _own_hypermodel(self) -> keras_tuner.HyperModel | None:
         """What builds and trains a user's own models; None for a template."""
-        if type(self.hypermodel) is CoSearchHyperModel:
-            return getattr(self.space.network_space, "hypermodel", None)
-        return self.hypermodel
+        return getattr(self.space.network_space, "hypermodel", None)
 
     def _recipe(self, values: Mapping[str, Any]) -> Recipe:
         """How the network of some hyperparameters is trained."""
@@ -343,23 +341,20 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             for name in ("optimizer", "loss", "learning_rate")
         }
         network = self.space.decode(self.space.genome(values)).network
-        hypermodel = self._own_hypermodel
-        if hypermodel is None:
+        if self._own_hypermodel is None:
             return recipes.Template(network.build, **training)
-        if hasattr(network, "hypermodel"):
-            hp = network.hyperparameters()
-        else:
-            hp = self.co_oracle.hyperparameters.copy()
-            hp.values = dict(values)
-        return recipes.Own(hypermodel, hp, self._given, **training)
+        return recipes.Own(
+            network.hypermodel,
+            network.hyperparameters(),
+            self._given,
+            **training,
+        )
 
     def _rehearse(self, data: inputs.Inputs, callbacks: Any) -> None:
         """Refuses what a trial could not do, before there is one."""
         from tf_cosearch.training import fit
 
-        hp = self.space.hyperparameters()
-        hp.merge(self.co_oracle.hyperparameters, overwrite=False)
-        recipe = self._recipe(hp.values)
+        recipe = self._recipe(self.space.hyperparameters().values)
         measured = fit.rehearse(
             recipe, data, callbacks, self._training["quantization"]
         )

@@ -138,6 +138,7 @@ def test_an_overridden_fit_is_called_as_keras_tuner_does(K, waves):
     assert len(result.history["val_accuracy"]) == 4
 
 
+@pytest.mark.slow
 def test_an_overridden_fit_may_choose_its_epochs(waves):
     class Chooses(Trains):
         def fit(self, hp, model, *args, **kwargs):
@@ -150,6 +151,7 @@ def test_an_overridden_fit_may_choose_its_epochs(waves):
     assert int(result.qat_model.optimizer.iterations) == 0
 
 
+@pytest.mark.slow
 def test_sample_weights_decide_what_is_learned(waves):
     (x, y), validation = waves
     # Every second label is wrong, but weighs nothing.
@@ -352,6 +354,7 @@ def test_is_compiled_is_told_of_both():
         assert compiled.is_compiled(model)
 
 
+@pytest.mark.slow
 def test_mixed_precision_stays_the_users(waves):
     before = (
         keras.config.dtype_policy(),

@@ -8,12 +8,15 @@ from typing import Any
 
 import keras_tuner
 import numpy as np
+from keras_tuner.src.engine.metrics_tracking import infer_metric_direction
 from keras_tuner.src.engine.objective import MultiObjective
 
 from tf_cosearch import configuration, metrics
 from tf_cosearch.metrics.values import Values
 from tf_cosearch.search import budgets as budgets_lib
 from tf_cosearch.search.budgets import Budgets
+
+_OF_FILE = "_int8"
 
 FORMS = {"hard": (0.0, -1.0), "soft": (-0.07, -0.07)}
 """The exponents (p, q) of the forms of the weighted product."""
@@ -277,7 +280,8 @@ def accuracy_objective(objective: Any) -> keras_tuner.Objective:
             Defaults to `accuracy_int8`.
 
     Returns:
-        The objective, with direction `max`.
+        The objective, with direction `max`. A `NAME_int8` that Keras does not
+        know is one to maximise.
 
     Raises:
         ValueError: If it is, or has in it, a metric to minimise.
@@ -298,6 +302,10 @@ def accuracy_objective(objective: Any) -> keras_tuner.Objective:
                 "of the reward."
             )
         found = keras_tuner.Objective(name, metrics.get(name).direction)
+    elif isinstance(name, str) and name.endswith(_OF_FILE):
+        # A compiled metric of an own model, measured on its int8 file.
+        direction = infer_metric_direction(name.removesuffix(_OF_FILE))
+        found = keras_tuner.Objective(name, direction or "max")
     else:
         # KerasTuner infers the direction of the metrics that Keras knows.
         found = keras_tuner.Oracle(objective=name).objective

@@ -246,7 +246,11 @@ def _is_plain(value: Any) -> bool:
 
 def _pack(state: State, owner: str) -> bytes:
     """A checksum, a line of JSON, and the arrays one after the other."""
-    arrays = [np.asarray(value) for value in state.variables]
+    # NumPy deprecates how Keras 3 makes an array of a variable.
+    arrays = [
+        np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+        for value in state.variables
+    ]
     rest = {**vars(state), "format": _FORMAT, "fingerprint": owner}
     rest["variables"] = len(arrays)
 

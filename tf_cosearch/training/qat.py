@@ -349,7 +349,10 @@ def save_weights(model: tf_keras.Model, path: str | os.PathLike[str]) -> None:
     _check_ending(path)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
         temporary = pathlib.Path(folder) / path.name
-        model.save_weights(temporary)
+        with warnings.catch_warnings():
+            # Of how Keras 3 makes arrays of variables.
+            warnings.filterwarnings("ignore", "__array__ implementation")
+            model.save_weights(temporary)
         files.replace(temporary, path)
 
 
