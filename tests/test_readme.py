@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import tf_cosearch as cs
+from tf_cosearch import metrics
 from tf_cosearch.networks import blocks
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -223,12 +224,15 @@ def test_python_runs_in_one_session(tmp_path, monkeypatch, capsys):
     names = {"__name__": "readme"}
     with contextlib.ExitStack() as stack:
         stack.callback(blocks._BLOCKS.pop, "bottleneck", None)
+        stack.callback(metrics._METRICS.pop, "spare_kib", None)
         # What a library warns of inside a trial would fail it here.
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         exec(compile(program, "README.md", "exec"), names)  # noqa: S102
         assert_block_passes_its_suite()
+        assert_metric_passes_its_suite()
     assert_algorithm_passes_its_suite(names["HillClimb"], tmp_path)
+    assert names["tuner"].co_oracle.budgets == names["budgets"]
     assert (tmp_path / "runs/example/design/model.tflite").is_file()
     out = capsys.readouterr().out
     assert "Pareto front" in out
@@ -247,6 +251,20 @@ def assert_block_passes_its_suite():
 
     Suite().test_rows_equal_a_walk_over_the_built_model()
     Suite().test_stride_and_filters_are_honoured()
+
+
+def assert_metric_passes_its_suite():
+    from tf_cosearch.testing import MetricSuite
+
+    class Suite(MetricSuite):
+        name = "spare_kib"
+
+    suite = Suite()
+    suite.test_it_is_described()
+    suite.test_it_is_one_finite_number_a_design()
+    suite.test_no_design_feels_its_neighbours()
+    suite.test_networks_times_accelerators_are_pairs()
+    suite.test_a_budget_lets_the_better_pass()
 
 
 def assert_algorithm_passes_its_suite(cls, folder):
