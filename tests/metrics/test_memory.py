@@ -118,3 +118,16 @@ def test_the_interpreter_needs_as_much(network, file):
     interpreter.allocate_tensors()
     expected = largest_live_set(interpreter) / 1024
     assert values(network.layers())["peak_memory_kib"] == expected
+
+
+def test_a_table_of_arrays_counts_as_one_of_tensors():
+    first = Layer("a", "dense", 1, 1, 10, 1, 1, 10, repeats=3)
+    again = Layer("b", "dense", 1, 1, 10, 1, 1, 10, reuses_weights=True)
+    table = cs.pad([[first, again]])
+    arrays = table.arrays()
+    assert arrays.params().tolist() == [[110, 0]]
+    assert arrays.all_runs(arrays.macs()).tolist() == [[300, 100]]
+    np.testing.assert_array_equal(arrays.output_bits, [[8, 8]])
+    bare = table._replace(output_bits=None, repeats=1.0, stored_elements=0.0)
+    assert bare.arrays().repeats.tolist() == [[1, 1]]
+    np.testing.assert_array_equal(bare.arrays().output_bits, [[8, 8]])

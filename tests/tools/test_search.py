@@ -421,3 +421,41 @@ def test_of_many_processes_one_says_what_is_wrong(search_flags, tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("error: Trials must not all fail")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--budget=edpp=1"], "Unknown budget: 'edpp'. Did you mean 'edp'?"),
+        (["--budget=edp"], "--budget must be NAME=VALUE"),
+        (["--budget=edp=1", "--budget=edp=2"], "must be given once"),
+        (["--budget=area_mm2=1"], "--area_mm2 and --budget"),
+        (["--budget=edp=-1"], "The budget edp must be positive"),
+        (["--budget=edp=fast"], "The budget edp must be"),
+        (["--budget=file_kib=9"], "file_kib, which a trial measures"),
+    ],
+)
+def test_wrong_budgets_are_refused(
+    call_here, search_flags, tmp_path, given, message
+):
+    done = call_here(
+        "search", *search_flags, f"--output_dir={tmp_path}", *given
+    )
+    assert message in done.message
+
+
+def test_budgets_on_any_metric_are_kept(call_here, search_flags, tmp_path):
+    folder = tmp_path / "run"
+    done = call_here(
+        "search",
+        *search_flags,
+        "--budget=model_kib=3",
+        "--budget=throughput_fps=1e6",
+        "--max_trials=1",
+        f"--output_dir={folder}",
+    )
+    assert (done.code, done.err) == (0, "")
+    assert "throughput at least 1,000,000 fps" in done.out
+    (row,) = rows(folder)
+    assert float(row["model_kib"]) <= 3
+    assert float(row["throughput_fps"]) >= 1e6
