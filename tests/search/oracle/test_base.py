@@ -245,6 +245,80 @@ def test_algorithms_can_choose_by_cost(tmp_path):
     assert run_trials(oracle, 1) == [[2, 3, 4, 5]]
 
 
+@pytest.mark.parametrize("searched", ["joint", "network", "nested"])
+def test_what_was_screened_is_trained_in_the_suggested_order(
+    tmp_path, searched
+):
+    class Slowest(Algorithm):
+        def __init__(self):
+            self.first = []
+
+        def suggest(self, rng, n):
+            genomes, costs = self.problem.screened(
+                rng, lambda: self.problem.space.sample(rng, n)
+            )
+            order = np.argsort(-costs["latency_ms"])
+            self.first += genomes[order[:1]].tolist()
+            return genomes[order]
+
+    oracle = start(
+        tmp_path,
+        algorithm=Slowest(),
+        searched=searched,
+        budgets=Budgets(latency_ms=1.6),
+    )
+    genomes = run_trials(oracle, 6)
+    assert genomes == oracle.algorithm.first
+    assert len({tuple(genome) for genome in genomes}) == 6
+
+
+def test_when_nothing_is_left_a_screening_algorithm_is_not_asked_on(tmp_path):
+    class Screening(Algorithm):
+        def __init__(self):
+            self.draws = 0
+
+        def suggest(self, rng, n):
+            def draw():
+                self.draws += 1
+                return self.problem.space.sample(rng, n)
+
+            return self.problem.screened(rng, draw)[0]
+
+    oracle = start(tmp_path, ToySpace((2, 2)), algorithm=Screening)
+    assert len(run_trials(oracle, 9)) == 4
+    before = oracle.algorithm.draws
+    assert (
+        oracle._proposals.propose(
+            np.random.default_rng(0),
+            [oracle.trial_genome(trial) for trial in oracle.trials.values()],
+            oracle.algorithm.suggest,
+        )
+        is None
+    )
+    assert oracle.algorithm.draws == before + 3
+
+
+def test_a_drawn_seed_holds_the_same_side_when_continued(tmp_path):
+    options = {"searched": "network", "seed": None}
+    begun = np.asarray(run_trials(start(tmp_path, **options), 4))
+    for _ in range(3):
+        resumed = start(tmp_path, reload=True, **options)
+        more = np.asarray(run_trials(resumed, 2))
+        assert (more[:, 2:] == begun[0, 2:]).all()
+
+
+def test_what_is_no_algorithm_is_refused():
+    with pytest.raises(ValueError, match="a subclass of Algorithm"):
+        make(algorithm=SPACE)
+    with pytest.raises(ValueError, match="Unknown option of RandomSearch"):
+        make(algorithm=RandomSearch(), algorithm_options={"population": 3})
+    with pytest.raises(ValueError, match="Did you mean 'population_size'"):
+        make(
+            algorithm="regularized_evolution",
+            algorithm_options={"population": 3},
+        )
+
+
 class Model(keras_tuner.HyperModel):
     def build(self, hp):
         units = hp["gene0/units"]

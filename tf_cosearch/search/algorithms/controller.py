@@ -1,4 +1,10 @@
-"""The controller of reinforcement learning: a policy over whole designs."""
+"""The controller of reinforcement learning: a policy over whole designs.
+
+It is NumPy because each gene is a step of its own on tiny arrays. Layers of
+Keras, timed in the same run on the space `digits`, sampled 256 designs in 97 ms
+instead of 23, and learnt a batch in 326 ms instead of 8 (on `evolved` in 780
+instead of 110, and 1,398 instead of 17).
+"""
 
 from __future__ import annotations
 
