@@ -1,3 +1,4 @@
+import math
 import textwrap
 
 import pytest
@@ -18,6 +19,15 @@ def compared():
     from tf_cosearch.cost.calibrate import validation
 
     return validation.compare_devices(), validation.compare_zigzag()
+
+
+@pytest.fixture(scope="session")
+def num_chips():
+    """How many accelerators the choices of all components make."""
+    from tf_cosearch import accelerators
+
+    parameters = accelerators.parameters().values()
+    return math.prod(len(p.choices) for p in parameters if p.choices)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tf_cosearch import accelerators
+from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.spaces.template import load_network
 from tf_cosearch.networks.workload import Layer, pad
@@ -11,6 +12,11 @@ from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.exact import all_accelerators, best_accelerators
 
 CHOICES = {
+    **{
+        path: (default,)
+        for path, default in accelerators.to_paths(Accelerator()).items()
+        if accelerators.parameters()[path].choices
+    },
     "pe_array/columns": (1, 2, 4),
     "pe_array/rows": (1, 4),
     "pe_array/lanes": (1, 4),
@@ -66,7 +72,7 @@ def test_it_is_the_true_optimum(goal):
         assert all(values[path] in CHOICES[path] for path in CHOICES)
 
 
-def test_all_of_the_search_space_is_there():
+def test_all_of_the_search_space_is_there(num_chips):
     chips = accelerators.to_paths(all_accelerators({}))
     searched = {
         path: held.choices
@@ -74,7 +80,7 @@ def test_all_of_the_search_space_is_there():
         if held.choices
     }
     columns = np.stack([chips[path] for path in searched], 1)
-    assert len(np.unique(columns, axis=0)) == len(columns) == 50000
+    assert len(np.unique(columns, axis=0)) == len(columns) == num_chips
 
 
 def test_a_network_by_itself_and_what_should_be_more():

@@ -1,12 +1,36 @@
 import numpy as np
 import pytest
 
+from tf_cosearch.search import pairing
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.objectives import AbsoluteDeviation, WeightedProduct
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 SPACE = ToySpace((7, 5, 4, 6))
+
+
+def test_nested_searches_take_more_accelerators_than_can_be_priced(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pairing, "MOST_ACCELERATORS", 10)
+    monkeypatch.setattr(pairing, "SAMPLED", 6)
+    oracle = CoSearchOracle(
+        SPACE, "random", searched="nested", estimate=toy_estimate, seed=0
+    )
+    for genome in map(np.asarray, run_trials(place(oracle, tmp_path), 5)):
+        chips = SPACE.all_accelerators()
+        pairs = np.concatenate([np.tile(genome[:2], (24, 1)), chips], axis=1)
+        products = [
+            np.prod([costs[name] for name in ("latency_ms", "area_mm2")], 0)
+            for costs in (oracle.costs(pairs), oracle.costs(genome[None]))
+        ]
+        # One that differs in one gene is never better.
+        is_near = (pairs != genome).sum(axis=1) == 1
+        assert is_near.sum() == 8
+        energy = oracle.costs(pairs)["energy_mj"][is_near]
+        mine = products[1] * oracle.costs(genome[None])["energy_mj"]
+        assert (products[0][is_near] * energy >= mine * (1 - 1e-6)).all()
 
 
 @pytest.mark.parametrize(

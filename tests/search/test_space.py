@@ -124,7 +124,7 @@ def test_batch_is_what_decode_describes(space):
         )
         for name in ("latency_ms", "energy_mj", "area_mm2", "macs", "params"):
             one, other = getattr(alone, name)[0], getattr(together, name)[row]
-            assert float(one) == pytest.approx(float(other), rel=1e-6), name
+            assert float(one) == pytest.approx(float(other), rel=1e-5), name
 
 
 @pytest.mark.parametrize(
@@ -139,10 +139,10 @@ def test_what_is_empty_is_not_the_default(arguments, message):
         SearchSpace.load("digits", **arguments)
 
 
-def test_sizes_are_reported(space):
-    assert space.num_accelerators == 50_000
-    assert space.size == space.num_networks * 50_000
-    assert "50,000 accelerators" in space.summary()
+def test_sizes_are_reported(space, num_chips):
+    assert space.num_accelerators == num_chips
+    assert space.size == space.num_networks * num_chips
+    assert f"{num_chips:,} accelerators" in space.summary()
 
 
 def test_hyperparameters_cover_the_space(space):
@@ -154,7 +154,7 @@ def test_hyperparameters_cover_the_space(space):
     assert space.decode(genome).network.classes == 10
 
 
-def test_the_hardware_can_be_fixed_or_narrowed():
+def test_the_hardware_can_be_fixed_or_narrowed(num_chips):
     fixed = SearchSpace.load("digits", accelerator="edge_tpu_v3")
     assert fixed.num_accelerators == 1
     genome = fixed.sample(np.random.default_rng(0), 1)[0]
@@ -162,7 +162,7 @@ def test_the_hardware_can_be_fixed_or_narrowed():
     narrow = SearchSpace.load(
         "digits", accelerator={"pe_array/rows": [2, 4], "process/node_nm": 32}
     )
-    assert narrow.num_accelerators == 50_000 // 5 * 2
+    assert narrow.num_accelerators == num_chips // 5 * 2
     chip = narrow.decode(narrow.sample(np.random.default_rng(0), 1)[0])
     assert chip.accelerator.process.node_nm == 32
     _, chips = narrow.batch(narrow.sample(np.random.default_rng(0), 3))
@@ -203,7 +203,7 @@ def test_values_outside_the_space_are_refused(space):
         space.genome({**values, "pe_array/rows": 3})
 
 
-def test_a_space_file_may_say_what_hardware_to_search(tmp_path):
+def test_a_space_file_may_say_what_hardware_to_search(tmp_path, num_chips):
     path = tmp_path / "mine.yaml"
     path.write_text(
         "input_shape: [8, 8, 1]\nclasses: 2\nstem: {filters: 8}\n"
@@ -212,7 +212,7 @@ def test_a_space_file_may_say_what_hardware_to_search(tmp_path):
     )
     space = SearchSpace.load(path)
     assert space.num_networks == 2
-    assert space.num_accelerators == 50_000 // 5 // 5 * 2
+    assert space.num_accelerators == num_chips // 5 // 5 * 2
     assert space.fixed == {"pe_array/columns": 4}
     path.write_text(path.read_text().replace("pe_array/rows", "pe_array/rwos"))
     with pytest.raises(ValueError, match="Did you mean 'pe_array/rows'"):

@@ -30,7 +30,7 @@ def proposals(folder):
     return [{k: v for k, v in row.items() if "/" in k} for row in rows(folder)]
 
 
-def test_run_json_keeps_its_contract(finished, files):
+def test_run_json_keeps_its_contract(finished, files, num_chips):
     run = json.loads((finished / "run.json").read_text())
     assert set(run) == {"flags", "space", "versions", "seed"}
     assert run["seed"] == 0
@@ -42,7 +42,7 @@ def test_run_json_keeps_its_contract(finished, files):
     )
     assert run["space"]["name"] == "tiny"
     assert run["space"]["parameters"]["stage1/filters"] == [8, 16]
-    assert run["space"]["accelerators"] == 50_000
+    assert run["space"]["accelerators"] == num_chips
     assert run["versions"]["keras-tuner"] == keras_tuner.__version__
     assert run["versions"]["tf_cosearch"] == cs.__version__
 

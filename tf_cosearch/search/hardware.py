@@ -28,8 +28,8 @@ def read_choices(
 
     Example:
     >>> searched, fixed = read_choices({"pe_array/rows": 4}, "here")
-    >>> len(searched), fixed
-    (6, {'pe_array/rows': 4})
+    >>> "pe_array/rows" in [parameter.name for parameter in searched], fixed
+    (False, {'pe_array/rows': 4})
     """
     known = accelerators.parameters()
     for path in settings:

@@ -25,7 +25,7 @@ SEARCHED = {
     "accelerator": "accelerators for a fixed network",
     "phased": "accelerators first, then networks for the best of them",
     "phased_reverse": "networks first, then accelerators for the best of them",
-    "nested": "networks, each with its exact best accelerator",
+    "nested": "networks, each with its best accelerator",
 }
 """What may be searched; algorithms need not know which."""
 
@@ -35,7 +35,7 @@ PAIRED = 4
 ROUGH = 256
 """Networks, and accelerators for each, that a rough look is taken at."""
 
-_START = 2**32 - 2  # a trial number nobody reaches
+_START, _CHIPS = 2**32 - 2, 2**32 - 7  # trial numbers nobody reaches
 
 
 class Scope:
@@ -90,8 +90,6 @@ class Scope:
         self._accelerator = list(range(split, len(space.parameters)))
         if isinstance(fixed, Mapping):
             self._require_held(space, searched)
-        if searched == "nested":
-            space.all_accelerators()  # there must not be too many
         self.searched = searched
         self._space, self._pricer = space, pricer
         self._budgets, self._reward = budgets, reward
@@ -163,7 +161,7 @@ class Scope:
         genomes: Any,
         tried: Sequence[np.ndarray],
     ) -> np.ndarray:
-        """Gives new networks their best accelerators, by pricing all.
+        """Gives new networks their best accelerators.
 
         Args:
             rng: Where chance comes from.
@@ -182,20 +180,25 @@ class Scope:
         networks = networks[self._pricer.reach.mask(networks)][:ROUGH]
         if not len(networks):
             return genomes[:0]
-        chips = self._space.all_accelerators()
+        chips = self._chips
         sample = rng.permutation(len(chips))[:ROUGH]
         costs = self._pricer.grid(networks, chips[sample])
         violation = self._budgets.violation(costs).min(axis=1)
         order = np.argsort(violation, kind="stable")[:PAIRED]
-        return self.best_pairs(rng, networks[order])
+        return self.best_pairs(networks[order])
 
-    def best_pairs(
-        self, rng: np.random.Generator, networks: np.ndarray
-    ) -> np.ndarray:
-        """Gives networks their best accelerators, by pricing all.
+    @functools.cached_property
+    def _chips(self) -> np.ndarray:
+        """The accelerators that are priced, see `pairing.to_price`."""
+        rng = np.random.default_rng([self._seed, _CHIPS])
+        return pairing.to_price(self._space, rng)
+
+    def best_pairs(self, networks: np.ndarray) -> np.ndarray:
+        """Gives networks their best accelerators.
+
+        All are priced, or a sample and what is near its best, see `pairing`.
 
         Args:
-            rng: Draws accelerators if there are too many to price all.
             networks: `[N, S]` genes of networks.
 
         Returns:
@@ -213,6 +216,5 @@ class Scope:
             reward = self._reward(np.ones_like(product), costs)
             return np.lexsort((product, -reward, violation), axis=-1)[:, 0]
 
-        chips = pairing.to_price(self._space, rng)
-        best = pairing.best(self._space, chips, choose)
+        best = pairing.best(self._space, self._chips, choose)
         return np.concatenate([networks, best], axis=1)

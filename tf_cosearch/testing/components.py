@@ -65,11 +65,13 @@ class ComponentSuite:
                 require(bool(good), f"{name} over {path}: {values}")
 
     def test_area_grows_with_what_is_searched(self) -> None:
-        """Nothing that the search can add is free."""
+        """More of what is built is not free; more of a setting costs none."""
         for path in self.paths():
             if accelerators.parameters()[path].choices:
                 area = self.cost(path, self.choices(path)).area_mm2.numpy()
-                require(bool((np.diff(area) > 0).all()), f"{path}: {area}")
+                step = np.diff(area)
+                good = (step > 0).all() or (step == 0).all()
+                require(bool(good), f"{path}: {area}")
 
     def test_batch_equals_singles(self) -> None:
         """No candidate feels its neighbours in a batch."""

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 SUGGESTIONS = 3
 """Times that an algorithm is asked before the screen looks elsewhere."""
 
-_CHECK = 2**32 - 1  # trial numbers nobody reaches
-_STARTS = 2**32 - 4
+_CHECK = 2**32 - 1  # a trial number nobody reaches
 
 
 class Proposals:
@@ -175,9 +174,8 @@ class Proposals:
     @functools.cached_property
     def _starts(self) -> np.ndarray:
         """`[S, P]` designs of the networks to start from."""
-        rng = np.random.default_rng([self._seed, _STARTS])
         networks = np.asarray(list(self._networks.values()))
-        designs = self._scope.best_pairs(rng, networks)
+        designs = self._scope.best_pairs(networks)
         within = self._budgets.is_feasible(self._prices(self.hold(designs)))
         for name, fits in zip(self._networks, within, strict=True):
             if not fits:
