@@ -553,7 +553,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             if is_qat:
                 model = qat.quantize(model)
                 path = design.folder / export.QAT_WEIGHTS
-            recipe.compile(model, is_qat, steps=1, steps_done=0, decay=False)
+            recipe.compile(model, is_qat, steps=1, steps_done=0, decay=True)
             if hasattr(model.optimizer, "build"):  # its state is in the file
                 model.optimizer.build(model.trainable_variables)
         qat.load_weights(model, path)

@@ -113,11 +113,12 @@ class Trains(keras_tuner.HyperModel):
         self._make = builder(K)
 
     def build(self, hp):
+        hp.Choice("batch_size", [24, 16])
         return self._make(hp)
 
     def fit(self, hp, model, *args, **kwargs):
         self.calls.append((hp, model, args, kwargs))
-        size = hp.Choice("batch_size", [24, 16])
+        size = hp.get("batch_size")
         return model.fit(*args, batch_size=size, **kwargs)
 
 
@@ -136,6 +137,18 @@ def test_an_overridden_fit_is_called_as_keras_tuner_does(K, waves):
     assert second[1] is result.qat_model
     assert int(result.model.optimizer.iterations) == 3 * 192 / 24
     assert len(result.history["val_accuracy"]) == 4
+
+
+def test_a_fit_draws_no_hyperparameters_that_are_not_searched(waves):
+    class Draws(Trains):
+        def fit(self, hp, model, *args, **kwargs):
+            hp.Float("momentum", 0, 1)
+
+    given = {"x": waves[0][0], "y": waves[0][1]}
+    with pytest.raises(
+        keras_tuner.errors.FatalValueError, match="momentum, which `fit` draws"
+    ):
+        train(Draws(keras), waves, training={"given": given}, epochs=1)
 
 
 @pytest.mark.slow

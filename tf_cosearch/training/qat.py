@@ -373,7 +373,10 @@ def load_weights(model: tf_keras.Model, path: str | os.PathLike[str]) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"Weights must exist. Received: {path}.")
     try:
-        model.load_weights(path)
+        with warnings.catch_warnings():
+            # The state of another optimizer than the model has now.
+            warnings.filterwarnings("ignore", "Skipping variable loading")
+            model.load_weights(path)
     except Exception as error:
         reason = " ".join(str(error).split())
         raise ValueError(

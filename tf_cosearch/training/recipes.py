@@ -303,20 +303,24 @@ class Own(Recipe):
 
     def fit(self, model: Any, is_qat: bool, arguments: dict[str, Any]) -> None:
         """By the hypermodel, as KerasTuner calls it."""
+        hp = self._hp.copy()
+        hp._register = _refuse_new
         if self.resumes:
             # The pipeline shuffles; Keras 3 warns that it does not.
-            self._hypermodel.fit(self._hp, model, shuffle=False, **arguments)
+            self._hypermodel.fit(hp, model, shuffle=False, **arguments)
             return
         # Their own training reads their own data, from its first epoch on.
         given = {**self._given, "callbacks": arguments["callbacks"]}
         if "epochs" in given:
             given["epochs"] = arguments["epochs"] - arguments["initial_epoch"]
         if not is_qat:
-            self._hypermodel.fit(self._hp, model, **given)
+            self._hypermodel.fit(hp, model, **given)
             return
         try:
             given = tensors.for_tf_keras(given)
-            self._hypermodel.fit(self._hp, model, **given)
+            self._hypermodel.fit(hp, model, **given)
+        except keras_tuner.errors.FatalError:
+            raise
         except Exception as error:
             raise RuntimeError(
                 "`fit` of a hypermodel must train the quantization-aware copy "
@@ -382,6 +386,15 @@ def is_fit_overridden(hypermodel: keras_tuner.HyperModel) -> bool:
     """Whether the training itself is the user's."""
     method = getattr(hypermodel.fit, "__func__", hypermodel.fit)
     return method is not keras_tuner.HyperModel.fit
+
+
+def _refuse_new(entry: Any, overwrite: bool = False) -> None:
+    """Refuses a hyperparameter that would have its default in all trials."""
+    raise keras_tuner.errors.FatalValueError(
+        "Hyperparameters must be known before a training. Received: "
+        f"{entry.name}, which `fit` draws first. Draw it in `build` too, or in "
+        "`declare_hyperparameters` of the hypermodel."
+    )
 
 
 def _accuracy(model: tf_keras.Model, data: Inputs) -> float:
