@@ -39,6 +39,7 @@ from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.genomes import check, fixed_genes, of_values
 from tf_cosearch.search.oracle import durable, published_starts
+from tf_cosearch.search.oracle import hyperparameters as hyperparameters_lib
 from tf_cosearch.search.oracle import warm_start as warm_start_lib
 from tf_cosearch.search.oracle.proposals import Proposals
 from tf_cosearch.search.oracle.warm_start import (
@@ -179,7 +180,7 @@ class CoSearchOracle(durable.DurableOracle):
         super().__init__(
             objective=accuracy,
             max_trials=max_trials,
-            hyperparameters=_with_space(space, hyperparameters),
+            hyperparameters=hyperparameters_lib.beside(space, hyperparameters),
             allow_new_entries=allow_new_entries,
             tune_new_entries=tune_new_entries,
             # KerasTuner would draw one from Python's own random numbers, which
@@ -375,7 +376,9 @@ class CoSearchOracle(durable.DurableOracle):
             )
             logging.info("The search ends: %s.", self.stop_reason)
             return {"status": TrialStatus.STOPPED}
-        values = self._with_new_entries(self.space.values(genome), rng)
+        values = hyperparameters_lib.complete(
+            self.space.values(genome), self.hyperparameters, rng
+        )
         return {"status": TrialStatus.RUNNING, "values": values}
 
     def score_trial(self, trial: Trial) -> None:
@@ -410,19 +413,6 @@ class CoSearchOracle(durable.DurableOracle):
             metrics = {**metrics, self.objective.name: metrics[EXPECTED]}
             reward = float(self.reward(metrics[EXPECTED], metrics))
         return Result(genome, metrics, reward)
-
-    def _with_new_entries(
-        self, values: Mapping[str, Any], rng: np.random.Generator
-    ) -> dict[str, Any]:
-        """Adds the hyperparameters that are not part of the space."""
-        chosen = keras_tuner.HyperParameters()
-        chosen.values = dict(values)
-        for entry in self.hyperparameters.space:
-            chosen.merge([entry], overwrite=False)
-            if entry.name not in values and chosen.is_active(entry):
-                seed = int(rng.integers(2**31))
-                chosen.values[entry.name] = entry.random_sample(seed)
-        return dict(chosen.values)
 
     # What an earlier search has left.
 
@@ -627,24 +617,6 @@ class CoSearchOracle(durable.DurableOracle):
                 f"{trial.trial_id} has {', '.join(trial.metrics.metrics)}. "
                 "Use the objective of the run, or another project_name."
             )
-
-
-def _with_space(
-    space: SearchSpace, others: keras_tuner.HyperParameters | None
-) -> keras_tuner.HyperParameters:
-    """The hyperparameters of a space, and others beside them."""
-    all_of_them = space.hyperparameters()
-    entries = [] if others is None else others.space
-    names = {parameter.name for parameter in space.parameters}
-    for entry in entries:
-        if entry.name in names:
-            raise ValueError(
-                "`hyperparameters` must be others than those of the space. "
-                f"Received: {entry.name}. Restrict it in the space, or hold "
-                "its side with `searched` and `fixed`."
-            )
-    all_of_them.merge(entries)
-    return all_of_them
 
 
 def make(
