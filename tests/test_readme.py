@@ -215,6 +215,8 @@ def test_python_runs_in_one_session(tmp_path, monkeypatch, capsys):
     for long, short, times in (
         ("max_trials=12", "max_trials=1", 1),
         ("epochs=12", "epochs=1", 1),
+        ("max_trials=6", "max_trials=1", 1),
+        ("epochs=5", "epochs=1", 1),
         ("max_trials=2", "max_trials=1", 2),
         ("epochs=2", "epochs=1", 2),
     ):
@@ -234,6 +236,12 @@ def test_python_runs_in_one_session(tmp_path, monkeypatch, capsys):
     assert_algorithm_passes_its_suite(names["HillClimb"], tmp_path)
     assert names["tuner"].co_oracle.budgets == names["budgets"]
     assert (tmp_path / "runs/example/design/model.tflite").is_file()
+    (own,) = (tmp_path / "runs/own").glob("trial_*/model.tflite")
+    assert own.stat().st_size
+    header = (tmp_path / "runs/own/trials.csv").read_text().split("\n")[0]
+    assert {"filters_1", "learning_rate", "pe_array/rows"} <= {
+        *header.split(",")
+    }
     out = capsys.readouterr().out
     assert "Pareto front" in out
     assert re.search(r"\d\.\d{3} ms", out)

@@ -83,8 +83,8 @@ def test_every_algorithm_searches_a_users_own_model(tmp_path, name):
         assert chosen["units"] % chosen["groups"] == 0
         assert budgets.is_feasible(oracle.trial_costs(trial))
     again = start(tmp_path / "2", name, budgets=budgets)
-    run_trials(again, 8)
-    assert values(again) == values(oracle)
+    run_trials(again, 4)
+    assert values(again) == values(oracle)[:4]
 
 
 @pytest.mark.parametrize("name", algorithms.names())
