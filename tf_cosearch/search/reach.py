@@ -117,7 +117,7 @@ class Reach:
             if self._is_earlier(genes) and self._is_network(genes)
         ]
         width = self._space.num_network_parameters
-        return np.asarray(genes, np.int64).reshape(-1, width)
+        return np.asarray(genes, np.int64).reshape(len(genes), width)
 
     def _is_earlier(self, genes: Genes) -> bool:
         """Whether a network was read before what is done now."""
