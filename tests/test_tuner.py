@@ -209,6 +209,9 @@ def test_best_model_gives_the_recorded_accuracy(finished, data):
     accuracy = np.mean(logits.argmax(-1) == data.validation[1][:60])
     known = finished.best_designs(1)[0].metrics
     assert accuracy == pytest.approx(known["accuracy_qat"], abs=1e-6)
+    images, labels = (part[:60] for part in data.validation)
+    measured = model.evaluate(images, labels, verbose=0, return_dict=True)
+    assert measured["accuracy"] == pytest.approx(accuracy)
 
 
 def test_a_search_is_continued_and_finished_trials_are_kept(

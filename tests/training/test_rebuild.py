@@ -19,7 +19,6 @@ LAYERS = {
     "dropout": lambda L: L.SpatialDropout2D(0.1),
     "normalization": lambda L: L.BatchNormalization(epsilon=0.01),
     "leaky": lambda L: L.LeakyReLU(0.1),
-    "relu6": lambda L: L.ReLU(6.0),
     "leaky_relu": lambda L: L.ReLU(negative_slope=0.2),
     "gelu": lambda L: L.Activation("gelu"),
     "silu": lambda L: L.Activation("silu"),
@@ -110,6 +109,7 @@ JOINS = {
     "division": lambda K, a, b: a / 2.0,
     "concatenate": lambda K, a, b: K.layers.Concatenate()([a, b]),
     "multiply": lambda K, a, b: K.layers.Multiply()([a, b]),
+    "relu6": lambda K, a, b: K.layers.ReLU(6.0)(a),
     "maximum": lambda K, a, b: K.layers.Maximum()([a, b]),
     "relu": lambda K, a, b: (keras.ops if K is keras else tf.nn).relu(a),
     "model": lambda K, a, b: K.Sequential(
@@ -176,6 +176,12 @@ def test_weights_of_later_are_carried_over():
         rebuilt.require_equal(inputs_of(model))
     rebuilt.carry()
     rebuilt.require_equal(inputs_of(model))
+
+
+def test_a_relu_after_an_activation_is_named():
+    model = two_branches(keras, lambda K, a, b: K.layers.ReLU(6.0)(b))
+    with pytest.raises(ValueError, match="a ReLU: after another activation"):
+        Rebuilt(model)
 
 
 class Twice(keras.layers.Layer):

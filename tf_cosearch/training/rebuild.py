@@ -232,6 +232,9 @@ class Rebuilt:
             deviation = np.sqrt(np.asarray(layer.variance))
             scale = 1 / np.maximum(deviation, tf_keras.backend.epsilon())
             return [self._scale(call, x, scale, -layer.mean * scale)]
+        if name == "ReLU" and not _is_linear(x.node.layer):
+            # TFMOT would leave the first activation in float.
+            raise _refusal(layer, "after another activation")
         copy = self._make(call, x, name, None, "")
         if name == "BatchNormalization" and not _feeds_alone(x):
             # It folds into a convolution before it, and into nothing else.
@@ -263,7 +266,6 @@ class Rebuilt:
                 copy.build(_shapes(call))
         except Exception as error:  # layers raise what they like
             raise _refusal(layer, str(error)) from error
-        copy.trainable = layer.trainable
         return copy
 
     def _scale(
@@ -310,11 +312,14 @@ def _is_layer(layer: Any) -> bool:
 
 def _feeds_alone(x: Any) -> bool:
     """Whether a tensor comes from a convolution or product of matrices."""
-    layer = x.node.layer
     kinds = ("Conv2D", "Dense", "DepthwiseConv2D")
+    return type(x.node.layer).__name__ in kinds and _is_linear(x.node.layer)
+
+
+def _is_linear(layer: Any) -> bool:
+    """Whether a layer has no activation."""
     activation = getattr(layer, "activation", None)
-    is_linear = activation in (None, tf_keras.activations.linear)
-    return type(layer).__name__ in kinds and is_linear
+    return activation in (None, tf_keras.activations.linear)
 
 
 def _parts_of_separable(layer: Any) -> list[tuple[str, dict[str, Any]]]:
