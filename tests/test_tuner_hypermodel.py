@@ -34,8 +34,10 @@ class WithBatches(cs.CoSearchHyperModel):
     """... or with batches that are."""
 
     def fit(self, hp, model, x, *args, **kwargs):
-        size = hp.Choice("batch_size", [16, 32])
-        return model.fit(x, *args, batch_size=size, **kwargs)
+        model.optimizer.learning_rate = hp.Float("rate", 0.1, 0.2, step=0.1)
+        return model.fit(
+            x, *args, batch_size=hp.Choice("batch_size", [16, 32]), **kwargs
+        )
 
 
 class WithMoreLayers(cs.CoSearchHyperModel):
@@ -120,7 +122,7 @@ def test_what_fit_declares_is_searched(tmp_path):
     made = tuner(tmp_path, space, hypermodel=WithBatches(space))
     assert isinstance(made.space.network_space, TrainingSpace)
     names = [parameter.name for parameter in made.space.parameters]
-    assert "batch_size" in names
+    assert {"rate", "batch_size"} <= {*names}
 
 
 def test_a_hypermodel_that_changes_networks_is_priced_by_builds():

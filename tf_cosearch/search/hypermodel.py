@@ -15,7 +15,8 @@ class CoSearchHyperModel(keras_tuner.HyperModel):
 
     It uses the hyperparameters of the space and no others. To search more,
     for example a learning rate, override `build` or `fit` in a subclass, or
-    call `build` from a hypermodel of your own.
+    call `build` from a hypermodel of your own. `CoSearchTuner(space,
+    hypermodel=...)` searches those of a subclass, too.
 
     Use it with KerasTuner's own tuners, which train in float and know nothing
     of costs. What a design costs follows from its hyperparameters:

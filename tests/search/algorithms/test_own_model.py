@@ -68,7 +68,7 @@ def values(oracle):
 @pytest.mark.parametrize("name", algorithms.names())
 def test_every_algorithm_searches_a_users_own_model(tmp_path, name):
     budgets = Budgets(latency_ms=0.0031, area_mm2=45.0)
-    oracle = start(tmp_path / "1", name, budgets=budgets)
+    oracle = start(tmp_path, name, budgets=budgets)
     most = []
     while len(most) < 8:
         before = build.calls
@@ -82,9 +82,6 @@ def test_every_algorithm_searches_a_users_own_model(tmp_path, name):
         chosen = trial.hyperparameters.values
         assert chosen["units"] % chosen["groups"] == 0
         assert budgets.is_feasible(oracle.trial_costs(trial))
-    again = start(tmp_path / "2", name, budgets=budgets)
-    run_trials(again, 4)
-    assert values(again) == values(oracle)[:4]
 
 
 @pytest.mark.parametrize("name", algorithms.names())
@@ -103,7 +100,9 @@ def test_a_run_that_is_continued_proposes_the_same(tmp_path, name):
 
 
 @pytest.mark.parametrize("searched", SEARCHED)
-@pytest.mark.parametrize("name", ["random", "grey_box"])
+@pytest.mark.parametrize(
+    "name", ["random", pytest.param("grey_box", marks=pytest.mark.slow)]
+)
 def test_every_scope(tmp_path, name, searched):
     options = {"budgets": Budgets(area_mm2=45.0), "max_trials": 6}
     oracle = start(tmp_path / "1", name, searched=searched, **options)

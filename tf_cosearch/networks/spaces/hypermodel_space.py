@@ -511,12 +511,18 @@ def _next_probe(
 class _StandIn:
     """Stands for a model, or data, until somebody wants to train with it."""
 
+    def __init__(self, name: str = "") -> None:
+        self._name = name
+
     def __getattr__(self, name: str) -> Any:
-        if name in ("fit", "__iter__"):
-            raise RuntimeError("There is nothing to train here.")
-        return _StandIn()
+        if name.startswith("__"):  # it is no iterator, for example
+            raise AttributeError(name)
+        return _StandIn(name)
 
     def __call__(self, *_: Any, **__: Any) -> Any:
+        # What is passed to `fit` has been chosen by now.
+        if self._name == "fit":
+            raise RuntimeError("There is nothing to train here.")
         return _StandIn()
 
 
