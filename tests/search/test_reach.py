@@ -165,7 +165,10 @@ def test_a_damaged_file_costs_builds_and_nothing_else(tmp_path, space):
         again.keep_in(tmp_path)
         again.begin(1)
         assert [5, 0] in again.known().tolist()
-        assert file.read_text() == "".join(lines[:2])
+        assert [6, 0] not in again.known().tolist()
+        again.mask(networks([8, 0]))
+        written = file.read_text().splitlines(keepends=True)
+        assert (written[:2], len(written)) == (lines[:2], 3)
     file.write_text("".join(lines[:3])[:-9])
     again = Reach(space)
     again.keep_in(tmp_path)
@@ -177,6 +180,44 @@ def test_a_damaged_file_costs_builds_and_nothing_else(tmp_path, space):
     again.keep_in(tmp_path)
     again.begin(1)
     assert [5, 0] not in again.known().tolist()
+
+
+def test_a_line_without_its_end_is_not_whole(tmp_path, space):
+    reach = Reach(space)
+    reach.keep_in(tmp_path)
+    reach.begin(0)
+    reach.mask(networks([5, 0], [6, 0]))
+    file = tmp_path / FILE
+    file.write_text(file.read_text()[:-1])  # a kill before the last byte
+    for turn, genes in ((1, [6, 0]), (2, [7, 0])):
+        again = Reach(space)
+        again.keep_in(tmp_path)
+        again.begin(turn)
+        again.mask(networks(genes))
+    last = Reach(space)
+    last.keep_in(tmp_path)
+    last.begin(3)
+    known = last.known().tolist()
+    assert all(genes in known for genes in ([5, 0], [6, 0], [7, 0]))
+
+
+def test_looking_at_a_run_of_another_process_leaves_its_file(tmp_path, space):
+    running, looking = Reach(space), Reach(space)
+    for reach in (running, looking):
+        reach.keep_in(tmp_path)
+    running.begin(0)
+    running.mask(networks([5, 0]))
+    file = tmp_path / FILE
+    whole = file.read_text()
+    file.write_text(whole + '{"turn": 0, "gen')  # it is just being written
+    looking.begin(1)
+    assert [5, 0] in looking.known().tolist()
+    assert file.read_text() == whole + '{"turn": 0, "gen'
+    file.write_text(whole)
+    running.mask(networks([6, 0]))
+    looking.keep_in(tmp_path)  # it goes on with the run
+    looking.begin(1)
+    assert [6, 0] in looking.known().tolist()
 
 
 def test_what_is_out_of_reach_lends_its_accelerator(space):

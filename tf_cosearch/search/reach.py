@@ -57,6 +57,8 @@ class Reach:
         self._starts_empty = False
         self._file: pathlib.Path | None = None
         self._is_loaded = True
+        # What the file is to hold before a line is added to it, if another.
+        self._whole: str | None = None
 
     @property
     def is_limited(self) -> bool:
@@ -64,7 +66,12 @@ class Reach:
         return self._space.new_networks is not None
 
     def keep_in(self, folder: str | os.PathLike[str]) -> None:
-        """Keeps what is read in a folder, and uses what is there."""
+        """Keeps what is read in a folder, and uses what is there.
+
+        Called again, it uses what has come since. Nothing is written until a
+        network is read, so that looking at a run of another process does not
+        disturb it.
+        """
         self._file = pathlib.Path(folder, FILE)
         self._is_loaded = not self.is_limited
 
@@ -187,7 +194,10 @@ class Reach:
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             if not self._file.exists():
-                self._file.write_text(self._header)
+                self._whole = self._header
+            if self._whole is not None:
+                files.write_text(self._file, self._whole)
+                self._whole = None
             with self._file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:  # it can be built again
@@ -202,23 +212,20 @@ class Reach:
             return
         self._is_loaded = True
         try:
-            text = self._file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
+            text = self._file.read_text(encoding="utf-8", errors="replace")
+        except OSError:
             text = ""
-        if not text.startswith(self._header):
-            with contextlib.suppress(OSError):
-                self._file.unlink(missing_ok=True)
-            return
+        lines = text.splitlines(keepends=True)
         whole = [self._header]
-        for line in text.splitlines(keepends=True)[1:]:
+        for line in lines[1:] if text.startswith(self._header) else ():
             try:
+                if not line.endswith("\n"):
+                    raise ValueError("It is not whole.")
                 self._read(json.loads(line))
             except (ValueError, TypeError, KeyError, RecursionError):
                 break  # a kill has cut it short, or somebody changed it
             whole.append(line)
-        if "".join(whole) != text:
-            with contextlib.suppress(OSError):
-                files.write_text(self._file, "".join(whole))
+        self._whole = "".join(whole) if lines and whole != lines else None
 
     def _read(self, line: dict[str, Any]) -> None:
         genes = tuple(map(int, line["genes"]))

@@ -1,5 +1,7 @@
 """Networks of a user's own build(hp)."""
 
+import random
+
 import keras
 import keras_tuner
 import numpy as np
@@ -172,6 +174,128 @@ def test_what_a_configuration_does_not_tell_is_not_taken_for_equal():
         for choice in (0, 1):
             space.is_network((choice,))
         assert space.canonical((0,)) != space.canonical((1,))
+
+
+class Warmup(keras.optimizers.schedules.LearningRateSchedule):
+    """Without a `get_config`, as in TensorFlow's tutorial on transformers."""
+
+    def __init__(self, rate):
+        self.rate = rate
+
+    def __call__(self, step):
+        return self.rate
+
+
+class Focal(keras.losses.Loss):
+    def __init__(self, gamma):
+        super().__init__()
+        self.gamma = gamma
+
+    def call(self, y, p):
+        return keras.losses.mean_squared_error(y, p) ** self.gamma
+
+
+class FocalOfTfKeras(tf_keras.losses.Loss):
+    def __init__(self, gamma):
+        super().__init__()
+        self.gamma = gamma
+
+    def call(self, y, p):
+        return tf_keras.losses.mean_squared_error(y, p) ** self.gamma
+
+
+class Scale(keras.layers.Layer):
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+    def call(self, x):
+        return x * self.scale
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+class Distilled(keras.Model):
+    share = 0.5
+
+
+def with_schedule(hp):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    rate = Warmup(hp.Choice("value", [0.1, 0.2]))
+    model.compile(keras.optimizers.Adam(rate), "mse")
+    return model
+
+
+def with_loss(hp):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    model.compile("sgd", Focal(hp.Choice("value", [0.1, 0.2])))
+    return model
+
+
+def with_loss_of_tf_keras(hp):
+    layers = tf_keras.layers
+    model = tf_keras.Sequential([layers.Input((4,)), layers.Dense(2)])
+    model.compile("sgd", FocalOfTfKeras(hp.Choice("value", [0.1, 0.2])))
+    return model
+
+
+def with_nested_layer(hp):
+    inner = keras.Sequential(
+        [keras.Input((4,)), Scale(hp.Choice("value", [0.1, 0.2]))]
+    )
+    model = keras.Sequential([keras.Input((4,)), inner, keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    return model
+
+
+def with_model(hp):
+    image = keras.Input((4,))
+    model = Distilled(image, keras.layers.Dense(2)(image))
+    model.share = hp.Choice("value", [0.1, 0.2])
+    model.compile("sgd", "mse")
+    return model
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        with_schedule,
+        with_loss,
+        with_loss_of_tf_keras,
+        with_nested_layer,
+        with_model,
+    ],
+)
+def test_objects_of_the_users_own_are_told_apart(function):
+    """Their configurations do not say what `hp` has chosen."""
+    space = HyperModelSpace(function)
+    assert [space.is_network((i,)) for i in (0, 1)] == [True, True]
+    assert space.canonical((0,)) != space.canonical((1,))
+
+
+def test_a_space_is_the_same_in_every_process():
+    """A random crop draws a seed that its configuration shows."""
+
+    def crops(hp):
+        model = keras.Sequential(
+            [
+                keras.Input((8, 8, 3)),
+                keras.layers.RandomCrop(hp.Choice("size", [4, 6]), 6),
+                keras.layers.Flatten(),
+                keras.layers.Dense(2),
+            ]
+        )
+        model.compile("sgd", "mse")
+        return model
+
+    random.seed(1)
+    before = HyperModelSpace(crops).describe()
+    random.seed(2)
+    assert HyperModelSpace(crops).describe() == before
 
 
 def test_a_model_that_uses_hyperparameters_in_fit_is_told_by_them():

@@ -586,23 +586,45 @@ _OF_KERAS = ("keras", "tf_keras", "tensorflow")
 def _identity(model: Any, rows: np.ndarray) -> str | None:
     """What is equal for equal models; `None` if configurations do not tell.
 
-    That of a function or a class of the user's own is but its name.
+    Those of classes and functions of the user's own need not say all of them,
+    be they layers, losses, schedules or the model itself.
     """
-    functions = [getattr(layer, "activation", None) for layer in model.layers]
-    parts = [*map(type, model.layers), *filter(callable, functions)]
+    layers = list(model._flatten_layers())
+    functions = [getattr(layer, "activation", None) for layer in layers]
+    parts = [*map(type, layers), *filter(callable, functions)]
     if not all(
-        getattr(part, "__module__", type(part).__module__).startswith(_OF_KERAS)
+        _is_of_keras(getattr(part, "__module__", type(part).__module__))
         for part in parts
     ):
         return None
     is_compiled = getattr(model, "compiled", getattr(model, "_is_compiled", 0))
-    compiled = model.get_compile_config() if is_compiled else None
+    try:
+        compiled = model.get_compile_config() if is_compiled else None
+        content = [json.loads(model.to_json()), compiled]
+        text = json.dumps(content, sort_keys=True)
+    except Exception:  # objects without `get_config` raise what they like
+        return None
     if is_compiled and compiled is None:
         return None
-    text = json.dumps([json.loads(model.to_json()), compiled], sort_keys=True)
-    if '"function"' in text or "ambda" in text:
+    if '"function"' in text or "ambda" in text or not _says_all(content):
         return None
     return _hash(rows, text)
+
+
+def _says_all(content: Any) -> bool:
+    """Whether a configuration is of nothing but objects of Keras."""
+    if isinstance(content, Mapping):
+        module = content.get("module") if "class_name" in content else None
+        is_of_user = module is not None and not _is_of_keras(str(module))
+        is_of_user |= bool(content.get("registered_name"))
+        return not is_of_user and all(map(_says_all, content.values()))
+    return not isinstance(content, (list, tuple)) or all(
+        map(_says_all, content)
+    )
+
+
+def _is_of_keras(module: str) -> bool:
+    return module.partition(".")[0] in _OF_KERAS
 
 
 def _hash(rows: np.ndarray, text: str = "") -> str:

@@ -140,6 +140,8 @@ def _keep_random_numbers() -> Iterator[None]:
     of_tensorflow = eager._seed, vars(eager).get("_rng")
     eager._seed, eager._rng = None, None
     of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    random.seed(0)  # so that what is read is the same in every process
+    np.random.seed(0)  # noqa: NPY002
     try:
         yield
     finally:

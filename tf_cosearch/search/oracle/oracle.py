@@ -563,6 +563,8 @@ class CoSearchOracle(durable.DurableOracle):
                 lack the objective.
         """
         super().reload()
+        # Another process may have gone on with it.
+        self.prices.reach.keep_in(self._project_dir)
         self._genomes.clear()
         self._make_room()
         self._drop_infeasible()
