@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 import tf_cosearch as cs
@@ -21,7 +23,58 @@ def test_what_is_shipped():
         "utilization",
         "power_mw",
     } < {*before}
-    assert metrics.names(measured=True) == [*metrics.accuracies(), "file_kib"]
+    assert {*metrics.accuracies(), "file_kib"} <= {
+        *metrics.names(measured=True)
+    }
+
+
+HALF = """
+from tf_cosearch.metrics import metric
+
+@metric(unit="", direction="max")
+def {name}({parameter}):
+    return {parameter} / 2
+"""
+
+
+@pytest.fixture
+def scan(monkeypatch, tmp_path):
+    """Scans the package with files of a test beside its own."""
+    monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
+
+    def with_files(**made_of):
+        for name, parameter in made_of.items():
+            text = HALF.format(name=name, parameter=parameter)
+            (tmp_path / f"{name}.py").write_text(text)
+            monkeypatch.delitem(
+                sys.modules, f"{metrics.__name__}.{name}", raising=False
+            )
+        metrics._scan()
+
+    return with_files
+
+
+def test_files_are_found_in_any_order(scan):
+    before = metrics.names()
+    scan(aa_quarter="zz_half", zz_half="area_mm2")
+    assert metrics.names() == [*before, "aa_quarter", "zz_half"]
+    assert metrics.sources("aa_quarter") == {"area_mm2"}
+
+
+def test_a_file_that_sorts_first_does_not_come_first(monkeypatch):
+    edp = {"edp": metrics.get("edp")}
+    monkeypatch.setattr(metrics, "_METRICS", edp | metrics._METRICS)
+    first = [*metrics.compared(), "edp"]
+    assert metrics.names()[: len(first)] == first
+
+
+@pytest.mark.parametrize(
+    "made_of",
+    [{"aa_half": "zz_none"}, {"aa_half": "zz_half", "zz_half": "aa_half"}],
+)
+def test_files_that_are_made_of_nothing_are_refused(scan, made_of):
+    with pytest.raises(ValueError, match="parameter of the metric aa_half"):
+        scan(**made_of)
 
 
 def test_a_function_becomes_a_metric_and_stays_a_function():

@@ -45,6 +45,9 @@ TAKEN = (*SOURCES, "trial_id", "status", "feasible", "reward", "seconds")
 
 _METRICS: dict[str, Metric] = {}
 
+_IS_SCANNING = False
+"""What a metric is made of may be in a file of ours further on."""
+
 
 def metric(
     *, unit: str, direction: str, **how: Any
@@ -80,13 +83,8 @@ def metric(
                 "A metric must have a name without another meaning. Received: "
                 f"{name}. Choose another function name."
             )
-        known = {*SCALARS, *SOURCES}
-        known |= {each for each in _METRICS if name not in _chain(each)}
-        for parameter in inputs:
-            if parameter not in known:
-                raise configuration.unknown(
-                    f"parameter of the metric {name}", parameter, known
-                )
+        if not _IS_SCANNING:
+            _require_known(name, inputs)
         about = (inspect.getdoc(function) or "").partition("\n")[0]
         _METRICS[name] = Metric(
             name, unit, direction, function, inputs, about, **how
@@ -118,7 +116,9 @@ def get(name: str) -> Metric:
 
 
 def names(measured: bool | None = None) -> list[str]:
-    """Names of metrics, in the order of their registration.
+    """Names of metrics: those that are always compared, then all others.
+
+    Each in the order of their registration, whatever file they are in.
 
     Args:
         measured: Those that only a trial can tell, or those that are known
@@ -131,9 +131,10 @@ def names(measured: bool | None = None) -> list[str]:
     >>> names()[:3]
     ['latency_ms', 'energy_mj', 'area_mm2']
     """
+    first = compared()
     return [
         name
-        for name in _METRICS
+        for name in [*first, *(each for each in _METRICS if each not in first)]
         if measured is None or ("trial" in sources(name)) is measured
     ]
 
@@ -152,7 +153,7 @@ def accuracies() -> list[str]:
     """Names of what a trial measures of which more is better.
 
     Example:
-    >>> accuracies()
+    >>> accuracies()[:3]
     ['accuracy_int8', 'accuracy_qat', 'accuracy_float']
     """
     return [
@@ -214,8 +215,24 @@ def sources(name: str) -> frozenset[str]:
 
 def _chain(name: str) -> set[str]:
     """A name, and all that it is made of."""
-    inputs = _METRICS[name].inputs if name in _METRICS else ()
-    return {name}.union(*(_chain(each) for each in inputs if each != name))
+    chain, ahead = {name}, [name]
+    while ahead:
+        made = _METRICS.get(ahead.pop())
+        further = set(made.inputs) - chain if made else set()
+        chain |= further
+        ahead += further
+    return chain
+
+
+def _require_known(name: str, inputs: tuple[str, ...]) -> None:
+    """Refuses what a metric cannot be made of, itself included."""
+    known = {*SCALARS, *SOURCES}
+    known |= {each for each in _METRICS if name not in _chain(each)}
+    for parameter in inputs:
+        if parameter not in known:
+            raise configuration.unknown(
+                f"parameter of the metric {name}", parameter, known
+            )
 
 
 def _signature(function: Any) -> tuple[str, tuple[str, ...]]:
@@ -241,5 +258,17 @@ def _signature(function: Any) -> tuple[str, tuple[str, ...]]:
     return function.__name__, tuple(plain)
 
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+def _scan() -> None:
+    """Registers those of every file of ours, made of each other's or not."""
+    global _IS_SCANNING
+    _IS_SCANNING = True
+    try:
+        for module in pkgutil.iter_modules(__path__):
+            importlib.import_module(f"{__name__}.{module.name}")
+    finally:
+        _IS_SCANNING = False
+    for each in _METRICS.values():
+        _require_known(each.name, each.inputs)
+
+
+_scan()
