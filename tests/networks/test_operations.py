@@ -8,6 +8,7 @@ import tf_cosearch as cs
 from tf_cosearch.networks import layer_ops
 from tf_cosearch.networks.layer_ops import KerasBuilder, LayerRecorder
 from tf_cosearch.networks.workload import to_array
+from tf_cosearch.testing import OperationSuite
 
 X = (6, 4, 8)
 
@@ -59,23 +60,73 @@ CALLS = {
 }
 
 
-def test_every_operation_is_tried():
-    ours = {
-        name
-        for name in layer_ops.names()
-        if layer_ops._OPERATIONS[name].__module__.startswith("tf_cosearch.")
-    }
-    tried = {name for call in CALLS for name in ours if call.startswith(name)}
-    assert ours - tried == {"split", "concat"} - tried
+OURS = [
+    name
+    for name in layer_ops.names()
+    if layer_ops._OPERATIONS[name].__module__.startswith("tf_cosearch.")
+]
+TRIED = {name for call in CALLS for name in OURS if call.startswith(name)}
+UNTRIED = {*OURS} - TRIED - {"concat"}  # split and joined above
+
+for _name in [*CALLS, *UNTRIED]:
+    _class = f"Test{_name.title().replace('_', '')}"
+    _of = {"name": _name}
+    if _name in CALLS:
+        _of["call"] = staticmethod(CALLS[_name])
+    globals()[_class] = type(_class, (OperationSuite,), _of)
 
 
-@pytest.mark.parametrize("name", CALLS)
-def test_rows_are_those_of_the_built_model(name):
-    rows = recorded(CALLS[name])
-    for kind in tf_keras_too():
-        read = cs.from_keras(built(CALLS[name], kind))
-        assert [row.op for row in rows] == [row.op for row in read]
-        np.testing.assert_array_equal(to_array(rows), to_array(read))
+@pytest.fixture
+def suite(monkeypatch):
+    """A suite for an operation that is registered in a test."""
+    monkeypatch.setattr(layer_ops, "_OPERATIONS", {**layer_ops._OPERATIONS})
+
+    def make(kind):
+        cs.operation(kind)
+        return type("Suite", (OperationSuite,), {"name": kind.name})()
+
+    return make
+
+
+class Product(cs.Operation):
+    def check(self, shapes):
+        if len(shapes) != 2:
+            raise ValueError("two")
+
+    def keras(self, build, x, name):
+        return build.keras.layers.Multiply(name=build.path(name))(x)
+
+    def rows(self, record, x, name):
+        return record.row(name, "elementwise", x, x[0].extents)
+
+
+def test_the_suite_calls_what_reads_two_with_two(suite):
+    tested = suite(Product)
+    assert [row.name for row in tested.rows()] == ["second", "product"]
+    tested.test_rows_are_those_of_the_built_model()
+    tested.test_both_kerases_compute_the_same()
+
+
+def test_the_suite_finds_rows_that_are_not_built(suite):
+    class Halved(Product):
+        def rows(self, record, x, name):
+            height, width, channels = x[0].extents
+            half = (height, width, channels // 2)
+            return record.row(name, "elementwise", x, half)
+
+    with pytest.raises(pytest.fail.Exception, match="halved: rows"):
+        suite(Halved).test_rows_are_those_of_the_built_model()
+
+
+def test_the_suite_finds_what_the_kerases_do_differently(suite):
+    class Sum(Product):
+        def keras(self, build, x, name):
+            layers = build.keras.layers
+            kind = layers.Add if build.keras is keras else layers.Multiply
+            return kind(name=build.path(name))(x)
+
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        suite(Sum).test_both_kerases_compute_the_same()
 
 
 @pytest.mark.parametrize("name", ["conv", "depthwise"])
@@ -106,16 +157,6 @@ def test_channels_are_shuffled_and_split_as_told():
         assert (b == [1, 2, 3]).all()
         assert (c == [4, 5]).all()
         assert c.shape == (1, 3, 5, 2)
-
-
-def test_both_kerases_compute_the_same():
-    image = np.random.default_rng(0).random((2, *X), np.float32)
-    for name, call in CALLS.items():
-        ours, theirs = (built(call, kind) for kind in tf_keras_too())
-        theirs.set_weights(ours.get_weights())
-        np.testing.assert_allclose(
-            np.asarray(ours(image)), theirs(image), atol=1e-5, err_msg=name
-        )
 
 
 def test_live_memory_of_parallel_branches():

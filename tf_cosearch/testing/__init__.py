@@ -13,12 +13,14 @@ from tf_cosearch.benchmark.toys import ToySpace, place, run_trials, toy_estimate
 from tf_cosearch.testing.blocks import BlockSuite
 from tf_cosearch.testing.components import ComponentSuite
 from tf_cosearch.testing.metrics import MetricSuite
+from tf_cosearch.testing.operations import OperationSuite
 from tf_cosearch.testing.oracles import OracleSuite
 
 __all__ = [
     "BlockSuite",
     "ComponentSuite",
     "MetricSuite",
+    "OperationSuite",
     "OracleSuite",
     "ToySpace",
     "place",
