@@ -197,9 +197,21 @@ def test_hyperparameters_beside_a_space_reach_the_training(
 @pytest.mark.parametrize(
     ("build", "settings", "given", "message"),
     [
-        (builder(keras), {}, {"validation_freq": 2}, "validation_freq"),
+        (
+            builder(keras),
+            {},
+            {"validation_freq": 2},
+            "steps_per_epoch.*validation_freq",
+        ),
         (builder(keras), {}, {"x": np.zeros((192, 9, 9, 1))}, "9, 9, 1"),
         (builder(keras), {}, {"y": np.zeros(5)}, "target"),
+        (
+            builder(keras),
+            {},
+            {"y": np.arange(192) % 3 + 2},
+            r"Data must fit .* outside the valid range of \[0, 3\)",
+        ),
+        (builder(keras), {}, {"class_weight": {0: 1, 1: 2}}, "of 0 to 2"),
         (builder(keras), {"learning_rate": 1.0}, {}, "learning_rate must not"),
         (
             builder(keras, layers=[lambda L: L.UnitNormalization()]),
@@ -219,6 +231,8 @@ def test_hyperparameters_beside_a_space_reach_the_training(
             {},
             "auc_int8",
         ),
+        (builder(keras), {"objective": "auc_int8"}, {}, "auc_int8"),
+        (builder(keras), {"objective": "val_mae"}, {}, "to maximise"),
         (builder(keras), {"quantization": "later"}, {}, "after_training"),
         (
             builder(keras),
@@ -240,6 +254,25 @@ def test_what_cannot_be_is_refused_before_any_trial(
 
     with pytest.raises((TypeError, ValueError), match=message):
         begin()
+    assert not list(tmp_path.glob("project/trial_*"))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"x": np.zeros((64, 9, 9, 1))}, "9, 9, 1"),
+        ({"y": np.full(64, 3)}, "outside the valid range"),
+        ({"y": np.append(np.zeros(63, int), 3)}, "outside the valid range"),
+    ],
+)
+def test_training_data_are_tried_like_those_to_validate_on(
+    given, message, waves, tmp_path
+):
+    x, y = (part[:64] for part in waves)
+    tuner = tuner_of(builder(keras), tmp_path)
+    data = given.get("x", x), given.get("y", y)
+    with pytest.raises(ValueError, match=message):
+        search(tuner, data, validation_data=(x, y), validation_split=0.0)
     assert not list(tmp_path.glob("project/trial_*"))
 
 

@@ -61,6 +61,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         accelerator: Of `hypermodel`: choices and fixed values by path, or a
             preset to fix the hardware to; by default what each component
             offers.
+        objective: What a trial measures that is the accuracy: a name, or a
+            list of them; `accuracy_int8` by default. Of an own model also
+            another compiled metric of which more is better, as `NAME_int8`.
         reward: What counts as better: `hard`, which is the default, `soft`,
             `absolute`, a `WeightedProduct` or an `AbsoluteDeviation`.
         seed: Makes proposals and training repeatable.
@@ -113,6 +116,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         *,
         hypermodel: Any = None,
         accelerator: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+        objective: Any = None,
         reward: str | Reward | None = None,
         seed: int | None = None,
         oracle_options: Mapping[str, Any] | None = None,
@@ -142,6 +146,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         of_oracle = {
             "budgets": budgets,
             "max_trials": max_trials,
+            "objective": objective,
             "reward": reward,
             "seed": seed,
             "oracle_options": oracle_options or None,
@@ -173,6 +178,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 seed=seed,
                 start_from=start_from,
                 warm_start=warm_start,
+                **({} if objective is None else {"objective": objective}),
             )
         _require_space_alone(co_oracle)
         is_own = hasattr(space.network_space, "hypermodel")
@@ -272,6 +278,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             "validation_split": validation_split or None,
             "class_weight": class_weight,
             "epochs": epochs,
+            "verbose": None if verbose == 1 else verbose,
             **others,
         }
         self._given = {k: v for k, v in given.items() if v is not None}
@@ -284,7 +291,13 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         of_user = others if is_trained_by_user else {}
         unknown = {} if is_trained_by_user else others
         epochs = 1 if epochs is None else epochs
-        fit.check(epochs, callbacks=callbacks, **self._training, **unknown)
+        fit.check(
+            epochs,
+            callbacks=callbacks,
+            also=names,
+            **self._training,
+            **unknown,
+        )
         of_data = {
             "validation_data": validation_data,
             "validation_split": validation_split,

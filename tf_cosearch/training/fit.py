@@ -330,6 +330,7 @@ def check(
     loss: Any = None,
     learning_rate: float | None = None,
     quantization: str = recipes.AWARE,
+    also: Sequence[str] = (),
     **others: Any,
 ) -> None:
     """Refuses settings that `train` could not use.
@@ -342,6 +343,7 @@ def check(
         loss: What `losses.make` takes.
         learning_rate: A positive number, or None.
         quantization: Of `recipes.QUANTIZATIONS`.
+        also: Names of arguments that this training takes beside the usual.
         **others: Other arguments meant for Keras' `fit`; there are none.
 
     Raises:
@@ -352,8 +354,8 @@ def check(
     for name in others:
         hint = _INSTEAD.get(name, "")
         raise TypeError(
-            f"Arguments must be among {', '.join(_SUPPORTED)}. Received: "
-            f"{name}.{hint}"
+            f"Arguments must be among {', '.join((*_SUPPORTED, *also))}. "
+            f"Received: {name}.{hint}"
         )
     if tf.distribute.has_strategy() or not tf.executing_eagerly():
         raise ValueError(

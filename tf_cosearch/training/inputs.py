@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,12 +33,15 @@ class Inputs:
         validation: Batches in their order.
         steps: Training batches an epoch.
         class_weight: Weight of each class in the loss, or None.
+        samples: Batches to try a model on before it is trained; of arrays
+            with the least and the largest target.
     """
 
     train: Callable[[int, int], tf.data.Dataset]
     validation: tf.data.Dataset
     steps: int
     class_weight: Mapping[int, float] | None = None
+    samples: Sequence[tuple[np.ndarray, ...]] = ()
 
     def validation_batches(self) -> Iterator[tuple[np.ndarray, ...]]:
         """Yields the validation batches as NumPy arrays."""
@@ -112,7 +115,7 @@ def prepare(
     xv, yv = validation_data
     check(x, y, input_shape, classes, "training data")
     check(xv, yv, input_shape, classes, "validation data")
-    _check_class_weight(class_weight, classes)
+    check_class_weight(class_weight, classes)
     _warn_unscaled(x)
     if is_pipeline:
         pipeline = batches(x, None, size, classes)
@@ -340,9 +343,18 @@ def _check_labels(y: np.ndarray, classes: int, what: str) -> None:
         )
 
 
-def _check_class_weight(
+def check_class_weight(
     class_weight: Mapping[int, float] | None, classes: int
 ) -> None:
+    """Refuses weights that are not one of each class.
+
+    Args:
+        class_weight: Class -> weight, or None.
+        classes: How many there are.
+
+    Raises:
+        ValueError: If a class has no weight, or one that is no number.
+    """
     if class_weight is not None and (
         not isinstance(class_weight, Mapping)
         or set(class_weight) != set(range(classes))

@@ -26,7 +26,7 @@ from tf_cosearch.training import (
     tensors,
 )
 from tf_cosearch.training.compiled import Compiled, is_compiled
-from tf_cosearch.training.inputs import Inputs
+from tf_cosearch.training.inputs import Inputs, check_class_weight
 
 AWARE = "aware"
 AFTER_TRAINING = "after_training"
@@ -244,10 +244,14 @@ class Own(Recipe):
         return model
 
     def prepare(self, model: Any, data: Inputs, quantization: str) -> None:
-        """Looks at a batch, and rebuilds the model if that will be needed."""
-        batch = next(iter(data.validation.take(1).as_numpy_iterator()))
-        _require_shape(model, batch[0])
-        self._compiled = Compiled(model, batch)
+        """Looks at batches, and rebuilds the model if that will be needed."""
+        validation = next(iter(data.validation.take(1).as_numpy_iterator()))
+        for batch in (*data.samples, validation):
+            _require_shape(model, batch[0])
+            self._compiled = Compiled(model, batch)
+        if data.class_weight is not None:
+            classes = tuple(model.outputs[0].shape)[-1]
+            check_class_weight(data.class_weight, max(2, classes))
         self._scores = scores.Scores(model, self._compiled)
         self.accuracy = self._scores.main
         if quantization == AWARE:

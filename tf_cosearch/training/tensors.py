@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import numbers
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -102,9 +102,12 @@ def prepare(
         parts = validation_data if is_arrays else (validation_data,)
         validation = _source(*parts, what="validation data")
     _check_class_weight(class_weight)
+    samples = (_sample(train), _sample(validation))
     validation = _once(validation, size, validation_steps)
     if isinstance(train, tf.data.Dataset):
-        return _of_pipeline(train, validation, steps_per_epoch, class_weight)
+        return _of_pipeline(
+            train, validation, steps_per_epoch, class_weight, samples
+        )
     count = -(-len(train[0]) // size)
     steps = steps_per_epoch or count
 
@@ -122,6 +125,7 @@ def prepare(
         validation=validation,
         steps=steps,
         class_weight=class_weight,
+        samples=samples,
     )
 
 
@@ -177,6 +181,7 @@ def _of_pipeline(
     validation: tf.data.Dataset,
     steps_per_epoch: int | None,
     class_weight: Mapping[int, float] | None,
+    samples: Sequence[tuple[np.ndarray, ...]],
 ) -> Inputs:
     is_endless = train.cardinality() == tf.data.INFINITE_CARDINALITY
     if is_endless and steps_per_epoch is None:
@@ -196,7 +201,18 @@ def _of_pipeline(
         validation=validation,
         steps=steps_per_epoch or inputs.count(train),
         class_weight=class_weight,
+        samples=samples,
     )
+
+
+def _sample(source: Any) -> tuple[np.ndarray, ...]:
+    """A batch that shows what does not fit; of labels those at the ends."""
+    if isinstance(source, tf.data.Dataset):
+        return next(iter(source.take(1).as_numpy_iterator()))
+    y = source[1].reshape(len(source[1]), -1)
+    ends = [y.min(axis=1).argmin(), y.max(axis=1).argmax()]
+    rows = np.union1d(ends, np.arange(min(32, len(y))))
+    return tuple(array[rows] for array in source)
 
 
 def _source(x: Any, y: Any = None, weight: Any = None, *, what: str) -> Any:

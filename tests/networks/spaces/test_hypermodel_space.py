@@ -315,6 +315,32 @@ def test_a_model_that_uses_hyperparameters_in_fit_is_told_by_them():
     assert space.canonical((1,)) == (1,)
 
 
+@pytest.mark.parametrize(
+    "fit",
+    [
+        # As KerasTuner's guide has it.
+        lambda self, hp, model, *args, **kwargs: model.fit(
+            *args, batch_size=hp.Choice("batch_size", [16, 32]), **kwargs
+        ),
+        lambda self, hp, model, x, y, **kwargs: model.fit(
+            x[:, ::-1], y, hp.Choice("batch_size", [16, 32]), **kwargs
+        ),
+        lambda self, hp, model, x, y, **kwargs: [
+            hp.Choice("batch_size", [16, 32]),
+            *(model.train_on_batch(*batch) for batch in x.batch(2)),
+        ],
+    ],
+)
+def test_finds_what_fit_draws_before_it_trains(fit):
+    class Fits(keras_tuner.HyperModel):
+        def build(self, hp):
+            return keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+
+    Fits.fit = fit
+    [parameter] = HyperModelSpace(Fits()).parameters
+    assert parameter == ("batch_size", (16, 32))
+
+
 def test_values_that_build_no_model_are_no_network():
     def some(hp):
         units, groups = hp.Int("units", 1, 4), hp.Choice("groups", [1, 3])

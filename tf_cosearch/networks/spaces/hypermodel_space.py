@@ -519,6 +519,11 @@ class _StandIn:
             raise AttributeError(name)
         return _StandIn(name)
 
+    def __getitem__(self, part: Any) -> Any:
+        if isinstance(part, int):  # else it would be iterated without end
+            raise IndexError(part)
+        return _StandIn()
+
     def __call__(self, *_: Any, **__: Any) -> Any:
         # What is passed to `fit` has been chosen by now.
         if self._name == "fit":
