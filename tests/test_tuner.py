@@ -580,3 +580,20 @@ def test_a_folder_that_cannot_be_made_is_refused(space, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"can be made.*file/project \(Not a"):
         small_tuner(space, tmp_path / "file")
+
+
+def test_a_metric_of_trial_and_accelerator_is_reported(
+    space, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(fit, "train", pretend)
+    monkeypatch.setattr(metrics, "_METRICS", dict(metrics._METRICS))
+
+    @metrics.metric(unit="", direction="max")
+    def a_row(trial, accelerator):
+        return trial["accuracy_int8"] / accelerator.pe_array.rows
+
+    tuner = small_tuner(space, tmp_path, max_trials=1)
+    tuner.search(**few(data))
+    [design] = tuner.best_designs()
+    rows = design.accelerator.pe_array.rows
+    assert design.metrics["a_row"] == pytest.approx(0.5 / rows)

@@ -485,9 +485,11 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             **settings,
         )
         reported = trained.metrics()
+        genome = self.co_oracle.trial_genome(trial)
         reported |= values.measured(
             self.co_oracle.trial_costs(trial),
             {**reported, "tflite": trained.tflite},
+            self.co_oracle.prices.designs(genome[None]),
         )
         if trained.stopped_epoch is not None:
             expected = self._curves.forecast(execution.curve, folder)

@@ -145,3 +145,25 @@ def test_what_a_trial_measures_may_use_costs():
         "worth": 250.0,
         "dense": 0.125,
     }
+
+
+def test_what_a_trial_measures_may_use_its_design(space):
+    @metrics.metric(unit="", direction="max")
+    def a_row(trial, accelerator):
+        return trial["accuracy_int8"] / accelerator.pe_array.rows
+
+    @metrics.metric(unit="", direction="max")
+    def a_layer(accuracy_int8, layers):
+        return accuracy_int8 / layers.is_layer.sum(-1)
+
+    pricer = Pricer(space, 64)
+    genome = genomes(space)[3]
+    design = space.decode(genome)
+    told = measured(
+        pricer.of(genome),
+        {"accuracy_int8": 0.5, "tflite": b""},
+        pricer.designs(genome[None]),
+    )
+    rows = design.accelerator.pe_array.rows
+    assert told["a_row"] == pytest.approx(0.5 / rows)
+    assert told["a_layer"] == pytest.approx(0.5 / len(design.network.layers()))

@@ -286,6 +286,13 @@ class OwnStep(keras.Sequential):
         return super().train_step(*args, **kwargs)
 
 
+class Warmup(keras.optimizers.schedules.LearningRateSchedule):
+    """Without a `get_config`, as in TensorFlow's tutorial on transformers."""
+
+    def __call__(self, step):
+        return 0.1
+
+
 class Twice(keras.layers.Layer):
     def call(self, x):
         return 2 * x
@@ -332,6 +339,11 @@ def regression(hp):
             builder(keras, optimizer=keras.optimizers.Lamb()),
             {},
             "optimizer must be one that tf_keras has",
+        ),
+        (
+            builder(keras, optimizer=keras.optimizers.Adam(Warmup())),
+            {},
+            "optimizer must be one .*Warmup.*get_config",
         ),
         (
             builder(keras, layers=[lambda L: L.UnitNormalization()]),

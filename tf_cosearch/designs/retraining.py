@@ -10,6 +10,7 @@ from tf_cosearch import files, metrics
 from tf_cosearch.designs import export
 from tf_cosearch.designs.export import Design
 from tf_cosearch.metrics import values
+from tf_cosearch.networks.workload import pad, to_array
 from tf_cosearch.training import fit, inputs
 from tf_cosearch.training.datasets import Dataset
 
@@ -65,7 +66,9 @@ def retrain(
         if name in metrics.names(measured=False)
     }
     report = {**trained.metrics(), "tflite": trained.tflite}
-    known = {**costs, **values.measured(costs, report)}
+    layers = pad([to_array(network.layers())]).arrays()
+    one = values.Designs(layers, design.accelerator)
+    known = {**costs, **values.measured(costs, report, lambda rows: one)}
     return dataclasses.replace(design, folder=folder, metrics=known).export(
         folder, test_data=data.test
     )

@@ -137,13 +137,16 @@ class Values(Mapping[str, np.ndarray]):
 
 
 def measured(
-    costs: Mapping[str, Any], trial: Mapping[str, Any]
+    costs: Mapping[str, Any],
+    trial: Mapping[str, Any],
+    designs: Callable[[Any], Designs] | None = None,
 ) -> dict[str, float]:
     """What a trial says of its design.
 
     Args:
         costs: What is known of the design before.
         trial: What was measured by name, and the int8 file as `tflite`.
+        designs: As of `Values`, of this design alone: one row.
 
     Returns:
         A number for each metric of a trial but those that are NaN, which this
@@ -153,9 +156,10 @@ def measured(
     >>> measured({"latency_ms": 2.0}, {"tflite": bytes(2048)})
     {'file_kib': 2.0}
     """
-    values = Values(costs, trial=trial)
+    one = {name: np.atleast_1d(value) for name, value in costs.items()}
+    values = Values(one, designs, trial)
     numbers = {
-        name: float(values[name])
+        name: float(values[name][0])
         for name in metrics.names(measured=True)
         if name in values
     }

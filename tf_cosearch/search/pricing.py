@@ -70,13 +70,20 @@ class Pricer:
 
     def price(self, genomes: np.ndarray) -> Values:
         """Like a call, for genomes that are known to be canonical."""
-        costs = self._priced(genomes)
+        return Values(self._priced(genomes), self.designs(genomes))
 
-        def designs(rows: Any) -> Designs:
+    def designs(self, genomes: np.ndarray) -> Callable[[Any], Designs] | None:
+        """Makes what metrics ask of designs; None of a space without any.
+
+        Args:
+            genomes: `[N, P]`, canonical.
+        """
+
+        def make(rows: Any) -> Designs:
             layers, accelerator = self._space.batch(genomes[rows])
             return Designs(layers.arrays(), accelerator)
 
-        return Values(costs, designs if self._has_layers else None)
+        return make if self._has_layers else None
 
     def _priced(self, genomes: np.ndarray) -> dict[str, np.ndarray]:
         """`[N]` float64 numbers for each scalar of the estimate."""

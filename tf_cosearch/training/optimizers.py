@@ -101,7 +101,13 @@ def make(
             config["learning_rate"] = float(rate) * (qat_scale if is_qat else 1)
         kind = type(library.optimizers.get(name))
         return kind.from_config(config)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        KeyError,
+        NotImplementedError,  # a class of one's own without `get_config`
+        TypeError,
+        ValueError,
+    ) as error:
         raise ValueError(
             f"optimizer must be one that {library.__name__} has too. Received: "
             f"{given!r} ({error}). Pass a name such as 'adam', or an "

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from tf_cosearch import metrics
 from tf_cosearch.search.algorithms.grey_box import GreyBox
 from tf_cosearch.search.algorithms.two_level import SlowReward
 from tf_cosearch.search.budgets import Budgets
@@ -139,6 +140,23 @@ def test_growth_of_the_front_is_that_of_the_hypervolume(tmp_path):
         more = np.concatenate([points, [[-0.86, value]]])
         before, after = (hypervolume(p, [-floor, 1.6]) for p in (points, more))
         assert growth == pytest.approx(after - before, abs=1e-3)
+
+
+def test_the_short_list_suits_what_should_be_more(tmp_path, monkeypatch):
+    """A rate is the time of one, told the other way round."""
+    lists = []
+    for direction, power in (("min", 1), ("max", -1)):
+        monkeypatch.setattr(metrics, "_METRICS", dict(metrics._METRICS))
+
+        @metrics.metric(unit="", direction=direction, always_compared=True)
+        def hold_up(latency_ms):
+            return latency_ms**power  # noqa: B023
+
+        lists.append(
+            _search(tmp_path / direction, trials=1).algorithm._shortlist
+        )
+    first, second = (each.tolist() for each in lists)
+    assert first == second
 
 
 def test_running_trials_count_as_information(tmp_path):

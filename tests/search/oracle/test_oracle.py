@@ -374,3 +374,14 @@ def test_proposes_real_designs_within_the_budgets(tmp_path):
     costs = oracle.trial_costs(trial)
     assert costs["area_mm2"] <= 30
     assert {"utilization", "macs", "params"} <= set(costs)
+
+
+def test_an_algorithm_of_another_search_is_refused(tmp_path):
+    """What it has observed is none of this one."""
+    first = start(tmp_path)
+    run_trials(first, 2)
+    with pytest.raises(ValueError, match="RandomSearch that has observed 2"):
+        make(algorithm=first.algorithm)
+    unused = RandomSearch()
+    for name in ("a", "b"):  # one that is made serves any number
+        run_trials(start(tmp_path / name, algorithm=unused), 1)

@@ -53,7 +53,18 @@ class Algorithm:
         """
 
     def on(self, problem: Problem) -> Algorithm:
-        """A copy of it that has observed nothing, to work on a problem."""
+        """A copy of it that has observed nothing, to work on a problem.
+
+        Raises:
+            ValueError: If it works on a problem already.
+        """
+        if "problem" in vars(self):
+            raise ValueError(
+                "An algorithm must be one that no search works with. Received: "
+                f"a {type(self).__name__} that has observed "
+                f"{len(self.problem.history.finished())} trials. Make a new "
+                "one; `warm_start` tells it what others have finished."
+            )
         copied = copy.deepcopy(self)
         copied.problem = problem
         return copied

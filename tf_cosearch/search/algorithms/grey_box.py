@@ -419,7 +419,9 @@ class GreyBox(Algorithm):
             networks = within if len(within) else reach.known()
         costs = self.problem.prices.grid(networks, everything)
         names = metrics.compared()
-        logs = np.stack([np.log(costs[name]) for name in names])
+        # Of what should be more, half is twice as bad, as of a budget.
+        shares = [metrics.get(name).share(costs[name], 1.0) for name in names]
+        logs = np.log(np.clip(shares, 1e-30, 1e30))
         penalty = 10 * np.minimum(self.problem.budgets.violation(costs), 1e3)
         picked = [
             (np.tensordot(taste, logs, 1) + penalty).argmin(axis=1)
