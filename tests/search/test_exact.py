@@ -1,30 +1,27 @@
 import itertools
 
+import hardware
 import numpy as np
 import pytest
 
 from tf_cosearch import accelerators
-from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.spaces.template import load_network
 from tf_cosearch.networks.workload import Layer, pad
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.exact import all_accelerators, best_accelerators
 
-CHOICES = {
-    **{
-        path: (default,)
-        for path, default in accelerators.to_paths(Accelerator()).items()
-        if accelerators.parameters()[path].choices
-    },
-    "pe_array/columns": (1, 2, 4),
-    "pe_array/rows": (1, 4),
-    "pe_array/lanes": (1, 4),
-    "pe_array/simd_units": (16, 64),
-    "register_file/capacity_kib": (32,),
-    "pe_memory/capacity_mib": (0.5, 2),
-    "dram/bandwidth_gbs": (5, 20),
-}
+CHOICES = hardware.only(
+    {
+        "pe_array/columns": (1, 2, 4),
+        "pe_array/rows": (1, 4),
+        "pe_array/lanes": (1, 4),
+        "pe_array/simd_units": (16, 64),
+        "register_file/capacity_kib": (32,),
+        "pe_memory/capacity_mib": (0.5, 2),
+        "dram/bandwidth_gbs": (5, 20),
+    }
+)
 CONV = Layer("conv", "conv2d", 28, 28, 96, 28, 28, 64, 3, 3)
 DENSE = Layer("dense", "dense", 1, 1, 1000, 1, 1, 2000)
 

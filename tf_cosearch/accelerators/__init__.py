@@ -1,24 +1,21 @@
-"""The hardware side of the search: an accelerator and its components."""
+"""An accelerator and its components, a file each.
+
+A parameter is a field of its component, which says whether it is searched.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from tf_cosearch.accelerators import parameter, technology
+from tf_cosearch.accelerators import parameter
 from tf_cosearch.accelerators.dram import Dram
 from tf_cosearch.accelerators.interconnect import Interconnect
 from tf_cosearch.accelerators.parameter import Fixed, Searched
 from tf_cosearch.accelerators.pe_array import PEArray
 from tf_cosearch.accelerators.pe_memory import PEMemory
+from tf_cosearch.accelerators.process import Process
 from tf_cosearch.accelerators.register_file import RegisterFile
 from tf_cosearch.accelerators.runtime import Runtime
-
-
-class Process(NamedTuple):
-    """What the chip is made in and how fast it is clocked."""
-
-    clock_ghz: Annotated[Any, Fixed("GHz", 0.01, 10)] = 0.8
-    node_nm: Annotated[Any, Fixed("nm", *technology.NODE_RANGE_NM)] = 22
 
 
 class Accelerator(NamedTuple):

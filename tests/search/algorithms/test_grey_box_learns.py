@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import hardware
 import numpy as np
 import pytest
 
@@ -13,15 +14,17 @@ from tf_cosearch.testing import place, run_trials
 
 SPACE = SearchSpace.load(
     "digits",
-    accelerator={
-        "pe_array/columns": [1, 2, 4],
-        "pe_array/rows": [1, 2, 4],
-        "pe_array/lanes": [1, 2, 4],
-        "pe_array/simd_units": [16, 64],
-        "register_file/capacity_kib": [16],
-        "pe_memory/capacity_mib": [0.5, 1],
-        "dram/bandwidth_gbs": [5, 25],
-    },
+    accelerator=hardware.only(
+        {
+            "pe_array/columns": [1, 2, 4],
+            "pe_array/rows": [1, 2, 4],
+            "pe_array/lanes": [1, 2, 4],
+            "pe_array/simd_units": [16, 64],
+            "register_file/capacity_kib": [16],
+            "pe_memory/capacity_mib": [0.5, 1],
+            "dram/bandwidth_gbs": [5, 25],
+        }
+    ),
 )
 SPLIT = SPACE.num_network_parameters
 BUDGETS = Budgets(latency_ms=0.004, area_mm2=25)

@@ -1,0 +1,15 @@
+"""Choices of accelerators, whatever parameters come to be searched."""
+
+from tf_cosearch import accelerators
+from tf_cosearch.accelerators import Accelerator
+
+
+def only(choices):
+    """These choices; every other searched parameter has its default."""
+    known = accelerators.parameters()
+    defaults = {
+        path: (default,)
+        for path, default in accelerators.to_paths(Accelerator()).items()
+        if known[path].choices
+    }
+    return defaults | choices
