@@ -310,6 +310,15 @@ def regression(hp):
     return model
 
 
+def recurrent(unroll):
+    """Layers that go over pixels one by one."""
+    return [
+        lambda L: L.Reshape((9, -1)),
+        lambda L: L.LSTM(4, unroll=unroll, name="steps"),
+        lambda L: L.Reshape((1, 1, 4)),
+    ]
+
+
 @pytest.mark.parametrize(
     ("build", "training", "message"),
     [
@@ -350,11 +359,33 @@ def regression(hp):
             {},
             "unit_normalization.*after_training",
         ),
+        (
+            builder(keras, layers=[lambda L: L.GroupNormalization(2)]),
+            {"quantization": "after_training"},
+            "must be an integer.*group_normalization.*other layers",
+        ),
+        (
+            builder(keras, layers=recurrent(False)),
+            {"quantization": "after_training"},
+            "no loops.*steps.*unroll=True",
+        ),
+        (
+            builder(tf_keras, layers=recurrent(False)),
+            {"quantization": "after_training"},
+            "no loops.*steps.*unroll=True",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(build, training, message, waves):
     with pytest.raises(ValueError, match=f"(?s){message}"):
         rehearse(build, waves, **training)
+
+
+@BOTH
+def test_recurrent_layers_without_a_loop_become_int8(K, waves):
+    build = builder(K, layers=recurrent(True))
+    measured = rehearse(build, waves, quantization="after_training")
+    assert measured == ["accuracy_int8", "accuracy_float"]
 
 
 def test_a_step_of_ones_own_is_trained_but_not_copied(waves):

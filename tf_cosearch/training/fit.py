@@ -275,6 +275,9 @@ def rehearse(
     recipe.compile(model, is_qat=False, steps=1, steps_done=0, decay=True)
     recipe.prepare(model, data, quantization)
     callbacks_lib.adapt(callbacks, for_keras3=isinstance(model, keras.Model))
+    if quantization == recipes.AFTER_TRAINING:
+        # Which layers become int8 only the conversion tells.
+        recipe.to_tflite(model, _some_images(data, 0)[:8])
     return recipe.measures(quantization)
 
 

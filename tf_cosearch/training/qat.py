@@ -266,7 +266,8 @@ def to_tflite(model: Any, images: np.ndarray | None = None) -> bytes:
         The file. Its batch size is 1; an interpreter may resize it.
 
     Raises:
-        ValueError: If a float tensor is left, see `check_int8`.
+        ValueError: If the model has a loop, or a float tensor is left, see
+            `check_int8`.
         RuntimeError: If TensorFlow cannot convert the model.
     """
     spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, "images")
@@ -275,7 +276,10 @@ def to_tflite(model: Any, images: np.ndarray | None = None) -> bytes:
     ).get_concrete_function(spec)
     # Writing a SavedModel, Keras functions and all, is nine tenths of the
     # time of from_keras_model; with constants there is nothing to write.
-    frozen = convert_to_constants.convert_variables_to_constants_v2(function)
+    frozen = convert_to_constants.convert_variables_to_constants_v2(
+        function, lower_control_flow=False
+    )
+    _refuse_loops(frozen.graph.as_graph_def())
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [frozen], tf.Module()
     )
@@ -301,6 +305,20 @@ def to_tflite(model: Any, images: np.ndarray | None = None) -> bytes:
             ) from error
     check_int8(content)
     return content
+
+
+def _refuse_loops(graph: Any) -> None:
+    """Refuses what kills the converter, and with it the whole process."""
+    loops = [node.name for node in graph.node if node.op in _LOOPS]
+    if loops:
+        raise ValueError(
+            "A network must have no loops to become int8. Received: "
+            f"{', '.join(loops)}. Pass unroll=True to recurrent layers."
+        )
+
+
+_LOOPS = ("While", "StatelessWhile", "Enter")
+"""Operations that a loop has in a graph."""
 
 
 def check_int8(tflite: bytes) -> None:
