@@ -5,10 +5,10 @@ from tf_cosearch.accelerators import Accelerator
 
 
 def only(choices):
-    """These choices; every other searched parameter has its default."""
+    """These choices; every other searched parameter is its default."""
     known = accelerators.parameters()
     defaults = {
-        path: (default,)
+        path: default
         for path, default in accelerators.to_paths(Accelerator()).items()
         if known[path].choices
     }

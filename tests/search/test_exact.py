@@ -11,17 +11,20 @@ from tf_cosearch.networks.workload import Layer, pad
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.exact import all_accelerators, best_accelerators
 
-CHOICES = hardware.only(
-    {
-        "pe_array/columns": (1, 2, 4),
-        "pe_array/rows": (1, 4),
-        "pe_array/lanes": (1, 4),
-        "pe_array/simd_units": (16, 64),
-        "register_file/capacity_kib": (32,),
-        "pe_memory/capacity_mib": (0.5, 2),
-        "dram/bandwidth_gbs": (5, 20),
-    }
-)
+CHOICES = {
+    path: np.atleast_1d(values).tolist()
+    for path, values in hardware.only(
+        {
+            "pe_array/columns": (1, 2, 4),
+            "pe_array/rows": (1, 4),
+            "pe_array/lanes": (1, 4),
+            "pe_array/simd_units": (16, 64),
+            "register_file/capacity_kib": (32,),
+            "pe_memory/capacity_mib": (0.5, 2),
+            "dram/bandwidth_gbs": (5, 20),
+        }
+    ).items()
+}
 CONV = Layer("conv", "conv2d", 28, 28, 96, 28, 28, 64, 3, 3)
 DENSE = Layer("dense", "dense", 1, 1, 1000, 1, 1, 2000)
 
@@ -67,6 +70,14 @@ def test_it_is_the_true_optimum(goal):
         )
         values = accelerators.to_paths(ranked.accelerator)
         assert all(values[path] in CHOICES[path] for path in CHOICES)
+
+
+def test_it_is_of_the_very_values_to_choose_from():
+    """0.3 and 0.123456789 are no float32."""
+    choices = {"process/clock_ghz": [0.3], "dram/bandwidth_gbs": [0.123456789]}
+    (found,) = best_accelerators([CONV], choices=choices)
+    assert found.accelerator.process.clock_ghz == 0.3
+    assert found.accelerator.dram.bandwidth_gbs == 0.123456789
 
 
 def test_all_of_the_search_space_is_there(num_chips):

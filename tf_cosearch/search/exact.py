@@ -150,7 +150,8 @@ def all_accelerators(choices: Mapping[str, Sequence[float]]) -> Accelerator:
         choices: As for `best_accelerators`.
 
     Returns:
-        An `Accelerator` of `[H]` float32 arrays where there is a choice.
+        An `Accelerator` of `[H]` arrays where there is a choice, of the very
+        values that are chosen from.
 
     Raises:
         ValueError: If a path or a value is not possible.
@@ -172,7 +173,7 @@ def all_accelerators(choices: Mapping[str, Sequence[float]]) -> Accelerator:
     # whole runs.
     paths = sorted(values, key=lambda path: path not in OFF_CHIP)
     grid = np.asarray(
-        list(itertools.product(*(values[path] for path in paths))), np.float32
+        list(itertools.product(*(values[path] for path in paths))), np.float64
     )
     return accelerators.from_paths(dict(zip(paths, grid.T, strict=True)))
 
