@@ -68,4 +68,11 @@ class SavedNetwork:
         return self._config
 
     def _outline(self) -> Any:
+        if self._config["model"] is None:
+            raise ValueError(
+                "A design must state the architecture of its network to be "
+                f"priced. Received: one of {self.name}, a layer of which has "
+                "no `get_config`. Write one and search again, or price "
+                "`from_keras(build(hp))`."
+            )
         return keras_files.from_config(self._config["model"], self.name)

@@ -1,5 +1,6 @@
 """Networks of a user's own build(hp)."""
 
+import json
 import random
 
 import keras
@@ -9,6 +10,7 @@ import pytest
 import tf_keras
 
 from tf_cosearch.networks.importers.keras_import import from_keras
+from tf_cosearch.networks.saved_network import SavedNetwork
 from tf_cosearch.networks.spaces import hypermodel_space
 from tf_cosearch.networks.spaces.hypermodel_space import HyperModelSpace
 from tf_cosearch.networks.workload import to_array
@@ -426,6 +428,38 @@ def test_what_is_not_counted_is_said_once(caplog):
     space.rows((3,))
     assert caplog.text.count("Mystery") == 1
     assert "own_layer has an operation" in caplog.text
+
+
+def test_a_design_whose_layer_tells_nothing_is_written_all_the_same(caplog):
+    class Gate(keras.layers.Layer):
+        def __init__(self, gate):
+            super().__init__()
+            self.gate = gate
+
+        def call(self, x):
+            return self.gate(x)
+
+        def compute_output_shape(self, shape):
+            return shape
+
+    def gated(hp):
+        hp.Choice("units", [1, 2])
+        return keras.Sequential(
+            [keras.Input((4,)), Gate(lambda x: 2 * x), keras.layers.Dense(2)]
+        )
+
+    config = HyperModelSpace(gated).decode((1,)).get_config()
+    assert config == {
+        "name": "gated",
+        "hyperparameters": {"units": 2},
+        "model": None,
+    }
+    assert "gated is not written down" in caplog.text
+    saved = SavedNetwork(json.loads(json.dumps(config)))
+    with pytest.raises(ValueError, match="gated.*no `get_config`"):
+        saved.layers()
+    with pytest.raises(ValueError, match="gated.*no `get_config`"):
+        _ = saved.input_shape
 
 
 def test_padding_grows_in_few_steps(space):

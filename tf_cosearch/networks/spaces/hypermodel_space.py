@@ -75,11 +75,23 @@ class HyperModelNetwork:
         return from_keras(outline(self.build).model, on_unknown=_ignore)
 
     def get_config(self) -> dict[str, Any]:
-        """The values and the architecture, as plain values for JSON."""
+        """The values and the architecture, as plain values for JSON.
+
+        It is `None` if a layer of the user's own does not tell.
+        """
+        try:
+            model = json.loads(outline(self.build).model.to_json())
+        except Exception as error:  # without `get_config` they raise anything
+            logging.warning(
+                "The architecture of %s is not written down: %s",
+                self.name,
+                " ".join(str(error).split())[:200],
+            )
+            model = None
         return {
             "name": self.name,
             "hyperparameters": self.values,
-            "model": json.loads(outline(self.build).model.to_json()),
+            "model": model,
         }
 
 
