@@ -212,7 +212,7 @@ class Run:
         """Calls the accuracy by one name, whatever the user calls it."""
         name = f"val_{self._recipe.accuracy}"
         if name in self.history:
-            self.history["val_accuracy"] = self.history[name]
+            self.history["val_accuracy"] = list(self.history[name])
 
 
 class _Divergence(keras.callbacks.Callback):

@@ -51,8 +51,8 @@ _INFERRED = {
 class Scores:
     """Measures outputs of a model, whoever computed them.
 
-    The accuracy is the first compiled metric with `acc` in its name, else
-    inferred from a loss that classifies, else the first compiled metric of
+    The accuracy is the compiled metric of that name, else the first with `acc`
+    in its name, else inferred from a loss that classifies, else the first compiled metric of
     which more is better.
 
     Args:
@@ -71,6 +71,8 @@ class Scores:
         self._compiled = compiled
         names = list(compiled.metrics)
         accuracies = [name for name in names if "acc" in name]
+        # One of the best five has it in its name, too.
+        accuracies.sort(key=lambda name: name not in (ACCURACY, "acc"))
         maximized = [
             name
             for name, metric in compiled.metrics.items()
