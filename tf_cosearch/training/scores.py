@@ -52,8 +52,8 @@ class Scores:
     """Measures outputs of a model, whoever computed them.
 
     The accuracy is the compiled metric of that name, else the first with `acc`
-    in its name, else inferred from a loss that classifies, else the first compiled metric of
-    which more is better.
+    in its name, else inferred from a loss that classifies, else the first
+    compiled metric of which more is better.
 
     Args:
         model: A compiled model of either Keras.

@@ -456,9 +456,9 @@ def test_a_design_whose_layer_tells_nothing_is_written_all_the_same(caplog):
     }
     assert "gated is not written down" in caplog.text
     saved = SavedNetwork(json.loads(json.dumps(config)))
-    with pytest.raises(ValueError, match="gated.*no `get_config`"):
+    with pytest.raises(ValueError, match=r"gated.*no `get_config`"):
         saved.layers()
-    with pytest.raises(ValueError, match="gated.*no `get_config`"):
+    with pytest.raises(ValueError, match=r"gated.*no `get_config`"):
         _ = saved.input_shape
 
 

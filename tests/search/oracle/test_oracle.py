@@ -9,7 +9,7 @@ from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.algorithms.random import RandomSearch
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.objectives import WeightedProduct
-from tf_cosearch.search.oracle.oracle import CoSearchOracle
+from tf_cosearch.search.oracle.oracle import EXPECTED, CoSearchOracle
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
@@ -91,6 +91,22 @@ def test_metrics_are_costs_of_the_model_and_what_was_reported(tmp_path):
     # A worker does not decide what its design is worth.
     assert trial.score == oracle.reward(0.5, costs)
     assert trial.score > 0.5
+
+
+def test_what_was_stopped_teaches_what_is_expected_of_it(tmp_path):
+    oracle = start(tmp_path, reward="soft", budgets=Budgets(latency_ms=3))
+    trial = oracle.create_trial("tuner0")
+    reported = {"accuracy_int8": 0.2, EXPECTED: 0.7, "latency_ms": 99.0}
+    oracle.update_trial(trial.trial_id, reported)
+    trial.status = "COMPLETED"
+    oracle.end_trial(trial)
+    costs = oracle.trial_costs(trial)
+    [result] = oracle.history.finished()
+    assert result.metrics["accuracy_int8"] == 0.7
+    assert result.reward == oracle.reward(0.7, costs)
+    # What was measured is what it is chosen by.
+    assert trial.score == oracle.reward(0.2, costs)
+    assert oracle.archive.front[0][1]["accuracy_int8"] == 0.2
 
 
 def test_the_archive_is_the_front_of_all_trials(tmp_path):

@@ -70,6 +70,24 @@ def test_what_is_known_is_not_tried_again_and_not_counted(
     assert statuses == ["KNOWN"] * 5 + ["COMPLETED"] * 6
 
 
+def test_costs_are_those_of_today_and_no_time_is_spent(earlier, tmp_path):
+    oracle = start(tmp_path / "new", warm_start=earlier)
+    before = {"latency_ms": 99.0, "seconds": 5.0, "seconds_float": 4.0}
+    oracle.earlier = oracle.earlier._replace(
+        designs=[
+            design._replace(metrics={**design.metrics, **before})
+            for design in oracle.earlier.designs
+        ]
+    )
+    oracle.take_known()
+    assert oracle.num_known == 5
+    for trial in oracle.trials.values():
+        assert not before.keys() & trial.metrics.metrics.keys()
+        costs = oracle.trial_costs(trial)
+        assert costs["latency_ms"] < 10
+        assert oracle.trial_metrics(trial)["latency_ms"] == costs["latency_ms"]
+
+
 @pytest.mark.parametrize("name", ["", "trials.csv"])
 def test_files_are_copied_so_that_the_folder_may_go(earlier, tmp_path, name):
     oracle = start(tmp_path / "new", warm_start=earlier / name)

@@ -411,7 +411,8 @@ class CoSearchOracle(durable.DurableOracle):
         metrics, reward = self.trial_metrics(trial), float(trial.score or 0.0)
         if EXPECTED in metrics:
             metrics = {**metrics, self.objective.name: metrics[EXPECTED]}
-            reward = float(self.reward(metrics[EXPECTED], metrics))
+            costs = self.trial_costs(trial)
+            reward = float(self.reward(metrics[EXPECTED], costs))
         return Result(genome, metrics, reward)
 
     # What an earlier search has left.
