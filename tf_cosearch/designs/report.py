@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_cosearch import configuration, files, metrics, text
+from tf_cosearch.search.oracle.known_trials import KNOWN, is_known
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
-from tf_cosearch.search.oracle.warm_start import KNOWN, is_known
 
 STOPPED = "stopped_epoch"
 """The epoch after which a trial was stopped early."""

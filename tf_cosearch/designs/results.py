@@ -13,8 +13,8 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from tf_cosearch import configuration, metrics
 from tf_cosearch.designs import export
 from tf_cosearch.designs.export import Design
+from tf_cosearch.search.oracle.known_trials import is_known
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
-from tf_cosearch.search.oracle.warm_start import is_known
 
 
 def averaged(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:

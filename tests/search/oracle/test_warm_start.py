@@ -6,7 +6,7 @@ from absl import logging
 
 from tf_cosearch.designs import report
 from tf_cosearch.search.budgets import Budgets
-from tf_cosearch.search.oracle import warm_start
+from tf_cosearch.search.oracle import known_trials, warm_start
 from tf_cosearch.search.oracle.oracle import make
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
@@ -150,7 +150,7 @@ def test_a_kill_while_designs_are_entered_loses_none(
 ):
     uninterrupted = start(tmp_path / "1", warm_start=earlier)
     expected = run_trials(uninterrupted, 2)
-    real, written = warm_start.files_of, []
+    real, written = known_trials.files_of, []
 
     def killed(design):
         written.append(design)
@@ -159,10 +159,10 @@ def test_a_kill_while_designs_are_entered_loses_none(
         return real(design)
 
     oracle = start(tmp_path / "2", warm_start=earlier)
-    monkeypatch.setattr(warm_start, "files_of", killed)
+    monkeypatch.setattr(known_trials, "files_of", killed)
     with pytest.raises(KeyboardInterrupt):
         oracle.create_trial("tuner0")
-    monkeypatch.setattr(warm_start, "files_of", real)
+    monkeypatch.setattr(known_trials, "files_of", real)
     again = start(tmp_path / "2", warm_start=earlier)
     again.reload()
     assert run_trials(again, 2) == expected
@@ -357,8 +357,8 @@ def test_a_link_is_no_file_of_a_design(tmp_path):
     folder.mkdir()
     (folder / "weights.h5").symlink_to(tmp_path / "secret")
     (folder / "model.tflite").write_text("model")
-    design = warm_start.KnownDesign(np.zeros(1), {}, {}, folder)
-    names = [path.name for path in warm_start.files_of(design)]
+    design = known_trials.KnownDesign(np.zeros(1), {}, {}, folder)
+    names = [path.name for path in known_trials.files_of(design)]
     assert names == ["model.tflite"]
 
 

@@ -21,6 +21,7 @@ import dataclasses
 import inspect
 import math
 import os
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ import numpy as np
 from absl import logging
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from tf_cosearch import configuration, files
+from tf_cosearch import configuration
 from tf_cosearch.identity import AnotherRunError, Identity
 from tf_cosearch.metrics.values import Values
 from tf_cosearch.search import algorithms, objectives
@@ -38,15 +39,16 @@ from tf_cosearch.search import space as space_lib
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.genomes import check, fixed_genes, of_values
-from tf_cosearch.search.oracle import durable, published_starts
+from tf_cosearch.search.oracle import (
+    durable,
+    known_trials,
+    published_starts,
+)
 from tf_cosearch.search.oracle import hyperparameters as hyperparameters_lib
 from tf_cosearch.search.oracle import warm_start as warm_start_lib
+from tf_cosearch.search.oracle.known_trials import KnownDesign, is_known
 from tf_cosearch.search.oracle.proposals import Proposals
-from tf_cosearch.search.oracle.warm_start import (
-    EarlierSearch,
-    KnownDesign,
-    is_known,
-)
+from tf_cosearch.search.oracle.warm_start import EarlierSearch
 from tf_cosearch.search.pareto import ParetoArchive
 from tf_cosearch.search.pricing import Pricer
 from tf_cosearch.search.problem import History, Problem, Result
@@ -436,38 +438,24 @@ class CoSearchOracle(durable.DurableOracle):
             most = (self.own_trials or 0) + self.num_known + len(new)
             for design in new:
                 number = f"{len(self.trials):0{len(str(most))}d}"
-                self._enter(number, design, self.earlier)
+                self._enter(number, design, self.earlier.source)
             self.earlier = None
             self._make_room()
             self.save()
 
     def _enter(
-        self, trial_id: str, design: KnownDesign, earlier: EarlierSearch
+        self, trial_id: str, design: KnownDesign, source: pathlib.Path
     ) -> None:
-        hyperparameters = self.hyperparameters.copy()
-        hyperparameters.values = {
-            **design.values,
-            **self.space.values(design.genome),
-        }
-        inactive = [
-            entry.name
-            for entry in hyperparameters.space
-            if not hyperparameters.is_active(entry.name)
-        ]
-        for name in inactive:
-            hyperparameters.values.pop(name, None)
-        trial = Trial(hyperparameters, trial_id, TrialStatus.COMPLETED)
-        trial.message = warm_start_lib.mark(earlier.source)
-        costs = self.prices.of(design.genome)
-        for name, value in design.metrics.items():
-            # Costs are this search's affair, and it has spent no time.
-            if name not in costs and not name.startswith("seconds"):
-                trial.metrics.register(name, direction="max")
-                trial.metrics.update(name, value)
+        trial = known_trials.trial_of(
+            design,
+            source,
+            trial_id,
+            self.space,
+            self.hyperparameters,
+            self.prices.of(design.genome),
+        )
         self.score_trial(trial)
-        for path in warm_start_lib.files_of(design):
-            target = os.path.join(self._get_trial_dir(trial_id), path.name)
-            files.write_bytes(target, path.read_bytes())
+        known_trials.copy_files(design, self._get_trial_dir(trial_id))
         self._save_trial(trial)  # last, so that a kill leaves no half of it
         self.trials[trial_id] = trial
         self.start_order.append(trial_id)

@@ -7,24 +7,25 @@ import csv
 import math
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.engine.trial import TrialStatus
 
 from tf_cosearch import configuration, files
 from tf_cosearch.identity import Identity
 from tf_cosearch.search import space as space_lib
 from tf_cosearch.search.genomes import conditional, of_values
+from tf_cosearch.search.oracle.known_trials import (
+    KNOWN,
+    KnownDesign,
+    files_of,
+)
 from tf_cosearch.search.oracle.state import SearchState
 from tf_cosearch.search.oracle.trial_files import read_trials
 
 if TYPE_CHECKING:
     from tf_cosearch.search.space import SearchSpace
-
-KNOWN = "KNOWN"
-"""What trials.csv calls a trial that was not trained in its search."""
 
 STATE = "oracle.json"
 RULE = (
@@ -33,25 +34,7 @@ RULE = (
 )
 """What must hold of it."""
 
-_MARK = "Known from "
-_OWN_FILES = "trial.json"
 _STATUSES = (KNOWN, *(v for k, v in vars(TrialStatus).items() if k.isupper()))
-
-
-class KnownDesign(NamedTuple):
-    """A design that an earlier search trained.
-
-    Attributes:
-        genome: `[P]` canonical choice indices.
-        values: All its hyperparameters, those of a user's model too.
-        metrics: What its trial reported.
-        folder: Where the files of its trial lie, `None` if there are none.
-    """
-
-    genome: np.ndarray
-    values: dict[str, Any]
-    metrics: dict[str, float]
-    folder: pathlib.Path | None
 
 
 class EarlierSearch(NamedTuple):
@@ -66,25 +49,6 @@ class EarlierSearch(NamedTuple):
     source: pathlib.Path
     identity: Identity | None
     designs: list[KnownDesign]
-
-
-def mark(source: pathlib.Path) -> str:
-    """The message of a trial that was trained elsewhere."""
-    return f"{_MARK}{source}"
-
-
-def is_known(trial: Trial) -> bool:
-    """Whether a trial was trained in an earlier search."""
-    message = trial.message or ""
-    return trial.status == TrialStatus.COMPLETED and message.startswith(_MARK)
-
-
-def files_of(design: KnownDesign) -> Iterator[pathlib.Path]:
-    """The files of a design: weights, models, whatever its trial left."""
-    for path in sorted(design.folder.iterdir()) if design.folder else ():
-        is_own = path.name.startswith((_OWN_FILES, "."))
-        if path.is_file() and not path.is_symlink() and not is_own:
-            yield path
 
 
 def require_outside(
