@@ -18,6 +18,7 @@ from tf_cosearch import metrics
 from tf_cosearch.networks import blocks
 
 ROOT = pathlib.Path(__file__).parent.parent
+TOOLS = ROOT / "tools"
 TEXT = (ROOT / "README.md").read_text()
 
 
@@ -199,6 +200,20 @@ def test_every_command_has_flags_that_are_there():
 def test_what_is_shortened_or_run_elsewhere_is_in_the_readme():
     text = "\n".join(COMMANDS)
     assert [part for part in (*SHORTER, *ELSEWHERE) if part not in text] == []
+
+
+def test_files_and_folders_lie_where_it_says():
+    """A file without a folder is told beside one that has."""
+    named = re.findall(r"`([a-z_0-9/]+/|[a-z_0-9/]+\.py)`", TEXT)
+    assert "networks/blocks/" in named
+    package = ROOT / "tf_cosearch"
+    missing = [
+        path
+        for path in named
+        if not any((top / path).exists() for top in (ROOT, package, TOOLS))
+        and ("/" in path or not any(package.rglob(path)))
+    ]
+    assert not missing
 
 
 def test_extras_are_those_of_setup():
