@@ -111,6 +111,7 @@ def _axis(
     name: str, trials: Sequence[Mapping[str, Any]]
 ) -> tuple[list[float], str, float]:
     """Costs in a readable unit, the label of their axis, and the factor."""
+    # A column of another process' metric has no unit and no direction here.
     there = [each for each in metrics.names() if each in trials[0]]
     if name not in there:
         raise configuration.unknown("metric to draw", name, there)
