@@ -1,9 +1,11 @@
 import sys
 
+import numpy as np
 import pytest
 
 import tf_cosearch as cs
 from tf_cosearch import metrics
+from tf_cosearch.search.budgets import Budgets
 
 
 @pytest.fixture(autouse=True)
@@ -241,3 +243,12 @@ def test_values_are_printed_in_a_readable_unit(name, value, text):
 def test_headings_have_the_unit_of_their_column():
     assert metrics.get("peak_memory_kib").heading(4000) == "peak memory (MiB)"
     assert metrics.get("utilization").heading(0.5) == "utilization (%)"
+
+
+def test_nothing_of_what_should_be_more_uses_all_of_any_budget():
+    rate = metrics.get("throughput_fps")
+    assert rate.share([0.0, -1.0, 4.0], 2.0).tolist() == [np.inf, np.inf, 0.5]
+    costs = {"latency_ms": [np.inf, 1.0], "energy_mj": [1, 1]}
+    costs |= {"area_mm2": [1, 1], "throughput_fps": [0.0, 1000.0]}
+    feasible = Budgets(throughput_fps=500).is_feasible(costs)
+    assert feasible.tolist() == [False, True]

@@ -9,9 +9,11 @@ import pytest
 from tf_cosearch import accelerators
 from tf_cosearch.accelerators.presets import load_accelerator
 from tf_cosearch.networks.spaces.hypermodel_space import NEW_NETWORKS
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.pricing import Pricer
 from tf_cosearch.search.reach import FILE, Reach
 from tf_cosearch.search.space import SearchSpace
+from tf_cosearch.testing import place, run_trials
 
 ACCELERATORS = {
     **accelerators.to_paths(load_accelerator("edge_tpu")),
@@ -246,3 +248,29 @@ def test_networks_of_trials_are_known(builds, space):
     before = builds.calls
     assert [5, 0] in reach.known().tolist()
     assert builds.calls == before + 1
+
+
+def test_what_a_user_gives_is_tried_or_nothing(space, tmp_path):
+    """Units of 5 in groups of 3 build no network, units of 6 do."""
+    bad, good = ({"units": u, "groups": 3} for u in (5, 6))
+    oracle = CoSearchOracle(
+        space, "random", seed=0, initial_designs=[bad, good], proposals=64
+    )
+    oracle = place(oracle, tmp_path)
+    rng = np.random.default_rng(0)
+    oracle.prices.reach.begin(0)
+    first = oracle._proposals._given(rng)
+    assert not len(oracle._proposals._first(rng, first, are_given=True)[0])
+    genomes = run_trials(oracle, 2)
+    assert space.values(genomes[1])["units"] == 6
+    for given, trial in ((bad, None), (good, 6)):
+        held = CoSearchOracle(
+            space, "random", seed=0, searched="accelerator", fixed=given
+        )
+        held = place(held, tmp_path / str(trial))
+        if trial is None:
+            with pytest.raises(ValueError, match="whole groups"):
+                held.check_feasible()
+        else:
+            [genome] = run_trials(held, 1)
+            assert space.values(genome)["units"] == trial

@@ -97,7 +97,9 @@ class Pricer:
             for name in priced[0]
         }
 
-    def within_reach(self, genomes: np.ndarray) -> np.ndarray:
+    def within_reach(
+        self, genomes: np.ndarray, are_given: bool = False
+    ) -> np.ndarray:
         """The designs that may be priced now, of some that are suggested.
 
         Those of a network that is out of reach lend their accelerators to the
@@ -105,6 +107,8 @@ class Pricer:
 
         Args:
             genomes: `[N, P]` canonical, the most wanted first.
+            are_given: Whether a user wants these; else known networks take
+                their place if none of them is within reach.
 
         Returns:
             `[K, P]` canonical, those as suggested first; all of them if no
@@ -118,7 +122,7 @@ class Pricer:
         networks = genome_arrays.unseen(
             np.ascontiguousarray(genomes[within, :split])
         )
-        if not len(networks):
+        if not len(networks) and not are_given:
             networks = self.reach.known()
         if len(networks):
             turns = np.arange(len(lent)) % len(networks)

@@ -152,8 +152,12 @@ class Scope:
         draws = genome_arrays.complete(self._space, rng, self._fixed, 4 * ROUGH)
         screen = Screen(self._space, self._pricer, self._budgets)
         with self._pricer.reach.afresh():
-            feasible = screen.admit(draws)[0]
-        return feasible[0] if len(feasible) else draws[0]
+            feasible = screen.admit(draws, are_given=True)[0]
+        start = feasible[0] if len(feasible) else draws[0]
+        if self._pricer.reach.is_limited:
+            # It says why, if these values build no network.
+            self._space.networks(start[None, : len(self._network)])
+        return start
 
     def pair(
         self,

@@ -83,7 +83,7 @@ class Proposals:
         """
         self._tried = tried
         self._screen = Screen(self._space, self._prices, self._budgets, tried)
-        genomes, costs = self._first(rng, self._given(rng))
+        genomes, costs = self._first(rng, self._given(rng), are_given=True)
         if not len(genomes):
             draw = functools.partial(suggest, rng, self._batch)
             genomes, costs = self.screened(rng, draw)
@@ -140,19 +140,25 @@ class Proposals:
         return all_designs(self._space)
 
     def _first(
-        self, rng: np.random.Generator, rounds: Iterable[np.ndarray]
+        self,
+        rng: np.random.Generator,
+        rounds: Iterable[np.ndarray],
+        are_given: bool = False,
     ) -> tuple[np.ndarray, Values]:
         """What passes of the first round of which something does."""
         genomes = np.zeros((0, len(self._space.parameters)), np.int64)
         costs = Values({})
         for proposals in rounds:
-            genomes, costs = self._admit(rng, proposals)
+            genomes, costs = self._admit(rng, proposals, are_given)
             if len(genomes):
                 break
         return genomes, costs
 
     def _admit(
-        self, rng: np.random.Generator, proposals: np.ndarray
+        self,
+        rng: np.random.Generator,
+        proposals: np.ndarray,
+        are_given: bool = False,
     ) -> tuple[np.ndarray, Values]:
         passed = self._screen.passed(proposals)
         if passed is not None:
@@ -161,7 +167,7 @@ class Proposals:
             proposals = self._scope.pair(rng, proposals, self._tried)
         else:
             proposals = self.hold(proposals)
-        return self._screen.admit(proposals)
+        return self._screen.admit(proposals, are_given)
 
     def _given(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
         """What the search was asked to try first."""

@@ -55,11 +55,14 @@ class Screen:
         self._last: tuple[np.ndarray, Values] = empty, Values({})
         self.is_exhausted = False
 
-    def admit(self, proposals: np.ndarray) -> tuple[np.ndarray, Values]:
+    def admit(
+        self, proposals: np.ndarray, are_given: bool = False
+    ) -> tuple[np.ndarray, Values]:
         """Prices designs that this screen has not seen.
 
         Args:
             proposals: `[N, P]` choice indices, in any state.
+            are_given: See `Pricer.within_reach`.
 
         Returns:
             The `[K, P]` new ones within the budgets in their order, canonical,
@@ -72,7 +75,7 @@ class Screen:
         genomes = genome_arrays.unseen(genomes, self._seen)
         # What an algorithm has not used itself of its reach is used here.
         self._pricer.reach.refill()
-        genomes = self._pricer.within_reach(genomes)
+        genomes = self._pricer.within_reach(genomes, are_given)
         genomes = genome_arrays.unseen(genomes, self._seen)
         if not len(genomes):
             return genomes, Values({})
