@@ -257,6 +257,32 @@ def test_what_cannot_be_is_refused_before_any_trial(
     assert not list(tmp_path.glob("project/trial_*"))
 
 
+def growing(hp):
+    """Builds a wider network each time, whatever the hyperparameters."""
+    growing.width += 1
+    wide = builder(
+        keras, layers=[lambda L: L.Conv2D(growing.width, 1, name="wide")]
+    )
+    return wide(hp)
+
+
+growing.width = 0
+
+
+def test_a_build_must_return_what_was_priced(waves, tmp_path):
+    with pytest.raises(ValueError, match="the same network whenever"):
+        search(tuner_of(growing, tmp_path), waves)
+    assert not list(tmp_path.glob("project/trial_*"))
+
+
+def test_a_search_must_have_choices(tmp_path):
+    def fixed(hp):
+        return keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+
+    with pytest.raises(ValueError, match="choices. Received: fixed"):
+        tuner_of(fixed, tmp_path, accelerator="edge_tpu")
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

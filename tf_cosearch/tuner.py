@@ -353,13 +353,16 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             name: self._training[name]
             for name in ("optimizer", "loss", "learning_rate")
         }
-        network = self.space.decode(self.space.genome(values)).network
+        genome = self.space.genome(values)
+        network = self.space.decode(genome).network
         if self._own_hypermodel is None:
             return recipes.Template(network.build, **training)
+        genes = self.space.num_network_parameters
         return recipes.Own(
             network.hypermodel,
             network.hyperparameters(),
             self._given,
+            self.space.networks(genome[None, :genes])[0],
             **training,
         )
 

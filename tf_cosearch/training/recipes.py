@@ -16,6 +16,8 @@ import tf_keras
 from tf_keras.src.mixed_precision import policy
 
 from tf_cosearch.networks.importers import keras_graph
+from tf_cosearch.networks.importers.keras_import import from_keras
+from tf_cosearch.networks.workload import to_array
 from tf_cosearch.training import (
     evaluate,
     losses,
@@ -197,6 +199,7 @@ class Own(Recipe):
         hp: Its hyperparameters, all chosen.
         given: What the user gave to `search` for `fit`, which an overridden
             one gets as it is, but for its share of `epochs`.
+        rows: The layers `[L, F]` that were priced; None if none were.
         **training: For `Recipe`; only a model that is not compiled needs it.
     """
 
@@ -207,9 +210,11 @@ class Own(Recipe):
         hypermodel: keras_tuner.HyperModel,
         hp: keras_tuner.HyperParameters,
         given: Mapping[str, Any] | None = None,
+        rows: np.ndarray | None = None,
         **training: Any,
     ) -> None:
         super().__init__(**training)
+        self._rows = rows
         self._hypermodel = hypermodel
         self._hp = hp
         self._given = dict(given or {})
@@ -227,6 +232,8 @@ class Own(Recipe):
         with policy.policy_scope(self._policy):
             model = self._hypermodel.build(self._hp.copy())
         _require_model(model)
+        if self._rows is not None:
+            _require_rows(model, self._rows)
         self._model = model
         self._is_compiled = is_compiled(model)
         given = {
@@ -434,6 +441,18 @@ def _require_model(model: Any) -> None:
                 "A model must have one input and one output. Received: "
                 f"{len(tensors_)} {name} of {model.name!r}."
             )
+
+
+def _require_rows(model: Any, rows: np.ndarray) -> None:
+    """Refuses a network whose costs are not those it was chosen for."""
+    now = to_array(from_keras(model, on_unknown=lambda kind: None))
+    if not np.array_equal(now, rows):
+        raise ValueError(
+            "`build` must return the same network whenever it has the same "
+            f"hyperparameters. Received: {model.name!r} of {len(now)} layers, "
+            f"other than the {len(rows)} that were priced. Draw what differs "
+            "from `hp`, not at random or from outside."
+        )
 
 
 def _require_shape(model: Any, x: np.ndarray) -> None:

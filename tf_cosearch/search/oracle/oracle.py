@@ -165,6 +165,12 @@ class CoSearchOracle(durable.DurableOracle):
             raise ValueError(
                 f"`estimate` must be a function. Received: {estimate!r}."
             )
+        if not space.parameters:
+            raise ValueError(
+                f"A search must have choices. Received: {space.name}, whose "
+                "network and accelerator are all fixed. Give a parameter a "
+                "list, or a hyperparameter values."
+            )
         accuracy = objectives.accuracy_objective(objective)
         self._unused = algorithms.make(algorithm, algorithm_options or {})
         self.space = space
