@@ -279,7 +279,7 @@ def test_a_search_must_have_choices(tmp_path):
     def fixed(hp):
         return keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
 
-    with pytest.raises(ValueError, match="choices. Received: fixed"):
+    with pytest.raises(ValueError, match="must have choices"):
         tuner_of(fixed, tmp_path, accelerator="edge_tpu")
 
 
