@@ -3,6 +3,7 @@ import pytest
 
 from tf_cosearch.search import pairing
 from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.genomes import all_designs
 from tf_cosearch.search.objectives import AbsoluteDeviation, WeightedProduct
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
@@ -57,3 +58,27 @@ def test_nested_pairs_have_the_best_reward_within_the_budgets(tmp_path, reward):
         assert 1 < fits.sum() < len(chips)
         (chosen,) = rewards[(pairs == genome).all(axis=1)]
         assert chosen == rewards[fits].max() > rewards[fits].min()
+
+
+def test_budgets_must_be_met_with_the_side_that_is_held():
+    """They can be met, but not with the network of highest latency."""
+    space = ToySpace((3, 4, 5, 6))
+    designs = all_designs(space)
+    split = space.num_network_parameters
+    free = CoSearchOracle(space, "random", estimate=toy_estimate, seed=0)
+    latency = free.costs(designs)["latency_ms"]
+    least = {
+        network: latency[(designs[:, :split] == network).all(1)].min()
+        for network in map(tuple, designs[:, :split].tolist())
+    }
+    slowest = max(least, key=least.get)
+    limit = (least[slowest] + latency.min()) / 2
+    fixed = np.asarray([*slowest, *designs[0, split:]])
+    options = {"estimate": toy_estimate, "seed": 0}
+    options["budgets"] = Budgets(latency_ms=float(limit))
+    CoSearchOracle(space, "random", **options).check_feasible()
+    held = CoSearchOracle(
+        space, "random", searched="accelerator", fixed=fixed, **options
+    )
+    with pytest.raises(ValueError, match="must meet the budgets"):
+        held.check_feasible()
