@@ -275,6 +275,37 @@ def test_a_build_must_return_what_was_priced(waves, tmp_path):
     assert not list(tmp_path.glob("project/trial_*"))
 
 
+def test_what_fit_draws_of_data_is_refused_before_any_trial(waves, tmp_path):
+    class Draws(keras_tuner.HyperModel):
+        build = staticmethod(builder(keras))
+
+        def fit(self, hp, model, x, y, **kwargs):
+            y = y[np.arange(len(x)) + hp.Choice("shift", [0, 1])]
+            return model.fit(x, y, **kwargs)
+
+    with pytest.raises(ValueError, match="shift, which `fit` draws first"):
+        search(tuner_of(Draws(), tmp_path), waves)
+    assert not list(tmp_path.glob("project/trial_*"))
+
+
+def test_verbose_reaches_a_fit_of_ones_own(waves, tmp_path):
+    heard = []
+
+    class Hears(keras_tuner.HyperModel):
+        build = staticmethod(builder(keras))
+
+        def fit(self, hp, model, *args, **kwargs):
+            if isinstance(model, keras.Model):
+                heard.append(kwargs.get("verbose"))
+                raise KeyboardInterrupt
+            model(args)  # a loop of one's own would begin so
+
+    for verbose in (0, 1):
+        with pytest.raises(KeyboardInterrupt):
+            search(tuner_of(Hears(), tmp_path), waves, verbose=verbose)
+    assert heard == [0, None]
+
+
 def test_a_search_must_have_choices(tmp_path):
     def fixed(hp):
         return keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])

@@ -105,3 +105,15 @@ def test_the_accuracy_is_any_metric_to_maximise(given, name):
 def test_the_accuracy_must_be_one_metric_to_maximise(given):
     with pytest.raises(ValueError, match="one metric to maximise"):
         objectives.accuracy_objective(given)
+
+
+@pytest.mark.parametrize("name", ["auc", "r2_score", "f1_score", "io_u"])
+def test_metrics_of_an_own_model_are_maximised(name):
+    found = objectives.accuracy_objective(f"{name}_int8")
+    assert found.direction == "max"
+
+
+@pytest.mark.parametrize("name", ["loss", "mae", "mean_squared_error"])
+def test_errors_of_an_own_model_are_no_accuracy(name):
+    with pytest.raises(ValueError, match="to maximise"):
+        objectives.accuracy_objective(f"{name}_int8")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import keras_tuner
 import numpy as np
-from keras_tuner.src.engine.metrics_tracking import infer_metric_direction
 from keras_tuner.src.engine.objective import MultiObjective
 
 from tf_cosearch import configuration, metrics
@@ -17,6 +17,10 @@ from tf_cosearch.search import budgets as budgets_lib
 from tf_cosearch.search.budgets import Budgets
 
 _OF_FILE = "_int8"
+_LESS_IS_BETTER = (
+    "loss|error|crossentropy|hinge|poisson|divergence|log_?cosh|false_"
+    r"|(^|_)(mse|mae|mape|msle|rmse)(_|$)"
+)
 
 FORMS = {"hard": (0.0, -1.0), "soft": (-0.07, -0.07)}
 """The exponents (p, q) of the forms of the weighted product."""
@@ -304,8 +308,9 @@ def accuracy_objective(objective: Any) -> keras_tuner.Objective:
         found = keras_tuner.Objective(name, metrics.get(name).direction)
     elif isinstance(name, str) and name.endswith(_OF_FILE):
         # A compiled metric of an own model, measured on its int8 file.
-        direction = infer_metric_direction(name.removesuffix(_OF_FILE))
-        found = keras_tuner.Objective(name, direction or "max")
+        # KerasTuner takes R2, F1 and IoU for losses.
+        is_less = re.search(_LESS_IS_BETTER, name.lower())
+        found = keras_tuner.Objective(name, "min" if is_less else "max")
     else:
         # KerasTuner infers the direction of the metrics that Keras knows.
         found = keras_tuner.Oracle(objective=name).objective

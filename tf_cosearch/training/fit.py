@@ -274,6 +274,7 @@ def rehearse(
     model = recipe.build()
     recipe.compile(model, is_qat=False, steps=1, steps_done=0, decay=True)
     recipe.prepare(model, data, quantization)
+    recipe.rehearse_fit()
     callbacks_lib.adapt(callbacks, for_keras3=isinstance(model, keras.Model))
     if quantization == recipes.AFTER_TRAINING:
         # Which layers become int8 only the conversion tells.

@@ -17,6 +17,7 @@ from tf_keras.src.mixed_precision import policy
 
 from tf_cosearch.networks.importers import keras_graph
 from tf_cosearch.networks.importers.keras_import import from_keras
+from tf_cosearch.networks.spaces.hypermodel_space import StandIn
 from tf_cosearch.networks.workload import to_array
 from tf_cosearch.training import (
     evaluate,
@@ -77,6 +78,9 @@ class Recipe:
         Raises:
             ValueError: If something does not fit; it is named.
         """
+
+    def rehearse_fit(self) -> None:
+        """Refuses a `fit` of the user's own that could not be called."""
 
     def describe(self, model: Any) -> Any:
         """What tells its training from others, for `settings.plain`."""
@@ -267,6 +271,20 @@ class Own(Recipe):
             self._rebuilt = rebuild.Rebuilt(model)
             self._rebuilt.require_equal(batch[0])
             qat.quantize(self._rebuilt.model)
+
+    def rehearse_fit(self) -> None:
+        """Shows what `fit` draws between reading data and training."""
+        if self.resumes:
+            return
+        hp = self._hp.copy()
+        hp._register = _refuse_new
+        try:
+            # Nor is it to be called, by a loop of the user's own.
+            self._hypermodel.fit(hp, StandIn("fit"), **self._given)
+        except keras_tuner.errors.FatalError as error:
+            raise ValueError(str(error)) from None
+        except Exception:  # there is no model
+            return
 
     def describe(self, model: Any) -> Any:
         """Its hyperparameters, layers, loss and optimizer as well."""

@@ -228,9 +228,9 @@ class HyperModelSpace(NetworkSpace):
             and parameter.kind
             in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         ]
-        stand_ins = {name: _StandIn() for name in needed[2:]}
+        stand_ins = {name: StandIn() for name in needed[2:]}
         with contextlib.suppress(Exception):
-            self.hypermodel.fit(hp, _StandIn(), **stand_ins)
+            self.hypermodel.fit(hp, StandIn(), **stand_ins)
         return self._own(hp)
 
     # What building a network shows.
@@ -520,8 +520,13 @@ def _next_probe(
     return None
 
 
-class _StandIn:
-    """Stands for a model, or data, until somebody wants to train with it."""
+class StandIn:
+    """Stands for a model, or data, until somebody wants to train with it.
+
+    Args:
+        name: What it was an attribute as; one of a method that trains raises
+            an error if it is called.
+    """
 
     def __init__(self, name: str = "") -> None:
         self._name = name
@@ -529,18 +534,19 @@ class _StandIn:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # it is no iterator, for example
             raise AttributeError(name)
-        return _StandIn(name)
+        return StandIn(name)
 
     def __getitem__(self, part: Any) -> Any:
         if isinstance(part, int):  # else it would be iterated without end
             raise IndexError(part)
-        return _StandIn()
+        return StandIn()
 
     def __call__(self, *_: Any, **__: Any) -> Any:
-        # What is passed to `fit` has been chosen by now.
-        if self._name == "fit":
+        """Goes on, unless somebody wants to train."""
+        # What is passed to them has been chosen by now.
+        if self._name in ("fit", "train_on_batch", "train_step"):
             raise RuntimeError("There is nothing to train here.")
-        return _StandIn()
+        return StandIn()
 
 
 class _Used(dict[str, Any]):
