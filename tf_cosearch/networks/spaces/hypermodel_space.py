@@ -125,7 +125,9 @@ class HyperModelSpace(NetworkSpace):
     trained with the same data, are no network.
 
     Two of the same architecture that are compiled alike are one, as soon as
-    both were built: of genes that a build does not read only 0 is left.
+    both were built, if all of it is Keras' own: the configuration of a class
+    or function of the user's need not say what it was made with. Of genes
+    that a build does not read only 0 is left.
 
     Args:
         hypermodel: A `keras_tuner.HyperModel`, or a function that takes
