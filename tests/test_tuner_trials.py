@@ -263,7 +263,7 @@ def test_a_losing_trial_stops_in_order(
 
     monkeypatch.setattr(fit, "train", Alternating())
     monkeypatch.setattr(
-        early_stopping, "_dominating", lambda trial, reached: list(reached)
+        early_stopping, "_dominating", lambda _, reached, *names: list(reached)
     )
     tuner = small_tuner(
         space,

@@ -54,7 +54,7 @@ def blur(ops, x, *, filters, stride=1):
 
 
 @cs.operation
-class LeakyRelu(cs.Operation):
+class Ramp(cs.Operation):
     """An operation of a user's package, in its one file."""
 
     slope: float = 0.1
@@ -72,7 +72,7 @@ class LeakyRelu(cs.Operation):
 @cs.block
 def leaky(ops, x, *, filters, stride=1):
     x = ops.conv(x, filters, 3, stride, activation=None, name="conv")
-    return ops.leaky_relu(x, slope=0.2)
+    return ops.ramp(x, slope=0.2)
 
 
 class TestInception(BlockSuite):
