@@ -27,6 +27,14 @@ CHIPS = {
 }
 """Twelve accelerators."""
 
+EACH = [
+    pytest.param(
+        name,
+        marks=() if name in ("grey_box", "nsga2") else pytest.mark.slow,
+    )
+    for name in algorithms.names()
+]
+
 
 def build(hp):
     """24 widths, of which a third is none, and some that differ in training."""
@@ -65,7 +73,7 @@ def values(oracle):
     return [trial.hyperparameters.values for trial in oracle.trials.values()]
 
 
-@pytest.mark.parametrize("name", algorithms.names())
+@pytest.mark.parametrize("name", EACH)
 def test_every_algorithm_searches_a_users_own_model(tmp_path, name):
     budgets = Budgets(latency_ms=0.0031, area_mm2=45.0)
     oracle = start(tmp_path, name, budgets=budgets)
@@ -84,7 +92,7 @@ def test_every_algorithm_searches_a_users_own_model(tmp_path, name):
         assert budgets.is_feasible(oracle.trial_costs(trial))
 
 
-@pytest.mark.parametrize("name", algorithms.names())
+@pytest.mark.parametrize("name", EACH)
 def test_a_run_that_is_continued_proposes_the_same(tmp_path, name):
     whole = start(tmp_path / "1", name)
     run_trials(whole, 8)
