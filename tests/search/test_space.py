@@ -62,7 +62,15 @@ def others(space, genome, place):
             yield other
 
 
-@pytest.mark.parametrize("name", configuration.names("spaces"))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow)
+        if name == "hsconas"  # of 20 layers with 50 choices each
+        else name
+        for name in configuration.names("spaces")
+    ],
+)
 def test_a_gene_counts_where_any_other_choice_is_another_network(name):
     space = SearchSpace.load(name)
     genomes = space.sample(np.random.default_rng(0), 6)
