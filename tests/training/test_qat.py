@@ -223,3 +223,22 @@ def test_weights_that_do_not_fit(build, model, tmp_path):
         qat.load_weights(build(tf_keras, squeeze=True), path)
     with pytest.raises(ValueError, match="must end in"):
         qat.save_weights(model, tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [tf_keras.layers.AveragePooling2D(3, 1), tf_keras.layers.UpSampling2D(2)],
+)
+def test_what_keeps_its_scale_takes_no_rescaling(layer):
+    image = tf_keras.Input((8, 8, 3))
+    y = tf_keras.layers.Conv2D(8, 3)(image)
+    y = tf_keras.layers.Activation("swish")(y)
+    y = tf_keras.layers.Conv2D(4, 1)(layer(y))
+    network = qat.quantize(tf_keras.Model(image, y))
+    network.compile("sgd", "mse")
+    images = np.random.default_rng(0).random((64, 8, 8, 3), np.float32)
+    network.fit(images, np.zeros((64, *network.output_shape[1:])), verbose=0)
+    interpreter = evaluate.open_interpreter(qat.to_tflite(network))
+    operations = [each["op_name"] for each in interpreter._get_ops_details()]
+    assert operations.count("CONV_2D") == 2
+    assert "QUANTIZE" not in operations
