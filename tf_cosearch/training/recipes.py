@@ -17,7 +17,7 @@ from tf_keras.src.mixed_precision import policy
 
 from tf_cosearch.networks.importers import keras_graph
 from tf_cosearch.networks.importers.keras_import import from_keras
-from tf_cosearch.networks.spaces.hypermodel_space import StandIn
+from tf_cosearch.networks.spaces.discovery import StandIn
 from tf_cosearch.networks.workload import to_array
 from tf_cosearch.training import (
     evaluate,

@@ -11,8 +11,8 @@ import tf_keras
 
 from tf_cosearch.networks.importers.keras_import import from_keras
 from tf_cosearch.networks.saved_network import SavedNetwork
-from tf_cosearch.networks.spaces import hypermodel_space
 from tf_cosearch.networks.spaces.hypermodel_space import HyperModelSpace
+from tf_cosearch.networks.spaces.outline import outline
 from tf_cosearch.networks.workload import to_array
 
 
@@ -113,6 +113,35 @@ def test_what_a_build_does_not_use_makes_no_difference(space):
         if is_decided
     }
     assert used == {"num_layers", "units_0", "dropout", "learning_rate"}
+
+
+@pytest.mark.parametrize(
+    "look_up",
+    [
+        lambda values: values["width"],
+        lambda values: values.get("width"),
+        lambda values: dict(values)["width"],
+        lambda values: values.copy()["width"],
+        lambda values: max(values.values()),
+        lambda values: dict(values.items())["width"],
+        lambda values: {name: values[name] for name in values}["width"],
+        lambda values: [dict.get(values, name) for name in values.keys()][0],  # noqa: RUF015, SIM118
+    ],
+)
+def test_however_a_build_looks_at_values_it_uses_them(look_up):
+    class Declared(keras_tuner.HyperModel):
+        def declare_hyperparameters(self, hp):
+            hp.Int("width", 4, 8, step=4)
+
+        def build(self, hp):
+            dense = keras.layers.Dense(look_up(hp.values))
+            return keras.Sequential(
+                [keras.Input((4,)), dense, keras.layers.Dense(2)]
+            )
+
+    space = HyperModelSpace(Declared())
+    assert not np.array_equal(space.rows((0,)), space.rows((1,)))
+    assert [space.canonical((0,)), space.canonical((1,))] == [(0,), (1,)]
 
 
 def test_learning_rates_are_different_designs_of_one_cost(space):
@@ -508,7 +537,7 @@ def test_a_mobilenet_is_built_without_its_weights():
         )
 
     space = HyperModelSpace(mobilenet)
-    model, _ = hypermodel_space.outline(space.decode((1,)).build)
+    model, _ = outline(space.decode((1,)).build)
     assert model.count_params() == 3_538_984
     assert not model.layers[1].kernel.value.is_initialized()
     macs = [sum(r.macs for r in space.decode((i,)).layers()) for i in range(3)]

@@ -105,6 +105,7 @@ class Choices:
     Attributes:
         entries: The same.
         parameters: A `Parameter` for each name.
+        defaults: The default value of each, by name.
 
     Raises:
         TypeError: If a hyperparameter is of a type that is not known.
@@ -112,6 +113,7 @@ class Choices:
 
     def __init__(self, entries: Sequence[Any]) -> None:
         self.entries = tuple(entries)
+        self.defaults = {e.name: e.default for e in reversed(self.entries)}
         values: dict[str, tuple[Any, ...]] = {}
         for entry in entries:
             before = values.get(entry.name, ())

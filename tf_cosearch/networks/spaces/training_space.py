@@ -79,9 +79,8 @@ class TrainingSpace(HyperModelSpace):
             ValueError: If the space does not hold the network.
         """
         genes = self._networks.encode(network)
-        default = {e.name: e.default for e in reversed(self._choices.entries)}
-        training = self._choices.genes(default)[self._split :]
-        return self.canonical((*genes, *training))
+        default = self._choices.genes(self._choices.defaults)
+        return self.canonical((*genes, *default[self._split :]))
 
     def padded_layers(self, layers: int) -> int:
         """Those of the networks."""
