@@ -15,15 +15,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import tf_keras
-from keras.src.backend.common import global_state
 from tensorflow.python.eager import context
 from tf_keras.src import backend
 from tf_keras.src.mixed_precision import policy
 
 from tf_cosearch import seeds
+from tf_cosearch.networks.spaces.outline import fresh_names
 
-# What Keras 3 numbers layers and draws seeds by; fresh where there is none.
-_KERAS3 = ("global_seed_generator", "object_name_uids")
 _PHASES = ("build", "float", "calibration", "qat")
 
 
@@ -44,7 +42,7 @@ def private() -> Iterator[None]:
     with (
         policy.policy_scope("float32"),
         _keep_settings(),
-        _keep_names(),
+        fresh_names(),
         _keep_random_numbers(),
     ):
         # What the training before this one left behind would pile up.
@@ -91,28 +89,6 @@ def _keep_random_numbers() -> Iterator[None]:
 def _set_tensorflow(number: int | None, source: random.Random | None) -> None:
     eager = context.context()
     eager._seed, eager._rng = number, source
-
-
-@contextlib.contextmanager
-def _keep_names() -> Iterator[None]:
-    """Starts with an empty graph of symbolic tensors, and with no names."""
-    graph = getattr(backend._GRAPH, "graph", None)
-    keras3 = {name: global_state.get_global_attribute(name) for name in _KERAS3}
-    for name in _KERAS3:
-        global_state.set_global_attribute(name, None)
-    numbers = dict(backend.PER_GRAPH_OBJECT_NAME_UIDS)
-    observed = set(backend.OBSERVED_NAMES)
-    backend.reset_uids()
-    backend._GRAPH.graph = None
-    try:
-        yield
-    finally:
-        for name, value in keras3.items():
-            global_state.set_global_attribute(name, value)
-        backend.reset_uids()
-        backend.PER_GRAPH_OBJECT_NAME_UIDS.update(numbers)
-        backend.OBSERVED_NAMES.update(observed)
-        backend._GRAPH.graph = graph
 
 
 @contextlib.contextmanager

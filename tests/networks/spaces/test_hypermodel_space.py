@@ -2,6 +2,7 @@
 
 import json
 import random
+import threading
 
 import keras
 import keras_tuner
@@ -142,6 +143,38 @@ def test_however_a_build_looks_at_values_it_uses_them(look_up):
     space = HyperModelSpace(Declared())
     assert not np.array_equal(space.rows((0,)), space.rows((1,)))
     assert [space.canonical((0,)), space.canonical((1,))] == [(0,), (1,)]
+
+
+def test_a_thread_builds_under_the_dtype_policy_of_the_space():
+    """As those of a chief do, each of which has a policy of its own."""
+    policies = []
+
+    def build(hp):
+        policies.append(keras.config.dtype_policy().name)
+        dense = keras.layers.Dense(hp.Int("units", 2, 5))
+        return keras.Sequential(
+            [keras.Input((4,)), dense, keras.layers.Dense(2)]
+        )
+
+    def read():
+        rows.append(space.rows((1,)))
+        policies.append(keras.config.dtype_policy().name)
+
+    rows = []
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        space = HyperModelSpace(build)
+        assert set(policies) == {"mixed_bfloat16"}
+        policies.clear()
+        thread = threading.Thread(target=read)
+        thread.start()
+        thread.join()
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert [table.shape[0] for table in rows] == [2]
+    assert policies == ["mixed_bfloat16", "float32"]
 
 
 def test_learning_rates_are_different_designs_of_one_cost(space):

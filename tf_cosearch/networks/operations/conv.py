@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from tf_cosearch.networks.layer_ops import (
     KerasBuilder,
@@ -18,8 +18,47 @@ BATCH_NORM_MOMENTUM = 0.9
 """Short proxy trainings never reach the averages of Keras' 0.99."""
 
 
+class _Convolution(Operation):
+    op: ClassVar[str]
+    kernel_size: int | tuple[int, int]
+    stride: int
+    activation: str | None
+    dilation: int
+
+    def check(self, shapes: Sequence[Shape]) -> None:
+        """Refuses steps and gaps at once."""
+        if self.stride > 1 and self.dilation > 1:
+            raise ValueError(
+                "A convolution must have a stride or a dilation of 1. "
+                f"Received: stride={self.stride}, dilation={self.dilation}."
+            )
+
+    def _finish(self, build: KerasBuilder, y: Any, name: str) -> Any:
+        y = build.keras.layers.BatchNormalization(
+            momentum=BATCH_NORM_MOMENTUM, name=build.path(f"{name}_bn")
+        )(y)
+        return build.activate(y, self.activation, name)
+
+    def rows(
+        self, record: LayerRecorder, x: TensorShape, name: str
+    ) -> TensorShape:
+        """A convolution with a bias, and an activation that costs."""
+        y = record.window(
+            name,
+            self.op,
+            x,
+            # A depthwise one has a filter, and a group, for each channel.
+            getattr(self, "filters", x.channels),
+            self.kernel_size,
+            self.stride,
+            getattr(self, "groups", x.channels),
+            self.dilation,
+        )
+        return record.activate(y, self.activation, name)
+
+
 @operation
-class Conv(Operation):
+class Conv(_Convolution):
     """Convolution, batch normalisation, activation.
 
     Attributes:
@@ -41,16 +80,14 @@ class Conv(Operation):
     (True, 2)
     """
 
+    op = "conv2d"
+
     filters: int
     kernel_size: int | tuple[int, int] = 1
     stride: int = 1
     groups: int = 1
     activation: str | None = "relu"
     dilation: int = 1
-
-    def check(self, shapes: Sequence[Shape]) -> None:
-        """Refuses steps and gaps at once."""
-        _check_steps(self.stride, self.dilation)
 
     def keras(self, build: KerasBuilder, x: Any, name: str) -> Any:
         """A Conv2D, its normalisation and activation."""
@@ -65,27 +102,11 @@ class Conv(Operation):
             kernel_initializer="he_normal",
             name=build.path(name),
         )(x)
-        return _finish(build, y, self.activation, name)
-
-    def rows(
-        self, record: LayerRecorder, x: TensorShape, name: str
-    ) -> TensorShape:
-        """A convolution with a bias, and an activation that costs."""
-        y = record.window(
-            name,
-            "conv2d",
-            x,
-            self.filters,
-            self.kernel_size,
-            self.stride,
-            self.groups,
-            self.dilation,
-        )
-        return record.activate(y, self.activation, name)
+        return self._finish(build, y, name)
 
 
 @operation
-class Depthwise(Operation):
+class Depthwise(_Convolution):
     """Depthwise convolution, batch normalisation, activation.
 
     Attributes:
@@ -96,14 +117,12 @@ class Depthwise(Operation):
             only where the stride is 1, as in Keras.
     """
 
+    op = "depthwise_conv2d"
+
     kernel_size: int | tuple[int, int]
     stride: int = 1
     activation: str | None = "relu"
     dilation: int = 1
-
-    def check(self, shapes: Sequence[Shape]) -> None:
-        """Refuses steps and gaps at once."""
-        _check_steps(self.stride, self.dilation)
 
     def keras(self, build: KerasBuilder, x: Any, name: str) -> Any:
         """A DepthwiseConv2D, its normalisation and activation."""
@@ -116,37 +135,4 @@ class Depthwise(Operation):
             depthwise_initializer="he_normal",
             name=build.path(name),
         )(x)
-        return _finish(build, y, self.activation, name)
-
-    def rows(
-        self, record: LayerRecorder, x: TensorShape, name: str
-    ) -> TensorShape:
-        """A convolution with a bias, and an activation that costs."""
-        y = record.window(
-            name,
-            "depthwise_conv2d",
-            x,
-            x.channels,
-            self.kernel_size,
-            self.stride,
-            x.channels,
-            self.dilation,
-        )
-        return record.activate(y, self.activation, name)
-
-
-def _check_steps(stride: int, dilation: int) -> None:
-    if stride > 1 and dilation > 1:
-        raise ValueError(
-            "A convolution must have a stride or a dilation of 1. Received: "
-            f"stride={stride}, dilation={dilation}."
-        )
-
-
-def _finish(
-    build: KerasBuilder, y: Any, activation: str | None, name: str
-) -> Any:
-    y = build.keras.layers.BatchNormalization(
-        momentum=BATCH_NORM_MOMENTUM, name=build.path(f"{name}_bn")
-    )(y)
-    return build.activate(y, activation, name)
+        return self._finish(build, y, name)

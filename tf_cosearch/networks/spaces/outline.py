@@ -74,11 +74,11 @@ def outline(build: Callable[[], Any]) -> Outline:
 
     with _keep_random_numbers():
         try:
-            with _keep_names(), tf.variable_creator_scope(create):
+            with fresh_names(), tf.variable_creator_scope(create):
                 model = build()
         except Exception:
             # Perhaps it needed a weight that has no value.
-            with _keep_names():
+            with fresh_names():
                 return Outline(build(), sets_weights=True)
         return Outline(model, any(map(_has_value, variables)))
 
@@ -98,12 +98,18 @@ def _shape_of(initial: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _keep_names() -> Iterator[None]:
-    """Numbers layers from the start, and goes on afterwards as before."""
+def fresh_names() -> Iterator[None]:
+    """Lends both Kerases a state as of a new process, of this thread alone.
+
+    They number layers from the start, and Keras 3 draws seeds by a generator
+    that is new. Settings such as its dtype policy stay. Afterwards all is as
+    it was.
+    """
     before = dict(vars(global_state.GLOBAL_STATE_TRACKER))
-    vars(global_state.GLOBAL_STATE_TRACKER).pop("object_name_uids", None)
+    for name in ("object_name_uids", "global_seed_generator"):
+        vars(global_state.GLOBAL_STATE_TRACKER).pop(name, None)
     try:
-        with _keep_names_of_tf_keras():
+        with _fresh_names_of_tf_keras():
             yield
     finally:
         after = vars(global_state.GLOBAL_STATE_TRACKER)
@@ -112,7 +118,7 @@ def _keep_names() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _keep_names_of_tf_keras() -> Iterator[None]:
+def _fresh_names_of_tf_keras() -> Iterator[None]:
     if "tf_keras" not in sys.modules:  # which takes long to import
         yield
         return

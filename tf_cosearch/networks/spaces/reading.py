@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import keras
 import keras_tuner
 import numpy as np
 from absl import logging
@@ -60,6 +61,8 @@ class Reader:
         fit = getattr(hypermodel.fit, "__func__", hypermodel.fit)
         self.trains_itself = fit is not keras_tuner.HyperModel.fit
         self.ends: list[tuple[Any, ...]] = []
+        # Each thread has one, and a chief proposes in threads of its own.
+        self._dtype_policy = keras.config.dtype_policy()
         self._foreign = frozenset(foreign)
         self._reported: set[str] = set()
 
@@ -84,7 +87,7 @@ class Reader:
         hp.values = used = _Used(hp.values)
         rows, identity, reason = None, None, ""
         try:
-            model, sets_weights = outline(lambda: self.hypermodel.build(hp))
+            model, sets_weights = outline(lambda: self._build(hp))
             rows = self._rows_of(model)
             if not (sets_weights or self.trains_itself):
                 identity = _identity(model, rows)
@@ -95,6 +98,10 @@ class Reader:
         if not self.trains_itself:
             names &= used.names
         return chosen, Reading(rows, reason, identity, names), self.own(hp)
+
+    def _build(self, hp: keras_tuner.HyperParameters) -> Any:
+        keras.config.set_dtype_policy(self._dtype_policy)  # for an `outline`
+        return self.hypermodel.build(hp)
 
     def _rows_of(self, model: Any) -> np.ndarray:
         """The layers of a model, if a search can do with it."""
