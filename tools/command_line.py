@@ -4,6 +4,8 @@ A script defines its flags on top and imports the package inside its functions:
 a wrong flag is answered at once, not after the seconds that TensorFlow takes.
 """
 
+from __future__ import annotations
+
 import atexit
 import faulthandler
 import logging as python_logging
@@ -16,9 +18,12 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from absl import app, flags, logging
+
+if TYPE_CHECKING:
+    from tf_cosearch.training import datasets
 
 _INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
 
@@ -173,7 +178,40 @@ def define_format(*formats: str) -> None:
 def define_data() -> None:
     """Defines the flags of a data set."""
     flags.DEFINE_string(
-        "data", "digits", "digits, npz:FILE, images:FOLDER or tfds:NAME."
+        "data",
+        "digits",
+        "digits, npz:FILE, idx:FOLDER, images:FOLDER or tfds:NAME.",
+    )
+    flags.DEFINE_integer(
+        "train_size",
+        None,
+        "How many of the training images to take; all if left out.",
+        lower_bound=1,
+    )
+    flags.DEFINE_integer(
+        "validation_size",
+        None,
+        "How many of the validation images to take; all if left out.",
+        lower_bound=1,
+    )
+
+
+def load_data(image_size: tuple[int, int] | None = None) -> datasets.Dataset:
+    """Loads the data set that the flags of `define_data` ask for.
+
+    Args:
+        image_size: (height, width) that `images` and `tfds` resize to.
+
+    Returns:
+        The data set.
+    """
+    from tf_cosearch.training import datasets
+
+    return datasets.load(
+        flags.FLAGS.data,
+        image_size=image_size,
+        train_size=flags.FLAGS.train_size,
+        validation_size=flags.FLAGS.validation_size,
     )
 
 

@@ -20,7 +20,6 @@ flags.DEFINE_bool("overwrite", False, "Replace a design in --output_dir.")
 def main() -> None:
     import tf_cosearch as cs
     from tf_cosearch.designs import export, retraining
-    from tf_cosearch.training import datasets
 
     design = cs.load_design(FLAGS.design)
     folder = command_line.output_folder(FLAGS.output_dir)
@@ -32,7 +31,7 @@ def main() -> None:
     size = design.network.input_shape[:2]
     description = retraining.retrain(
         design,
-        datasets.load(FLAGS.data, image_size=size),
+        command_line.load_data(size),
         folder,
         from_scratch=FLAGS.from_scratch,
         batch_size=FLAGS.batch_size,

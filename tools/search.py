@@ -337,13 +337,13 @@ def _require_held_is_not_searched() -> None:
 
 
 def _data() -> datasets.Dataset:
-    from tf_cosearch.training import datasets, inputs
+    from tf_cosearch.training import inputs
 
     size = FLAGS.image_size and (
         int(FLAGS.image_size[0]),
         int(FLAGS.image_size[1]),
     )
-    data = datasets.load(FLAGS.data, image_size=size)
+    data: datasets.Dataset = command_line.load_data(size)
     if size and data.input_shape[:2] != size:
         raise ValueError(
             "--image_size is for images:FOLDER and tfds:NAME. Received: "

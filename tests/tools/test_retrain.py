@@ -6,7 +6,7 @@ import pytest
 
 import tf_cosearch as cs
 from tf_cosearch.designs import export
-from tf_cosearch.training import phases
+from tf_cosearch.training import inputs, phases
 
 
 @pytest.fixture
@@ -57,6 +57,22 @@ def test_other_data_than_the_design_takes_are_refused(
         f"--output_dir={tmp_path / 'out'}",
     )
     assert message in done.message
+
+
+def test_a_part_of_the_data(call, finished, data, tmp_path, monkeypatch):
+    def prepare(x, y, *, validation_data, **others):
+        raise ValueError(f"{len(x)} and {len(validation_data[0])}")
+
+    monkeypatch.setattr(inputs, "prepare", prepare)
+    done = call(
+        "retrain",
+        f"--design={finished / 'design'}",
+        data,
+        f"--output_dir={tmp_path / 'out'}",
+        "--train_size=100",
+        "--validation_size=30",
+    )
+    assert "100 and 30" in done.message
 
 
 @pytest.mark.parametrize("name", ["design.json", "float.weights.h5"])

@@ -148,6 +148,8 @@ def test_a_search_goes_on_only_as_it_began(call, copied, files, tmp_path):
         ("--epochs=2", "training.epochs=1, not 2"),
         ("--seed=1", "--seed=0, not 1"),
         ("--data=digits", "data.training_examples="),
+        ("--train_size=100", "data.training_examples=192, not 100"),
+        ("--validation_size=30", "data.validation_examples=64, not 30"),
         ("--learning_rate=0.1", "training.optimizer.learning_rate"),
         ("--accelerator=edge_tpu", "space.parameters.pe_array/"),
     ):
@@ -255,6 +257,8 @@ def test_ctrl_c_is_answered_in_a_line(search_flags, tmp_path, workers):
         ("--seed=-1", "0, 2147483647"),
         ("--max_trials=0", "positive integer"),
         ("--executions_per_trial=0", "positive integer"),
+        ("--train_size=0", "positive integer"),
+        ("--validation_size=65", "must be at most 64"),
         ("--image_size=8", "height,width"),
         ("--image_size=9,9", "for images:FOLDER and tfds:NAME"),
         ("--reward=medium", "hard|soft"),

@@ -196,7 +196,9 @@ def test_folder_needs_a_size(tmp_path):
         datasets.load(f"images:{tmp_path}")
 
 
-@pytest.mark.parametrize("spec", ["npz:nowhere.npz", "images:nowhere", "npz:"])
+@pytest.mark.parametrize(
+    "spec", ["npz:nowhere.npz", "images:nowhere", "npz:", "idx:nowhere", "idx:"]
+)
 def test_missing_source(spec):
     with pytest.raises(FileNotFoundError, match="must exist"):
         datasets.load(spec, image_size=(2, 2))
@@ -233,6 +235,75 @@ def test_tfds_splits_and_sizes(monkeypatch):
     assert len(data.test[0]) == 4
     assert data.train[0].dtype == np.uint8
     assert (data.train[0] == 100).all()
+
+
+def test_a_part_has_the_classes_in_proportion(tmp_path):
+    y = np.repeat([0, 1, 2], [50, 30, 20])
+    x = np.arange(100, dtype=np.float32)[:, None, None] * np.ones((1, 2, 2))
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_val=x + 100, y_val=y)
+    spec = f"npz:{tmp_path / 'd.npz'}"
+    whole = datasets.load(spec)
+    data = datasets.load(spec, train_size=40, validation_size=10)
+    np.testing.assert_array_equal(np.bincount(data.train[1]), [20, 12, 8])
+    np.testing.assert_array_equal(np.bincount(data.validation[1]), [5, 3, 2])
+    for part, all_of_it in (
+        (data.train, whole.train),
+        (data.validation, whole.validation),
+    ):
+        labels = dict(zip(all_of_it[0][:, 0, 0, 0], all_of_it[1], strict=True))
+        numbers = part[0][:, 0, 0, 0]
+        assert len(set(numbers)) == len(numbers)
+        assert [labels[n] for n in numbers] == part[1].tolist()
+    np.testing.assert_array_equal(data.test[0], whole.test[0])
+    assert data.classes == 3
+
+
+def test_the_same_seed_takes_the_same_images():
+    def taken(seed, **sizes):
+        return datasets.load("digits", seed, **sizes).validation[0]
+
+    ours = taken(0, validation_size=50)
+    np.testing.assert_array_equal(ours, taken(0, validation_size=50))
+    # Whatever is taken of the other split.
+    both = taken(0, validation_size=50, train_size=10)
+    np.testing.assert_array_equal(ours, both)
+    assert not np.array_equal(ours, taken(1, validation_size=50))
+    np.testing.assert_array_equal(taken(0), taken(0, validation_size=359))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"train_size": 1080}, "train_size of digits must be at most 1079"),
+        ({"validation_size": 360}, "validation_size of .* must be at most 359"),
+        ({"train_size": 0}, "train_size must be .* 1 or more.*: 0"),
+        ({"train_size": -1}, "1 or more.*: -1"),
+        ({"validation_size": 0.5}, r"validation_size must be .*: 0\.5"),
+        ({"train_size": True}, "must be a number of images.*True"),
+        ({"train_size": "9"}, "must be a number of images.*'9'"),
+    ],
+)
+def test_sizes_that_are_none(sizes, message):
+    with pytest.raises(ValueError, match=message):
+        datasets.load("digits", **sizes)
+
+
+def test_no_part_of_a_pipeline():
+    import tensorflow as tf
+
+    pipeline = tf.data.Dataset.from_tensors((np.zeros((5, 2, 2, 1)), [0] * 5))
+
+    @datasets.dataset("mine")
+    def mine(argument, *, seed, image_size):
+        each = (pipeline, None)
+        return datasets.Dataset("mine", each, each, each, (2, 2, 1), 1)
+
+    try:
+        assert datasets.load("mine").train == (pipeline, None)
+        with pytest.raises(ValueError, match=r"Use its take\(batches\)"):
+            datasets.load("mine", train_size=1)
+    finally:
+        del datasets._DATASETS["mine"]
 
 
 def test_a_user_adds_a_data_set():

@@ -12,6 +12,7 @@ which `load("mine:ARGUMENT")` then calls.
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from tf_cosearch import configuration
+from tf_cosearch.training import idx_files
 
 Arrays = tuple[Any, Any]
 
@@ -70,22 +72,30 @@ def dataset(name: str) -> Callable[[Callable[..., Dataset]], Any]:
 
 
 def load(
-    spec: str, seed: int = 0, image_size: tuple[int, int] | None = None
+    spec: str,
+    seed: int = 0,
+    image_size: tuple[int, int] | None = None,
+    train_size: int | None = None,
+    validation_size: int | None = None,
 ) -> Dataset:
     """Loads a data set by name.
 
     Args:
-        spec: `digits`, `npz:FILE`, `images:FOLDER`, `tfds:NAME`, or what
-            `dataset` has registered.
+        spec: `digits`, `npz:FILE`, `idx:FOLDER`, `images:FOLDER`, `tfds:NAME`,
+            or what `dataset` has registered.
         seed: Decides which images go into splits that the source does not
-            have; the same seed gives the same splits.
+            have, and into a part of one; the same seed gives the same.
         image_size: (height, width) that `images` and `tfds` resize to.
+        train_size: How many of the training images to take, of every class
+            in proportion; all if left out.
+        validation_size: The same of the validation images.
 
     Returns:
         The data set.
 
     Raises:
-        ValueError: If the name is unknown or the source cannot be used.
+        ValueError: If the name is unknown, the source cannot be used, or a
+            split does not have as many images.
         FileNotFoundError: If the file or folder does not exist.
         NotADirectoryError: If a file is given for a folder.
         ImportError: If `tfds` needs a package that is not installed.
@@ -94,11 +104,23 @@ def load(
     >>> digits = load("digits")
     >>> digits.train[0].shape, digits.input_shape, digits.classes
     ((1079, 8, 8, 1), (8, 8, 1), 10)
+    >>> len(load("digits", train_size=100).train[0])
+    100
     """
     name, _, argument = spec.partition(":")
     if name not in _DATASETS:
         raise configuration.unknown("data set", name, _DATASETS)
-    return _DATASETS[name](argument, seed=seed, image_size=image_size)
+    sizes = {"train_size": train_size, "validation_size": validation_size}
+    for what, size in sizes.items():
+        _check_size(size, what)
+    data = _DATASETS[name](argument, seed=seed, image_size=image_size)
+    return dataclasses.replace(
+        data,
+        train=_part(data.train, train_size, f"train_size of {spec}", seed),
+        validation=_part(
+            data.validation, validation_size, f"validation_size of {spec}", seed
+        ),
+    )
 
 
 @dataset("digits")
@@ -150,6 +172,22 @@ def npz(
                 f"{', '.join(arrays) or 'nothing'}."
             )
     return _complete(f"npz:{argument}", splits, seed)
+
+
+@dataset("idx")
+def idx(
+    argument: str, *, seed: int = 0, image_size: tuple[int, int] | None = None
+) -> Dataset:
+    """A folder with files of MNIST's format, see `idx_files`."""
+    del image_size
+    _must_exist(argument, "idx:FOLDER")
+    folder = pathlib.Path(argument)
+    if not folder.is_dir():
+        raise NotADirectoryError(
+            "idx:FOLDER must be the folder of the files. Received: the file "
+            f"{argument}."
+        )
+    return _complete(f"idx:{argument}", idx_files.load(folder), seed)
 
 
 @dataset("images")
@@ -232,6 +270,35 @@ def tfds(
     }
     classes = info.features["label"].num_classes
     return _complete(f"tfds:{argument}", splits, seed, classes)
+
+
+def _check_size(size: Any, what: str) -> None:
+    is_whole = isinstance(size, numbers.Integral) and size is not True
+    if size is not None and not (is_whole and size >= 1):
+        raise ValueError(
+            f"{what} must be a number of images, 1 or more, or None. "
+            f"Received: {size!r}."
+        )
+
+
+def _part(split: Arrays, size: int | None, what: str, seed: int) -> Arrays:
+    """Takes so many images, of every class in proportion."""
+    if size is None:
+        return split
+    x, y = split
+    if y is None:
+        raise ValueError(
+            f"{what} must be None, as that is a tf.data.Dataset. Received: "
+            f"{size}. Use its take(batches)."
+        )
+    if size > len(x):
+        raise ValueError(
+            f"{what} must be at most {len(x)}, as many images as it has. "
+            f"Received: {size}."
+        )
+    x, y = np.asarray(x), np.asarray(y)
+    _, taken = _stratified(y, size, np.random.default_rng(seed))
+    return x[taken], y[taken]
 
 
 def _must_exist(path: str, spec: str) -> None:
