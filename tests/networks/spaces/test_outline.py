@@ -1,5 +1,6 @@
 """Models that are built to be read."""
 
+import gc
 import random
 
 import keras
@@ -127,3 +128,44 @@ def test_a_build_that_computes_with_weights_gets_them(kind):
     assert sets_weights
     assert np.isfinite(made.get_weights()[0]).all()
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("kind", [keras, tf_keras])
+def test_normalization_reads_as_itself_and_computes_if_it_is_run(kind):
+    values = np.full((1, 8, 8, 3), 6, np.float32)
+    seen = []
+
+    def runs():
+        layer = kind.layers.BatchNormalization(center=False)
+        layer.build((None, 8, 8, 3))
+        layer.moving_variance.assign(np.full(3, 4 - layer.epsilon))
+        layer.moving_mean.assign(np.zeros(3))
+        layer.gamma.assign(np.ones(3))
+        seen.append(np.asarray(layer(values)))
+        images = kind.Input((8, 8, 3))
+        return kind.Model(images, layer(images))
+
+    made, _ = outline(runs)
+    np.testing.assert_allclose(seen[-1], values / 2, rtol=1e-5)
+    assert made.output_shape == (None, 8, 8, 3)
+    # The model is whole again once it was read.
+    np.testing.assert_allclose(made(tf.constant(values)), values / 2, rtol=1e-5)
+
+
+def test_garbage_is_collected_again_after_a_build_and_after_an_error():
+    during = []
+
+    def fails():
+        during.append(gc.isenabled())
+        raise ValueError("no such width")
+
+    with pytest.raises(ValueError, match="no such width"):
+        outline(fails)
+    assert during == [False, True]  # it is built once more, as it is
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        outline(model(keras))
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

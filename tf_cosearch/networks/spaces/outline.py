@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from keras.src.backend.common import global_state
 from tensorflow.python.eager import context
+from tensorflow.python.framework import ops
 from tensorflow.python.ops import resource_variable_ops
 
 
@@ -74,7 +76,12 @@ def outline(build: Callable[[], Any]) -> Outline:
 
     with _keep_random_numbers():
         try:
-            with fresh_names(), tf.variable_creator_scope(create):
+            with (
+                fresh_names(),
+                _fewer_operations_of_tf_keras(),
+                _without_garbage_collection(),
+                tf.variable_creator_scope(create),
+            ):
                 model = build()
         except Exception:
             # Perhaps it needed a weight that has no value.
@@ -136,6 +143,47 @@ def _fresh_names_of_tf_keras() -> Iterator[None]:
         backend.PER_GRAPH_OBJECT_NAME_UIDS.update(numbers)
         backend.OBSERVED_NAMES.update(observed)
         backend._GRAPH.graph = graph
+
+
+@contextlib.contextmanager
+def _fewer_operations_of_tf_keras() -> Iterator[None]:
+    """Lets batch normalization do nothing where only shapes are asked for.
+
+    tf_keras finds the shape that a layer puts out by calling it in a graph,
+    which takes longest for these layers, and they keep the shape.
+    """
+    if "tf_keras" not in sys.modules:
+        yield
+        return
+    from tf_keras.src.layers.normalization import batch_normalization
+
+    base = batch_normalization.BatchNormalizationBase
+    call = base.call
+
+    def keep_shape(
+        self: Any, inputs: Any, training: Any = None, mask: Any = None
+    ) -> Any:
+        if ops.get_default_graph().name.endswith("_scratch_graph"):
+            return inputs
+        return call(self, inputs, training=training, mask=mask)
+
+    base.call = keep_shape
+    try:
+        yield
+    finally:
+        base.call = call
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Keeps Python from looking for garbage among the layers as they come."""
+    is_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if is_enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager
