@@ -7,7 +7,7 @@ from absl import logging
 
 from tf_cosearch import identity
 from tf_cosearch.identity import AnotherRunError, Identity
-from tf_cosearch.search.oracle.oracle import make
+from tf_cosearch.search.oracle.options import make
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 from tf_cosearch.training import settings
 

@@ -24,7 +24,7 @@ from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.hypermodel import CoSearchHyperModel
 from tf_cosearch.search.objectives import Reward
-from tf_cosearch.search.oracle import oracle as oracle_lib
+from tf_cosearch.search.oracle import options as options_lib
 from tf_cosearch.search.oracle.durable import reason
 from tf_cosearch.search.oracle.oracle import EXPECTED, CoSearchOracle
 from tf_cosearch.search.oracle.warm_start import require_outside
@@ -168,7 +168,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                     "them where it is made, or the name of its algorithm here."
                 )
         else:
-            co_oracle = oracle_lib.make(
+            co_oracle = options_lib.make(
                 oracle,
                 oracle_options or {},
                 space=space,
@@ -192,10 +192,12 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             )
             require_outside(co_oracle.earlier.source, project)
         self.space = space
-        self._training = {
+        self._of_recipe: dict[str, Any] = {
             "learning_rate": learning_rate,
             "optimizer": optimizer,
             "loss": loss,
+        }
+        self._of_phases: dict[str, Any] = {
             "qat_epochs": qat_epochs,
             "quantization": quantization,
         }
@@ -295,7 +297,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             epochs,
             callbacks=callbacks,
             also=names,
-            **self._training,
+            **self._of_recipe,
+            **self._of_phases,
             **unknown,
         )
         of_data = {
@@ -329,7 +332,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 **of_data,
                 **of_tensors,
                 **of_user,
-                **self._training,
+                **self._of_recipe,
+                **self._of_phases,
             ),
             versions=export.versions(),
         )
@@ -349,21 +353,17 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         """How the network of some hyperparameters is trained."""
         from tf_cosearch.training import recipes
 
-        training = {
-            name: self._training[name]
-            for name in ("optimizer", "loss", "learning_rate")
-        }
         genome = self.space.genome(values)
         network = self.space.decode(genome).network
         if self._own_hypermodel is None:
-            return recipes.Template(network.build, **training)
+            return recipes.Template(network.build, **self._of_recipe)
         genes = self.space.num_network_parameters
         return recipes.Own(
             network.hypermodel,
             network.hyperparameters(),
             self._given,
             self.space.networks(genome[None, :genes])[0],
-            **training,
+            **self._of_recipe,
         )
 
     def _rehearse(self, data: inputs.Inputs, callbacks: Any) -> None:
@@ -372,7 +372,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
 
         recipe = self._recipe(self.space.hyperparameters().values)
         measured = fit.rehearse(
-            recipe, data, callbacks, self._training["quantization"]
+            recipe, data, callbacks, self._of_phases["quantization"]
         )
         _require_measured(self.co_oracle, measured)
         if self._rule is not None and recipe.accuracy is None:
@@ -438,7 +438,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 "seed": seeds.derive(
                     self.oracle.training_seed(trial.trial_id), number
                 ),
-                **self._training,
+                **self._of_phases,
             }
             execution = executions.Execution(
                 folder,
@@ -479,8 +479,6 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             curve = execution.curve
             return not runs and self._curves.is_losing(curve, folder)
 
-        of_recipe = ("optimizer", "loss", "learning_rate")
-        settings = {k: v for k, v in settings.items() if k not in of_recipe}
         trained = fit.train(
             self._recipe(trial.hyperparameters.values),
             checkpoint_folder=folder,
@@ -564,7 +562,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         recipe = self._recipe(trial.hyperparameters.values)
         path = design.folder / export.FLOAT_WEIGHTS
         is_qat = isinstance(recipe, recipes.Template) and (
-            self._training["quantization"] == recipes.AWARE
+            self._of_phases["quantization"] == recipes.AWARE
         )
         with session.private():
             model = recipe.build()

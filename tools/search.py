@@ -188,9 +188,9 @@ def _oracle(
     space: cs.SearchSpace, budgets: cs.Budgets, options: dict[str, Any]
 ) -> Any:
     """The oracle, which refuses what is wrong with any of its arguments."""
-    from tf_cosearch.search.oracle import oracle
+    from tf_cosearch.search.oracle import options as options_lib
 
-    return oracle.make(
+    return options_lib.make(
         FLAGS.oracle,
         options,
         space=space,

@@ -48,7 +48,7 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from tf_cosearch import configuration, metrics
 from tf_cosearch.benchmark.landscapes import Evaluation, Landscape
 from tf_cosearch.search import algorithms
-from tf_cosearch.search.oracle import oracle as oracle_lib
+from tf_cosearch.search.oracle import options as options_lib
 from tf_cosearch.search.pricing import Pricer
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -114,7 +114,7 @@ def run(
     else:
         if "objectives" in algorithms.options(algorithm):
             options = {"objectives": landscape.objectives, **options}
-        oracle = oracle_lib.make(
+        oracle = options_lib.make(
             algorithm,
             {**OPTIONS.get(algorithm, {}), **options},
             space=landscape.space,

@@ -8,7 +8,7 @@ from tf_cosearch.search.algorithms.grey_box import GreyBox
 from tf_cosearch.search.algorithms.two_level import SlowReward
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.objectives import AbsoluteDeviation, WeightedProduct
-from tf_cosearch.search.oracle.oracle import make
+from tf_cosearch.search.oracle.options import make
 from tf_cosearch.search.pareto import hypervolume
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 

@@ -8,7 +8,7 @@ import pytest
 
 from tf_cosearch.benchmark import synthetic
 from tf_cosearch.search.budgets import Budgets
-from tf_cosearch.search.oracle.oracle import make
+from tf_cosearch.search.oracle.options import make
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.testing import place, run_trials
 

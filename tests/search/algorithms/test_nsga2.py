@@ -6,7 +6,7 @@ from tf_cosearch.search.algorithms.nsga2 import Nsga2
 from tf_cosearch.search.algorithms.random import RandomSearch
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracle import durable
-from tf_cosearch.search.oracle.oracle import make
+from tf_cosearch.search.oracle.options import make
 from tf_cosearch.search.pareto import hypervolume, non_dominated
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 

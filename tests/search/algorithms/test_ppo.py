@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tf_cosearch.search.algorithms.ppo import PPO, surrogate_slope
-from tf_cosearch.search.oracle.oracle import make
+from tf_cosearch.search.oracle.options import make
 from tf_cosearch.testing import ToySpace
 
 SPACE = ToySpace((3,) * 6)

@@ -7,7 +7,7 @@ from tf_cosearch.search.algorithms.regularized_evolution import (
 )
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracle import durable
-from tf_cosearch.search.oracle.oracle import make
+from tf_cosearch.search.oracle.options import make
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 SPACE = ToySpace((6,) * 8)

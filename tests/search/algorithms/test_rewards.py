@@ -8,7 +8,7 @@ import pytest
 from tf_cosearch.search import algorithms
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.objectives import AbsoluteDeviation, WeightedProduct
-from tf_cosearch.search.oracle.oracle import make
+from tf_cosearch.search.oracle.options import make
 from tf_cosearch.testing import place, run_trials
 
 BUDGETS = Budgets(latency_ms=0.002, area_mm2=40)

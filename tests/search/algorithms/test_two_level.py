@@ -5,7 +5,7 @@ from tf_cosearch import testing
 from tf_cosearch.search import algorithms
 from tf_cosearch.search.algorithms.two_level import TwoLevel
 from tf_cosearch.search.budgets import Budgets
-from tf_cosearch.search.oracle.oracle import make
+from tf_cosearch.search.oracle.options import make
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 SPACE = ToySpace((4,) * 10)

@@ -7,7 +7,7 @@ from absl import logging
 from tf_cosearch.designs import report
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracle import known_trials, warm_start
-from tf_cosearch.search.oracle.oracle import make
+from tf_cosearch.search.oracle.options import make
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 SPACE = ToySpace((3, 4, 5, 6))

@@ -18,11 +18,10 @@ All but the last are made anew when a run is continued.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import math
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras_tuner
@@ -261,12 +260,11 @@ class CoSearchOracle(durable.DurableOracle):
         )
 
     def _pending(self) -> list[np.ndarray]:
-        return [
-            self.trial_genome(trial)
+        return self._genomes_of(
+            trial
             for trial in self.trials.values()
             if trial.trial_id not in self.end_order
-            and trial.hyperparameters.values
-        ]
+        )
 
     def _best(self) -> np.ndarray | None:
         best = self.history.best()
@@ -292,6 +290,12 @@ class CoSearchOracle(durable.DurableOracle):
             genome = of_values(self.space, trial.hyperparameters.values)
             self._genomes[trial.trial_id] = check(self.space, [genome])[0]
         return self._genomes[trial.trial_id]
+
+    def _genomes_of(self, trials: Iterable[Trial]) -> list[np.ndarray]:
+        """Genomes of those trials that have a design."""
+        return [
+            self.trial_genome(t) for t in trials if t.hyperparameters.values
+        ]
 
     def trial_costs(self, trial: Trial) -> dict[str, float]:
         """What the design of a trial costs."""
@@ -369,11 +373,7 @@ class CoSearchOracle(durable.DurableOracle):
         """Finds the design of the next trial; called by `create_trial`."""
         rng = np.random.default_rng([self.seed, len(self.trials)])
         self.prices.reach.begin(len(self.trials))
-        tried = [
-            self.trial_genome(trial)
-            for trial in self.trials.values()
-            if trial.hyperparameters.values
-        ]
+        tried = self._genomes_of(self.trials.values())
         genome = self._proposals.propose(rng, tried, self.algorithm.suggest)
         if genome is None:
             count = len(self.trials)
@@ -430,15 +430,12 @@ class CoSearchOracle(durable.DurableOracle):
         with durable.locked(self):
             if self.earlier is None:
                 return
-            tried = {
-                self.trial_genome(trial).tobytes()
-                for trial in self.trials.values()
-                if trial.hyperparameters.values
-            }
+            tried = self._genomes_of(self.trials.values())
+            before = {genome.tobytes() for genome in tried}
             new = [
                 design
                 for design in self.earlier.designs
-                if design.genome.tobytes() not in tried
+                if design.genome.tobytes() not in before
             ]
             self._price([design.genome for design in new])
             most = (self.own_trials or 0) + self.num_known + len(new)
@@ -614,75 +611,3 @@ class CoSearchOracle(durable.DurableOracle):
                 f"{trial.trial_id} has {', '.join(trial.metrics.metrics)}. "
                 "Use the objective of the run, or another project_name."
             )
-
-
-def make(
-    algorithm: str | Algorithm | type[Algorithm],
-    chosen: Mapping[str, Any],
-    **arguments: Any,
-) -> CoSearchOracle:
-    """Makes an oracle of what a user chose for it, or for its algorithm.
-
-    Args:
-        algorithm: Who suggests.
-        chosen: Options of the user: of the algorithm, or arguments of
-            `CoSearchOracle`.
-        **arguments: What the caller sets itself.
-
-    Returns:
-        The oracle.
-
-    Raises:
-        ValueError: If an option is not known, not the user's to set, or out
-            of its range.
-        TypeError: If an option is not of its type.
-    """
-    name = algorithms.name(algorithm)
-    taken = {*arguments, *OF_OTHER_TUNERS}
-    of_oracle = [each for each in OPTIONS if each not in taken]
-    of_algorithm = algorithms.options(algorithm)
-    for option in chosen:
-        if option in arguments:
-            raise ValueError(
-                f"{option} must be set as an argument of its own. Received: "
-                f"it as an option of {name}."
-            )
-        if option in OF_OTHER_TUNERS:
-            raise ValueError(
-                f"{option} must be for a keras_tuner.Tuner of your own, whose "
-                f"model may use it. Received: it as an option of {name}. Leave "
-                "it out: the training of a search of ours would not use it."
-            )
-        if option not in (*of_algorithm, *of_oracle):
-            raise configuration.unknown(
-                f"option of {name}", option, [*of_algorithm, *of_oracle]
-            )
-    try:
-        return CoSearchOracle(
-            algorithm=algorithm,
-            algorithm_options={
-                name: value
-                for name, value in chosen.items()
-                if name in of_algorithm
-            },
-            **{k: v for k, v in chosen.items() if k not in of_algorithm},
-            **arguments,
-        )
-    except (TypeError, AttributeError) as error:
-        if not chosen:
-            raise
-        raise TypeError(
-            f"Options of {name} must be of the types it documents. Received: "
-            f"{dict(chosen)} ({error})."
-        ) from error
-
-
-OPTIONS = tuple(
-    name
-    for name in inspect.signature(CoSearchOracle).parameters
-    if name not in ("space", "algorithm", "algorithm_options")
-)
-"""Arguments of an oracle that a user may choose."""
-
-OF_OTHER_TUNERS = ("hyperparameters", "allow_new_entries", "tune_new_entries")
-"""Arguments about a user's own model, in a `keras_tuner.Tuner` of theirs."""
