@@ -8,6 +8,7 @@ r"""Measures how fast the cost model is, beside baselines of the same run.
 `in_space`: networks of a space, each on all of its accelerators, or many on a
 short list, through `PriceList`; beside it `estimate`. `exact_hardware`:
 `best_accelerators` of one network; beside it `estimate` of all accelerators.
+`own_models`: proposals of `grey_box` in a `build(hp)` of MobileNetV2's size.
 `scaling`: how the rate of `estimate` changes with batch, layers, mappings and
 threads. `machine`: what of the machine's arithmetic and memory bandwidth,
 measured here, that takes.
@@ -25,7 +26,9 @@ import command_line
 from absl import flags
 
 FLAGS = flags.FLAGS
-flags.DEFINE_bool("quick", False, "Fewer repetitions: at most 45 s.")
+flags.DEFINE_bool(
+    "quick", False, "Fewer repetitions, and no `own_models`: at most 45 s."
+)
 command_line.define_format("table", "json")
 flags.DEFINE_integer(
     "candidates", 1_000_000, "Candidates of the general batch.", lower_bound=300

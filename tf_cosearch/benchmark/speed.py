@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_cosearch import environment, machine
-from tf_cosearch.benchmark import machine_limits
+from tf_cosearch.benchmark import machine_limits, own_models
 from tf_cosearch.benchmark.random_tables import (
     random_accelerators,
     random_layers,
@@ -31,6 +31,7 @@ from tf_cosearch.search.exact import all_accelerators, best_accelerators
 from tf_cosearch.search.space import SearchSpace
 
 _SAMPLE = 16_384  # candidates of a space that `estimate` is timed with
+_PROPOSALS = 16
 _MANY, _SHORT = 512, 2000  # networks and accelerators of a short list
 
 
@@ -48,8 +49,8 @@ def measure(
         network: Of `exact_hardware`.
         candidates: Of `general`, 300 or more.
         layers: Of each of them.
-        quick: Whether there are fewer repetitions, and fewer rows of
-            `scaling`.
+        quick: Whether there are fewer repetitions, fewer rows of `scaling`,
+            and no `own_models`.
 
     Returns:
         What each function gives under its name, and as `machine` what
@@ -62,6 +63,7 @@ def measure(
         "exact_hardware": exact_hardware(network, repeat),
         "in_space": in_space(space, repeat),
         "scaling": scaling(repeat, quick),
+        "own_models": None if quick else own_models.proposals(_PROPOSALS),
         "machine": machine_limits.compare(rates),
     }
 

@@ -45,6 +45,12 @@ def table(result: Mapping[str, Any]) -> str:
             f"{exact['accelerators']:,} accelerators, {exact['layers']} layers",
             f"  first time    {exact['first_seconds']:>12.2f} s",
             f"  by estimate   {exact['estimate_seconds']:>12.3f} s",
+            *(
+                f"own model       {own['core_seconds']:>12.2f} s of a core, a "
+                f"proposal in {package}; {own['first_core_seconds']:.2f} s the "
+                f"first; a plain build {own['build_core_seconds']:.2f} s"
+                for package, own in (result["own_models"] or {}).items()
+            ),
             "",
             "   batch  layers  mappings  threads  candidates/s"
             "   of a core   Mlayers of a core",
