@@ -298,10 +298,9 @@ class Stage:
                 for key in self.keys
                 if key in accepted
             }
-            single = self.name in ("stem", "head")
             specs.append(
                 BlockSpec(
-                    self.name if single else f"{self.name}/block{index + 1}",
+                    self._block_path(index),
                     block,
                     filters,
                     self._value(genes, "", "stride") if index == 0 else 1,
@@ -309,6 +308,39 @@ class Stage:
                 )
             )
         return tuple(specs)
+
+    def depths(self) -> tuple[int, ...]:
+        """How many blocks there may be."""
+        return self.keys.get("repeats", ((1,), False))[0]
+
+    def blocks_at(self, index: int) -> list[BlockSpec]:
+        """All blocks that may stand at a place, each once.
+
+        Args:
+            index: 0 for the first block of the stage.
+        """
+        path = self._block_paths[index if len(self._block_paths) > 1 else 0]
+        strides = self.keys.get("stride", ((1,), False))[0]
+        options = {
+            self._options(dict(zip(self._own, values, strict=True)))
+            for values in set(self._alike.values())
+        }
+        return [
+            BlockSpec(self._block_path(index), block, filters, stride, chosen)
+            for block, chosen in sorted(options, key=repr)
+            if block in self._blocks_of(path)
+            for filters in self._widths
+            for stride in (strides if index == 0 else (1,))
+        ]
+
+    def _blocks_of(self, path: str) -> tuple[Any, ...]:
+        if "block" in self._own:
+            return self._choices(path, "block")
+        return self.keys["block"][0]
+
+    def _block_path(self, index: int) -> str:
+        single = self.name in ("stem", "head")
+        return self.name if single else f"{self.name}/block{index + 1}"
 
     def encode(self, specs: Sequence[BlockSpec]) -> tuple[int, ...] | None:
         """The genes of given blocks, the inverse of `decode`.

@@ -12,7 +12,7 @@ import itertools
 import math
 import pathlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -247,6 +247,36 @@ class Template(NetworkSpace):
             self.dropout,
             [[stage.name, stage.keys] for stage in self.stages],
         ]
+
+    def blocks(self) -> Iterator[tuple[BlockSpec, Shape]]:
+        """All blocks of all networks, each with all shapes that it may read.
+
+        What ends a network reads the shapes that come last, with a block of
+        `None`.
+        """
+        shapes = {self.input_shape}
+        for stage in self.stages:
+            outputs: set[Shape] = set()
+            for index in range(max(stage.depths())):
+                inner = shapes
+                shapes = set()
+                for spec, shape in itertools.product(
+                    stage.blocks_at(index), sorted(inner)
+                ):
+                    if index and shape[-1] != spec.filters:
+                        continue
+                    yield spec, shape
+                    shapes.add(
+                        (
+                            -(-shape[0] // spec.stride),
+                            -(-shape[1] // spec.stride),
+                            spec.filters,
+                        )
+                    )
+                if index + 1 in stage.depths():
+                    outputs |= shapes
+            shapes = outputs
+        yield from ((None, shape) for shape in sorted(shapes))
 
     def padded_layers(self, layers: int) -> int:
         """Rows that the deepest network can have."""

@@ -1,0 +1,1 @@
+"""One training for all networks of a space, which share their weights."""

@@ -1,0 +1,238 @@
+"""The third reading of a block: Keras layers whose weights are shared.
+
+`KerasBuilder` asks a namespace for layers. Here the namespace hands out layers
+that run at once, on tensors, with slices of weights that all networks of a
+space share. So what a block or an operation does is written once, in its Keras
+reading, and a network's path through the shared weights cannot differ from the
+network that is built of Keras layers.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import tf_keras
+
+from tf_cosearch.networks.layer_ops import KerasBuilder, Shape
+from tf_cosearch.networks.network import BlockSpec, Network
+from tf_cosearch.supernet.layer_rules import Part, rule
+
+
+class Signal(NamedTuple):
+    """What a layer of a path has put out.
+
+    Attributes:
+        value: `[N, ...]` numbers; `None` where only shapes are read.
+        shape: Of the value, the number of images first, which may be `None`.
+        writer: Name of the layer.
+        is_final: Whether it is rounded already, where activations are.
+    """
+
+    value: Any
+    shape: tuple[int | None, ...]
+    writer: str
+    is_final: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Sharing:
+    """What networks share of a layer that both have.
+
+    Attributes:
+        apart: Settings of a block whose values have weights of their own. With
+            `block` operators share nothing, as in HSCoNAS; with `kernel_size`
+            neither do kernels.
+        norms_apart: Whether each number of channels has normalisations of its
+            own.
+
+    Reference: Guo et al., Single Path One-Shot, arXiv 1904.00420; Yu et al.,
+    Slimmable Neural Networks, arXiv 1812.08928 (normalisations of their own).
+    """
+
+    apart: tuple[str, ...] = ("block",)
+    norms_apart: bool = False
+
+
+class SharedReading(KerasBuilder, abc.ABC):
+    """Reads networks with weights that they share.
+
+    Weights belong to a layer at its place: to the expansion of an operator of
+    block 2 of stage 3. Where networks differ at that place in channels, each
+    takes the first ones; in kernels, the window in the middle; in groups, the
+    weights within each group; in depth, later blocks are left out.
+
+    Args:
+        sharing: What is shared.
+
+    Reference: Cai et al., Once-for-All, arXiv 1908.09791 (the window in the
+    middle); Yu et al., Slimmable Neural Networks, arXiv 1812.08928 (the first
+    channels).
+    """
+
+    def __init__(self, sharing: Sharing) -> None:
+        super().__init__(_Namespace(self))
+        self._sharing = sharing
+        self._kind = ""
+
+    def shape(self, x: Signal) -> Shape:
+        """Height, width and channels of a tensor."""
+        height, width, channels = x.shape[1:]
+        return height, width, channels  # type: ignore[return-value]
+
+    def logits(self, network: Network, images: Any) -> Any:
+        """What a network answers.
+
+        Args:
+            network: Of the space.
+            images: `[N, H, W, C]`.
+
+        Returns:
+            `[N, classes]`.
+        """
+        x = Signal(images, (None, *network.input_shape), "image")
+        for spec in network.blocks:
+            x = self.block(spec, x)
+        y = self.end(x, network.classes, network.dropout)
+        return self.final(y).value
+
+    def end(self, x: Signal, classes: int, dropout: float) -> Signal:
+        """The logits of what the last block puts out."""
+        y: Signal = self.classify(x, classes, dropout, name="logits")
+        return y
+
+    def block(self, spec: BlockSpec, x: Signal) -> Signal:
+        """What a block puts out."""
+        settings = {"block": spec.block, **dict(spec.options)}
+        kinds = [settings[name] for name in self._sharing.apart if name in settings]
+        self._kind = "/".join(map(str, kinds))
+        y: Signal = spec.apply(self, x)
+        self._kind = ""
+        return y
+
+    def call(self, layer: Any, x: Any) -> Signal:
+        """Runs a layer.
+
+        Args:
+            layer: Of tf_keras, read for its settings and never built.
+            x: A `Signal`, or a list of those.
+        """
+        signals: list[Signal] = x if isinstance(x, list) else [x]
+        known = rule(layer)
+        if not known.is_fused:
+            signals = [self.final(signal) for signal in signals]
+        values = [signal.value for signal in signals]
+        parts = known.parts(layer, signals[0].shape)
+        weights = {
+            name: self.weight(self.key(layer, name, part), part)
+            for name, part in parts.items()
+        }
+        y = known.run(self, layer, values, weights)
+        is_final = known.keeps_scale and signals[0].is_final
+        return Signal(y, tuple(y.shape), layer.name, is_final)
+
+    def key(self, layer: Any, name: str, part: Part) -> str:
+        """Under which name a part of the weights is kept."""
+        key = "/".join(filter(None, (layer.name, self._kind, name)))
+        if part.is_of_norm and self._sharing.norms_apart:
+            key += f"/{part.shape[0]}"
+        return key
+
+    # What a training, a calibration and a measurement do each in their way.
+
+    @abc.abstractmethod
+    def weight(self, key: str, part: Part) -> Any:
+        """A part of the shared weights, a tensor of `part.shape`."""
+
+    @abc.abstractmethod
+    def moments(self, layer: Any, x: Any) -> tuple[Any, Any] | None:
+        """Mean and variance to normalise by, `None` for those of the batch."""
+
+    def observe(self, layer: Any, mean: Any, variance: Any) -> None:
+        """Told the moments of a batch that it was normalised by."""
+
+    def rounded(self, kernel: Any, axis: int) -> Any:
+        """A kernel as it is multiplied by; `axis` counts outputs."""
+        del axis
+        return kernel
+
+    def final(self, x: Signal) -> Signal:
+        """A tensor as the next operation reads it."""
+        return x
+
+    def dropped(self, layer: Any, x: Any) -> Any:
+        """Dropout, where there is a training."""
+        del layer
+        return x
+
+
+class _Namespace:
+    """What `KerasBuilder` takes for Keras: `keras.layers.Conv2D(...)(x)`."""
+
+    def __init__(self, reading: SharedReading) -> None:
+        self._reading = reading
+
+    @property
+    def layers(self) -> _Namespace:
+        return self
+
+    def __getattr__(self, kind: str) -> Callable[..., Any]:
+        def make(*settings: Any, **named: Any) -> Callable[[Any], Signal]:
+            try:
+                layer = _layer(kind, settings, tuple(sorted(named.items())))
+            except TypeError:  # a setting has no hash
+                layer = getattr(tf_keras.layers, kind)(*settings, **named)
+            return functools.partial(self._reading.call, layer)
+
+        return make
+
+
+@functools.lru_cache(maxsize=2**14)
+def _layer(
+    kind: str, settings: tuple[Any, ...], named: Sequence[tuple[str, Any]]
+) -> Any:
+    return getattr(tf_keras.layers, kind)(*settings, **dict(named))
+
+
+class Survey(SharedReading):
+    """Reads shapes alone, and notes the most that is asked of each weight.
+
+    Attributes:
+        parts: The weights that there have to be, by key.
+    """
+
+    def __init__(self, sharing: Sharing) -> None:
+        super().__init__(sharing)
+        self.parts: dict[str, Part] = {}
+
+    def call(self, layer: Any, x: Any) -> Signal:
+        """Computes a layer's shape."""
+        shapes = [s.shape for s in (x if isinstance(x, list) else [x])]
+        known = rule(layer)
+        known.check(layer, shapes)
+        for name, part in known.parts(layer, shapes[0]).items():
+            self.weight(self.key(layer, name, part), part)
+        shape = layer.compute_output_shape(
+            shapes if len(shapes) > 1 else shapes[0]
+        )
+        return Signal(None, tuple(shape), layer.name)
+
+    def weight(self, key: str, part: Part) -> None:
+        """Makes room for a part."""
+        known = self.parts.get(key, part)
+        if len(known.shape) != len(part.shape):
+            raise ValueError(
+                "Networks that share weights must have the same kind of layer "
+                f"under one name. Received: weights of shapes {known.shape} "
+                f"and {part.shape} for {key}. Give the layers other names."
+            )
+        most = tuple(map(max, known.shape, part.shape))
+        self.parts[key] = part._replace(shape=most)
+
+    def moments(self, layer: Any, x: Any) -> None:
+        """There are none."""
+
+
