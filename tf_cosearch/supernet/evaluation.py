@@ -1,67 +1,247 @@
+"""What a network is worth on shared weights: its int8 accuracy, untrained."""
+
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
-from tf_cosearch.supernet.reading import SharedReading
+import tf_keras
+
+from tf_cosearch.networks.network import Network
+from tf_cosearch.supernet.layer_rules import Part, within_groups
+from tf_cosearch.supernet.reading import SharedReading, Signal
+from tf_cosearch.supernet.weights import SharedWeights
+from tf_cosearch.training import session
+from tf_cosearch.training.inputs import Inputs
+
+CALIBRATION_IMAGES = 256
+"""Images that moments and ranges of a network are taken from."""
+
+FEWEST_IMAGES = 32
+"""Moments of fewer say little."""
+
+BATCH_IMAGES = 512
+BATCH_BYTES = 2**27
+"""Most that a layer may put out for a batch; larger images, smaller batches."""
+
+_STEPS = 255  # from the lowest number of int8 to the highest
+
 
 class Calibration(SharedReading):
-    def __init__(self, weights, **kw):
-        super().__init__(**kw)
+    """Reads a network with the moments of a batch, and notes what it saw.
+
+    Attributes:
+        values: The network's weights, by names of layer and weight.
+        averages: Mean and variance of what each normalisation read, by layer.
+        ranges: The lowest and the highest number of each tensor that is int8
+            in the file, by layer.
+    """
+
+    def __init__(self, weights: SharedWeights) -> None:
+        super().__init__(weights.sharing)
         self._weights = weights
-        self.norms = {}
-        self.ranges = {}
+        self.values: dict[tuple[str, str], Any] = {}
+        self.averages: dict[str, tuple[Any, Any]] = {}
+        self.ranges: dict[str, tuple[float, float]] = {}
 
-    def weight(self, key, part):
-        return self._weights.read(key, part)
+    def weight(self, layer: Any, name: str, part: Part) -> Any:
+        """Copies a part."""
+        value = self._weights.read(self.key(layer, name, part), part)
+        self.values[layer.name, name] = value
+        return value
 
-    def moments(self, layer, x):
-        return None
+    def observe(self, layer: Any, mean: Any, variance: Any) -> None:
+        """Notes the moments of a batch."""
+        self.averages[layer.name] = mean, variance
 
-    def observe(self, layer, mean, variance):
-        self.norms[layer.name] = mean, variance
-
-    def final(self, x):
-        if not x.is_final and x.writer not in self.ranges:
-            low = min(float(tf.reduce_min(x.value)), 0.0); high = max(float(tf.reduce_max(x.value)), 0.0)
-            self.ranges[x.writer] = low, max(high, low + 1e-6)
+    def final(self, x: Signal) -> Signal:
+        """Notes the range of a tensor; 0 is in each, as int8 needs one."""
+        if x.writer not in self.ranges:
+            low = min(float(tf.reduce_min(x.value)), 0.0)
+            high = max(float(tf.reduce_max(x.value)), 0.0)
+            self.ranges[x.writer] = low, high
         return x._replace(is_final=True)
 
 
 class Measurement(SharedReading):
-    def __init__(self, weights, calibration, int8=True, **kw):
-        super().__init__(**kw)
-        self._weights, self._c, self._int8 = weights, calibration, int8
-        self._known = {}
+    """Reads a network as it is once it is deployed.
 
-    def weight(self, key, part):
-        if key not in self._known:
-            self._known[key] = self._weights.read(key, part)
-        return self._known[key]
+    Kernels are rounded to int8 for each output on its own, tensors as a whole,
+    which is what TFLite does.
 
-    def moments(self, layer, x):
-        return self._c.norms[layer.name]
+    Args:
+        seen: What a calibration of the network saw.
+        weights: The shared weights.
+        is_int8: Whether numbers are rounded as an int8 file has them.
+    """
 
-    def rounded(self, kernel, axis):
-        if not self._int8:
+    def __init__(
+        self, seen: Calibration, weights: SharedWeights, is_int8: bool = True
+    ) -> None:
+        super().__init__(weights.sharing)
+        self._seen = seen
+        self._is_int8 = is_int8
+
+    def weight(self, layer: Any, name: str, part: Part) -> Any:
+        """The weight that was calibrated."""
+        return self._seen.values[layer.name, name]
+
+    def moments(self, layer: Any) -> tuple[Any, Any]:
+        """Those of the calibration."""
+        return self._seen.averages[layer.name]
+
+    def rounded(self, kernel: Any, axis: int) -> Any:
+        """A kernel in 255 steps from its lowest to its highest number."""
+        if not self._is_int8:
             return kernel
-        axes = [a for a in range(kernel.shape.rank) if a != axis]
-        scale = tf.maximum(tf.reduce_max(tf.abs(kernel), axes, keepdims=True), 1e-12) / 127
+        others = [each for each in range(kernel.shape.rank) if each != axis]
+        most = tf.reduce_max(tf.abs(kernel), others, keepdims=True)
+        scale = tf.maximum(most, 1e-12) * (2 / (_STEPS - 1))
         return tf.round(kernel / scale) * scale
 
-    def final(self, x):
-        if not self._int8 or x.is_final:
+    def final(self, x: Signal) -> Signal:
+        """A tensor in 256 steps over the range of the calibration."""
+        if not self._is_int8 or x.is_final:
             return x
-        low, high = self._c.ranges[x.writer]
-        scale = (high - low) / 255
-        zero = np.rint(-low / scale)
-        q = tf.clip_by_value(tf.round(x.value / scale) + zero, 0, 255)
-        return x._replace(value=(q - zero) * scale, is_final=True)
+        low, high = self._seen.ranges[x.writer]
+        scale = max(high - low, 1e-12) / _STEPS
+        zero = round(-low / scale)
+        steps = tf.clip_by_value(tf.round(x.value / scale) + zero, 0, _STEPS)
+        return x._replace(value=(steps - zero) * scale, is_final=True)
 
 
-def accuracy(weights, network, images, batches, int8=True, **kw):
-    c = Calibration(weights, **kw)
-    c.logits(network, images)
-    m = Measurement(weights, c, int8, **kw)
-    right = total = 0
-    for x, y in batches:
-        right += int((tf.argmax(m.logits(network, x), 1).numpy() == y).sum()); total += len(y)
-    return right / total
+class Evaluator:
+    """Measures networks on shared weights.
+
+    Each network first gets the averages of its normalisations, and the ranges
+    of its tensors, from training images: those of other networks would not
+    do. Its accuracy is that of the validation data.
+
+    Args:
+        weights: The shared weights; may be trained further meanwhile.
+        data: Of the training.
+        image_count: Images to calibrate by.
+
+    Raises:
+        ValueError: If there are too few images to calibrate by.
+
+    Reference: Yu and Huang, Universally Slimmable Networks, ICCV 2019, section
+    3.3, for normalisations that are calibrated after training.
+    """
+
+    def __init__(
+        self,
+        weights: SharedWeights,
+        data: Inputs,
+        image_count: int = CALIBRATION_IMAGES,
+    ) -> None:
+        self._weights = weights
+        # Batches of the first epoch, in an order that is always the same.
+        batches = data.train(0, 0).take(data.steps).as_numpy_iterator()
+        self._images = _first(batches, image_count)
+        if len(self._images) < FEWEST_IMAGES:
+            raise ValueError(
+                f"A supernet must have {FEWEST_IMAGES} or more images to "
+                "calibrate normalisations by. Received: "
+                f"{len(self._images)} training images. Add more, or train "
+                "designs one by one, with accuracy='trained'."
+            )
+        validation = list(data.validation_batches())
+        self._x = np.concatenate([batch[0] for batch in validation])
+        self._y = np.concatenate([batch[1] for batch in validation])
+
+    def calibrate(self, network: Network) -> Calibration:
+        """Averages and ranges of a network, and its weights."""
+        seen = Calibration(self._weights)
+        with session.private():
+            seen.logits(network, self._images[: _batch_size(network)])
+        return seen
+
+    def logits(self, network: Network, images: Any) -> np.ndarray:
+        """What a network answers, in float, once it is calibrated.
+
+        Args:
+            network: Of the space.
+            images: `[N, H, W, C]`.
+
+        Returns:
+            `[N, classes]`.
+        """
+        seen = self.calibrate(network)
+        with session.private():
+            reading = Measurement(seen, self._weights, is_int8=False)
+            return np.asarray(reading.logits(network, images))
+
+    def accuracy(self, network: Network, is_int8: bool = True) -> float:
+        """The share of the validation images that a network gets right.
+
+        Args:
+            network: Of the space.
+            is_int8: Whether with the rounding of an int8 file.
+        """
+        seen = self.calibrate(network)
+        reading = Measurement(seen, self._weights, is_int8)
+        size = _batch_size(network)
+        right = 0
+        with session.private():
+            for start in range(0, len(self._x), size):
+                logits = reading.logits(network, self._x[start : start + size])
+                answers = np.argmax(logits, axis=-1)
+                right += int((answers == self._y[start : start + size]).sum())
+        return right / len(self._x)
+
+    def model(self, network: Network) -> tf_keras.Model:
+        """The network as a Keras model of its own, with the weights it shares.
+
+        Args:
+            network: Of the space.
+
+        Returns:
+            A tf_keras model, not compiled, whose logits are those of the path
+            in float.
+        """
+        seen = self.calibrate(network)
+        model = network.build(tf_keras)
+        for layer in model.layers:
+            if layer.weights:
+                layer.set_weights(_values(layer, seen))
+        return model
+
+
+def _values(layer: Any, seen: Calibration) -> list[np.ndarray]:
+    """What a calibrated network has for the weights of a Keras layer."""
+    named = {
+        name: value
+        for (owner, name), value in seen.values.items()
+        if owner == layer.name
+    }
+    if layer.name in seen.averages:
+        mean, variance = seen.averages[layer.name]
+        named |= {"moving_mean": mean, "moving_variance": variance}
+    if getattr(layer, "groups", 1) > 1:
+        named["kernel"] = within_groups(named["kernel"], layer.groups)
+    values = []
+    for variable in layer.weights:
+        name = variable.name.rpartition("/")[2].partition(":")[0]
+        values.append(named[name.removeprefix("depthwise_")])
+    return [np.asarray(value) for value in values]
+
+
+def _first(batches: Iterable[Any], count: int) -> np.ndarray:
+    """The first images of some batches."""
+    images: list[np.ndarray] = []
+    for batch in batches:
+        images.append(batch[0])
+        if sum(map(len, images)) >= count:
+            break
+    return np.concatenate(images)[:count]
+
+
+def _batch_size(network: Network) -> int:
+    """Images at once, so that no layer puts out more than there is room."""
+    most = max(
+        layer.out_h * layer.out_w * layer.out_c for layer in network.layers()
+    )
+    return int(min(BATCH_IMAGES, max(FEWEST_IMAGES, BATCH_BYTES // (4 * most))))

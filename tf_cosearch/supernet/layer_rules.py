@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from tf_cosearch.supernet.reading import SharedReading
 
 
+Box = tuple[slice, ...]
+"""Where a part lies in a larger one."""
+
+
 class Part(NamedTuple):
     """A weight of a layer, as much as a network needs of it.
 
@@ -27,6 +31,25 @@ class Part(NamedTuple):
     initializer: Any
     window: int = 0
     is_of_norm: bool = False
+
+    def box_of(self, part: Part) -> Box:
+        """Where a smaller part lies in this one.
+
+        Example:
+        >>> whole = Part((5, 5, 32), None, window=2)
+        >>> whole.box_of(Part((3, 3, 8), None, window=2))
+        (slice(1, 4, None), slice(1, 4, None), slice(0, 8, None))
+        """
+        starts = [
+            (most - size) // 2 if axis < self.window else 0
+            for axis, (size, most) in enumerate(
+                zip(part.shape, self.shape, strict=True)
+            )
+        ]
+        return tuple(
+            slice(start, start + size)
+            for start, size in zip(starts, part.shape, strict=True)
+        )
 
 
 Parts = dict[str, Part]
@@ -77,7 +100,8 @@ def _require_plain(layer: Any) -> None:
     others = [
         name
         for name, value in vars(layer).items()
-        if name.endswith(("_regularizer", "_constraint")) and value is not None
+        if name.endswith(("_regularizer", "_constraint"))
+        and value is not None
         and not name.startswith("_")
     ]
     if getattr(layer, "data_format", "channels_last") != "channels_last":
@@ -223,7 +247,9 @@ def _norm_parts(layer: Any, shape: Sequence[Any]) -> Parts:
         parts["gamma"] = Part(channels, layer.gamma_initializer)
     if layer.center:
         parts["beta"] = Part(channels, layer.beta_initializer)
-    return {name: part._replace(is_of_norm=True) for name, part in parts.items()}
+    return {
+        name: part._replace(is_of_norm=True) for name, part in parts.items()
+    }
 
 
 def _run_norm(
@@ -233,21 +259,21 @@ def _run_norm(
     channels = x.shape[-1]
     scale = weights.get("gamma", tf.ones(channels))
     offset = weights.get("beta", tf.zeros(channels))
-    known = reading.moments(layer, x)
-    if known is not None:
-        mean, variance = known
-        factor = scale * tf.math.rsqrt(variance + layer.epsilon)
-        return x * factor + (offset - mean * factor)
+    known = reading.moments(layer)
+    none = tf.zeros(0)
     y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x,
         scale=scale,
         offset=offset,
-        mean=tf.zeros(0),
-        variance=tf.zeros(0),
+        mean=none if known is None else known[0],
+        variance=none if known is None else known[1],
         epsilon=layer.epsilon,
-        is_training=True,
+        is_training=known is None,
     )
-    reading.observe(layer, mean, variance)
+    if known is None:
+        # The kernel's variance is a sample's; what it divides by is not.
+        count = tf.size(x, tf.float32) / channels
+        reading.observe(layer, mean, variance * (count - 1) / count)
     return y
 
 

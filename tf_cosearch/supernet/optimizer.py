@@ -1,8 +1,8 @@
-"""Gradient steps on the parts of the shared weights that took part."""
+"""Adam on the parts of the shared weights that took part in a step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,9 @@ import tensorflow as tf
 
 from tf_cosearch.supernet.layer_rules import Part
 from tf_cosearch.supernet.weights import SharedWeights
+
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
+"""Of Keras' Adam."""
 
 
 class PartGradient(NamedTuple):
@@ -24,72 +27,92 @@ class PartGradient(NamedTuple):
     gradient: Any
 
 
-def summed(
-    paths: Iterable[dict[str, PartGradient]],
-) -> dict[str, PartGradient]:
-    """Gradients of several paths together, each of the largest part."""
+Gradients = Mapping[str, PartGradient]
+
+
+def summed(paths: Iterable[Gradients]) -> dict[str, PartGradient]:
+    """The gradients of several paths together.
+
+    Args:
+        paths: Those of each path, by key of the weight.
+
+    Returns:
+        For each key the sum, of the smallest part that holds all of theirs.
+
+    Example:
+    >>> small = {"bias": PartGradient(Part((1,), None), tf.ones(1))}
+    >>> large = {"bias": PartGradient(Part((2,), None), tf.ones(2))}
+    >>> summed([small, large])["bias"].gradient.numpy().tolist()
+    [2.0, 1.0]
+    """
     total: dict[str, PartGradient] = {}
     for path in paths:
         for key, mine in path.items():
-            other = total.get(key)
-            if other is None:
-                total[key] = mine
-                continue
+            other = total.get(key, mine)
             shape = tuple(map(max, mine.part.shape, other.part.shape))
             part = mine.part._replace(shape=shape)
-            gradient = _within(part, mine) + _within(part, other)
+            both = [mine] if other is mine else [mine, other]
+            gradient = sum(_surrounded(each, part) for each in both)
             total[key] = PartGradient(part, gradient)
     return total
 
 
-def _within(part: Part, inner: PartGradient) -> Any:
-    """A gradient with zeros around, as large as a part that holds its own."""
-    if part.shape == inner.part.shape:
+def _surrounded(inner: PartGradient, part: Part) -> Any:
+    """A gradient with zeros around it, as large as a part that holds it."""
+    if inner.part.shape == part.shape:
         return inner.gradient
-    paddings = []
-    for axis, (size, most) in enumerate(
-        zip(inner.part.shape, part.shape, strict=True)
-    ):
-        before = (most - size) // 2 if axis < part.window else 0
-        paddings.append((before, most - size - before))
-    return tf.pad(inner.gradient, paddings)
+    boxes = part.box_of(inner.part)
+    return tf.pad(
+        inner.gradient,
+        [
+            (box.start, most - box.stop)
+            for box, most in zip(boxes, part.shape, strict=True)
+        ],
+    )
 
 
 class Adam:
-    def __init__(self, weights, b1=0.9, b2=0.999, eps=1e-7, **_):
-        self.w = weights; self.m = {}; self.v = {}; self.t = {}
-        self.b1, self.b2, self.eps = b1, b2, eps
+    """Adam, of which each weight counts the steps that it took part in.
 
-    def step(self, gradients, lr):
-        for key, (part, g) in gradients.items():
-            a = self.w.arrays[key]
-            if key not in self.m:
-                self.m[key] = np.zeros_like(a); self.v[key] = np.zeros_like(a); self.t[key] = 0
-            self.t[key] += 1
-            t = self.t[key]
-            box = self.w.box(key, part)
-            g = g.numpy()
-            m, v = self.m[key][box], self.v[key][box]
-            m += (1 - self.b1) * (g - m)
-            v += (1 - self.b2) * (g * g - v)
-            alpha = lr * (1 - self.b2**t) ** 0.5 / (1 - self.b1**t)
-            a[box] -= np.float32(alpha) * m / (np.sqrt(v) + np.float32(self.eps))
+    Moments of what no path of a step has used stay as they are.
 
+    Args:
+        weights: What to change, in place.
 
-class Momentum:
-    def __init__(self, weights, momentum=0.9, decay=0.0):
-        self.w = weights; self.m = {}; self.mu = momentum; self.decay = decay
+    Attributes:
+        moments: By key, the first and the second moment.
+        steps: By key, how often a weight has taken part.
 
-    def step(self, gradients, lr):
-        for key, (part, g) in gradients.items():
-            a = self.w.arrays[key]
-            if key not in self.m:
-                self.m[key] = np.zeros_like(a)
-            box = self.w.box(key, part)
-            w = a[box]; g = g.numpy()
-            if self.decay and key.endswith("kernel"):
-                g = g + np.float32(self.decay) * w
-            m = self.m[key][box]
-            m *= self.mu
-            m += g
-            w -= np.float32(lr) * (g + np.float32(self.mu) * m)
+    Reference: Kingma and Ba, Adam, ICLR 2015, algorithm 1.
+    """
+
+    def __init__(self, weights: SharedWeights) -> None:
+        self._weights = weights
+        self.moments = {
+            key: np.zeros((2, *array.shape), np.float32)
+            for key, array in weights.arrays.items()
+        }
+        self.steps = dict.fromkeys(weights.arrays, 0)
+
+    def step(self, gradients: Gradients, learning_rate: float) -> None:
+        """Makes a step.
+
+        Args:
+            gradients: By key.
+            learning_rate: How far.
+        """
+        for key, (part, gradient) in gradients.items():
+            self.steps[key] += 1
+            count = self.steps[key]
+            slope = np.asarray(gradient)
+            box = self._weights.box(key, part)
+            mean, square = self.moments[key][(slice(None), *box)]
+            mean += (1 - BETA_1) * (slope - mean)
+            square += (1 - BETA_2) * (slope * slope - square)
+            correction = (1 - BETA_2**count) ** 0.5 / (1 - BETA_1**count)
+            # A Python float keeps arrays in float32.
+            self._weights.arrays[key][box] -= (
+                float(learning_rate * correction)
+                * mean
+                / (np.sqrt(square) + EPSILON)
+            )

@@ -107,7 +107,9 @@ class SharedReading(KerasBuilder, abc.ABC):
     def block(self, spec: BlockSpec, x: Signal) -> Signal:
         """What a block puts out."""
         settings = {"block": spec.block, **dict(spec.options)}
-        kinds = [settings[name] for name in self._sharing.apart if name in settings]
+        kinds = [
+            settings[name] for name in self._sharing.apart if name in settings
+        ]
         self._kind = "/".join(map(str, kinds))
         y: Signal = spec.apply(self, x)
         self._kind = ""
@@ -127,8 +129,7 @@ class SharedReading(KerasBuilder, abc.ABC):
         values = [signal.value for signal in signals]
         parts = known.parts(layer, signals[0].shape)
         weights = {
-            name: self.weight(self.key(layer, name, part), part)
-            for name, part in parts.items()
+            name: self.weight(layer, name, part) for name, part in parts.items()
         }
         y = known.run(self, layer, values, weights)
         is_final = known.keeps_scale and signals[0].is_final
@@ -144,12 +145,13 @@ class SharedReading(KerasBuilder, abc.ABC):
     # What a training, a calibration and a measurement do each in their way.
 
     @abc.abstractmethod
-    def weight(self, key: str, part: Part) -> Any:
-        """A part of the shared weights, a tensor of `part.shape`."""
+    def weight(self, layer: Any, name: str, part: Part) -> Any:
+        """A part of a layer's weights, a tensor of `part.shape`."""
 
-    @abc.abstractmethod
-    def moments(self, layer: Any, x: Any) -> tuple[Any, Any] | None:
+    def moments(self, layer: Any) -> tuple[Any, Any] | None:
         """Mean and variance to normalise by, `None` for those of the batch."""
+        del layer
+        return None
 
     def observe(self, layer: Any, mean: Any, variance: Any) -> None:
         """Told the moments of a batch that it was normalised by."""
@@ -214,14 +216,15 @@ class Survey(SharedReading):
         known = rule(layer)
         known.check(layer, shapes)
         for name, part in known.parts(layer, shapes[0]).items():
-            self.weight(self.key(layer, name, part), part)
+            self.weight(layer, name, part)
         shape = layer.compute_output_shape(
             shapes if len(shapes) > 1 else shapes[0]
         )
         return Signal(None, tuple(shape), layer.name)
 
-    def weight(self, key: str, part: Part) -> None:
+    def weight(self, layer: Any, name: str, part: Part) -> None:
         """Makes room for a part."""
+        key = self.key(layer, name, part)
         known = self.parts.get(key, part)
         if len(known.shape) != len(part.shape):
             raise ValueError(
@@ -231,8 +234,3 @@ class Survey(SharedReading):
             )
         most = tuple(map(max, known.shape, part.shape))
         self.parts[key] = part._replace(shape=most)
-
-    def moments(self, layer: Any, x: Any) -> None:
-        """There are none."""
-
-

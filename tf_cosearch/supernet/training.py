@@ -1,40 +1,143 @@
+"""Trains the weights that all networks of a space share."""
+
 from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
 import tensorflow as tf
-from tf_cosearch.supernet.reading import SharedReading, Survey
-from tf_cosearch.supernet.optimizer import PartGradient, summed
+
+from tf_cosearch.networks.network import Network
+from tf_cosearch.supernet.layer_rules import Part
+from tf_cosearch.supernet.optimizer import Adam, PartGradient, summed
+from tf_cosearch.supernet.paths import Paths
+from tf_cosearch.supernet.reading import SharedReading
+from tf_cosearch.supernet.weights import SharedWeights
 
 
-class TrainingReading(SharedReading):
-    def __init__(self, weights, tape, seed=(0, 0), **kw):
-        super().__init__(**kw)
-        self._weights, self._tape, self._seed = weights, tape, seed
-        self.leaves = {}
-        self._drops = 0
+class TrainedPath(SharedReading):
+    """Reads a network with the moments of its batch, to train it.
 
-    def weight(self, key, part):
+    Args:
+        weights: The shared weights.
+        tape: What watches the parts that are read.
+        seed: Of dropout, two numbers.
+
+    Attributes:
+        parts: The part of each weight that is read, by key.
+        values: Their copies.
+    """
+
+    def __init__(
+        self,
+        weights: SharedWeights,
+        tape: tf.GradientTape,
+        seed: tuple[int, int],
+    ) -> None:
+        super().__init__(weights.sharing)
+        self._weights = weights
+        self._tape = tape
+        self._seed = seed
+        self.parts: dict[str, Part] = {}
+        self.values: dict[str, Any] = {}
+
+    def weight(self, layer: Any, name: str, part: Part) -> Any:
+        """Copies a part, and lets the tape watch the copy."""
+        key = self.key(layer, name, part)
         value = self._weights.read(key, part)
         self._tape.watch(value)
-        self.leaves[key] = part, value
+        self.parts[key], self.values[key] = part, value
         return value
 
-    def moments(self, layer, x):
-        return None
-
-    def dropped(self, layer, x):
-        self._drops += 1
-        return tf.nn.experimental.stateless_dropout(x, layer.rate, (self._seed[0], self._seed[1] + self._drops))
+    def dropped(self, layer: Any, x: Any) -> Any:
+        """Drops a share of the numbers, as the seed says."""
+        return tf.nn.experimental.stateless_dropout(x, layer.rate, self._seed)
 
 
-def gradients(weights, network, x, y, teacher=None, **kw):
+class PathLoss(NamedTuple):
+    """What a step of a path comes to.
+
+    Attributes:
+        loss: The mean over its images.
+        logits: `[N, classes]`.
+        gradients: Of the loss, by key of the weight.
+    """
+
+    loss: float
+    logits: Any
+    gradients: dict[str, PartGradient]
+
+
+def path_loss(
+    weights: SharedWeights,
+    network: Network,
+    images: Any,
+    targets: Any,
+    seed: tuple[int, int] = (0, 0),
+) -> PathLoss:
+    """The cross-entropy of a network on shared weights, and its gradients.
+
+    It runs eagerly: no path comes twice, so that a graph of it would be traced
+    for one step.
+
+    Args:
+        weights: The shared weights.
+        network: Of their space.
+        images: `[N, H, W, C]`.
+        targets: Labels `[N]`, or the probabilities `[N, classes]` of a
+            teacher.
+        seed: Of dropout.
+    """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        reading = TrainingReading(weights, tape, **kw)
-        logits = reading.logits(network, x)
-        if teacher is None:
-            loss = tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
-        else:
-            loss = tf.nn.softmax_cross_entropy_with_logits(teacher, logits)
-        loss = tf.reduce_mean(loss)
-    keys = list(reading.leaves)
-    grads = tape.gradient(loss, [reading.leaves[k][1] for k in keys])
-    return loss, logits, {k: PartGradient(reading.leaves[k][0], g) for k, g in zip(keys, grads) if g is not None}
+        path = TrainedPath(weights, tape, seed)
+        logits = path.logits(network, images)
+        losses = (
+            tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+            if len(targets.shape) == 1
+            else tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+        )
+        loss = tf.reduce_mean(losses)
+    slopes = tape.gradient(loss, path.values)
+    gradients = {
+        key: PartGradient(path.parts[key], slope)
+        for key, slope in slopes.items()
+        if slope is not None
+    }
+    return PathLoss(float(loss), logits, gradients)
+
+
+def train_step(
+    weights: SharedWeights,
+    optimizer: Adam,
+    paths: Paths,
+    networks: Sequence[Network],
+    batch: tuple[Any, Any],
+    learning_rate: float,
+    seed: int,
+) -> float:
+    """One step of all networks that `paths` drew for it.
+
+    Returns:
+        The loss of the first, which learns from the labels. If paths distil,
+        the others learn from its answers.
+    """
+    images, targets = batch
+    steps: list[PathLoss] = []
+    for place, network in enumerate(networks):
+        steps.append(
+            path_loss(weights, network, images, targets, (seed, place))
+        )
+        if place == 0 and paths.distils:
+            targets = tf.nn.softmax(steps[0].logits)
+    gradients = [step.gradients for step in steps]
+    optimizer.step(
+        summed(gradients) if len(gradients) > 1 else gradients[0],
+        learning_rate,
+    )
+    return steps[0].loss
+
+
+def cosine(start: float, step: int, steps: int) -> float:
+    """The learning rate of a step, which falls from `start` to 0."""
+    return start * (1 + math.cos(math.pi * step / steps)) / 2

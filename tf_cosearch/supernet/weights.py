@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,8 @@ import tensorflow as tf
 from tf_cosearch import seeds
 from tf_cosearch.networks.spaces.network_space import NetworkSpace
 from tf_cosearch.networks.spaces.template import Template
-from tf_cosearch.supernet.layer_rules import Part
+from tf_cosearch.supernet.layer_rules import Box, Part
 from tf_cosearch.supernet.reading import Sharing, Signal, Survey
-
-Box = tuple[slice, ...]
-"""Where a part lies in the whole of a weight."""
 
 
 def survey(networks: NetworkSpace, sharing: Sharing) -> dict[str, Part]:
@@ -56,37 +52,36 @@ def survey(networks: NetworkSpace, sharing: Sharing) -> dict[str, Part]:
 
 
 class SharedWeights:
-    """Arrays as large as the largest network needs, by key.
+    """Arrays as large as the largest network of a space needs.
 
     Args:
-        parts: The most that is asked of each weight, see `survey`.
+        networks: A `Template`.
+        sharing: What is shared.
         seed: Of the initial values.
 
     Attributes:
-        arrays: The weights, float32 NumPy arrays by key: parts are read, and
-            changed in place, several times as fast as parts of variables.
+        sharing: What is shared.
+        parts: The whole of each weight, by key.
+        arrays: Their values, float32. NumPy's, since parts of these are read,
+            and changed in place, many times as fast as parts of variables.
+
+    Raises:
+        ValueError: If networks of the space cannot share weights.
     """
 
-    def __init__(self, parts: Mapping[str, Part], seed: int = 0) -> None:
-        self.parts = dict(parts)
+    def __init__(
+        self, networks: NetworkSpace, sharing: Sharing, seed: int = 0
+    ) -> None:
+        self.sharing = sharing
+        self.parts = survey(networks, sharing)
         self.arrays = {
             key: np.array(_initial(key, part, seed))
             for key, part in self.parts.items()
         }
 
     def box(self, key: str, part: Part) -> Box:
-        """Where a part lies: windows in the middle, the rest at the start."""
-        most = self.parts[key].shape
-        starts = [
-            (whole - size) // 2 if axis < part.window else 0
-            for axis, (size, whole) in enumerate(
-                zip(part.shape, most, strict=True)
-            )
-        ]
-        return tuple(
-            slice(start, start + size)
-            for start, size in zip(starts, part.shape, strict=True)
-        )
+        """Where a part lies in the whole."""
+        return self.parts[key].box_of(part)
 
     def read(self, key: str, part: Part) -> Any:
         """A copy of a part."""
