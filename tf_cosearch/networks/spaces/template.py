@@ -248,7 +248,7 @@ class Template(NetworkSpace):
             [[stage.name, stage.keys] for stage in self.stages],
         ]
 
-    def blocks(self) -> Iterator[tuple[BlockSpec, Shape]]:
+    def blocks(self) -> Iterator[tuple[BlockSpec | None, Shape]]:
         """All blocks of all networks, each with all shapes that it may read.
 
         What ends a network reads the shapes that come last, with a block of
