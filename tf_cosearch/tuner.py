@@ -15,7 +15,7 @@ import keras_tuner
 from tf_cosearch import configuration, files, metrics, seeds
 from tf_cosearch.designs import export, report, results
 from tf_cosearch.designs.export import Design
-from tf_cosearch.distributed import chief
+from tf_cosearch.distributed import chief, launch
 from tf_cosearch.distributed.tuner import DurableTuner
 from tf_cosearch.metrics import values
 from tf_cosearch.search import early_stopping as early_stopping_lib
@@ -319,6 +319,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         else:
             self._data = tensors.prepare(x, y, **of_data, **of_tensors)
             self._rehearse(self._data, callbacks)
+        self._limit_training([x, y, *_parts(validation_data)])
         self._progress = report.Progress(verbose)
         weight = of_tensors.pop("sample_weight", None)
         self.co_oracle.identify(
@@ -343,6 +344,17 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         if self._is_worker():
             sys.exit()  # What a script does with the result, the chief does.
         self.write_trials()  # Even if there was nothing left to do.
+
+    def _limit_training(self, data: Sequence[Any]) -> None:
+        """Lets nothing be proposed whose training this machine cannot hold."""
+        from tf_cosearch.training import memory
+
+        room = launch.training_room()
+        if room is not None and self._data is not None:
+            size = self._data.batch_size
+            self.co_oracle.prices.limit_training(
+                lambda layers: memory.training_bytes(data, layers, size), room
+            )
 
     @property
     def _own_hypermodel(self) -> keras_tuner.HyperModel | None:
@@ -424,6 +436,10 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             raise keras_tuner.errors.FatalRuntimeError(
                 "`search` must be called before a trial can be run."
             )
+        genome = self.co_oracle.trial_genome(trial)
+        if why := self.co_oracle.prices.why_not_trained(genome):
+            # A worker's machine may be smaller than that of its chief.
+            raise keras_tuner.errors.FailedTrialError(why)
         folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
         costs = {
             name: cost
@@ -479,12 +495,13 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             curve = execution.curve
             return not runs and self._curves.is_losing(curve, folder)
 
-        trained = fit.train(
-            self._recipe(trial.hyperparameters.values),
-            checkpoint_folder=folder,
-            on_epoch=on_epoch,
-            **settings,
-        )
+        with execution.attempt():
+            trained = fit.train(
+                self._recipe(trial.hyperparameters.values),
+                checkpoint_folder=folder,
+                on_epoch=on_epoch,
+                **settings,
+            )
         reported = trained.metrics()
         genome = self.co_oracle.trial_genome(trial)
         reported |= values.measured(
@@ -574,6 +591,11 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 model.optimizer.build(model.trainable_variables)
         qat.load_weights(model, path)
         return model
+
+
+def _parts(data: Any) -> tuple[Any, ...]:
+    """Arrays of data that may be a pair, a pipeline, or none."""
+    return tuple(data) if isinstance(data, (tuple, list)) else (data,)
 
 
 def _joint_space(

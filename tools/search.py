@@ -179,9 +179,9 @@ def _default_workers(space: cs.SearchSpace, data: datasets.Dataset) -> int:
 
     layers, _ = space.batch(space.sample(np.random.default_rng(0), 64))
     arrays = [*data.train, *data.validation, *data.test]
-    return launch.default_workers(
-        memory.training_bytes(arrays, layers, FLAGS.batch_size)
-    )
+    needs = memory.training_bytes(arrays, layers, FLAGS.batch_size)
+    # The few largest are not proposed if a worker's share is too small.
+    return launch.default_workers(int(np.quantile(needs, 0.9)))
 
 
 def _oracle(

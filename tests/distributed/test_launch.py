@@ -114,6 +114,48 @@ def test_workers_have_room(monkeypatch, limit_gib, training_gib, expected):
     assert launch.default_workers(int(training_gib * 2**30)) == expected
 
 
+@pytest.mark.parametrize(
+    ("limit_gib", "workers", "expected"),
+    [(7, None, 5.75), (7, 1, 4.5), (7, 2, 1.625), (1, 4, 0)],
+)
+def test_a_training_has_the_room_of_one_worker(
+    monkeypatch, limit_gib, workers, expected
+):
+    monkeypatch.delenv("TF_COSEARCH_WORKERS", raising=False)
+    if workers:
+        given = launch.environment("chief", workers, "127.0.0.1", 5)
+        monkeypatch.setenv("TF_COSEARCH_WORKERS", given["TF_COSEARCH_WORKERS"])
+    monkeypatch.setattr(
+        launch.machine, "memory_bytes", lambda: limit_gib * 2**30
+    )
+    room = launch.training_room()
+    assert room == int(expected * 2**30)
+    # As many workers as have such room are the default.
+    monkeypatch.setattr(launch.machine, "cores", lambda: 8)
+    if workers and room:
+        assert launch.default_workers(room) == workers
+        assert launch.default_workers(room + 2**20) == max(1, workers - 1)
+
+
+def test_only_who_trains_here_or_starts_those_knows_the_room(monkeypatch):
+    monkeypatch.delenv("TF_COSEARCH_WORKERS", raising=False)
+    monkeypatch.setattr(launch.machine, "memory_bytes", lambda: 7 * 2**30)
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")
+    assert launch.training_room() is None
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
+    assert launch.training_room() == int(5.75 * 2**30)
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")
+    monkeypatch.setenv("TF_COSEARCH_WORKERS", "2")
+    assert launch.training_room() == int(1.625 * 2**30)
+
+
+def test_a_gpu_has_memory_of_its_own(monkeypatch):
+    monkeypatch.setattr(
+        launch.tf.config, "list_physical_devices", lambda kind: [kind]
+    )
+    assert launch.training_room() is None
+
+
 @pytest.mark.slow
 def test_a_process_starts_anew_and_goes_on_after_some_trials(tmp_path):
     script = textwrap.dedent("""

@@ -1,3 +1,4 @@
+import keras_tuner
 import pytest
 
 from tf_cosearch.search import objectives
@@ -63,3 +64,53 @@ def test_damaged_files_count_as_none(project, content):
         ).beside(project / "trial_1")
         == []
     )
+
+
+def kill(execution, *epochs):
+    """What a process leaves that was killed after some epochs."""
+    attempt = execution.attempt()
+    attempt.__enter__()
+    for count in epochs:
+        history = {name: values[:count] for name, values in HISTORY.items()}
+        execution.epoch(history, count)
+    return attempt
+
+
+@pytest.mark.parametrize(
+    "kills",
+    [
+        [(), ()],
+        # One that comes as far each time, without a checkpoint.
+        [(1, 2), (1, 2)],
+        # One that gets to where it is killed after the first.
+        [(1, 2, 3), ()],
+        [(1,), (1, 2), (1, 2)],
+    ],
+)
+def test_what_is_killed_twice_where_it_was_is_not_begun_again(project, kills):
+    left = [kill(start(project, 0), *epochs) for epochs in kills]
+    with (
+        pytest.raises(
+            keras_tuner.errors.FailedTrialError, match="killed 2 times"
+        ),
+        start(project, 0).attempt(),
+    ):
+        pass
+    with start(project, 0, fingerprint="b").attempt():
+        pass  # another training
+    assert len(left) == len(kills)
+
+
+def test_what_comes_further_or_is_interrupted_goes_on(project):
+    left = [kill(start(project, 0), 1), kill(start(project, 0), 1, 2)]
+    left.append(kill(start(project, 0), 1, 2, 3))
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt), start(project, 0).attempt():
+            raise KeyboardInterrupt
+    left.append(kill(start(project, 0)))
+    with start(project, 0).attempt():
+        pass
+    again = start(project, 0)
+    again.end({"accuracy_int8": 0.7})
+    assert start(project, 0).metrics == {"accuracy_int8": 0.7}
+    assert len(left) == 4

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+import tf_cosearch as cs
 from tf_cosearch.benchmark.toys import ToyCost
+from tf_cosearch.search.budgets import TRAINING, Budgets
 from tf_cosearch.search.pricing import Pricer
 from tf_cosearch.testing import ToySpace, toy_estimate
 
@@ -53,3 +55,41 @@ def test_remembers():
 def test_refuses_genomes_outside_the_space():
     with pytest.raises(ValueError, match="Gene 0"):
         Pricer(SPACE, 16, toy_estimate)([[9, 0, 0]])
+
+
+def test_what_cannot_be_trained_is_beyond_any_budgets():
+    space = cs.SearchSpace.load("digits", input_shape=(8, 8, 1), classes=10)
+    genomes = space.sample(np.random.default_rng(0), 16)
+    price = Pricer(space, 16)
+
+    def needs(layers):
+        return np.asarray(layers.params()).sum(-1)
+
+    needed = needs(space.batch(genomes)[0])
+    room = int(np.median(needed))
+    before = price(genomes)
+    assert TRAINING not in before
+    price.limit_training(needs, int(needed.max()))
+    assert not price(genomes)[TRAINING].any()
+    assert not price.leaves_out
+    price.limit_training(needs, room)
+    after = price(genomes)
+    expected = np.maximum(needed - room, 0)
+    np.testing.assert_array_equal(after[TRAINING], expected)
+    assert price.leaves_out
+    split = space.num_network_parameters
+    grid = price.grid(genomes[:, :split], genomes[:5, split:])
+    np.testing.assert_array_equal(
+        grid[TRAINING], np.repeat(expected[:, None], 5, axis=1)
+    )
+    budgets = Budgets(area_mm2=1e9)
+    for costs in (after, grid):
+        shape = costs["latency_ms"].shape
+        fits = np.broadcast_to((expected == 0).T, shape[::-1]).T
+        np.testing.assert_array_equal(budgets.is_feasible(costs), fits)
+    for genome, lacks in zip(genomes, expected, strict=True):
+        why = price.why_not_trained(genome)
+        assert bool(why) == bool(lacks)
+        assert budgets.is_feasible(price.of(genome))
+    none = {**after, TRAINING: np.full(16, 2**31)}
+    assert "lacks 2 GiB. Use fewer workers" in budgets.explain(none)

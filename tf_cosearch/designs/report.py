@@ -147,6 +147,7 @@ class Progress:
         self._console.print(
             f"Budgets: {budgets or 'none'}. Seed {oracle.seed}."
         )
+        self._print_left_out(oracle)
         if oracle.num_known:
             self._console.print(
                 f"Known from earlier searches: {oracle.num_known} designs, "
@@ -214,6 +215,7 @@ class Progress:
         """Prints the Pareto front, where the time went and the files are."""
         if oracle.stop_reason:
             self._console.print(f"The search ended: {oracle.stop_reason}.")
+        self._print_left_out(oracle)
         for remark in oracle.algorithm.remarks:
             self._console.print(f"{remark}.")
         self._print_front(oracle, num_trials)
@@ -237,6 +239,10 @@ class Progress:
             f"{len(finished) - oracle.num_known} trials finished{early}, "
             f"{failed} failed{known}. Everything is in {folder}."
         )
+
+    def _print_left_out(self, oracle: CoSearchOracle) -> None:
+        if oracle.prices.leaves_out:
+            self._console.print(f"{oracle.prices.leaves_out}.")
 
     def _print_front(self, oracle: CoSearchOracle, num_trials: int) -> None:
         from rich.table import Table

@@ -28,6 +28,7 @@ RESTARTS = 10
 
 _GRACE_SECONDS = 20.0
 _STARTS = "TF_COSEARCH_STARTS"
+_WORKERS = "TF_COSEARCH_WORKERS"
 _SPOKEN_FOR = "TF_COSEARCH_SPOKEN_FOR"  # by the chief, on the same terminal
 
 
@@ -46,6 +47,22 @@ def default_workers(training_bytes: int = 0) -> int:
     free = machine.memory_bytes() - WORKER_BYTES
     most = free // (WORKER_BYTES + training_bytes)
     return max(1, min(machine.cores(), most))
+
+
+def training_room() -> int | None:
+    """Bytes that each training of this process, or of its workers, may take.
+
+    Beside TensorFlow itself, and with all other workers of `launch` at work.
+    None is no limit that is known: on a GPU, which has memory of its own, and
+    for a chief whose workers run on other machines.
+    """
+    workers = int(os.environ.get(_WORKERS, "0"))
+    is_chief_of_others = is_child() and not is_worker() and not workers
+    if is_chief_of_others or tf.config.list_physical_devices("GPU"):
+        return None
+    # Chief and launcher take about half a worker each.
+    free = machine.memory_bytes() - (WORKER_BYTES if workers else 0)
+    return max(0, free // max(1, workers) - WORKER_BYTES)
 
 
 def is_child() -> bool:
@@ -114,6 +131,7 @@ def environment(
         **dict.fromkeys(counts, threads),
         "TF_NUM_INTEROP_THREADS": threads,
         **os.environ,
+        _WORKERS: str(workers),
         "KERASTUNER_TUNER_ID": tuner_id,
         "KERASTUNER_ORACLE_IP": ip,
         "KERASTUNER_ORACLE_PORT": str(port),

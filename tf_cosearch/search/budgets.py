@@ -17,6 +17,9 @@ MISSING = {
 }
 """Costs that say what a design lacks to be mapped at all."""
 
+TRAINING = "training_missing_bytes"
+"""Memory of this machine that a design lacks to be trained."""
+
 
 class Budgets:
     """What a design may cost at most, or has to reach at least.
@@ -102,8 +105,9 @@ class Budgets:
         Returns:
             `[N]`, the sum of the relative excesses: 0 is feasible, 0.5 is,
             for example, one budget exceeded by half. A design that lacks
-            memory for some layer, or without finite costs, cannot be mapped:
-            it violates even no budgets, infinitely.
+            memory for some layer, or without finite costs, cannot be mapped,
+            and one may lack memory to be trained in: it violates even no
+            budgets, infinitely.
         """
         values = Values.of(costs)
         columns = self._columns(values)
@@ -111,7 +115,7 @@ class Budgets:
         for name, limit in self._limits.items():
             share = metrics.get(name).share(columns[name], limit)
             total = total + np.maximum(share - 1, 0)
-        return np.where(_is_mapped(values, columns), total, np.inf)
+        return np.where(_is_possible(values, columns), total, np.inf)
 
     def is_feasible(self, costs: Mapping[str, Any]) -> np.ndarray:
         """Which designs meet every budget: `[N]` booleans."""
@@ -130,8 +134,16 @@ class Budgets:
         """
         values = Values.of(costs)
         columns = self._columns(values)
-        mapped = _is_mapped(values, columns)
+        mapped = _is_possible(values, columns)
         received = f"Received: {mapped.size:,} designs"
+        missing = np.asarray(values.get(TRAINING, np.zeros(1)))
+        if not mapped.any() and missing.min() > 0:
+            return (
+                "Some design must be one that this machine has memory to "
+                f"train. {received}, of which even the least lacks "
+                f"{missing.min() / 2**30:.2g} GiB. {MORE_MEMORY}, or add "
+                "smaller networks."
+            )
         if not mapped.any():
             lacks = " and ".join(
                 f"{np.min(values[name]) / 1024:.3g} KiB more {memory}"
@@ -199,13 +211,18 @@ class Budgets:
         }
 
 
+MORE_MEMORY = "Use fewer workers, smaller batches or a machine with more memory"
+"""What to do about trainings that do not fit."""
+
 _BEST = {"min": "smallest", "max": "largest"}
 
 
-def _is_mapped(values: Values, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Which designs fit their accelerators and have finite costs."""
+def _is_possible(
+    values: Values, columns: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Which fit their accelerators and this machine, and have finite costs."""
     mapped = np.all(np.isfinite(list(columns.values())), axis=0)
-    for name in MISSING:
+    for name in (*MISSING, TRAINING):
         if name in values:
             mapped &= np.asarray(values[name]) == 0
     return np.asarray(mapped)

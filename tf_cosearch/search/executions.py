@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+import keras_tuner
 
 from tf_cosearch import files, metrics
 from tf_cosearch.search import early_stopping
 from tf_cosearch.search.early_stopping import Curve
 from tf_cosearch.search.objectives import Reward
 from tf_cosearch.search.oracle.state import ExecutionState
+
+ATTEMPTS = 2
+"""How often a training may kill its process before it comes any further."""
 
 
 class Execution:
@@ -41,6 +46,11 @@ class Execution:
         content = _read(folder, number)
         if content is not None and content["fingerprint"] == fingerprint:
             self._content = {**content, "costs": dict(costs)}
+        self._farthest = self._epochs
+
+    @property
+    def _epochs(self) -> int:
+        return max(map(len, self._content["history"].values()), default=0)
 
     @property
     def metrics(self) -> dict[str, float] | None:
@@ -51,6 +61,34 @@ class Execution:
     def curve(self) -> Curve:
         """Its curve so far."""
         return _curve(self._content, "")
+
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Counts a training that is begun and kills its process.
+
+        One that ends, is interrupted, or comes further than all before it
+        does not count: only what would be killed for ever is given up.
+
+        Raises:
+            FailedTrialError: If it has been begun too often.
+        """
+        attempts = self._content.get("attempts", 0)
+        if attempts >= ATTEMPTS:
+            raise keras_tuner.errors.FailedTrialError(
+                "A training must end. Received: one whose process was killed "
+                f"{attempts} times before it came further, mostly for want of "
+                "memory. It is not begun again: use smaller batches, fewer "
+                "workers, smaller networks or a machine with more memory."
+            )
+        self._content["attempts"] = attempts + 1
+        files.write_json(self._path, self._content)
+        try:
+            yield
+        except BaseException:
+            self._content["attempts"] = 0
+            with contextlib.suppress(OSError):
+                files.write_json(self._path, self._content)
+            raise
 
     def epoch(
         self, history: Mapping[str, Sequence[float]], float_epochs: int
@@ -66,10 +104,14 @@ class Execution:
             name: list(values) for name, values in history.items()
         }
         self._content["float_epochs"] = float_epochs
+        if self._epochs > self._farthest:
+            self._farthest = self._epochs
+            self._content["attempts"] = 1  # which is this one
         files.write_json(self._path, self._content)
 
     def end(self, metrics: Mapping[str, float]) -> None:
         """Writes down what it reports."""
+        self._content.pop("attempts", None)
         self._content["metrics"] = dict(metrics)
         files.write_json(self._path, self._content)
 

@@ -11,6 +11,7 @@ from tf_cosearch.cost.costs import SCALARS
 from tf_cosearch.metrics.values import Designs, Values
 from tf_cosearch.networks.workload import LayerTable, pad
 from tf_cosearch.search import genomes as genome_arrays
+from tf_cosearch.search.budgets import MORE_MEMORY, TRAINING
 from tf_cosearch.search.reach import Reach
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Pricer:
 
     Attributes:
         reach: Which networks may be priced now.
+        leaves_out: Why some of what was priced will not be trained here, if
+            there was such a design; else empty.
     """
 
     def __init__(
@@ -52,6 +55,49 @@ class Pricer:
         self._lists: dict[bytes, PriceList] = {}  # the last used last
         self._known: dict[bytes, dict[str, float]] = {}
         self.reach = Reach(space)
+        self._needs: Callable[[LayerTable], np.ndarray] | None = None
+        self._room = 0
+        self.leaves_out = ""
+
+    def limit_training(
+        self, needs: Callable[[LayerTable], np.ndarray], room: int
+    ) -> None:
+        """Lets no design pass any more whose training does not fit.
+
+        Args:
+            needs: From the layers `[N, L]` of networks to the `[N]` bytes
+                that training each takes.
+            room: Bytes that there are.
+        """
+        if self._has_layers:
+            self._needs, self._room = needs, room
+
+    def _lacks(self, layers: LayerTable) -> dict[str, np.ndarray]:
+        """The bytes that trainings of some networks `[N, L]` lack."""
+        if self._needs is None:
+            return {}
+        missing = np.maximum(self._needs(layers) - self._room, 0)
+        if missing.any():
+            self.leaves_out = (
+                "Networks whose training takes more than "
+                f"{self._room / 2**30:.3g} GiB are not proposed, as there is "
+                f"no more memory for one here. {MORE_MEMORY} for larger ones"
+            )
+        return {TRAINING: missing}
+
+    def why_not_trained(self, genome: np.ndarray) -> str:
+        """Why a canonical genome cannot be trained here; empty if it can."""
+        if self._needs is None:
+            return ""
+        layers, _ = self._space.batch(genome[None])
+        needed = float(self._needs(layers)[0])
+        if needed <= self._room:
+            return ""
+        return (
+            "A training must fit the memory that this machine has for one, "
+            f"{self._room / 2**30:.3g} GiB. Received: a network that takes "
+            f"{needed / 2**30:.3g} GiB. {MORE_MEMORY}."
+        )
 
     def __call__(self, genomes: Any) -> Values:
         """Prices designs.
@@ -152,6 +198,13 @@ class Pricer:
                 self._space.networks(networks)
             )
             costs = {name: getattr(priced, name) for name in SCALARS}
+            if self._needs is not None:
+                lacks = self._lacks(pad(self._space.networks(networks)))
+                shape = costs["latency_ms"].shape
+                costs |= {
+                    name: np.broadcast_to(missing[:, None], shape)
+                    for name, missing in lacks.items()
+                }
         else:
             shape = (len(networks), len(accelerators))
             rows, columns = np.indices(shape).reshape(2, -1)
@@ -188,8 +241,12 @@ class Pricer:
         return prices
 
     def remember(self, genomes: np.ndarray, values: Values) -> None:
-        """Keeps all values of some canonical genomes for `of`."""
+        """Keeps all values of some canonical genomes for `of`.
+
+        But not whether they can be trained here, as they may be trained.
+        """
         columns = dict(values)
+        columns.pop(TRAINING, None)
         for row, genome in enumerate(genomes):
             self._known[genome.tobytes()] = {
                 name: float(column[row]) for name, column in columns.items()
@@ -210,14 +267,16 @@ class Pricer:
         }
 
     def _scalars(self, genomes: np.ndarray) -> dict[str, np.ndarray]:
+        layers, accelerators = self._space.batch(genomes)
         if self._estimate is None:  # only pricing needs TensorFlow
             from tf_cosearch.cost import model
 
-            cost = model.estimate(*self._space.batch(genomes))
+            cost = model.estimate(layers, accelerators)
         else:
-            cost = self._estimate(*self._space.batch(genomes))
-        return {
+            cost = self._estimate(layers, accelerators)
+        costs = {
             name: np.asarray(value, np.float64)
             for name, value in cost._asdict().items()
             if len(getattr(value, "shape", ())) == 1
         }
+        return costs | self._lacks(layers)

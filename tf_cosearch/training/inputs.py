@@ -35,6 +35,7 @@ class Inputs:
         class_weight: Weight of each class in the loss, or None.
         samples: Batches to try a model on before it is trained; of arrays
             with the least and the largest target.
+        batch_size: Examples of the largest training batch, as far as known.
     """
 
     train: Callable[[int, int], tf.data.Dataset]
@@ -42,6 +43,7 @@ class Inputs:
     steps: int
     class_weight: Mapping[int, float] | None = None
     samples: Sequence[tuple[np.ndarray, ...]] = ()
+    batch_size: int = 32
 
     def validation_batches(self) -> Iterator[tuple[np.ndarray, ...]]:
         """Yields the validation batches as NumPy arrays."""
@@ -113,7 +115,7 @@ def prepare(
             f"Received: {type(validation_data).__name__}."
         )
     xv, yv = validation_data
-    check(x, y, input_shape, classes, "training data")
+    largest = check(x, y, input_shape, classes, "training data")
     check(xv, yv, input_shape, classes, "validation data")
     check_class_weight(class_weight, classes)
     _warn_unscaled(x)
@@ -124,6 +126,7 @@ def prepare(
             validation=batches(xv, yv, size, classes),
             steps=count(x),
             class_weight=class_weight,
+            batch_size=largest,
         )
     return Inputs(
         train=lambda seed, epoch: batches(
@@ -132,6 +135,7 @@ def prepare(
         validation=batches(xv, yv, size, classes),
         steps=-(-len(x) // size),
         class_weight=class_weight,
+        batch_size=min(size, largest),
     )
 
 
@@ -201,7 +205,7 @@ def check(
     input_shape: tuple[int, ...],
     classes: int,
     what: str,
-) -> None:
+) -> int:
     """Refuses data that a network could not learn from.
 
     A `tf.data.Dataset` is read through once.
@@ -214,6 +218,9 @@ def check(
         classes: Labels are in [0, classes).
         what: What the data is, for the message.
 
+    Returns:
+        Images of the largest batch; of arrays, all.
+
     Raises:
         ValueError: If shapes, values, labels or lengths are wrong, or there
             is nothing.
@@ -225,7 +232,7 @@ def check(
                 "labels [N]."
             )
         _check_batch(np.asarray(x), np.asarray(y), input_shape, classes, what)
-        return
+        return len(x)
     if y is not None:
         raise ValueError(
             f"{what} must have its labels in the tf.data.Dataset. Received: "
@@ -251,14 +258,15 @@ def check(
             f"{what} must end. Received: an infinite tf.data.Dataset. Use "
             "dataset.take(steps) for epochs of that many batches."
         )
-    empty = True
+    largest = 0
     for images, labels, *weights in x.as_numpy_iterator():
         _check_batch(images, labels, input_shape, classes, what)
         for weight in weights:
             _check_sample_weight(weight, len(images), what)
-        empty = False
-    if empty:
+        largest = max(largest, len(images))
+    if not largest:
         raise ValueError(f"{what} must not be empty. Received: no batches.")
+    return largest
 
 
 def _check_batch(

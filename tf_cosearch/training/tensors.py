@@ -126,6 +126,7 @@ def prepare(
         steps=steps,
         class_weight=class_weight,
         samples=samples,
+        batch_size=min(size, len(train[0])),
     )
 
 
@@ -202,6 +203,7 @@ def _of_pipeline(
         steps=steps_per_epoch or inputs.count(train),
         class_weight=class_weight,
         samples=samples,
+        batch_size=len(samples[0][0]),
     )
 
 

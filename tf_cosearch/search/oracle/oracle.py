@@ -591,14 +591,16 @@ class CoSearchOracle(durable.DurableOracle):
             self.trial_genome(trial)
 
     def _drop_infeasible(self) -> None:
-        """Ends trials that were not finished and exceed today's budgets."""
+        """Ends trials that were not finished and cannot be today."""
         for trial_id in list(self._retry_queue):
             trial = self.trials[trial_id]
-            costs = self.trial_costs(trial)
-            if not self.budgets.is_feasible(costs):
+            why = self.prices.why_not_trained(self.trial_genome(trial))
+            if not self.budgets.is_feasible(self.trial_costs(trial)):
+                why = "The design exceeds the budgets of today."
+            if why:
                 self._retry_queue.remove(trial_id)
                 trial.status = TrialStatus.FAILED
-                trial.message = "The design exceeds the budgets of today."
+                trial.message = why
                 self.end_order.append(trial_id)
                 self._save_trial(trial)
 

@@ -187,7 +187,8 @@ class Proposals:
             if not fits:
                 logging.warning(
                     "%s meets the budgets on no accelerator that may be "
-                    "chosen; the search does not start from it.",
+                    "chosen, or cannot be trained in the memory that there "
+                    "is; the search does not start from it.",
                     name,
                 )
         return designs[within]

@@ -9,7 +9,7 @@ import numpy as np
 
 from tf_cosearch.metrics.values import Values
 from tf_cosearch.search import genomes as genome_arrays
-from tf_cosearch.search.budgets import MISSING, Budgets
+from tf_cosearch.search.budgets import MISSING, TRAINING, Budgets
 from tf_cosearch.search.pricing import Pricer
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Screen:
         return self._budgets.explain(
             {
                 name: np.concatenate([costs[name] for costs in self._costs])
-                for name in (*self._budgets.compared(), *MISSING)
+                for name in (*self._budgets.compared(), *MISSING, TRAINING)
                 if name in self._costs[0]
             }
         )

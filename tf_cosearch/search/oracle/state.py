@@ -84,9 +84,11 @@ class ExecutionState(_TrainingBegun, total=False):
         history: Metric -> one value per epoch.
         float_epochs: How many of these are of the float phase.
         metrics: What the training reported, once it has ended.
+        attempts: How often it was begun and neither ended nor came further.
     """
 
     metrics: dict[str, float]
+    attempts: int
 
 
 class IdentityState(TypedDict):
