@@ -155,8 +155,7 @@ class Evaluator:
     def calibrate(self, network: Network) -> Calibration:
         """Averages and ranges of a network, and its weights."""
         seen = Calibration(self._weights)
-        with session.private():
-            seen.logits(network, self._images[: _batch_size(network)])
+        seen.logits(network, self._images[: _batch_size(network)])
         return seen
 
     def logits(self, network: Network, images: Any) -> np.ndarray:
@@ -170,9 +169,8 @@ class Evaluator:
             `[N, classes]`.
         """
         seen = self.calibrate(network)
-        with session.private():
-            reading = Measurement(seen, self._weights, is_int8=False)
-            return np.asarray(reading.logits(network, images))
+        reading = Measurement(seen, self._weights, is_int8=False)
+        return np.asarray(reading.logits(network, images))
 
     def accuracy(self, network: Network, is_int8: bool = True) -> float:
         """The share of the validation images that a network gets right.
@@ -185,11 +183,10 @@ class Evaluator:
         reading = Measurement(seen, self._weights, is_int8)
         size = _batch_size(network)
         right = 0
-        with session.private():
-            for start in range(0, len(self._x), size):
-                logits = reading.logits(network, self._x[start : start + size])
-                answers = np.argmax(logits, axis=-1)
-                right += int((answers == self._y[start : start + size]).sum())
+        for start in range(0, len(self._x), size):
+            logits = reading.logits(network, self._x[start : start + size])
+            answers = np.argmax(logits, axis=-1)
+            right += int((answers == self._y[start : start + size]).sum())
         return right / len(self._x)
 
     def model(self, network: Network) -> tf_keras.Model:
@@ -203,7 +200,8 @@ class Evaluator:
             in float.
         """
         seen = self.calibrate(network)
-        model = network.build(tf_keras)
+        with session.private():
+            model = network.build(tf_keras)
         for layer in model.layers:
             if layer.weights:
                 layer.set_weights(_values(layer, seen))

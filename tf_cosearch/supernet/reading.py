@@ -183,6 +183,8 @@ class _Namespace:
 
     def __getattr__(self, kind: str) -> Callable[..., Any]:
         def make(*settings: Any, **named: Any) -> Callable[[Any], Signal]:
+            # Whatever a user has set for both Kerases.
+            named["dtype"] = "float32"
             try:
                 layer = _layer(kind, settings, tuple(sorted(named.items())))
             except TypeError:  # a setting has no hash

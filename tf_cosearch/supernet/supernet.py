@@ -15,7 +15,7 @@ from tf_cosearch.supernet import training
 from tf_cosearch.supernet.optimizer import Adam
 from tf_cosearch.supernet.reading import Sharing
 from tf_cosearch.supernet.weights import SharedWeights
-from tf_cosearch.training import checkpoint, session
+from tf_cosearch.training import checkpoint
 from tf_cosearch.training.inputs import Inputs
 
 FILE = "supernet.json"
@@ -82,7 +82,6 @@ class Supernet:
         """How many epochs there have been."""
         return len(self.losses)
 
-    @session.private()
     def train(
         self,
         data: Inputs,
