@@ -268,7 +268,19 @@ def test_tf_data_works(space, data, tmp_path):
         ({"y": np.zeros(3, int)}, ValueError, "3"),
         ({"validation_data": None}, ValueError, "validation"),
         ({"epochs": 0}, ValueError, "epochs"),
+        ({"epochs": 10**30}, ValueError, "epochs .* at most"),
         ({"callbacks": [3]}, TypeError, "callback"),
+        ({"batch_size": 10**30}, ValueError, "batch_size.* at most"),
+        ({"verbose": "x"}, ValueError, "verbose.*'x'.* silent"),
+        ({"verbose": 3}, ValueError, "verbose.*3"),
+        ({"verbose": None}, ValueError, "verbose.*None"),
+        ({"verbose": np.zeros(2)}, ValueError, "verbose"),
+        (
+            {"x": [np.zeros((8, 8, 1)), np.zeros((7, 8, 1))] * 80},
+            ValueError,
+            "Images of the training data .*one shape.*np.stack",
+        ),
+        ({"y": [[1], [1, 2]] * 80}, ValueError, "Labels .*one shape"),
         ({"steps_per_epoch": 3}, TypeError, "steps_per_epoch"),
     ],
 )
@@ -279,6 +291,33 @@ def test_bad_data_is_refused_before_any_trial(
     with pytest.raises(error, match=message):
         tuner.search(**{**few(data), "epochs": 1, **change})
     assert not list(tmp_path.glob("project/trial_*"))
+
+
+def test_only_a_finished_trial_of_the_search_has_a_design(
+    finished, space, data, tmp_path
+):
+    for wrong in (None, "0", 0):
+        with pytest.raises(TypeError, match=r"Received: .*get_best_trials"):
+            finished.design(wrong)
+    trial = next(iter(finished.oracle.trials.values()))
+    other = small_tuner(space, tmp_path)
+    with pytest.raises(ValueError, match="trial 0, which is of another"):
+        other.design(trial)
+    begun = other.oracle.create_trial("tuner0")
+    with pytest.raises(ValueError, match="trial 0, which is RUNNING"):
+        other.design(begun)
+
+
+def test_a_design_is_exported_to_a_folder_that_is_named(
+    finished, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    design = finished.best_designs(1)[0]
+    with pytest.raises(ValueError, match=r"`folder` must be a path.*Use '\.'"):
+        design.export("")
+    with pytest.raises(TypeError, match=r"`folder` must be a path.*None"):
+        design.export(None)
+    assert not list(tmp_path.iterdir())
 
 
 def test_budgets_nothing_meets_are_refused_before_any_trial(

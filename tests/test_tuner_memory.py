@@ -2,8 +2,10 @@
 
 import json
 
+import keras_tuner
 import numpy as np
 import pytest
+from keras_tuner.engine.trial import Trial
 from light_searches import few, pretend, small_tuner
 
 from tf_cosearch import files
@@ -90,6 +92,26 @@ def test_a_trial_that_was_begun_elsewhere_fails_if_it_does_not_fit(
     first, second = tuner.oracle.trials.values()
     assert (first.status, second.status) == ("FAILED", "COMPLETED")
     assert "must fit the memory" in first.message
+
+
+def test_a_worker_on_a_smaller_machine_says_why_it_does_not_train(
+    space, data, tmp_path, monkeypatch
+):
+    room = middle(space, data)
+    genomes = space.sample(np.random.default_rng(0), 200)
+    needed = needs(space, data, genomes)
+    monkeypatch.setattr(launch, "training_room", lambda: room)
+    tuner = small_tuner(space, tmp_path, max_trials=1)
+    tuner.search(**data, epochs=1)
+    (trial,) = tuner.oracle.trials.values()
+    tuner.run_trial(trial, epochs=1)
+    large = space.values(genomes[needed.argmax()])
+    other = Trial(keras_tuner.HyperParameters(), trial_id="7")
+    other.hyperparameters.values = large
+    with pytest.raises(
+        keras_tuner.errors.FailedTrialError, match="must fit the memory"
+    ):
+        tuner.run_trial(other, epochs=1)
 
 
 def test_a_finished_design_is_best_wherever_it_was_trained(

@@ -187,24 +187,30 @@ def number(value: object, where: str) -> float:
     raise ValueError(f"{where} must be a number. Received: {value!r}.")
 
 
-def at_least(name: str, value: Any, least: int) -> int:
+def at_least(name: str, value: Any, least: int, most: int | None = None) -> int:
     """An integer argument, checked.
 
     Args:
         name: Name of the argument.
         value: What was given.
         least: The smallest value allowed.
+        most: The largest; None is no limit.
 
     Returns:
         The value.
 
     Raises:
-        ValueError: If it is no integer, or below.
+        ValueError: If it is no integer, below, or above.
     """
     is_integer = isinstance(value, numbers.Integral)
     if isinstance(value, bool) or not is_integer or value < least:
         raise ValueError(
             f"`{name}` must be an integer of at least {least}. Received: "
+            f"{value!r}."
+        )
+    if most is not None and value > most:
+        raise ValueError(
+            f"`{name}` must be an integer of at most {most}. Received: "
             f"{value!r}."
         )
     return int(value)
@@ -241,7 +247,13 @@ def path(name: str, value: Any) -> pathlib.Path:
 
     Raises:
         TypeError: If it is neither text nor a path.
+        ValueError: If it is empty.
     """
+    if isinstance(value, str) and not value:
+        raise ValueError(
+            f"`{name}` must be a path. Received: ''. Use '.' for the current "
+            "folder."
+        )
     if isinstance(value, (str, os.PathLike)):
         return pathlib.Path(value)
     raise TypeError(f"`{name}` must be a path. Received: {value!r}.")

@@ -102,6 +102,9 @@ def read_json(
         try:
             with open(source, encoding="utf-8") as file:
                 content = json.load(file)
+            is_object = isinstance(content, dict)
+            if not is_object:  # which all of ours are
+                raise ValueError("it holds no object")
         except (OSError, ValueError, RecursionError) as error:
             wrong = wrong or f"{path} cannot be read ({error})"
             continue

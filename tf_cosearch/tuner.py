@@ -258,7 +258,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             callbacks: Keras 3 or tf_keras callbacks. Each phase of each
                 training gets copies of its own.
             class_weight: Weight of each class in the loss.
-            verbose: 0 is silent, 1 prints a line a trial and a summary.
+            verbose: 0 is silent, all else prints a line a trial and a
+                summary: 1, 2 or `auto`.
             **others: For an own model also `sample_weight`,
                 `steps_per_epoch`, `validation_steps` and `shuffle`; whatever
                 an overridden `fit` takes. Other arguments of Keras' `fit` are
@@ -272,6 +273,13 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         """
         from tf_cosearch.training import fingerprint, fit, recipes, tensors
 
+        if not isinstance(verbose, (int, str)) or (
+            verbose not in (0, 1, 2, "auto")
+        ):
+            raise ValueError(
+                "`verbose` must be 0 or 1, or 2 or 'auto' as Keras' `fit` "
+                f"takes it. Received: {verbose!r}. 0 is silent."
+            )
         given = {
             "x": x,
             "y": y,

@@ -110,6 +110,9 @@ def test_bytes_are_scaled_and_grey_images_get_a_channel():
         (lambda x, y: (x, y + 0.5), "must be integers"),
         (lambda x, y: (x, y.astype(str)), "must be integers"),
         (lambda x, y: (x.astype(str), y), "must be numbers"),
+        (lambda x, y: (x.astype(object), y), "Images .* one array of numbers"),
+        (lambda x, y: ([*x[:9], x[9, :3]], y), "Images .* one shape"),
+        (lambda x, y: (x, [*y[:9], [0, 1]]), "Labels .* one shape"),
         (lambda x, y: (x, y[:-1]), "10 images and 9 labels"),
         (lambda x, y: (x[:0], y[:0]), "at least one"),
         (lambda x, y: (x, np.array(1)), "the single label 1"),
@@ -255,3 +258,15 @@ def test_contradictions_with_pipelines(arguments, message):
         arguments = {"validation_data": pipeline, **arguments}
     with pytest.raises(ValueError, match=message):
         _prepare(pipeline, **arguments)
+
+
+def test_the_largest_batch_is_told():
+    x, y = _arrays()
+    pair = {"validation_data": (x, y)}
+    assert _prepare(x, y, **pair).batch_size == len(x)
+    assert _prepare(x, y, batch_size=4, **pair).batch_size == 4
+    pipeline = tf.data.Dataset.from_tensor_slices((x, y)).skip(1).batch(4)
+    assert len(x) == 10
+    last = pipeline.skip(2)  # of a single image, before two of four
+    both = last.concatenate(pipeline.take(2))
+    assert _prepare(both, None, **pair).batch_size == 4

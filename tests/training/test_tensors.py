@@ -92,8 +92,12 @@ def test_values_stay_as_they_are():
         ({"x": np.full((10, 2), np.inf)}, ValueError, "finite in float32"),
         ({"y": np.full(10, np.nan)}, ValueError, "y of the training data"),
         ({"sample_weight": Y[:4]}, ValueError, "10 and 10 and 4"),
+        ({"x": [[1.0], [1.0, 2.0]] * 5}, ValueError, "x of .* one shape"),
+        ({"y": Y.astype(object)}, ValueError, "y of .* array of objects"),
         ({"batch_size": 0}, ValueError, "batch_size"),
+        ({"batch_size": 10**30}, ValueError, "batch_size"),
         ({"steps_per_epoch": 1.5}, ValueError, "steps_per_epoch"),
+        ({"steps_per_epoch": 10**30}, ValueError, "steps_per_epoch"),
         ({"shuffle": "yes"}, TypeError, "shuffle"),
         ({"validation_split": 0.5}, ValueError, "beside validation_data"),
         ({"validation_data": None}, ValueError, "data to validate on"),
@@ -138,3 +142,10 @@ def test_data_are_told_apart():
     assert told == tensors.describe(X.astype(np.float32), Y, what="training")
     for other in ((X + 1, Y), (X, Y[::-1]), (X, Y, np.ones(10))):
         assert tensors.describe(*other, what="training") != told
+
+
+def test_the_largest_batch_is_told():
+    assert tensors.prepare(X, Y, **PAIR).batch_size == 10
+    assert tensors.prepare(X, Y, batch_size=3, **PAIR).batch_size == 3
+    batches = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4)
+    assert tensors.prepare(batches, **PAIR).batch_size == 4

@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from tf_cosearch import accelerators, files, metrics
+from tf_cosearch import accelerators, configuration, files, metrics
 from tf_cosearch.accelerators import Accelerator, presets
 from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.saved_network import SavedNetwork
@@ -97,7 +97,7 @@ class Design:
         if test_data is not None and is_template:
             shape, classes = self.network.input_shape, self.network.classes
             inputs.check(x, y, shape, classes, "test data")
-        folder = pathlib.Path(folder)
+        folder = configuration.path("folder", folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name in self._files():
             source = self.folder / name

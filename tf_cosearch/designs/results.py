@@ -53,7 +53,24 @@ def design(
 
     Returns:
         The design; its files lie in the folder of the trial.
+
+    Raises:
+        TypeError: If it is no trial.
+        ValueError: If it is none of the search, or has not finished.
     """
+    advice = "Take one of tuner.oracle.get_best_trials()."
+    if not isinstance(trial, Trial):
+        raise TypeError(
+            f"`trial` must be a trial of the search. Received: {trial!r}. "
+            f"{advice}"
+        )
+    own = oracle.trials.get(trial.trial_id)
+    if own is None or trial.status != TrialStatus.COMPLETED:
+        status = trial.status if own is not None else "of another search"
+        raise ValueError(
+            "`trial` must be one that this search has finished. Received: "
+            f"trial {trial.trial_id}, which is {status}. {advice}"
+        )
     candidate = oracle.space.decode(oracle.trial_genome(trial))
     known = oracle.trial_metrics(trial)
     # A trial reports means; the file is that of one execution.

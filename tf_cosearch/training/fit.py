@@ -27,7 +27,7 @@ from tf_cosearch.training import (
     session,
     tensors,
 )
-from tf_cosearch.training.inputs import Inputs
+from tf_cosearch.training.inputs import LARGEST, Inputs
 from tf_cosearch.training.recipes import Recipe
 
 _CALIBRATION_IMAGES = 256
@@ -367,8 +367,11 @@ def check(
             "within a tf.distribute strategy, a tf.Graph or a tf.function. "
             "Leave its scope first."
         )
-    if not _is_integer(epochs) or epochs < 1:
-        raise ValueError(f"epochs must be 1 or more. Received: {epochs!r}.")
+    if not _is_integer(epochs) or not 1 <= epochs <= LARGEST:
+        raise ValueError(
+            f"epochs must be 1 or more, {LARGEST} at most. Received: "
+            f"{epochs!r}."
+        )
     if qat_epochs is not None and (
         not _is_integer(qat_epochs) or not 0 <= qat_epochs <= epochs
     ):

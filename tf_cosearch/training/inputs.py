@@ -14,6 +14,9 @@ from absl import logging
 
 from tf_cosearch import configuration
 
+LARGEST = 2**31 - 1
+"""Of numbers of examples, batches and epochs."""
+
 _LARGEST = np.finfo(np.float32).max
 
 
@@ -97,7 +100,7 @@ def prepare(
         )
     size = 32
     if batch_size is not None:
-        size = configuration.at_least("batch_size", batch_size, 1)
+        size = configuration.at_least("batch_size", batch_size, 1, LARGEST)
     if validation_data is None:
         x, y, validation_data = _split(x, y, validation_split)
     elif validation_split is not None and validation_split != 0:
@@ -231,8 +234,10 @@ def check(
                 f"{what} must have labels. Received: y=None. Pass integer "
                 "labels [N]."
             )
-        _check_batch(np.asarray(x), np.asarray(y), input_shape, classes, what)
-        return len(x)
+        images = as_array(x, f"Images of the {what}")
+        labels = as_array(y, f"Labels of the {what}")
+        _check_batch(images, labels, input_shape, classes, what)
+        return len(images)
     if y is not None:
         raise ValueError(
             f"{what} must have its labels in the tf.data.Dataset. Received: "
@@ -267,6 +272,30 @@ def check(
     if not largest:
         raise ValueError(f"{what} must not be empty. Received: no batches.")
     return largest
+
+
+def as_array(value: Any, what: str) -> np.ndarray:
+    """One array of examples, unless their shapes differ.
+
+    Args:
+        value: An array, or what NumPy makes one of.
+        what: What it is, for the message.
+
+    Raises:
+        ValueError: If they do.
+    """
+    told = "an array of objects"
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        told, array = str(error), np.empty(0, object)
+    if array.dtype == object and array.ndim:  # else it is no example
+        raise ValueError(
+            f"{what} must be one array of numbers, where all examples have "
+            f"one shape. Received: {told}. Resize or pad them, and use "
+            "np.stack."
+        )
+    return array
 
 
 def _check_batch(
@@ -411,7 +440,8 @@ def _split(x: Any, y: Any, fraction: float) -> tuple[Any, Any, Any]:
         raise ValueError(
             f"validation_split must be between 0 and 1. Received: {fraction!r}."
         )
-    x, y = np.asarray(x), np.asarray(y)
+    x = as_array(x, "Images of the training data")
+    y = as_array(y, "Labels of the training data")
     if not x.ndim or not y.ndim:
         raise ValueError(
             "x and y must hold images and a label for each. Received: x of "

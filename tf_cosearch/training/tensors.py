@@ -77,7 +77,7 @@ def prepare(
         ("validation_steps", validation_steps),
     ):
         if steps is not None:
-            configuration.at_least(name, steps, 1)
+            configuration.at_least(name, steps, 1, inputs.LARGEST)
     size = 32 if batch_size is None else int(batch_size)
     train = _source(x, y, sample_weight, what="training data")
     if isinstance(train, tf.data.Dataset) and batch_size is not None:
@@ -255,12 +255,7 @@ def _source(x: Any, y: Any = None, weight: Any = None, *, what: str) -> Any:
 
 def _numbers(value: Any, name: str, what: str) -> np.ndarray:
     """An array of finite numbers; what is float becomes float32."""
-    try:
-        array = np.asarray(value)
-    except ValueError as error:  # a list of arrays of different shapes
-        raise ValueError(
-            f"{name} of the {what} must be one array. Received: {error}."
-        ) from None
+    array = inputs.as_array(value, f"{name} of the {what}")
     if array.dtype.kind not in "fiub":
         raise ValueError(
             f"{name} of the {what} must be numbers. Received: {array.dtype}."

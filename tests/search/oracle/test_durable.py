@@ -74,7 +74,7 @@ def test_an_ended_trial_is_not_listed_as_ongoing(tmp_path):
     assert state["ongoing_trials"] == {"tuner0": "1"}
 
 
-@pytest.mark.parametrize("damage", ["{", "", "{}", None])
+@pytest.mark.parametrize("damage", ["{", "", "{}", "[1]", None])
 @pytest.mark.parametrize("name", ["oracle.json", "trial_1/trial.json"])
 def test_a_damaged_file_costs_at_most_its_trial(tmp_path, name, damage):
     expected = run_trials(start(tmp_path), 3)
@@ -98,6 +98,18 @@ def test_a_damaged_file_costs_at_most_its_trial(tmp_path, name, damage):
             "FAILED",
             "The files of this trial are gone.",
         )
+
+
+def test_a_trial_without_its_file_says_what_is_left_of_it(tmp_path):
+    run_trials(start(tmp_path), 3)
+    folder = tmp_path / "project/trial_1"
+    for path in folder.iterdir():
+        path.unlink()
+    (folder / "model.tflite").write_bytes(b"int8")
+    gone = start(tmp_path, reload=True).trials["1"]
+    assert gone.status == "FAILED"
+    assert f"model.tflite are still in {folder}" in gone.message
+    assert (folder / "model.tflite").read_bytes() == b"int8"
 
 
 @pytest.mark.parametrize("name", ["oracle.json", "trial_1/trial.json"])

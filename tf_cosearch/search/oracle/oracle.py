@@ -591,16 +591,14 @@ class CoSearchOracle(durable.DurableOracle):
             self.trial_genome(trial)
 
     def _drop_infeasible(self) -> None:
-        """Ends trials that were not finished and cannot be today."""
+        """Ends trials that were not finished and exceed today's budgets."""
         for trial_id in list(self._retry_queue):
             trial = self.trials[trial_id]
-            why = self.prices.why_not_trained(self.trial_genome(trial))
-            if not self.budgets.is_feasible(self.trial_costs(trial)):
-                why = "The design exceeds the budgets of today."
-            if why:
+            costs = self.trial_costs(trial)
+            if not self.budgets.is_feasible(costs):
                 self._retry_queue.remove(trial_id)
                 trial.status = TrialStatus.FAILED
-                trial.message = why
+                trial.message = "The design exceeds the budgets of today."
                 self.end_order.append(trial_id)
                 self._save_trial(trial)
 

@@ -54,10 +54,24 @@ def read_trials(
     width = len(next(iter(trials.values())).trial_id) if trials else 0
     for number in range(max(trials, default=-1) + 1):
         if number not in trials:  # KerasTuner numbers trials by counting
+            trial_id = f"{number:0{width}d}"
             trials[number] = Trial(
                 keras_tuner.HyperParameters(),
-                trial_id=f"{number:0{width}d}",
+                trial_id=trial_id,
                 status=TrialStatus.FAILED,
-                message="The files of this trial are gone.",
+                message=_why_gone(os.path.join(project, f"trial_{trial_id}")),
             )
     return {trials[i].trial_id: trials[i] for i in sorted(trials)}, damaged
+
+
+def _why_gone(folder: str) -> str:
+    """What is left of a trial that cannot be read."""
+    left = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    others = [name for name in left if not name.startswith("trial.json")]
+    if not others:
+        return "The files of this trial are gone."
+    return (
+        "trial.json, which says what this trial was and reached, and its copy "
+        f"are gone or damaged. {', '.join(others)} are still in {folder}: put "
+        "trial.json back to have its design again."
+    )
