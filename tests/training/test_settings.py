@@ -99,13 +99,18 @@ def test_how_much_is_printed_makes_no_difference():
 
 
 def test_a_function_is_the_same_in_every_process():
+    here = os.path.dirname(settings.__file__)
+    # The module alone, as to import the package takes five seconds.
     code = textwrap.dedent(f"""
-        import importlib.util
+        import sys, types
 
-        path = {settings.__file__!r}
-        spec = importlib.util.spec_from_file_location("settings", path)
-        settings = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(settings)
+        for name, path in (
+            ("tf_cosearch", {os.path.dirname(here)!r}),
+            ("tf_cosearch.training", {here!r}),
+        ):
+            sys.modules[name] = types.ModuleType(name)
+            sys.modules[name].__path__ = [path]
+        from tf_cosearch.training import settings
 
         def f(x, y=1):
             return (lambda z: z in {{'a', 'b', 'c', 'd'}})(x)
