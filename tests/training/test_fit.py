@@ -76,12 +76,12 @@ def test_one_epoch_is_calibrated_after_training(trained, data, build):
     assert result.accuracy_int8 == pytest.approx(result.accuracy_float, abs=0.1)
 
 
-def test_phases_continue_epochs_and_copy_callbacks(data, build, tmp_path):
+def test_phases_continue_epochs_and_copy_callbacks(data, small, tmp_path):
     Log.entries.clear()
     log = Log()
     csv_path = tmp_path / "log.csv"
     fit.train(
-        build,
+        small,
         data,
         epochs=3,
         callbacks=[log, keras.callbacks.CSVLogger(csv_path)],
@@ -208,9 +208,9 @@ def test_good_settings_pass(rate):
     fit.check(np.int64(4), np.int32(2), learning_rate=rate)
 
 
-def test_numpy_epochs_and_no_callbacks_train(data, build):
+def test_numpy_epochs_and_no_callbacks_train(data, small):
     result = fit.train(
-        build, data, epochs=np.int8(2), qat_epochs=np.int8(1), callbacks=None
+        small, data, epochs=np.int8(2), qat_epochs=np.int8(1), callbacks=None
     )
     assert len(result.history["loss"]) == 2
 
@@ -240,10 +240,10 @@ def test_sample_weight_reaches_a_loss_of_keras_3(waves, build):
     assert ours.history["loss"] == default.history["loss"]
 
 
-def test_a_loss_of_the_user(data, build):
+def test_a_loss_of_the_user(data, small):
     def loss(labels, logits):
         return 0.0 * tf_keras.losses.sparse_categorical_crossentropy(
             labels, logits, from_logits=True
         )
 
-    assert fit.train(build, data, epochs=1, loss=loss).history["loss"] == [0.0]
+    assert fit.train(small, data, epochs=1, loss=loss).history["loss"] == [0.0]

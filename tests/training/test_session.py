@@ -21,6 +21,12 @@ def other_tests_notice_nothing():
     keras.utils.set_random_seed(0)
 
 
+@pytest.fixture(scope="module")
+def usual(data, small):
+    """A training in a process that nobody has changed."""
+    return fit.train(small, data, epochs=2, seed=1)
+
+
 def seed_all():
     keras.utils.set_random_seed(4)
     tf_keras.utils.set_random_seed(5)
@@ -44,7 +50,9 @@ def draws():
     }
 
 
-def test_random_numbers_go_on_as_if_nothing_had_been_trained(data, small):
+def test_random_numbers_go_on_as_if_nothing_had_been_trained(
+    data, small, usual
+):
     seed_all()
     first, expected = draws(), draws()
     assert not any(first[name] == expected[name] for name in first)
@@ -52,8 +60,7 @@ def test_random_numbers_go_on_as_if_nothing_had_been_trained(data, small):
     assert draws() == first
     result = fit.train(small, data, epochs=2, seed=1)
     assert draws() == expected
-    again = fit.train(small, data, epochs=2, seed=1)
-    assert again.tflite == result.tflite
+    assert result.tflite == usual.tflite
 
 
 def test_nor_do_they_where_a_training_fails(data, small):
@@ -74,8 +81,16 @@ def test_nor_do_they_where_a_training_fails(data, small):
     assert drawn[0] == drawn[1] != expected["numpy"]
 
 
-@pytest.mark.parametrize("library", [keras, tf_keras])
-def test_names_go_on_and_models_still_train(data, small, library):
+def test_names_go_on_and_models_still_train(data, small):
+    checks = [begin_to_work(library) for library in (keras, tf_keras)]
+    fit.train(small, data, epochs=2)
+    for go_on_working in checks:
+        go_on_working()
+
+
+def begin_to_work(library):
+    """Names, trains and connects; returns a check that all of it goes on."""
+
     def number():
         return int(library.layers.Dense(1).name.rpartition("_")[2])
 
@@ -89,15 +104,18 @@ def test_names_go_on_and_models_still_train(data, small, library):
     model.fit(x, y, verbose=0)
     symbolic = library.Input((3,))
     loss = model.evaluate(x, y, verbose=0)
-    fit.train(small, data, epochs=2)
-    assert number() == before + 3
-    assert model.evaluate(x, y, verbose=0) == loss
-    assert model.fit(x, y, verbose=0).history["loss"] == [loss]
-    # Graphs of symbolic tensors are one as well.
-    library.Model(symbolic, model(symbolic))
+
+    def go_on_working():
+        assert number() == before + 3
+        assert model.evaluate(x, y, verbose=0) == loss
+        assert model.fit(x, y, verbose=0).history["loss"] == [loss]
+        # Graphs of symbolic tensors are one as well.
+        library.Model(symbolic, model(symbolic))
+
+    return go_on_working
 
 
-def test_settings_stay_and_do_not_reach_the_training(data, small):
+def test_settings_stay_and_do_not_reach_the_training(data, small, usual):
     def settings():
         return (
             tf_keras.mixed_precision.global_policy().name,
@@ -106,7 +124,6 @@ def test_settings_stay_and_do_not_reach_the_training(data, small):
             tf_keras.backend.experimental.is_tf_random_generator_enabled(),
         )
 
-    usual = fit.train(small, data, epochs=2, seed=1)
     before = settings()
     try:
         tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
