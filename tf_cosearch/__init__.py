@@ -21,6 +21,7 @@ from tf_cosearch.search.hypermodel import CoSearchHyperModel
 from tf_cosearch.search.objectives import AbsoluteDeviation, WeightedProduct
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.space import Candidate, SearchSpace
+from tf_cosearch.supernet.options import SupernetOptions
 from tf_cosearch.tuner import CoSearchTuner
 
 __version__ = "0.1.0"
@@ -41,6 +42,7 @@ __all__ = [
     "Network",
     "Operation",
     "SearchSpace",
+    "SupernetOptions",
     "WeightedProduct",
     "algorithms",
     "best_accelerators",

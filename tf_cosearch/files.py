@@ -34,12 +34,12 @@ _NO_ROOM = (
 _owned: set[str] = set()
 
 
-def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+def write_bytes(path: str | os.PathLike[str], *content: Any) -> None:
     """Writes a file that is never seen half-written and outlasts a crash.
 
     Args:
         path: Where to; what is there is replaced.
-        content: What the file is to hold.
+        *content: What the file is to hold: bytes, or arrays of uint8.
 
     Raises:
         OSError: If there is no room, or no permission. What was there is
@@ -48,7 +48,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     temporary = _temporary(path)
     try:
         with open(temporary, "wb") as file:
-            file.write(content)
+            file.writelines(content)
         replace(temporary, path)
     except OSError as error:
         with contextlib.suppress(OSError):

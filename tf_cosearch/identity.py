@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.metadata
 import json
 import os
 from collections.abc import Mapping
@@ -18,6 +19,17 @@ from absl import logging
 
 CLASS = "class"
 """The key of an object's class, or of a function's name, in its settings."""
+
+_PACKAGES = (
+    "tf_cosearch",
+    "tensorflow",
+    "tf_keras",
+    "keras",
+    "keras-tuner",
+    "tensorflow-model-optimization",
+    "ai-edge-litert",
+    "numpy",
+)
 
 _MOST = 3
 """Differences that a message names."""
@@ -132,6 +144,11 @@ class Identity:
         content = [self.data, self.training, self.versions, others]
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on, by package."""
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 def differences(name: str, before: Any, now: Any) -> list[str]:

@@ -25,6 +25,21 @@ def count(number: float, digits: int = 4) -> str:
     return f"{number:.{digits}g}"
 
 
+def duration(seconds: float) -> str:
+    """A time in seconds or, from 90 s on, in minutes.
+
+    Args:
+        seconds: How long.
+
+    Example:
+    >>> duration(89), duration(150)
+    ('89 s', '2 min')
+    """
+    if seconds >= 90:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds:.0f} s"
+
+
 def table(rows: Sequence[Sequence[str]], align: str, gap: str = "  ") -> str:
     """Cells in columns.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import keras_tuner
 
-from tf_cosearch import configuration, files, metrics, seeds
+from tf_cosearch import configuration, files, identity, metrics, seeds
 from tf_cosearch.designs import export, report, results
 from tf_cosearch.designs.export import Design
 from tf_cosearch.distributed import chief, launch
@@ -344,7 +344,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 **self._of_recipe,
                 **self._of_phases,
             ),
-            versions=export.versions(),
+            versions=identity.versions(),
         )
         if not self._is_worker():
             self.co_oracle.check_feasible()

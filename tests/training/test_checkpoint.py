@@ -287,7 +287,7 @@ def test_what_of_a_callback_is_kept():
         "array": [0.1],
     } | dict.fromkeys(known.keys() - {"losses", "best", "array"})
     state = checkpoint.State(True, {"loss": [np.inf]}, 1.5, 2, [known], [])
-    content = checkpoint._pack(state, "owner")
+    content = b"".join(checkpoint._pack(state, "owner"))
     back, owner = checkpoint._unpack(content)
     assert owner == "owner"
     assert back.history == {"loss": [np.inf]}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from tf_cosearch import accelerators, configuration, files, metrics
+from tf_cosearch import accelerators, configuration, files, identity, metrics
 from tf_cosearch.accelerators import Accelerator, presets
 from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.saved_network import SavedNetwork
@@ -21,16 +20,6 @@ FLOAT_WEIGHTS = "float.weights.h5"
 QAT_WEIGHTS = "qat.weights.h5"
 ACCELERATOR = "accelerator.yaml"
 DESCRIPTION = "design.json"
-_PACKAGES = (
-    "tf_cosearch",
-    "tensorflow",
-    "tf_keras",
-    "keras",
-    "keras-tuner",
-    "tensorflow-model-optimization",
-    "ai-edge-litert",
-    "numpy",
-)
 
 
 class Description(TypedDict):
@@ -168,7 +157,7 @@ class Design:
                 ).items()
             },
             "network": self.network.get_config(),
-            "versions": versions(),
+            "versions": identity.versions(),
         }
 
 
@@ -236,8 +225,3 @@ def _network(config: Mapping[str, Any]) -> Any:
     if "model" in config:
         return SavedNetwork(config)
     return Network.from_config(config)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on, by package."""
-    return {name: importlib.metadata.version(name) for name in _PACKAGES}

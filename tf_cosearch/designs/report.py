@@ -206,8 +206,7 @@ class Progress:
             return ""
         seconds = (time.monotonic() - self._began) / run
         left = seconds * (oracle.own_trials - done)
-        time_left = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
-        return f"  ({time_left} left)"
+        return f"  ({text.duration(left)} left)"
 
     def end(
         self, oracle: CoSearchOracle, folder: pathlib.Path, num_trials: int = 10

@@ -8,8 +8,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from tf_cosearch import files
-from tf_cosearch.designs import export
+from tf_cosearch import files, identity
 from tf_cosearch.search.space import SearchSpace
 
 NAME = "run.json"
@@ -47,7 +46,7 @@ def write(
             "fixed": space.fixed,
         },
         "seed": seed,
-        "versions": export.versions(),
+        "versions": identity.versions(),
     }
     files.write_text(folder / NAME, f"{json.dumps(content, indent=2)}\n")
 

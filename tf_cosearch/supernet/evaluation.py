@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -138,16 +137,7 @@ class Evaluator:
         image_count: int = CALIBRATION_IMAGES,
     ) -> None:
         self._weights = weights
-        # Batches of the first epoch, in an order that is always the same.
-        batches = data.train(0, 0).take(data.steps).as_numpy_iterator()
-        self._images = _first(batches, image_count)
-        if len(self._images) < FEWEST_IMAGES:
-            raise ValueError(
-                f"A supernet must have {FEWEST_IMAGES} or more images to "
-                "calibrate normalisations by. Received: "
-                f"{len(self._images)} training images. Add more, or train "
-                "designs one by one, with accuracy='trained'."
-            )
+        self._images = calibration_images(data, image_count)
         validation = list(data.validation_batches())
         self._x = np.concatenate([batch[0] for batch in validation])
         self._y = np.concatenate([batch[1] for batch in validation])
@@ -227,14 +217,33 @@ def _values(layer: Any, seen: Calibration) -> list[np.ndarray]:
     return [np.asarray(value) for value in values]
 
 
-def _first(batches: Iterable[Any], count: int) -> np.ndarray:
-    """The first images of some batches."""
+def calibration_images(data: Inputs, count: int) -> np.ndarray:
+    """The first images of the first epoch, in an order that is always the same.
+
+    Args:
+        data: Of the training.
+        count: How many, if there are as many.
+
+    Returns:
+        `[N, H, W, C]`.
+
+    Raises:
+        ValueError: If there are too few to calibrate by.
+    """
     images: list[np.ndarray] = []
-    for batch in batches:
+    for batch in data.train(0, 0).take(data.steps).as_numpy_iterator():
         images.append(batch[0])
         if sum(map(len, images)) >= count:
             break
-    return np.concatenate(images)[:count]
+    found = np.concatenate(images)[:count]
+    if len(found) < FEWEST_IMAGES:
+        raise ValueError(
+            f"A supernet must have {FEWEST_IMAGES} or more images to "
+            "calibrate normalisations by. Received: "
+            f"{len(found)} training images. Add more, or train "
+            "designs one by one, with accuracy='trained'."
+        )
+    return found
 
 
 def _batch_size(network: Network) -> int:

@@ -3,50 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
-from tf_cosearch import configuration
+from tf_cosearch import configuration, files
+from tf_cosearch.identity import Identity, versions
 from tf_cosearch.networks.spaces.network_space import NetworkSpace
+from tf_cosearch.supernet import evaluation, saved, training
 from tf_cosearch.supernet import paths as paths_lib
-from tf_cosearch.supernet import training
 from tf_cosearch.supernet.optimizer import Adam
-from tf_cosearch.supernet.reading import Sharing
+from tf_cosearch.supernet.options import SupernetOptions
+from tf_cosearch.supernet.progress import Progress
 from tf_cosearch.supernet.weights import SharedWeights
-from tf_cosearch.training import checkpoint
+from tf_cosearch.training.checkpoint import State
 from tf_cosearch.training.inputs import Inputs
 
-FILE = "supernet.json"
-_PHASE = "supernet"
+COPIES = 6
+"""Of the weights, in a training: they, two moments, and all three of these as
+the last epoch left them."""
+
+FIRST_EPOCHS = 3
+FAR = 3.0
+"""From there on, a loss of so many times that of guessing is divergence."""
 
 OnEpoch = Callable[[int, float], None]
 """Told how many epochs there have been, and the loss of the last."""
-
-
-@dataclasses.dataclass(frozen=True)
-class SupernetOptions:
-    """How weights are shared and trained.
-
-    Attributes:
-        epochs: Of the training.
-        learning_rate: Where Adam starts; it falls to 0 along a cosine.
-        paths: Which networks share a step, of `paths.PATHS`.
-        apart: Settings of a block that nothing is shared over, see `Sharing`.
-        norms_apart: Whether each width has normalisations of its own.
-    """
-
-    epochs: int = 60
-    learning_rate: float = 2e-3
-    paths: str = "uniform"
-    apart: tuple[str, ...] = ("block",)
-    norms_apart: bool = False
-
-    @property
-    def sharing(self) -> Sharing:
-        """What networks share."""
-        return Sharing(self.apart, self.norms_apart)
 
 
 class Supernet:
@@ -56,11 +43,17 @@ class Supernet:
         networks: The space, a `Template`.
         options: How they are shared and trained.
         seed: Of initial values and of everything drawn.
+        copies: Of the weights, that there has to be memory for.
 
     Attributes:
         weights: The shared weights.
         epochs: How many there have been.
         losses: The mean loss of each.
+        seconds: What they took.
+
+    Raises:
+        ValueError: If networks of the space cannot share weights, or there is
+            too little memory.
     """
 
     def __init__(
@@ -68,62 +61,277 @@ class Supernet:
         networks: NetworkSpace,
         options: SupernetOptions | None = None,
         seed: int = 0,
+        copies: int = COPIES,
     ) -> None:
         self.networks = networks
         self.options = options or SupernetOptions()
         self.seed = configuration.at_least("seed", seed, 0)
-        self.weights = SharedWeights(networks, self.options.sharing, seed)
+        self.weights = SharedWeights(
+            networks, self.options.sharing, seed, copies
+        )
         self._optimizer = Adam(self.weights)
         self.losses: list[float] = []
         self.seconds = 0.0
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | os.PathLike[str],
+        networks: NetworkSpace,
+        described: Mapping[str, Any] | None = None,
+    ) -> Supernet:
+        """Loads one that has been trained.
+
+        Args:
+            folder: What `train` left.
+            networks: The space, which must be that of the training.
+            described: What tells the data from others, which must be those of
+                the training: what `fingerprint.describe_splits` returns.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            ValueError: If it is of another space, data or version, damaged,
+                or not finished.
+        """
+        record = saved.read(folder)
+        before = Identity.from_state(record["identity"])
+        Identity(saved.describe(networks), described).require_same(
+            before,
+            "A supernet must be of the same networks and data",
+            folder,
+            f"train another one ({saved.TOOL})",
+        )
+        trained = before.training or {}
+        supernet = cls(
+            networks,
+            SupernetOptions(**trained["options"]),
+            trained["seed"],
+            copies=2,  # as they are, and as they are read
+        )
+        kept = saved.SavedSupernet(folder, record, supernet.weights.parts)
+        state = kept.load()
+        if state is None or not state.finished:
+            done = len(state.history["loss"]) if state else 0
+            raise ValueError(
+                f"A supernet must be finished. Received: {folder}, after "
+                f"{done} of {supernet.options.epochs} epochs. Run the same "
+                "command that began it, and it goes on."
+            )
+        supernet._restore(state)
+        return supernet
 
     @property
     def epochs(self) -> int:
         """How many epochs there have been."""
         return len(self.losses)
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether there have been all epochs."""
+        return self.epochs >= self.options.epochs
+
     def train(
         self,
         data: Inputs,
-        checkpoints: checkpoint.Checkpoints | None = None,
+        folder: str | os.PathLike[str] | None = None,
+        described: Mapping[str, Any] | None = None,
+        verbose: int = 0,
         on_epoch: OnEpoch = lambda epochs, loss: None,
     ) -> None:
         """Trains, from where the training was.
 
+        Whatever stops it, weights are those of the last epoch that was
+        finished, and the same call goes on from there. The result is the same
+        to the bit.
+
         Args:
             data: What `inputs.prepare` returned.
-            checkpoints: Where it is saved.
+            folder: Where it is saved, and goes on from what is there.
+            described: What tells the data from others: what
+                `fingerprint.describe_splits` returns. With a folder alone.
+            verbose: 1 prints lines of progress.
             on_epoch: Called after each epoch.
 
         Raises:
-            FloatingPointError: If the loss becomes NaN or infinite.
+            AnotherRunError: If the folder has a supernet of another space,
+                other data or options.
+            FloatingPointError: If the training diverges.
+            OSError: If there is no room for a checkpoint. The one before is
+                kept.
+            ValueError: If the data do not do, or the folder is damaged.
         """
+        self._require_trainable(data)
+        progress = Progress(verbose, self.options.epochs)
+        if folder is None:
+            self._train(data, None, progress, on_epoch)
+            return
+        with files.owned(folder):
+            kept = saved.SavedSupernet.begin(
+                folder, self._identity(data, described), self.weights.parts
+            )
+            state = kept.load()
+            if state is not None and len(state.history["loss"]) > self.epochs:
+                self._restore(state)
+            self._train(data, kept, progress, on_epoch)
+
+    def _train(
+        self,
+        data: Inputs,
+        kept: saved.SavedSupernet | None,
+        progress: Progress,
+        on_epoch: OnEpoch,
+    ) -> None:
+        count = self.weights.count
+        progress.begin(
+            self.networks.name, count, 4 * COPIES * count, self.epochs
+        )
+        if self.is_finished:
+            return
+        paths = paths_lib.get(self.options.paths)(self.networks)
+        batches = _batches(data, self.seed, self.epochs)
+        # What the last epoch left; None while the weights are just that.
+        last: State | None = self._state()
+        is_saved = True
+        try:
+            for epoch in range(self.epochs, self.options.epochs):
+                start = time.monotonic()
+                loss = self._epoch(paths, batches, epoch, data.steps)
+                self.losses.append(loss)
+                self.seconds += time.monotonic() - start
+                last, is_saved = None, False
+                last = self._state()
+                progress.epoch(self.epochs, loss)
+                on_epoch(self.epochs, loss)
+                if kept and (self.is_finished or kept.is_due()):
+                    kept.save(last)
+                    is_saved = True
+        except BaseException as stop:
+            if last is None:
+                last = self._state()
+            self._restore(last)
+            if isinstance(stop, KeyboardInterrupt) and kept and not is_saved:
+                kept.save(last)
+            raise
+
+    def _epoch(
+        self,
+        paths: paths_lib.Paths,
+        batches: Iterator[Any],
+        epoch: int,
+        steps: int,
+    ) -> float:
+        """Trains an epoch and returns its mean loss."""
         options = self.options
-        paths = paths_lib.get(options.paths)(self.networks)
-        steps = options.epochs * data.steps
-        batches = iter(data.train(self.seed, self.epochs))
-        for epoch in range(self.epochs, options.epochs):
-            losses = []
-            start = time.monotonic()
-            for step in range(epoch * data.steps, (epoch + 1) * data.steps):
-                rng = np.random.default_rng([self.seed, step])
-                losses.append(
-                    training.train_step(
-                        self.weights,
-                        self._optimizer,
-                        paths,
-                        paths.draw(rng),
-                        next(batches)[:2],
-                        training.cosine(options.learning_rate, step, steps),
-                        step,
-                    )
+        losses = []
+        for step in range(epoch * steps, (epoch + 1) * steps):
+            losses.append(
+                training.train_step(
+                    self.weights,
+                    self._optimizer,
+                    paths,
+                    paths.draw(np.random.default_rng([self.seed, step])),
+                    next(batches)[:2],
+                    training.cosine(
+                        options.learning_rate, step, options.epochs * steps
+                    ),
+                    step,
                 )
-            self.losses.append(float(np.mean(losses)))
-            self.seconds += time.monotonic() - start
-            if not np.isfinite(self.losses[-1]):
-                raise FloatingPointError(
-                    "The loss of shared weights must be finite. Received: "
-                    f"{self.losses[-1]} in epoch {self.epochs}. Lower the "
-                    "learning rate."
-                )
-            on_epoch(self.epochs, self.losses[-1])
+            )
+            if not math.isfinite(losses[-1]):
+                raise _diverged("finite", losses[-1], epoch)
+        if not all(np.isfinite(array).all() for array in self._arrays()):
+            raise _diverged("one of finite weights", losses[-1], epoch)
+        mean = float(np.mean(losses))
+        guessing = math.log(self.networks.classes)
+        if epoch >= FIRST_EPOCHS and mean > FAR * guessing:
+            rule = f"near that of guessing, {guessing:.2f}, or below"
+            raise _diverged(rule, mean, epoch)
+        return mean
+
+    def _arrays(self) -> list[np.ndarray]:
+        """The weights, and their moments."""
+        moments = self._optimizer.moments.values()
+        return [*self.weights.arrays.values(), *moments]
+
+    def _state(self) -> State:
+        """What the last epoch has left, as a copy."""
+        if self.is_finished:
+            variables = [*self.weights.arrays.values()]
+        else:
+            counts = self._optimizer.steps.values()
+            variables = [*self._arrays(), np.array([*counts])]
+        return State(
+            finished=self.is_finished,
+            history={"loss": [*self.losses]},
+            seconds=self.seconds,
+            stopped_epoch=None,
+            callbacks=[],
+            variables=[array.copy() for array in variables],
+        )
+
+    def _restore(self, state: State) -> None:
+        """The inverse of `_state`."""
+        variables = [*state.variables]
+        if not state.finished:
+            counts = variables.pop().tolist()
+            self._optimizer.steps = dict(
+                zip(self.weights.arrays, counts, strict=True)
+            )
+        # Of a finished one there are weights alone.
+        for array, value in zip(self._arrays(), variables, strict=False):
+            array[...] = value
+        self.losses = [*state.history["loss"]]
+        self.seconds = state.seconds
+
+    def _identity(
+        self, data: Inputs, described: Mapping[str, Any] | None
+    ) -> Identity:
+        """What makes another training the same."""
+        if described is None:
+            raise ValueError(
+                "`described` must be given with a folder. Received: None. Pass "
+                "what `fingerprint.describe_splits` tells of the data."
+            )
+        plain = {
+            "options": dataclasses.asdict(self.options),
+            "seed": self.seed,
+            "batch_size": data.batch_size,
+        }
+        return Identity(
+            saved.describe(self.networks),
+            described,
+            json.loads(json.dumps(plain)),
+            versions(),
+        )
+
+    def _require_trainable(self, data: Inputs) -> None:
+        """Refuses data that it could not be trained or evaluated on."""
+        images = evaluation.calibration_images(data, evaluation.FEWEST_IMAGES)
+        if images.shape[1:] != self.networks.input_shape:
+            raise ValueError(
+                f"Images must be {self.networks.input_shape}, the input_shape "
+                f"of the space. Received: {images.shape[1:]}. Resize them, or "
+                "change input_shape."
+            )
+        has_weights = len(data.train(0, 0).element_spec) > 2
+        if has_weights or data.class_weight is not None:
+            raise ValueError(
+                "A supernet must be trained on images that all count the same. "
+                f"Received: {'sample weights' if has_weights else ''}"
+                f"{'' if has_weights else 'class_weight'}. Leave them out."
+            )
+
+
+def _batches(data: Inputs, seed: int, epoch: int) -> Iterator[Any]:
+    """Training batches without end, from the first one of an epoch."""
+    while True:  # Arrays have no end themselves, pipelines have.
+        yield from data.train(seed, epoch)
+        epoch += 1
+
+
+def _diverged(rule: str, loss: float, epoch: int) -> FloatingPointError:
+    return FloatingPointError(
+        f"The supernet's training diverged: its loss must be {rule}. Received: "
+        f"{loss:.4g} in epoch {epoch + 1}. Lower the learning rate, and begin "
+        "in another folder or with --overwrite."
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_cosearch import seeds
+from tf_cosearch import machine, seeds, text
 from tf_cosearch.networks.spaces.network_space import NetworkSpace
 from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.supernet.layer_rules import Box, Part
@@ -58,6 +58,7 @@ class SharedWeights:
         networks: A `Template`.
         sharing: What is shared.
         seed: Of the initial values.
+        copies: Of all weights, that there has to be memory for.
 
     Attributes:
         sharing: What is shared.
@@ -66,14 +67,29 @@ class SharedWeights:
             and changed in place, many times as fast as parts of variables.
 
     Raises:
-        ValueError: If networks of the space cannot share weights.
+        ValueError: If networks of the space cannot share weights, or these
+            are more than there is memory for.
     """
 
     def __init__(
-        self, networks: NetworkSpace, sharing: Sharing, seed: int = 0
+        self,
+        networks: NetworkSpace,
+        sharing: Sharing,
+        seed: int = 0,
+        copies: int = 1,
     ) -> None:
         self.sharing = sharing
         self.parts = survey(networks, sharing)
+        needed, room = 4 * copies * self.count, machine.memory_bytes()
+        if needed > room:
+            raise ValueError(
+                f"Weights that networks share must fit {copies} times into "
+                f"memory. Received: {networks.name}, with "
+                f"{text.count(self.count)} weights, {needed / 2**30:.1f} GiB "
+                f"where there are {room / 2**30:.1f}. Offer fewer filters, "
+                "kernels or kinds of blocks, or train designs one by one, with "
+                "accuracy='trained'."
+            )
         self.arrays = {
             key: np.array(_initial(key, part, seed))
             for key, part in self.parts.items()

@@ -101,7 +101,7 @@ class Checkpoints:
         """Writes a checkpoint, and keeps the one before.
 
         Args:
-            phase: `float` or `qat`.
+            phase: Its name, such as `float` or `qat`.
             state: All that the training needs to go on.
 
         Raises:
@@ -114,18 +114,19 @@ class Checkpoints:
         content = _pack(state, self._fingerprint)
         with contextlib.suppress(FileNotFoundError):
             os.replace(path, f"{path}{_BEFORE}")
-        files.write_bytes(path, content)
+        files.write_bytes(path, *content)
         self._written = time.monotonic()
         self._took = self._written - start
 
     def load(
-        self, phase: str, shapes: Sequence[tuple[int, ...]]
+        self, phase: str, *shapes: Sequence[tuple[int, ...]]
     ) -> State | None:
         """Reads the last checkpoint of a phase that is whole.
 
         Args:
-            phase: `float` or `qat`.
-            shapes: Of the variables, in their order.
+            phase: Its name.
+            *shapes: Of the variables, in their order; several if a phase that
+                has ended needs fewer of them.
 
         Returns:
             The state, or None if the phase has to start.
@@ -140,7 +141,9 @@ class Checkpoints:
                 state, owner = _unpack(source.read_bytes())
                 if owner != self._fingerprint:
                     logging.warning("%s is of another training.", source)
-                elif [v.shape for v in state.variables] != list(shapes):
+                elif [v.shape for v in state.variables] not in map(
+                    list, shapes
+                ):
                     logging.warning("%s is of another network.", source)
                 else:
                     return state
@@ -244,8 +247,8 @@ def _is_plain(value: Any) -> bool:
     )
 
 
-def _pack(state: State, owner: str) -> bytes:
-    """A checksum, a line of JSON, and the arrays one after the other."""
+def _pack(state: State, owner: str) -> list[Any]:
+    """A checksum, a line of JSON, one of types, and array after array."""
     # NumPy deprecates how Keras 3 makes an array of a variable.
     arrays = [
         np.asarray(value.numpy() if hasattr(value, "numpy") else value)
@@ -260,21 +263,28 @@ def _pack(state: State, owner: str) -> bytes:
 
     text = json.dumps(rest, default=aside)
     kinds = json.dumps([(array.dtype.str, array.shape) for array in arrays])
-    content = b"\n".join(
-        [text.encode(), kinds.encode(), b"".join(a.tobytes() for a in arrays)]
-    )
-    return _checksum(content) + content
+    # Copies of all arrays together could be more than there is memory for.
+    content = [
+        f"{text}\n{kinds}\n".encode(),
+        *(
+            np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+            for array in arrays
+            if array.size
+        ),
+    ]
+    return [_checksum(*content), *content]
 
 
 def _unpack(content: bytes) -> tuple[State, str]:
-    size = len(_checksum(b""))
-    if content[:size] != _checksum(content[size:]):
+    size = len(_checksum())
+    if content[:size] != _checksum(memoryview(content)[size:]):
         raise ValueError("its checksum is wrong")
-    text, kinds, data = content[size:].split(b"\n", 2)
+    after_text = content.index(b"\n", size) + 1
+    offset = content.index(b"\n", after_text) + 1
+    text, kinds = content[size:after_text], content[after_text:offset]
     arrays: list[Any] = []
-    offset = 0
     for kind, shape in json.loads(kinds):
-        array = np.frombuffer(data, kind, math.prod(shape), offset)
+        array = np.frombuffer(content, kind, math.prod(shape), offset)
         # A scalar comes back as one, not as an array.
         arrays.append(array.reshape(shape)[()])
         offset += array.nbytes
@@ -296,5 +306,8 @@ def _unpack(content: bytes) -> tuple[State, str]:
     ), rest["fingerprint"]
 
 
-def _checksum(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=16).digest()
+def _checksum(*content: Any) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in content:
+        digest.update(part)
+    return digest.digest()

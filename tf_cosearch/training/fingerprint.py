@@ -66,6 +66,33 @@ def describe(
     }
 
 
+def describe_splits(
+    data: tuple[Any, ...], validation_data: Any, classes: int | None
+) -> dict[str, Any]:
+    """What tells the data of a training from others.
+
+    Args:
+        data: Images and labels, or a `tf.data.Dataset` and None. For an own
+            model what `tensors.describe` takes, sample weights included.
+        validation_data: The same, a `tf.data.Dataset`, or None.
+        classes: Number of classes; None for an own model.
+
+    Returns:
+        Plain JSON.
+    """
+    tell: Callable[..., dict[str, Any]] = (
+        tensors.describe
+        if classes is None
+        else functools.partial(describe, classes=classes)
+    )
+    told = tell(*data, what="training")
+    if validation_data is not None:
+        is_pair = isinstance(validation_data, (tuple, list))
+        parts = validation_data if is_pair else (validation_data,)
+        told |= tell(*parts, what="validation")
+    return told
+
+
 def conditions(
     data: tuple[Any, ...],
     validation_data: Any,
@@ -83,10 +110,9 @@ def conditions(
     """What trials must have in common: `data` and `training` of `Identity`.
 
     Args:
-        data: Images and labels, or a `tf.data.Dataset` and None. For an own
-            model what `tensors.describe` takes, sample weights included.
-        validation_data: The same, a `tf.data.Dataset`, or None.
-        classes: Number of classes; None for an own model.
+        data: What `describe_splits` takes.
+        validation_data: The same.
+        classes: The same.
         batch_size: Images a step; the default if None, with arrays.
         epochs: Epochs of both phases together.
         qat_epochs: How many of them are quantization-aware; the default if
@@ -102,16 +128,7 @@ def conditions(
         Plain JSON of both.
     """
     is_pipeline = isinstance(data[0], (tf.data.Dataset, *tensors.SEQUENCES))
-    tell: Callable[..., dict[str, Any]] = (
-        tensors.describe
-        if classes is None
-        else functools.partial(describe, classes=classes)
-    )
-    told = tell(*data, what="training")
-    if validation_data is not None:
-        is_pair = isinstance(validation_data, (tuple, list))
-        parts = validation_data if is_pair else (validation_data,)
-        told |= tell(*parts, what="validation")
+    told = describe_splits(data, validation_data, classes)
     if qat_epochs is None:
         qat_epochs = fit.default_qat_epochs(epochs)
     trained = {

@@ -1,0 +1,75 @@
+"""How a supernet shares its weights and trains them, as a user says it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from tf_cosearch import configuration
+from tf_cosearch.networks import blocks
+from tf_cosearch.supernet import paths as paths_lib
+
+if TYPE_CHECKING:
+    from tf_cosearch.supernet.reading import Sharing
+
+
+@dataclasses.dataclass(frozen=True)
+class SupernetOptions:
+    """How weights are shared and trained.
+
+    Attributes:
+        epochs: Of the training.
+        learning_rate: Where Adam starts; it falls to 0 along a cosine.
+        paths: Which networks share a step, of `paths.PATHS`.
+        apart: Settings of a block that nothing is shared over, see `Sharing`.
+        norms_apart: Whether each width has normalisations of its own.
+
+    Raises:
+        ValueError: If a value is not possible.
+
+    Example:
+    >>> SupernetOptions(paths="sandwich").paths
+    'sandwich'
+    """
+
+    epochs: int = 60
+    learning_rate: float = 2e-3
+    paths: str = "uniform"
+    apart: tuple[str, ...] = ("block",)
+    norms_apart: bool = False
+
+    def __post_init__(self) -> None:
+        configuration.at_least("epochs", self.epochs, 1)
+        rate = configuration.number(self.learning_rate, "`learning_rate`")
+        if rate <= 0:
+            raise ValueError(
+                "`learning_rate` must be positive. Received: "
+                f"{self.learning_rate!r}."
+            )
+        paths_lib.get(self.paths)
+        if not isinstance(self.apart, (tuple, list)):
+            raise ValueError(
+                "`apart` must be a tuple of settings of a block. Received: "
+                f"{self.apart!r}."
+            )
+        known = {key for name in blocks.names() for key in blocks.options(name)}
+        for name in self.apart:
+            if name not in {"block", *known}:
+                raise configuration.unknown(
+                    "setting in apart", name, {"block", *known}
+                )
+        if not isinstance(self.norms_apart, bool):
+            raise ValueError(
+                "`norms_apart` must be True or False. Received: "
+                f"{self.norms_apart!r}."
+            )
+        object.__setattr__(self, "learning_rate", rate)
+        object.__setattr__(self, "apart", tuple(self.apart))
+
+    @property
+    def sharing(self) -> Sharing:
+        """What networks share."""
+        # Users of the options alone need not wait for tf_keras.
+        from tf_cosearch.supernet.reading import Sharing
+
+        return Sharing(self.apart, self.norms_apart)

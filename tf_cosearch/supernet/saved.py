@@ -1,0 +1,240 @@
+"""A supernet on disk: which one it is, and what it has come to.
+
+A folder holds `supernet.json`, written when a training begins, and
+`supernet.checkpoint`, written as it goes on, with the one before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+import numpy as np
+
+from tf_cosearch import files
+from tf_cosearch.identity import Identity
+from tf_cosearch.networks.spaces.network_space import NetworkSpace
+from tf_cosearch.search.oracle.state import IdentityState
+from tf_cosearch.supernet.layer_rules import Part
+from tf_cosearch.training.checkpoint import Checkpoints, State
+
+FILE = "supernet.json"
+_CHECKPOINTS = "supernet.checkpoint*"
+_PHASE = "supernet"
+_FORMAT = 1
+
+TOOL = "tools/train_supernet.py"
+_ANEW = f"Train one in another folder, or with --overwrite ({TOOL})"
+
+
+class Record(TypedDict):
+    """What `supernet.json` holds.
+
+    Attributes:
+        format: Of the folder; another one cannot be read.
+        identity: What `Identity` holds: the space of networks, the data, and
+            as training `options`, `seed` and `batch_size`.
+        weights: Shapes by key.
+    """
+
+    format: int
+    identity: IdentityState
+    weights: dict[str, list[int]]
+
+
+def describe(networks: NetworkSpace) -> dict[str, Any]:
+    """What tells a space of networks from others, `space` of an `Identity`."""
+    text = json.dumps(networks.describe(), sort_keys=True, default=str)
+    return {
+        "input_shape": list(networks.input_shape),
+        "classes": networks.classes,
+        "parameters": {p.name: list(p.choices) for p in networks.parameters},
+        "fingerprint": hashlib.sha256(text.encode()).hexdigest()[:16],
+    }
+
+
+def read(folder: str | os.PathLike[str]) -> Record:
+    """Reads which supernet a folder holds.
+
+    Args:
+        folder: Of a supernet.
+
+    Returns:
+        What `supernet.json` holds.
+
+    Raises:
+        FileNotFoundError: If the folder holds none.
+        ValueError: If it is damaged, or of another version.
+    """
+    path = pathlib.Path(folder) / FILE
+    if not path.exists() and not any(path.parent.glob(_CHECKPOINTS)):
+        raise FileNotFoundError(
+            f"A supernet must be a folder with {FILE}. Received: {folder}. "
+            f"Train one with {TOOL}."
+        )
+    try:
+        versioned, _ = files.read_json(path, _Versioned)
+        if versioned is not None and versioned["format"] != _FORMAT:
+            raise ValueError(f"it is of format {versioned['format']}")
+        record, wrong = files.read_json(path, Record)
+        if record is None:
+            raise ValueError(wrong)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} must be of a supernet of this version, format {_FORMAT}. "
+            f"Received: {error}. {_ANEW}."
+        ) from None
+    return record
+
+
+class _Versioned(TypedDict):
+    format: int
+
+
+class SavedSupernet:
+    """The files of one supernet.
+
+    Args:
+        folder: Where they are.
+        record: Which supernet it is.
+        parts: Its weights, by key.
+
+    Raises:
+        ValueError: If blocks have come to have other weights.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        record: Record,
+        parts: Mapping[str, Part],
+    ) -> None:
+        self._folder = pathlib.Path(folder)
+        shapes = _shapes(parts)
+        if record["weights"] != shapes:
+            odd = sorted(
+                key
+                for key in {*record["weights"], *shapes}
+                if record["weights"].get(key) != shapes.get(key)
+            )
+            raise ValueError(
+                "A supernet must have the weights of the blocks of its space. "
+                f"Received: {folder}, where {odd[0]} is "
+                f"{record['weights'].get(odd[0])}, not {shapes.get(odd[0])}. "
+                f"Blocks have changed. {_ANEW}."
+            )
+        identity = Identity.from_state(record["identity"])
+        owner = Identity({}, identity.data, identity.training)
+        self._checkpoints = Checkpoints(
+            self._folder, owner.digest(space=identity.space, weights=shapes)
+        )
+        # A finished one has weights alone; one that is to go on has moments,
+        # too, and how many steps each weight took part in.
+        weights = [tuple(shape) for shape in shapes.values()]
+        moments = [(2, *shape) for shape in weights]
+        self._shapes = (weights, [*weights, *moments, (len(weights),)])
+
+    @classmethod
+    def begin(
+        cls,
+        folder: str | os.PathLike[str],
+        identity: Identity,
+        parts: Mapping[str, Part],
+    ) -> SavedSupernet:
+        """Begins a supernet, or goes on with the one of a folder.
+
+        Args:
+            folder: Made if it is not there.
+            identity: Of the training.
+            parts: Its weights, by key.
+
+        Raises:
+            AnotherRunError: If the folder has another one.
+            ValueError: If it cannot be read.
+        """
+        path = pathlib.Path(folder)
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(
+                f"A supernet must go into a folder. Received: {folder}, a "
+                "file. Choose another."
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        files.sweep(path)
+        if any(path.glob(_CHECKPOINTS)):
+            record = read(path)
+            identity.require_same(
+                Identity.from_state(record["identity"]),
+                "A supernet must go on with the space, data and options that "
+                "it was begun with",
+                folder,
+                "train another one in another folder, or with --overwrite",
+            )
+        else:
+            record = Record(
+                format=_FORMAT,
+                identity=IdentityState(
+                    space=dict(identity.space),
+                    data=dict(identity.data or {}),
+                    training=dict(identity.training or {}),
+                    versions=dict(identity.versions or {}),
+                ),
+                weights=_shapes(parts),
+            )
+            files.write_json(path / FILE, record)
+        return cls(path, record, parts)
+
+    def load(self) -> State | None:
+        """What the training has come to; `None` if it has to start.
+
+        Raises:
+            ValueError: If nothing of it can be read.
+        """
+        if not any(self._folder.glob(_CHECKPOINTS)):
+            return None
+        state = self._checkpoints.load(_PHASE, *self._shapes)
+        if state is None:
+            raise ValueError(
+                f"A checkpoint in {self._folder} must be whole. Received: "
+                f"damaged ones, or of another supernet. {_ANEW}."
+            )
+        numbers = state.variables if state.finished else state.variables[:-1]
+        if not all(
+            each.dtype == np.float32 and np.isfinite(each).all()
+            for each in numbers
+        ):
+            raise ValueError(
+                f"Weights in {self._folder} must be finite, of float32. "
+                f"Received: others. {_ANEW}."
+            )
+        return state
+
+    def save(self, state: State) -> None:
+        """Writes what the training has come to, and keeps the state before.
+
+        Raises:
+            OSError: If there is no room, or no permission.
+        """
+        self._checkpoints.save(_PHASE, state)
+
+    def is_due(self) -> bool:
+        """Whether it is time to save, see `Checkpoints.is_due`."""
+        return self._checkpoints.is_due()
+
+
+def remove(folder: str | os.PathLike[str]) -> None:
+    """Removes a supernet, and nothing else, from a folder.
+
+    Args:
+        folder: Where it is; need not be there.
+    """
+    for pattern in (_CHECKPOINTS, f"{FILE}*"):
+        for path in pathlib.Path(folder).glob(pattern):
+            path.unlink(missing_ok=True)
+
+
+def _shapes(parts: Mapping[str, Part]) -> dict[str, list[int]]:
+    return {key: list(part.shape) for key, part in parts.items()}
