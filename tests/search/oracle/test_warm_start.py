@@ -331,7 +331,9 @@ def test_a_truncated_file_is_refused(earlier, tmp_path):
 
 def test_nothing_to_start_from_is_refused(earlier, tmp_path):
     for path in (tmp_path / "nowhere", tmp_path / "no.csv", tmp_path):
-        with pytest.raises(FileNotFoundError, match="warm start must be from"):
+        with pytest.raises(
+            FileNotFoundError, match="earlier search must be given"
+        ):
             start(tmp_path, warm_start=path)
     rows = cells(earlier)
     write(earlier / "trials.csv", [rows[0], rows[4]])  # the failed one

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 STATE = "oracle.json"
 RULE = (
-    "A warm start must be from a search of the same space, data and training, "
-    "or accuracies cannot be compared"
+    "An earlier search must be of the same space, data and training, or "
+    "accuracies cannot be compared"
 )
 """What must hold of it."""
 
@@ -96,13 +96,13 @@ def read(
     folder = path if path.is_dir() else path.parent
     if not path.exists() or not (path.is_dir() or path.suffix == ".csv"):
         raise FileNotFoundError(
-            "A warm start must be from the folder of a search, or from its "
+            "An earlier search must be given by its folder, or by its "
             f"trials.csv. Received: {path}, which is neither."
         )
     has_state = any(folder.glob(f"{STATE}*"))  # or its copy
     if path.is_dir() and not has_state:
         raise FileNotFoundError(
-            "A warm start must be from the folder of a search. Received: "
+            "An earlier search must be given by its folder. Received: "
             f"{path}, which has no {STATE}. Give its trials.csv if that is "
             "all there is."
         )
@@ -116,8 +116,8 @@ def read(
     designs = {design.genome.tobytes(): design for design in finished}
     if not designs:
         raise ValueError(
-            "A warm start must have finished trials. Received: none in "
-            f"{path}. Leave it out."
+            "An earlier search must have finished trials. Received: none in "
+            f"{path}. Give another one, or none."
         )
     return EarlierSearch(path, identity, list(designs.values()))
 
@@ -131,17 +131,17 @@ def _identity(path: pathlib.Path, space: SearchSpace) -> Identity | None:
         state, wrong = None, str(error)
     if state is None or not state.keys() & SearchState.__annotations__:
         raise ValueError(
-            "A warm start must be from a search of this package. Received: "
+            "An earlier search must be one of this package. Received: "
             f"{folder}, whose {STATE} is none of it ({wrong or 'others keys'})."
         )
     if "identity" in state:
         identity = Identity.from_state(state["identity"])
         now = Identity(space_lib.describe(space))
-        now.require_same(identity, RULE, path, "no warm start")
+        now.require_same(identity, RULE, path, "no earlier search")
         return identity
     if path.is_dir():
         raise ValueError(
-            "A warm start must be from a search of this version. Received: "
+            "An earlier search must be of this version. Received: "
             f"{folder}, of an earlier one. Give its trials.csv instead."
         )
     return None
@@ -164,9 +164,10 @@ def _trained(
         for name in metrics:
             if not math.isfinite(measured.get(name, math.nan)):
                 raise ValueError(
-                    f"Every trial of a warm start must have measured {name}. "
-                    f"Received: {home}, with {', '.join(measured) or 'nothing'}"
-                    ". Use the objective of that search."
+                    "Every trial of an earlier search must have measured "
+                    f"{name}. Received: {home}, with "
+                    f"{', '.join(measured) or 'nothing'}. Use the objective "
+                    "of that search."
                 )
         try:
             genome = of_values(space, values)
@@ -227,14 +228,14 @@ def _check_columns(
     unknown = [name for name in columns if "/" in name and name not in names]
     if lacking or unknown:
         raise ValueError(
-            "A warm start must be from a search of the same space. Received: "
+            "An earlier search must be of the same space. Received: "
             f"{path}, "
             + (
                 f"which lacks the column {lacking[0]}"
                 if lacking
                 else f"whose column {unknown[0]} the space does not have"
             )
-            + ". Use that space, or leave it out."
+            + ". Use that space, or no earlier search."
         )
 
 
@@ -267,7 +268,8 @@ def _row(
     measured = {
         name: configuration.number(row[name], f"{name} in {where}")
         for name in row
-        if name in metrics or (name.startswith("accuracy") and row[name])
+        if name in metrics
+        or (name.startswith(("accuracy", "seconds")) and row[name])
     }
     return KnownDesign(of_values(space, values), values, measured, None)
 

@@ -1,0 +1,124 @@
+"""Holds a supernet against networks that were trained: numbers and a table."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tf_cosearch import text
+from tf_cosearch.supernet import ranking
+from tf_cosearch.supernet.evaluation import Evaluator
+from tf_cosearch.supernet.trained_networks import TrainedNetwork
+
+ACCURACY = "accuracy_supernet"
+
+_NAMES = {
+    ACCURACY: "the supernet",
+    "macs": "multiply-accumulates alone",
+    "params": "parameters alone",
+    "accuracy_float": "float accuracies of the same trainings",
+}
+
+
+def report(
+    evaluator: Evaluator,
+    trained: Sequence[TrainedNetwork],
+    top: int = ranking.TOP,
+    seed: int = 0,
+    on_network: Callable[[int], None] = lambda done: None,
+) -> dict[str, Any]:
+    """Measures trained networks on shared weights, and compares.
+
+    Args:
+        evaluator: Of the supernet.
+        trained: The networks, each once.
+        top: See `ranking.compare`.
+        seed: The same.
+        on_network: Told how many networks are measured.
+
+    Returns:
+        Plain JSON. `networks` has each one's accuracies, size and seconds;
+        `rankings` what `ranking.compare` says of the supernet, of
+        multiply-accumulates and of parameters, and of the float accuracies
+        of the same trainings if they are known: the supernet could hardly be
+        closer to the int8 ones than those are. `seconds` has the medians for
+        a network on the supernet, calibration included, and by training.
+
+    Raises:
+        ValueError: If there is nothing to rank, see `ranking.compare`.
+    """
+    accuracies = [each.accuracy for each in trained]
+    sizes = {
+        "macs": [each.network.macs for each in trained],
+        "params": [each.network.params for each in trained],
+    }
+    ranking.compare(sizes, accuracies, top)  # may refuse, before work starts
+    rows: list[dict[str, Any]] = []
+    for place, each in enumerate(trained):
+        start = time.perf_counter()
+        accuracy = evaluator.accuracy(each.network)
+        rows.append(
+            {
+                "accuracy": each.accuracy,
+                "accuracy_float": each.float_accuracy,
+                ACCURACY: accuracy,
+                "macs": sizes["macs"][place],
+                "params": sizes["params"][place],
+                "trials": each.trials,
+                "seconds": each.seconds,
+                "seconds_supernet": time.perf_counter() - start,
+            }
+        )
+        on_network(place + 1)
+    figures = {
+        name: [row[name] for row in rows]
+        for name in _NAMES
+        if all(row[name] is not None for row in rows)
+    }
+    rankings = ranking.compare(figures, accuracies, top, seed)
+    return {
+        "top": top,
+        "rankings": {name: each._asdict() for name, each in rankings.items()},
+        "seconds": _seconds(rows),
+        "networks": rows,
+    }
+
+
+def _seconds(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Medians; those of a training may not be known."""
+    trainings = [row["seconds"] for row in rows if row["seconds"] is not None]
+    return {
+        "supernet": statistics.median(row["seconds_supernet"] for row in rows),
+        "training": statistics.median(trainings) if trainings else None,
+    }
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """What `report` gave, for people."""
+    level = f"{ranking.LEVEL:.0%} of it"
+    top = result["top"]
+    lines = [("ranked by", "tau", level, "Spearman", f"top-{top} regret")]
+    for name, each in result["rankings"].items():
+        low, high = each["interval"]
+        lines.append(
+            (
+                _NAMES[name],
+                f"{each['tau']:.2f}",
+                f"{low:.2f} to {high:.2f}",
+                f"{each['spearman']:.2f}",
+                f"{100 * each['regret']:.2f} points",
+            )
+        )
+    own, training = result["seconds"].values()
+    took = f"A network took {own:.3g} s on the supernet"
+    if training is not None:
+        took += (
+            f", {training:.3g} s to train: {training / own:.3g} times as long"
+        )
+    count = len(result["networks"])
+    return (
+        f"{count} trained networks, int8 accuracy; tau is Kendall's.\n\n"
+        f"{text.table(lines, '<>>>>')}\n\n{took} (medians)."
+    )
