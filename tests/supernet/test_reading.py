@@ -80,10 +80,9 @@ def _require_equal_logits(evaluator, networks, count):
         assert np.ptp(expected) > 1e-3
 
 
-@pytest.mark.parametrize("name", ["digits", "hsconas"])
-def test_a_path_answers_as_the_network_that_is_built_alone(name):
-    networks = cs.SearchSpace.load(name, SPACES[name], 10).network_space
-    _require_equal_logits(_evaluator(networks), networks, 4)
+def test_a_path_answers_as_the_network_that_is_built_alone():
+    networks = cs.SearchSpace.load("digits").network_space
+    _require_equal_logits(_evaluator(networks), networks, 2)
 
 
 @pytest.mark.slow
@@ -103,7 +102,7 @@ def test_200_paths_answer_as_the_networks_that_are_built_alone(name):
 )
 def test_all_kinds_of_blocks_answer_alike(sharing):
     networks = Template(ALL_KINDS, "all", (9, 8, 3), 5)
-    _require_equal_logits(_evaluator(networks, sharing), networks, 4)
+    _require_equal_logits(_evaluator(networks, sharing), networks, 3)
 
 
 def test_what_is_apart_has_weights_of_its_own():
@@ -142,7 +141,7 @@ def test_a_block_of_a_user_works_as_it_is():
         }
         networks = Template(content, "own", (9, 8, 3), 5)
         evaluator = _evaluator(networks)
-        _require_equal_logits(evaluator, networks, 3)
+        _require_equal_logits(evaluator, networks, 2)
     finally:
         del blocks._BLOCKS["users_own"]
 

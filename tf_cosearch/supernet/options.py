@@ -19,7 +19,7 @@ class SupernetOptions:
 
     Attributes:
         epochs: Of the training.
-        learning_rate: Where Adam starts; it falls to 0 along a cosine.
+        learning_rate: Where it starts; it falls to 0 along a cosine.
         paths: Which networks share a step, of `paths.PATHS`.
         apart: Settings of a block that nothing is shared over, see `Sharing`.
         norms_apart: Whether each width has normalisations of its own.
@@ -33,7 +33,7 @@ class SupernetOptions:
     """
 
     epochs: int = 60
-    learning_rate: float = 2e-3
+    learning_rate: float = 0.4
     paths: str = "uniform"
     apart: tuple[str, ...] = ("block",)
     norms_apart: bool = False

@@ -133,10 +133,9 @@ class SavedSupernet:
             self._folder, owner.digest(space=identity.space, weights=shapes)
         )
         # A finished one has weights alone; one that is to go on has moments,
-        # too, and how many steps each weight took part in.
+        # too.
         weights = [tuple(shape) for shape in shapes.values()]
-        moments = [(2, *shape) for shape in weights]
-        self._shapes = (weights, [*weights, *moments, (len(weights),)])
+        self._shapes = (weights, [*weights, *weights])
 
     @classmethod
     def begin(

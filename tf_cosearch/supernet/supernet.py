@@ -17,16 +17,16 @@ from tf_cosearch.identity import Identity, versions
 from tf_cosearch.networks.spaces.network_space import NetworkSpace
 from tf_cosearch.supernet import evaluation, saved, training
 from tf_cosearch.supernet import paths as paths_lib
-from tf_cosearch.supernet.optimizer import Adam
+from tf_cosearch.supernet.optimizer import Momentum
 from tf_cosearch.supernet.options import SupernetOptions
 from tf_cosearch.supernet.progress import Progress
 from tf_cosearch.supernet.weights import SharedWeights
 from tf_cosearch.training.checkpoint import State
 from tf_cosearch.training.inputs import Inputs
 
-COPIES = 6
-"""Of the weights, in a training: they, two moments, and all three of these as
-the last epoch left them."""
+COPIES = 4
+"""Of the weights, in a training: they, their moments, and both as the last
+epoch left them."""
 
 FIRST_EPOCHS = 3
 FAR = 3.0
@@ -69,7 +69,7 @@ class Supernet:
         self.weights = SharedWeights(
             networks, self.options.sharing, seed, copies
         )
-        self._optimizer = Adam(self.weights)
+        self._optimizer = Momentum(self.weights)
         self.losses: list[float] = []
         self.seconds = 0.0
 
@@ -258,8 +258,7 @@ class Supernet:
         if self.is_finished:
             variables = [*self.weights.arrays.values()]
         else:
-            counts = self._optimizer.steps.values()
-            variables = [*self._arrays(), np.array([*counts])]
+            variables = self._arrays()
         return State(
             finished=self.is_finished,
             history={"loss": [*self.losses]},
@@ -271,14 +270,8 @@ class Supernet:
 
     def _restore(self, state: State) -> None:
         """The inverse of `_state`."""
-        variables = [*state.variables]
-        if not state.finished:
-            counts = variables.pop().tolist()
-            self._optimizer.steps = dict(
-                zip(self.weights.arrays, counts, strict=True)
-            )
         # Of a finished one there are weights alone.
-        for array, value in zip(self._arrays(), variables, strict=False):
+        for array, value in zip(self._arrays(), state.variables, strict=False):
             array[...] = value
         self.losses = [*state.history["loss"]]
         self.seconds = state.seconds

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tf_cosearch.networks.network import Network
 from tf_cosearch.supernet.layer_rules import Part
-from tf_cosearch.supernet.optimizer import Adam, PartGradient, summed
+from tf_cosearch.supernet.optimizer import Momentum, PartGradient, summed
 from tf_cosearch.supernet.paths import Paths
 from tf_cosearch.supernet.reading import SharedReading
 from tf_cosearch.supernet.weights import SharedWeights
@@ -109,7 +109,7 @@ def path_loss(
 
 def train_step(
     weights: SharedWeights,
-    optimizer: Adam,
+    optimizer: Momentum,
     paths: Paths,
     networks: Sequence[Network],
     batch: tuple[Any, Any],
