@@ -155,6 +155,11 @@ def define_training(epochs: int) -> None:
         lambda given: (given["qat_epochs"] or 0) <= given["epochs"],
         message="--qat_epochs must be at most --epochs, which counts them in",
     )
+    define_steps()
+
+
+def define_steps() -> None:
+    """Defines the flags of what every training by steps has."""
     flags.DEFINE_integer("batch_size", 32, "Images a step.", lower_bound=1)
     define_positive("learning_rate", "Where training starts.")
     flags.DEFINE_integer(
@@ -196,6 +201,23 @@ def define_data() -> None:
     )
 
 
+def define_image_size() -> None:
+    """Defines the flag of the size that images are brought to."""
+    flags.DEFINE_list(
+        "image_size",
+        None,
+        "Height,width to bring images:FOLDER and tfds:NAME to.",
+    )
+    flags.register_validator(
+        "image_size",
+        lambda size: (
+            size is None
+            or (len(size) == 2 and all(n.isdecimal() and int(n) for n in size))
+        ),
+        message="must be height,width in pixels",
+    )
+
+
 def load_data(image_size: tuple[int, int] | None = None) -> datasets.Dataset:
     """Loads the data set that the flags of `define_data` ask for.
 
@@ -213,6 +235,35 @@ def load_data(image_size: tuple[int, int] | None = None) -> datasets.Dataset:
         train_size=flags.FLAGS.train_size,
         validation_size=flags.FLAGS.validation_size,
     )
+
+
+def load_data_of_networks() -> datasets.Dataset:
+    """Loads the data set that networks of a space are to be made for.
+
+    Returns:
+        The data set, of the size that `define_image_size` asks for, checked.
+
+    Raises:
+        ValueError: If networks could not be trained on it.
+    """
+    from tf_cosearch.training import inputs
+
+    given = flags.FLAGS.image_size
+    size = given and (int(given[0]), int(given[1]))
+    data = load_data(size)
+    if size and data.input_shape[:2] != size:
+        raise ValueError(
+            "--image_size is for images:FOLDER and tfds:NAME. Received: "
+            f"{flags.FLAGS.data}, whose images are {data.input_shape[:2]}. "
+            "Leave it out, or resize the images."
+        )
+    for split, name in (
+        (data.train, "training data"),
+        (data.validation, "validation data"),
+        (data.test, "test data"),
+    ):
+        inputs.check(*split, data.input_shape, data.classes, name)
+    return data
 
 
 def output_folder(path: str, flag: str = "--output_dir") -> pathlib.Path:

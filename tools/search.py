@@ -25,17 +25,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("output_dir", None, "Where everything goes.", required=True)
 flags.DEFINE_string("space", "digits", "Name or YAML file of a search space.")
 command_line.define_data()
-flags.DEFINE_list(
-    "image_size", None, "Height,width to bring images:FOLDER and tfds:NAME to."
-)
-flags.register_validator(
-    "image_size",
-    lambda size: (
-        size is None
-        or (len(size) == 2 and all(n.isdecimal() and int(n) for n in size))
-    ),
-    message="must be height,width in pixels",
-)
+command_line.define_image_size()
 flags.DEFINE_string(
     "accelerator",
     None,
@@ -139,7 +129,7 @@ def main() -> None:
         sys.exit(_launch(FLAGS.workers))
     cs.algorithms.get(FLAGS.oracle)  # before reading data, which may take long
     options, budgets = _oracle_options(), _budgets()
-    data = _data()
+    data = command_line.load_data_of_networks()
     space = cs.SearchSpace.load(
         FLAGS.space, data.input_shape, data.classes, FLAGS.accelerator
     )
@@ -334,29 +324,6 @@ def _require_held_is_not_searched() -> None:
                 f"Received: {value} with --searched={FLAGS.searched}. Leave "
                 "it out, or change --searched."
             )
-
-
-def _data() -> datasets.Dataset:
-    from tf_cosearch.training import inputs
-
-    size = FLAGS.image_size and (
-        int(FLAGS.image_size[0]),
-        int(FLAGS.image_size[1]),
-    )
-    data: datasets.Dataset = command_line.load_data(size)
-    if size and data.input_shape[:2] != size:
-        raise ValueError(
-            "--image_size is for images:FOLDER and tfds:NAME. Received: "
-            f"{FLAGS.data}, whose images are {data.input_shape[:2]}. Leave it "
-            "out, or resize the images."
-        )
-    for split, name in (
-        (data.train, "training data"),
-        (data.validation, "validation data"),
-        (data.test, "test data"),
-    ):
-        inputs.check(*split, data.input_shape, data.classes, name)
-    return data
 
 
 def _claim(folder: pathlib.Path) -> None:

@@ -147,7 +147,7 @@ class SavedSupernet:
         """Begins a supernet, or goes on with the one of a folder.
 
         Args:
-            folder: Made if it is not there.
+            folder: Owned by this process.
             identity: Of the training.
             parts: Its weights, by key.
 
@@ -156,12 +156,6 @@ class SavedSupernet:
             ValueError: If it cannot be read.
         """
         path = pathlib.Path(folder)
-        if path.exists() and not path.is_dir():
-            raise NotADirectoryError(
-                f"A supernet must go into a folder. Received: {folder}, a "
-                "file. Choose another."
-            )
-        path.mkdir(parents=True, exist_ok=True)
         files.sweep(path)
         if any(path.glob(_CHECKPOINTS)):
             record = read(path)

@@ -156,8 +156,8 @@ class Supernet:
             AnotherRunError: If the folder has a supernet of another space,
                 other data or options.
             FloatingPointError: If the training diverges.
-            OSError: If there is no room for a checkpoint. The one before is
-                kept.
+            OSError: If the folder is none, or there is no room for a
+                checkpoint; the one before is kept.
             ValueError: If the data do not do, or the folder is damaged.
         """
         self._require_trainable(data)
@@ -165,6 +165,11 @@ class Supernet:
         if folder is None:
             self._train(data, None, progress, on_epoch)
             return
+        if os.path.isfile(folder):
+            raise NotADirectoryError(
+                f"A supernet must go into a folder. Received: {folder}, a "
+                "file. Choose another."
+            )
         with files.owned(folder):
             kept = saved.SavedSupernet.begin(
                 folder, self._identity(data, described), self.weights.parts

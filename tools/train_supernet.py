@@ -1,0 +1,85 @@
+r"""Trains the weights that all networks of a space share.
+
+    python tools/train_supernet.py --space=digits --data=digits \
+        --output_dir=runs/supernet
+
+Leaves supernet.json and supernet.checkpoint, which tools/search.py takes as
+--supernet. Run again with the same flags, a training goes on where it was
+stopped.
+"""
+
+import dataclasses
+
+import command_line
+from absl import flags
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("output_dir", None, "Where it goes.", required=True)
+flags.DEFINE_string("space", "digits", "Name or YAML file of a search space.")
+command_line.define_data()
+command_line.define_image_size()
+flags.DEFINE_integer("epochs", None, "Epochs to train.", lower_bound=1)
+command_line.define_steps()
+flags.DEFINE_string(
+    "paths", None, "Networks that share a step: uniform or sandwich."
+)
+flags.DEFINE_list(
+    "apart",
+    None,
+    "Settings of a block that nothing is shared over, such as "
+    "block,kernel_size; none if empty.",
+)
+flags.DEFINE_bool(
+    "norms_apart", None, "Whether each width has normalisations of its own."
+)
+flags.DEFINE_bool("overwrite", False, "Delete a supernet in --output_dir.")
+
+
+def main() -> None:
+    import tf_cosearch as cs
+    from tf_cosearch import files
+    from tf_cosearch.supernet import saved
+    from tf_cosearch.supernet.supernet import Supernet
+    from tf_cosearch.training import fingerprint, inputs
+
+    names = [field.name for field in dataclasses.fields(cs.SupernetOptions)]
+    given = {name: FLAGS[name].value for name in names}
+    options = cs.SupernetOptions(
+        **{name: value for name, value in given.items() if value is not None}
+    )
+    data = command_line.load_data_of_networks()
+    space = cs.SearchSpace.load(FLAGS.space, data.input_shape, data.classes)
+    prepared = inputs.prepare(
+        *data.train,
+        input_shape=data.input_shape,
+        classes=data.classes,
+        validation_data=data.validation,
+        batch_size=FLAGS.batch_size,
+    )
+    folder = command_line.output_folder(FLAGS.output_dir)
+    with files.owned(folder):
+        supernet = Supernet(space.network_space, options, FLAGS.seed)
+        if FLAGS.overwrite:
+            saved.remove(folder)
+        try:
+            supernet.train(
+                prepared,
+                folder,
+                fingerprint.describe_splits(
+                    data.train, data.validation, data.classes
+                ),
+                verbose=1,
+            )
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"{supernet.epochs} of {options.epochs} epochs are in "
+                f"{folder}; the same command goes on from there."
+            ) from None
+    print(
+        f"{supernet.epochs} epochs in {supernet.seconds:.0f} s, loss "
+        f"{supernet.losses[-1]:.4f} in the last. Wrote {folder}."
+    )
+
+
+if __name__ == "__main__":
+    command_line.run(main)
