@@ -30,7 +30,7 @@ def plot(
     FigureCanvasAgg(figure)
     axes = figure.add_subplot(
         title=_title(result, title),
-        xlabel="Accuracy on the supernet, untrained (%)",
+        xlabel="Accuracy with the weights of the supernet (%)",
         ylabel="Accuracy of the trained int8 network (%)",
     )
     axes.grid(alpha=0.3)

@@ -1,0 +1,84 @@
+r"""Says how well a supernet ranks networks, against an earlier search of them.
+
+    python tools/evaluate_supernet.py --supernet=runs/supernet \
+        --trained=runs/digits --output=ranking.png
+
+The networks that the search trained are measured on the supernet. Its ranking
+is compared with that of the trained int8 files: by Kendall's tau, by Spearman's
+correlation, and by what would be lost if only the --top networks of the
+supernet were trained. Beside it stands what multiply-accumulates and
+parameters alone give. Space and data are those of both.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import command_line
+from absl import flags
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("supernet", None, "Folder of a supernet.", required=True)
+flags.DEFINE_string(
+    "trained",
+    None,
+    "Folder, or trials.csv, of a search that trained networks of the space on "
+    "the same data.",
+    required=True,
+)
+flags.DEFINE_string("space", "digits", "Name or YAML file of the space.")
+flags.DEFINE_string(
+    "accelerator", None, "What the search fixed the hardware to, if it did."
+)
+command_line.define_data()
+command_line.define_image_size()
+flags.DEFINE_integer(
+    "top", 5, "How many networks would be trained.", lower_bound=1
+)
+flags.DEFINE_string("output", None, "Picture to write, .png, .svg or .pdf.")
+command_line.define_format("text", "json")
+
+
+def main() -> None:
+    import tf_cosearch as cs
+    from tf_cosearch.supernet import (
+        ranking_picture,
+        ranking_report,
+        trained_networks,
+    )
+    from tf_cosearch.supernet.evaluation import Evaluator
+    from tf_cosearch.supernet.supernet import Supernet
+    from tf_cosearch.training import fingerprint, inputs
+
+    if FLAGS.output is not None:
+        command_line.output_picture(FLAGS.output)
+    data = command_line.load_data_of_networks()
+    space = cs.SearchSpace.load(
+        FLAGS.space, data.input_shape, data.classes, FLAGS.accelerator
+    )
+    described = fingerprint.describe_splits(
+        data.train, data.validation, data.classes
+    )
+    trained = trained_networks.read(FLAGS.trained, space, described)
+    supernet = Supernet.load(FLAGS.supernet, space.network_space, described)
+    prepared = inputs.prepare(
+        *data.train,
+        input_shape=data.input_shape,
+        classes=data.classes,
+        validation_data=data.validation,
+    )
+    result = ranking_report.report(
+        Evaluator(supernet.weights, prepared), trained, FLAGS.top
+    )
+    if FLAGS.format == "json":
+        print(json.dumps(result, indent=2))
+    else:
+        print(ranking_report.table(result))
+    if FLAGS.output is not None:
+        title = f"{pathlib.Path(FLAGS.space).stem} on {FLAGS.data}"
+        ranking_picture.plot(result, FLAGS.output, title)
+
+
+if __name__ == "__main__":
+    command_line.run(main)
