@@ -41,6 +41,7 @@ PYTHON = code_blocks("python")
 
 SHORTER = {
     "--space=evolved": "--max_trials=1 --epochs=1",
+    "--accuracy=supernet": "--supernet_trials=20",
     "--early_stopping": "--max_trials=2 --epochs=2 --oracle=random",
     "--data=idx": "--train_size=64 --validation_size=32",
     "--workers=2": "--max_trials=2 --epochs=1 --oracle=random",

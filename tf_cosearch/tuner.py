@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import pathlib
@@ -29,9 +30,12 @@ from tf_cosearch.search.oracle.durable import reason
 from tf_cosearch.search.oracle.oracle import EXPECTED, CoSearchOracle
 from tf_cosearch.search.oracle.warm_start import require_outside
 from tf_cosearch.search.space import SearchSpace
+from tf_cosearch.supernet import accuracies
+from tf_cosearch.supernet.options import SupernetOptions
 from tf_cosearch.training import checkpoint, inputs
 
 if TYPE_CHECKING:
+    from tf_cosearch.supernet.search import SupernetSearch
     from tf_cosearch.training.recipes import Recipe
 
 TRIALS = 20
@@ -99,6 +103,13 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         trials_per_process: After how many trials the program starts anew, by
             the same command, and goes on. TensorFlow never gives back all
             memory of a training. `None` is never.
+        accuracy: What designs are chosen by: `trained`, or a supernet's, that
+            is trained once and judges thousands of them. Of `supernet` the
+            best are trained; with `both` the oracle proposes trainings that
+            it knows the judgement for.
+        supernet: How to train the supernet, or the folder of one that is
+            trained, for the same networks and data.
+        supernet_trials: Designs that it judges; 2,000 by default.
 
     Raises:
         TypeError: If an argument is not of its type.
@@ -134,6 +145,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         early_stopping: str | early_stopping_lib.Rule | None = None,
         lease_seconds: float = chief.LEASE_SECONDS,
         trials_per_process: int | None = None,
+        accuracy: str = "trained",
+        supernet: SupernetOptions | str | os.PathLike[str] | None = None,
+        supernet_trials: int | None = None,
     ) -> None:
         space = _joint_space(space, hypermodel, accelerator)
         if not isinstance(oracle_options, (Mapping, type(None))):
@@ -183,14 +197,26 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         _require_space_alone(co_oracle)
         is_own = hasattr(space.network_space, "hypermodel")
         if type(self).run_trial is CoSearchTuner.run_trial and not is_own:
-            _require_measured(co_oracle, metrics.accuracies())
+            _require_measured(
+                co_oracle,
+                [n for n in metrics.accuracies() if n != accuracies.ACCURACY],
+            )
         # Nor may a subclass of this tuner ask for more while it trains.
         co_oracle.allow_new_entries = False
+        project = pathlib.Path(
+            directory or ".", project_name or "untitled_project"
+        )
         if overwrite and co_oracle.earlier is not None:
-            project = pathlib.Path(
-                directory or ".", project_name or "untitled_project"
-            )
             require_outside(co_oracle.earlier.source, project)
+        self._supernet = accuracies.search(
+            accuracy,
+            supernet,
+            supernet_trials,
+            oracle=co_oracle,
+            project=project,
+            overwrite=overwrite,
+            lease_seconds=lease_seconds,
+        )
         self.space = space
         self._of_recipe: dict[str, Any] = {
             "learning_rate": learning_rate,
@@ -213,6 +239,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             overwrite=overwrite,
             lease_seconds=lease_seconds,
             trials_per_process=trials_per_process,
+            stage=0 if self._supernet is None else 1,
             executions_per_trial=executions_per_trial,
         )
         own = getattr(space.network_space, "hypermodel", None)
@@ -330,28 +357,48 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         self._limit_training([x, y, *_parts(validation_data)])
         self._progress = report.Progress(verbose)
         weight = of_tensors.pop("sample_weight", None)
-        self.co_oracle.identify(
-            **fingerprint.conditions(
-                (x, y) if weight is None else (x, y, weight),
-                classes=None if hypermodel else networks.classes,
-                epochs=epochs,
-                executions_per_trial=self.executions_per_trial,
-                callbacks=callbacks,
-                early_stopping=self._rule,
-                **of_data,
-                **of_tensors,
-                **of_user,
-                **self._of_recipe,
-                **self._of_phases,
-            ),
-            versions=identity.versions(),
+        conditions = fingerprint.conditions(
+            (x, y) if weight is None else (x, y, weight),
+            classes=None if hypermodel else networks.classes,
+            epochs=epochs,
+            executions_per_trial=self.executions_per_trial,
+            callbacks=callbacks,
+            early_stopping=self._rule,
+            **of_data,
+            **of_tensors,
+            **of_user,
+            **self._of_recipe,
+            **self._of_phases,
         )
+        self.co_oracle.identify(**conditions, versions=identity.versions())
         if not self._is_worker():
             self.co_oracle.check_feasible()
-        self.run(epochs=epochs, callbacks=callbacks)
+        with contextlib.ExitStack() as stack:
+            if self._supernet is not None:
+                if not self._is_worker():
+                    stack.enter_context(files.owned(self.project_dir))
+                self._ask_supernet(self._supernet, conditions["data"], verbose)
+            self.run(epochs=epochs, callbacks=callbacks)
         if self._is_worker():
             sys.exit()  # What a script does with the result, the chief does.
         self.write_trials()  # Even if there was nothing left to do.
+
+    def _ask_supernet(
+        self, supernet: SupernetSearch, described: Any, verbose: int
+    ) -> None:
+        """Tells the oracle what a supernet says of designs."""
+        supernet.prepare(cast("inputs.Inputs", self._data), described)
+        if not self._is_worker():
+            self.reload()
+            self.claim()
+            self._progress.search(self.space.summary(), self.co_oracle)
+        estimates = supernet.run(verbose)
+        if estimates is not None:
+            self.co_oracle.expect(estimates, supernet.algorithm)
+
+    def claim(self) -> None:
+        """Leaves in the folder which search it is of, before it begins."""
+        self.save()
 
     def _limit_training(self, data: Sequence[Any]) -> None:
         """Lets nothing be proposed whose training this machine cannot hold."""
@@ -405,7 +452,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
     def on_search_begin(self) -> None:
         """Says what is searched; from now on the search can be continued."""
         _require_space_alone(self.co_oracle)
-        self.save()
+        self.claim()
         if not self._is_worker():
             self.co_oracle.take_known()
             self._progress.begin(self.space.summary(), self.co_oracle)
@@ -512,6 +559,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             )
         reported = trained.metrics()
         genome = self.co_oracle.trial_genome(trial)
+        if self._supernet is not None:
+            reported |= self._supernet.judge(genome)
         reported |= values.measured(
             self.co_oracle.trial_costs(trial),
             {**reported, "tflite": trained.tflite},

@@ -95,6 +95,26 @@ flags.DEFINE_enum(
     ["median", "halving"],
     "Rule to stop trials by that are clearly losing; none are if left out.",
 )
+flags.DEFINE_enum(
+    "accuracy",
+    "trained",
+    ["trained", "supernet", "both"],
+    "What designs are chosen by: trainings; a supernet, which is trained once "
+    "and judges thousands, of which the best are trained; or trainings that "
+    "grey_box proposes with its advice.",
+)
+flags.DEFINE_string(
+    "supernet",
+    None,
+    "Folder of a supernet of the same space and data, by train_supernet.py or "
+    "an earlier search; trained in --output_dir if left out.",
+)
+flags.DEFINE_integer(
+    "supernet_trials",
+    None,
+    "Designs to evaluate on the supernet; 2000 if left out.",
+    lower_bound=1,
+)
 flags.DEFINE_bool("overwrite", False, "Delete a search in --output_dir first.")
 flags.DEFINE_integer(
     "workers",
@@ -201,11 +221,11 @@ def _search(
     from tf_cosearch.distributed import launch
 
     class Tuner(cs.CoSearchTuner):
-        def on_search_begin(self) -> None:
+        def claim(self) -> None:
             """Says which search it is, once it is known to be the same."""
             if not launch.is_worker():
                 run_file.write(folder, _flags(), self.space, FLAGS.seed)
-            super().on_search_begin()
+            super().claim()
 
     tuner = Tuner(
         oracle.space,
@@ -219,6 +239,9 @@ def _search(
         early_stopping=FLAGS.early_stopping,
         lease_seconds=FLAGS.lease_seconds,
         trials_per_process=FLAGS.trials_per_process or None,
+        accuracy=FLAGS.accuracy,
+        supernet=FLAGS.supernet,
+        supernet_trials=FLAGS.supernet_trials,
     )
     try:
         tuner.search(
@@ -229,7 +252,7 @@ def _search(
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"Finished trials are in {folder}; the same command goes on from "
+            f"What is finished is in {folder}; the same command goes on from "
             "there."
         ) from None
     return tuner
@@ -331,7 +354,8 @@ def _claim(folder: pathlib.Path) -> None:
     from tf_cosearch.designs import run_file
 
     before = run_file.read(folder)
-    if before is None or FLAGS.overwrite or not any(folder.glob("trial_*")):
+    is_begun = any(any(folder.glob(name)) for name in ("trial_*", "supernet"))
+    if before is None or FLAGS.overwrite or not is_begun:
         return
     if before["seed"] != FLAGS.seed:
         raise ValueError(

@@ -22,14 +22,18 @@ class SlowOracle(CoSearchOracle):
 
 
 @contextlib.contextmanager
-def serving(monkeypatch, oracle, ip="127.0.0.1"):
+def serving(monkeypatch, oracle, ip="127.0.0.1", stage=0):
     """A chief in a thread; gives its port."""
     port = launch.free_port("127.0.0.1")
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", ip)
     monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(port))
     oracle.lease_seconds = LEASE_SECONDS
     thread = threading.Thread(
-        target=chief.serve, args=(oracle,), name="chief", daemon=True
+        target=chief.serve,
+        args=(oracle,),
+        kwargs={"stage": stage},
+        name="chief",
+        daemon=True,
     )
     thread.start()
     yield port
@@ -37,9 +41,9 @@ def serving(monkeypatch, oracle, ip="127.0.0.1"):
     assert not thread.is_alive()
 
 
-def remote(monkeypatch, oracle, name):
+def remote(monkeypatch, oracle, name, **how):
     monkeypatch.setenv("KERASTUNER_TUNER_ID", name)
-    return worker.RemoteOracle(oracle, patience_seconds=20)
+    return worker.RemoteOracle(oracle, **{"patience_seconds": 20, **how})
 
 
 def work(oracle, name, ran):
@@ -207,3 +211,40 @@ def test_of_a_server_that_stops_only_late_calls_are_not_said(
         thread.join()
     assert [str(each.exc_value) for each in said] == [message] * is_said
     assert threading.excepthook == said.append
+
+
+def test_nothing_is_left_to_do_in_a_stage_that_is_over(tmp_path, monkeypatch):
+    oracle = make(tmp_path, max_trials=2)
+    with serving(monkeypatch, oracle, stage=1):
+        late = remote(monkeypatch, oracle, "late", stage=0)
+        assert late.create_trial("late").status == TrialStatus.STOPPED
+        here = remote(monkeypatch, oracle, "here", stage=1)
+        trial = here.create_trial("here")
+        # Trials of another stage have the same numbers.
+        late._trial = trial
+        trial.status = TrialStatus.COMPLETED
+        late.update_trial("0", {"accuracy_int8": 0.9})
+        late.end_trial(trial)  # which is dropped
+        assert oracle.end_order == []
+        here.end_trial(trial)
+        ran = []
+        work(here, "here", ran)
+    assert ran == ["1"]
+
+
+def test_a_worker_waits_for_the_stage_before_its_own(tmp_path, monkeypatch):
+    first, second = make(tmp_path / "a", max_trials=1), make(tmp_path / "b")
+    with serving(monkeypatch, first, stage=0) as port:
+        early = remote(monkeypatch, second, "early", stage=1)
+        ran = []
+        waiting = threading.Thread(target=work, args=(early, "early", ran))
+        waiting.start()
+        time.sleep(0.5)
+        assert not ran
+        assert not first.trials
+        work(remote(monkeypatch, first, "worker0", stage=0), "worker0", [])
+    monkeypatch.setattr(launch, "free_port", lambda ip: port)
+    with serving(monkeypatch, second, stage=1):
+        waiting.join(60)
+    assert first.end_order == ["0"]
+    assert sorted(ran) == sorted(second.end_order) == list("012345")

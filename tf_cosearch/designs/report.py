@@ -131,23 +131,32 @@ class Progress:
         self._console = Console(
             quiet=not verbose, highlight=False, markup=False, soft_wrap=True
         )
+        self._is_told = False
         self._began = time.monotonic()
         self._ended_before = 0
 
-    def begin(self, summary: str, oracle: CoSearchOracle) -> None:
-        """Says what is searched."""
+    def search(self, summary: str, oracle: CoSearchOracle) -> None:
+        """Says what is searched, once."""
+        if self._is_told:
+            return
+        self._is_told = True
         budgets = ", ".join(
             f"{metrics.get(name).word} "
             f"{'' if metrics.get(name).is_limited_above else 'at least '}"
             f"{metrics.get(name).text(limit)}"
             for name, limit in oracle.budgets.limits().items()
         )
-        self._ended_before = _own_ended(oracle)
         self._console.print(f"Space {summary}")
         self._console.print(
             f"Budgets: {budgets or 'none'}. Seed {oracle.seed}."
         )
         self._print_left_out(oracle)
+
+    def begin(self, summary: str, oracle: CoSearchOracle) -> None:
+        """Says what is searched, and what is known of it before."""
+        self.search(summary, oracle)
+        self._began = time.monotonic()
+        self._ended_before = _own_ended(oracle)
         if oracle.num_known:
             self._console.print(
                 f"Known from earlier searches: {oracle.num_known} designs, "

@@ -41,6 +41,7 @@ def serve(
     oracle: DurableOracle,
     on_trial_end: Callable[[Trial], None] = lambda trial: None,
     abandoned_seconds: float = ABANDONED_SECONDS,
+    stage: int = 0,
 ) -> None:
     """Serves an oracle until its search is done, whoever dies meanwhile.
 
@@ -52,6 +53,7 @@ def serve(
         oracle: With `lease_seconds`.
         on_trial_end: Called once for every trial that ends.
         abandoned_seconds: How long to wait for any worker at all.
+        stage: Of a search that has several, which this one is.
 
     Raises:
         RuntimeError: If trials keep failing for the same reason, if no
@@ -61,7 +63,7 @@ def serve(
     # Without it two chiefs could share a port.
     options = [("grpc.so_reuseport", 0)]
     server = grpc.server(futures.ThreadPoolExecutor(_THREADS), options=options)
-    service = Service(oracle, on_trial_end)
+    service = Service(oracle, on_trial_end, stage)
     protos.get_service_grpc().add_OracleServicer_to_server(service, server)
     try:
         server.add_insecure_port(endpoint)
@@ -115,12 +117,20 @@ class Service(oracle_chief.OracleServicer):
 
     A caller says who it is in the metadata `tuner-id`, which KerasTuner's
     protocol has no field for; one that does not is KerasTuner's own client.
+
+    A search of several stages serves them one after the other. A caller says
+    in `stage` which it is at: if that is over, there is nothing left for it to
+    do; if it is still to come, it has to call again.
     """
 
     def __init__(
-        self, oracle: DurableOracle, on_trial_end: Callable[[Trial], None]
+        self,
+        oracle: DurableOracle,
+        on_trial_end: Callable[[Trial], None],
+        stage: int = 0,
     ) -> None:
         super().__init__(oracle)
+        self._stage = stage
         self.failure: Exception | None = None
         self.heard = time.monotonic()
         self._on_trial_end = on_trial_end
@@ -147,6 +157,9 @@ class Service(oracle_chief.OracleServicer):
     def CreateTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Gives a worker its next trial."""
         name = request.tuner_id
+        if self._is_over(context):
+            trial = Trial(self.oracle.get_space(), status=TrialStatus.STOPPED)
+            return _created(trial)
         self._hear(name, context)
         if self._asking.acquire(blocking=False):
             try:
@@ -165,7 +178,7 @@ class Service(oracle_chief.OracleServicer):
                     ("lease-seconds", str(self.oracle.lease_seconds)),
                 )
             )
-        return protos.get_service().CreateTrialResponse(trial=trial.to_proto())
+        return _created(trial)
 
     def _propose(self, name: str, context: Any) -> Trial:
         """Lets reports go first: they take milliseconds, and teach."""
@@ -194,6 +207,8 @@ class Service(oracle_chief.OracleServicer):
         """Shows a trial; of its worker, this is the heartbeat."""
         metadata = dict(context.invocation_metadata())
         name = metadata.get("tuner-id")
+        if self._is_over(context):
+            _refuse(request.trial_id, context)
         if name is not None:
             self._hear(name, context)
             if not self.oracle.renew(request.trial_id, name):
@@ -206,8 +221,10 @@ class Service(oracle_chief.OracleServicer):
         name = metadata.get("tuner-id")
         if name is None:
             return super().EndTrial(request, context)
-        self._hear(name, context)
         trial = Trial.from_proto(request.trial)
+        if self._is_over(context):
+            _refuse(trial.trial_id, context)
+        self._hear(name, context)
         trial.message = metadata.get("message-bin", b"").decode() or None
         before = len(self.oracle.end_order)
         counts = True
@@ -223,6 +240,18 @@ class Service(oracle_chief.OracleServicer):
             self._on_trial_end(self.oracle.get_trial(trial.trial_id))
         return protos.get_service().EndTrialResponse()
 
+    def _is_over(self, context: Any) -> bool:
+        """Whether the stage that a caller is at has ended."""
+        metadata = dict(context.invocation_metadata())
+        stage = int(metadata.get("stage", self._stage))
+        if stage > self._stage:
+            self.heard = time.monotonic()
+            context.abort(
+                grpc.StatusCode.UNAVAILABLE,
+                "The stage before this one has not ended.",
+            )
+        return stage < self._stage
+
     def _hear(self, name: str, context: Any) -> None:
         self.heard = self._workers[name] = time.monotonic()
         if self.failure is not None:
@@ -233,6 +262,10 @@ class Service(oracle_chief.OracleServicer):
         self.failure = self.failure or error
         context.abort(grpc.StatusCode.ABORTED, str(error))
         raise error  # `abort` has raised already
+
+
+def _created(trial: Trial) -> Any:
+    return protos.get_service().CreateTrialResponse(trial=trial.to_proto())
 
 
 def _refuse(trial_id: str, context: Any) -> None:

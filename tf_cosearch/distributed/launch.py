@@ -105,7 +105,8 @@ def free_port(ip: str) -> int:
         return int(sock.getsockname()[1])
 
 
-def _listens(ip: str, port: int) -> bool:
+def listens(ip: str, port: int) -> bool:
+    """Whether somebody answers at an address."""
     with contextlib.suppress(OSError), socket.create_connection((ip, port), 1):
         return True
     return False
@@ -171,7 +172,7 @@ def launch(
         try:
             crew.start("chief")
             while (code := crew.watch()) is None:
-                if not crew.is_complete and _listens(ip, port):
+                if not crew.is_complete and listens(ip, port):
                     crew.complete()
                 time.sleep(0.1)
         finally:

@@ -39,6 +39,8 @@ class DurableTuner(base_tuner.BaseTuner):
         trials_per_process: After how many trials the program starts anew, by
             the same command, and goes on. TensorFlow never gives back all
             memory of a training. `None` is never.
+        stage: Of a search that has several, one after the other with the same
+            processes, which this one is.
         **others: For KerasTuner's tuner.
 
     Attributes:
@@ -54,6 +56,7 @@ class DurableTuner(base_tuner.BaseTuner):
         overwrite: bool = False,
         lease_seconds: float = chief.LEASE_SECONDS,
         trials_per_process: int | None = None,
+        stage: int = 0,
         **others: Any,
     ) -> None:
         if trials_per_process is not None:
@@ -75,6 +78,7 @@ class DurableTuner(base_tuner.BaseTuner):
             if part is not None:
                 configuration.path(name, part)
         self._trials_left = trials_per_process
+        self._stage = stage
         self.co_oracle: Any = oracle
         if dist_utils.is_chief_oracle():
             oracle.lease_seconds = lease_seconds
@@ -114,7 +118,7 @@ class DurableTuner(base_tuner.BaseTuner):
                 **others,
             )
         if self._is_worker():
-            self.oracle = worker.RemoteOracle(oracle)
+            self.oracle = worker.RemoteOracle(oracle, stage=stage)
 
     def run(self, **kwargs: Any) -> None:
         """Runs trials until the oracle has no more; see `search`.
@@ -138,7 +142,9 @@ class DurableTuner(base_tuner.BaseTuner):
             if dist_utils.is_chief_oracle():
                 self.on_search_begin()
                 self.save()
-                chief.serve(self.co_oracle, self.on_trial_saved)
+                chief.serve(
+                    self.co_oracle, self.on_trial_saved, stage=self._stage
+                )
                 self.on_search_end()
             else:
                 super().search(**kwargs)

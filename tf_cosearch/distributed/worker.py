@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import pathlib
 import threading
 import time
 import warnings
@@ -16,7 +18,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_client
 
-from tf_cosearch.distributed import chief
+from tf_cosearch.distributed import chief, launch
 
 PATIENCE_SECONDS = 600.0
 """How long a worker waits for a chief that does not answer."""
@@ -39,6 +41,30 @@ _TRANSIENT = (
 )
 
 
+def wait_for_chief(
+    folder: str | os.PathLike[str],
+    patience_seconds: float = chief.ABANDONED_SECONDS,
+) -> None:
+    """Waits until the chief listens, which may have work of its own before.
+
+    Args:
+        folder: Where that leaves its files.
+        patience_seconds: How long none of them may change.
+    """
+    host, port = chief.address().rsplit(":", 1)
+    seen, until = -1.0, 0.0
+    while not launch.listens(host, int(port)):
+        changes = [
+            path.stat().st_mtime for path in pathlib.Path(folder).glob("*")
+        ]
+        last = max(changes, default=0.0)
+        if last != seen:
+            seen, until = last, time.monotonic() + patience_seconds
+        if time.monotonic() > until:
+            return  # the first call says that there is no chief
+        time.sleep(_IDLE_SECONDS)
+
+
 class EndedByChiefError(keras_tuner.errors.FatalRuntimeError):
     """The search has ended with an error, which the chief has, too."""
 
@@ -52,16 +78,18 @@ class RemoteOracle(oracle_client.OracleClient):
     Args:
         oracle: The local oracle, for `objective` and the like.
         patience_seconds: How long to wait for a chief that does not answer.
+        stage: Of a search that has several, which this one is.
     """
 
     def __init__(
         self,
         oracle: keras_tuner.Oracle,
         patience_seconds: float = PATIENCE_SECONDS,
+        stage: int = 0,
     ) -> None:
         super().__init__(oracle)
         self.stub: Any = _Stub(_connect(), patience_seconds)
-        self._me = ("tuner-id", self.tuner_id)
+        self._me = (("tuner-id", self.tuner_id), ("stage", str(stage)))
         self._trial: Trial | None = None
         self._seed = 0
         self._lease_seconds = 0.0
@@ -70,7 +98,7 @@ class RemoteOracle(oracle_client.OracleClient):
     def create_trial(self, tuner_id: str) -> Trial:
         """Asks for a trial; takes a moment if there is none for now."""
         request = protos.get_service().CreateTrialRequest(tuner_id=tuner_id)
-        response, call = self.stub.call("CreateTrial", request)
+        response, call = self.stub.call("CreateTrial", request, self._me)
         trial = Trial.from_proto(response.trial)
         if trial.status == TrialStatus.IDLE:
             time.sleep(_IDLE_SECONDS)
@@ -113,7 +141,7 @@ class RemoteOracle(oracle_client.OracleClient):
                 "EndTrial",
                 request,
                 metadata=(
-                    self._me,
+                    *self._me,
                     ("message-bin", message.decode(errors="ignore").encode()),
                 ),
             )
@@ -139,7 +167,7 @@ class RemoteOracle(oracle_client.OracleClient):
             request = protos.get_service().GetTrialRequest(trial_id=trial_id)
             while not ended.wait(self._lease_seconds / _BEATS):
                 try:
-                    self.stub.call("GetTrial", request, metadata=(self._me,))
+                    self.stub.call("GetTrial", request, self._me)
                 except Exception as error:  # noqa: PERF203
                     self._lost = str(error)
                     return

@@ -26,6 +26,12 @@ def accuracy_float(trial: Any) -> Any:
     return trial.get("accuracy_float", math.nan)
 
 
+@metric(unit="share", direction="max", format=".2%")
+def accuracy_supernet(trial: Any) -> Any:
+    """The accuracy that its network had on shared weights, rounded to int8."""
+    return trial.get("accuracy_supernet", math.nan)
+
+
 @metric(unit="KiB", direction="min")
 def file_kib(trial: Any) -> Any:
     """Size of the int8 file."""

@@ -72,6 +72,10 @@ class Pricer:
         if self._has_layers:
             self._needs, self._room = needs, room
 
+    def limit_as(self, other: Pricer) -> None:
+        """Lets the same designs pass as another one."""
+        self._needs, self._room = other._needs, other._room
+
     def _lacks(self, layers: LayerTable) -> dict[str, np.ndarray]:
         """The bytes that trainings of some networks `[N, L]` lack."""
         if self._needs is None:

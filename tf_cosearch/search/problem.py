@@ -39,6 +39,19 @@ class Result(NamedTuple):
     failure: str = ""
 
 
+class Estimates(NamedTuple):
+    """What designs are thought to reach, before any is trained.
+
+    Attributes:
+        genomes: `[N, P]`, canonical.
+        accuracies: `[N]`, of their networks. They may be off by a scale and an
+            offset: what counts is who is more accurate.
+    """
+
+    genomes: np.ndarray
+    accuracies: np.ndarray
+
+
 class History:
     """The trials of a search, as an algorithm sees them.
 
@@ -98,6 +111,7 @@ class Problem:
             within what is searched, new, and within the budgets, and to what
             they cost. None are left if `K` is 0. What it has let pass is
             trained in the order that it is suggested in.
+        estimates: What is thought of some designs, if anything.
     """
 
     space: SearchSpace
@@ -110,3 +124,4 @@ class Problem:
     history: History
     hold: Callable[[Any], np.ndarray]
     screened: Callable[[np.random.Generator, Draw], tuple[np.ndarray, Values]]
+    estimates: Estimates | None = None

@@ -24,9 +24,14 @@ class Algorithm:
     Attributes:
         problem: What it works on.
         remarks: Lines that a summary of the search should have.
+        is_quick: Whether a proposal takes well below a second after thousands
+            of trials.
+        uses_estimates: Whether it looks at `problem.estimates`.
     """
 
     problem: Problem
+    is_quick: bool = True
+    uses_estimates: bool = False
     remarks: list[str] | tuple[str, ...] = ()
 
     def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:

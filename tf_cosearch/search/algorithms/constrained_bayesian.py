@@ -62,6 +62,8 @@ class ConstrainedBayesian(Algorithm):
     trials of hardware, confidence bound with lambda 1.
     """
 
+    is_quick = False
+
     def __init__(
         self,
         *,

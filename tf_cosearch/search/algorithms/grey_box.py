@@ -92,6 +92,8 @@ class GreyBox(Algorithm):
     Frazier, Thinking inside the box, WSC 2021.
     """
 
+    is_quick = False
+
     def __init__(
         self,
         *,

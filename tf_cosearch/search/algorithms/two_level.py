@@ -140,6 +140,16 @@ class TwoLevel(Algorithm):
         )
         self._algorithm = cls(**options)
 
+    @property
+    def is_quick(self) -> bool:  # type: ignore[override]
+        """As the inner algorithm."""
+        return self._algorithm.is_quick
+
+    @property
+    def uses_estimates(self) -> bool:  # type: ignore[override]
+        """As the inner algorithm."""
+        return self._algorithm.uses_estimates
+
     @functools.cached_property
     def inner(self) -> Algorithm:
         """The algorithm that suggests, with a history of its own.

@@ -50,7 +50,12 @@ from tf_cosearch.search.oracle.proposals import Proposals
 from tf_cosearch.search.oracle.warm_start import EarlierSearch
 from tf_cosearch.search.pareto import ParetoArchive
 from tf_cosearch.search.pricing import Pricer
-from tf_cosearch.search.problem import History, Problem, Result
+from tf_cosearch.search.problem import (
+    Estimates,
+    History,
+    Problem,
+    Result,
+)
 from tf_cosearch.search.scope import Scope
 
 if TYPE_CHECKING:
@@ -126,6 +131,7 @@ class CoSearchOracle(durable.DurableOracle):
         earlier: What is known before the search begins, `None` once it has
             become trials.
         identity: What trials must have in common to be compared.
+        asked: The arguments that say where to look.
         stop_reason: Why nothing more is proposed; `None` as long as it is.
 
     Raises:
@@ -211,7 +217,15 @@ class CoSearchOracle(durable.DurableOracle):
                 f"{start_from} for one of accelerators. Give the network as "
                 "`fixed`."
             )
-        self._searched, self._fixed = searched, fixed
+        self.asked: dict[str, Any] = {
+            "searched": searched,
+            "fixed": fixed,
+            "initial_designs": initial_designs,
+            "start_from": start_from,
+            "proposals": proposals,
+            "estimate": estimate,
+        }
+        self._estimates: Estimates | None = None
         self._initial = [fixed_genes(space, d) for d in initial_designs]
         self._networks = published_starts.encode(space, start_from)
         self._genomes: dict[str, np.ndarray] = {}
@@ -227,8 +241,8 @@ class CoSearchOracle(durable.DurableOracle):
             prices,
             budgets,
             self.reward,
-            searched=self._searched,
-            fixed=self._fixed,
+            searched=self.asked["searched"],
+            fixed=self.asked["fixed"],
             max_trials=self.own_trials,
             seed=self.seed,
         )
@@ -256,6 +270,7 @@ class CoSearchOracle(durable.DurableOracle):
                 history=self.history,
                 hold=self._proposals.hold,
                 screened=self._proposals.screened,
+                estimates=self._estimates,
             )
         )
 
@@ -423,6 +438,48 @@ class CoSearchOracle(durable.DurableOracle):
             reward = float(self.reward(metrics[EXPECTED], costs))
         return Result(genome, metrics, reward)
 
+    # Another search of the same before this one.
+
+    def counterpart(
+        self,
+        algorithm: Algorithm | None,
+        objective: str,
+        max_trials: int,
+    ) -> CoSearchOracle:
+        """An oracle of the same search by an accuracy that costs less.
+
+        Args:
+            algorithm: Who suggests there; by default as here.
+            objective: The name of that accuracy.
+            max_trials: Most trials of it.
+        """
+        oracle = CoSearchOracle(
+            self.space,
+            algorithm or self._unused,
+            self.budgets,
+            objective=objective,
+            reward=self.reward,
+            max_trials=max_trials,
+            seed=self.seed,
+            **self.asked,
+        )
+        oracle.prices.limit_as(self.prices)
+        return oracle
+
+    def expect(
+        self, estimates: Estimates, algorithm: Algorithm | None = None
+    ) -> None:
+        """Tells algorithms what designs are thought to reach.
+
+        Args:
+            estimates: Of some designs, for example those of a counterpart.
+            algorithm: Who suggests from now on; by default as before.
+        """
+        with durable.locked(self):
+            self._estimates = estimates
+            self._unused = algorithm or self._unused
+            self._begin_again()
+
     # What an earlier search has left.
 
     def take_known(self) -> None:
@@ -560,6 +617,10 @@ class CoSearchOracle(durable.DurableOracle):
         self._genomes.clear()
         self._make_room()
         self._drop_infeasible()
+        self._begin_again()
+
+    def _begin_again(self) -> None:
+        """Makes new parts and tells them all that has ended."""
         self._begin()
         ended = [self.trials[i] for i in self.end_order]
         ended = [trial for trial in ended if trial.hyperparameters.values]

@@ -1,0 +1,264 @@
+"""The search on a supernet: thousands of designs, none of which is trained."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tf_cosearch import text
+from tf_cosearch.distributed import launch, worker
+from tf_cosearch.distributed.tuner import DurableTuner
+from tf_cosearch.identity import Identity
+from tf_cosearch.search import algorithms
+from tf_cosearch.search.oracle import durable
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
+from tf_cosearch.search.problem import Estimates
+from tf_cosearch.supernet.accuracies import ACCURACY
+from tf_cosearch.supernet.evaluation import Evaluator
+from tf_cosearch.supernet.options import SupernetOptions
+from tf_cosearch.supernet.shortlist import Shortlist
+from tf_cosearch.supernet.supernet import Supernet
+from tf_cosearch.supernet.weights import survey
+from tf_cosearch.training import settings
+from tf_cosearch.training.inputs import Inputs
+
+ALGORITHM = "nsga2"
+"""Who suggests them if the algorithm of the search is too slow for so many."""
+
+FOLDER = "supernet"
+"""Folder of the supernet, and of the search on it, within a project."""
+
+_SEARCH = "search"
+_SECONDS = 10.0  # from one line of progress to the next
+
+
+class SupernetSearch:
+    """What comes before trainings: shared weights, and a search on them.
+
+    Args:
+        oracle: Of the search that trains designs. The search here is the same
+            by another accuracy.
+        source: How to train a supernet, or the folder of one.
+        max_trials: Designs to evaluate.
+        project: Folder of the search. A supernet that is trained here, and
+            the search on it, are kept there.
+        lease_seconds: As of `DurableTuner`.
+        is_alone: Whether the best designs are trained, and no others.
+
+    Attributes:
+        algorithm: Who suggests trainings then; `None` if the oracle's does.
+
+    Raises:
+        ValueError: If networks of the space cannot share weights.
+    """
+
+    def __init__(
+        self,
+        oracle: CoSearchOracle,
+        source: SupernetOptions | str | os.PathLike[str],
+        max_trials: int,
+        project: str | os.PathLike[str],
+        lease_seconds: float,
+        is_alone: bool,
+    ) -> None:
+        self._oracle = oracle
+        self.algorithm = Shortlist() if is_alone else None
+        self._source = source
+        self._max_trials = max_trials
+        self._folder = pathlib.Path(project, FOLDER)
+        self._lease_seconds = lease_seconds
+        self._networks = oracle.space.network_space
+        self._supernet: Supernet | None = None
+        self._data: Inputs | None = None
+        self._described: Mapping[str, Any] | None = None
+        self._known: dict[tuple[int, ...], float] = {}
+        options = source if isinstance(source, SupernetOptions) else None
+        survey(self._networks, (options or SupernetOptions()).sharing)
+
+    def prepare(
+        self, data: Inputs, described: Mapping[str, Any] | None
+    ) -> None:
+        """Refuses what cannot be, before anything is trained.
+
+        Args:
+            data: What `inputs.prepare` returned.
+            described: What tells the data from others.
+
+        Raises:
+            ValueError: If there are too few images, or the supernet that is
+                given is of another space or other data, or not finished.
+        """
+        self._data, self._described = data, described
+        if not isinstance(self._source, SupernetOptions):
+            self._supernet = Supernet.load(
+                self._source, self._networks, described
+            )
+        elif not launch.is_worker():
+            supernet = Supernet(self._networks, self._source, self._oracle.seed)
+            Evaluator(supernet.weights, data)
+            self._supernet = supernet
+
+    def run(self, verbose: int) -> Estimates | None:
+        """Trains the weights, unless they are, and searches.
+
+        Args:
+            verbose: 0 is silent.
+
+        Returns:
+            What it estimated; nothing on a worker.
+
+        Raises:
+            RuntimeError: If evaluations keep failing for the same reason.
+            FloatingPointError: If the training diverges.
+        """
+        if launch.is_worker():
+            worker.wait_for_chief(self._folder)
+        elif isinstance(self._source, SupernetOptions):
+            self._trained.train(
+                self._inputs, self._folder, self._described, verbose
+            )
+        oracle = self._oracle.counterpart(
+            None
+            if self._oracle.algorithm.is_quick
+            else algorithms.make(ALGORITHM, {}),
+            ACCURACY,
+            self._max_trials,
+        )
+        tuner = EvaluationTuner(
+            oracle,
+            self,
+            verbose,
+            directory=os.fspath(self._folder / _SEARCH),
+            project_name=self._name(oracle),
+            lease_seconds=self._lease_seconds,
+        )
+        tuner.run()
+        if launch.is_worker():
+            return None
+        finished = oracle.history.finished()
+        shape = (-1, len(oracle.space.parameters))
+        return Estimates(
+            np.asarray([r.genome for r in finished], np.int64).reshape(shape),
+            np.asarray([r.metrics[ACCURACY] for r in finished]),
+        )
+
+    def judge(self, genome: np.ndarray) -> dict[str, float]:
+        """What the network of a design has on the shared weights, by name.
+
+        Args:
+            genome: `[P]`, canonical.
+        """
+        split = self._oracle.space.num_network_parameters
+        genes = tuple(genome[:split].tolist())
+        if genes not in self._known:
+            network = self._networks.decode(genes)
+            self._known[genes] = self._evaluator.accuracy(network)
+        return {ACCURACY: self._known[genes]}
+
+    @functools.cached_property
+    def _evaluator(self) -> Evaluator:
+        return Evaluator(self._trained.weights, self._inputs)
+
+    @property
+    def _trained(self) -> Supernet:
+        if self._supernet is None:  # a worker, which the chief has called
+            self._supernet = Supernet.load(
+                self._folder, self._networks, self._described
+            )
+        return self._supernet
+
+    @property
+    def _inputs(self) -> Inputs:
+        if self._data is None:
+            raise ValueError(
+                "Accuracies must be of some data. Received: none. Call "
+                "`prepare`."
+            )
+        return self._data
+
+    def _name(self, oracle: CoSearchOracle) -> str:
+        """What the search is called by: whatever it follows from.
+
+        Others, of other budgets for example, may lie beside it.
+        """
+        if launch.is_worker():
+            return "worker"  # which leaves nothing there
+        algorithm = {
+            name.strip("_"): value
+            for name, value in vars(oracle.algorithm).items()
+            if name != "problem"
+        }
+        digest = hashlib.blake2b(digest_size=8)
+        for key in sorted(self._trained.weights.arrays):
+            digest.update(self._trained.weights.arrays[key].tobytes())
+        asked = {
+            "weights": digest.hexdigest(),
+            "budgets": oracle.budgets.limits(),
+            "reward": oracle.reward,
+            "algorithm": [type(oracle.algorithm), algorithm],
+            "asked": oracle.asked,
+        }
+        return Identity({}, training=settings.plain(asked)).digest()[:12]
+
+
+class EvaluationTuner(DurableTuner):
+    """Evaluates designs on shared weights in the place of trainings.
+
+    Args:
+        oracle: Proposes.
+        search: Has the weights.
+        verbose: 0 is silent.
+        **others: For `DurableTuner`.
+    """
+
+    def __init__(
+        self,
+        oracle: CoSearchOracle,
+        search: SupernetSearch,
+        verbose: int,
+        **others: Any,
+    ) -> None:
+        from rich.console import Console
+
+        super().__init__(oracle, **others)
+        self._search = search
+        self._console = Console(
+            quiet=not verbose, highlight=False, markup=False, soft_wrap=True
+        )
+        self._began = self._told = time.monotonic()
+        self._before = 0
+
+    def on_search_begin(self) -> None:
+        """Starts the clock; from now on the search can be continued."""
+        self.save()
+        self._began = self._told = time.monotonic()
+        self._before = len(self.co_oracle.end_order)
+
+    def run_trial(self, trial: Any) -> dict[str, float]:
+        """Evaluates the design of a trial."""
+        genome = self.co_oracle.trial_genome(trial)
+        return self._search.judge(genome)
+
+    def on_trial_saved(self, trial: Any) -> None:
+        """Prints a line of progress now and then."""
+        done = len(self.co_oracle.end_order)
+        most = self.co_oracle.max_trials
+        now = time.monotonic()
+        if done < most and now - self._told < _SECONDS:
+            return
+        self._told = now
+        best = next(iter(self.co_oracle.get_best_trials(1)), None)
+        value = 0.0 if best is None else durable.reported(best)[ACCURACY]
+        seconds = (now - self._began) / max(done - self._before, 1)
+        left = text.duration(seconds * (most - done))
+        self._console.print(
+            f"{done}/{most} designs evaluated on the supernet  best of "
+            f"{value:.2%} there" + (f"  ({left} left)" if done < most else "")
+        )
