@@ -16,7 +16,7 @@ MOMENTUM = 0.9
 DECAY = 1e-4
 """Of kernels, a step."""
 
-LARGEST_NORM = 1.0
+LARGEST_NORM = 0.3
 """Of the gradient of a step."""
 
 
@@ -83,7 +83,8 @@ class Momentum:
 
     Adam reached less: its second moments are of all networks that share a
     weight, but each step is of one of them. In as many steps of `digits`
-    networks had 27 % instead of 69 %, and 75 % once gradients were clipped.
+    networks had 27 % with it, 69 % with momentum, 75 and 79 % once the norm
+    was clipped to 1 and 0.3.
 
     Args:
         weights: What to change, in place.

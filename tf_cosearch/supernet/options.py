@@ -33,7 +33,7 @@ class SupernetOptions:
     """
 
     epochs: int = 60
-    learning_rate: float = 0.4
+    learning_rate: float = 1.0
     paths: str = "uniform"
     apart: tuple[str, ...] = ("block",)
     norms_apart: bool = False
