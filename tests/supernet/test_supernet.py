@@ -195,7 +195,7 @@ def test_a_finished_one_has_weights_alone(finished, whole):
     size = (finished / "supernet.checkpoint").stat().st_size
     assert size < 1.5 * 4 * whole.weights.count + 4000
     before = (finished / "supernet.checkpoint.before").stat().st_size
-    assert before > 3 * 4 * whole.weights.count
+    assert before > 2 * 4 * whole.weights.count
 
 
 SCRIPT = """
@@ -302,7 +302,7 @@ def test_another_batch_size_cannot_go_on(begun):
 
 def test_before_the_first_checkpoint_all_may_change(tmp_path):
     with pytest.raises(FloatingPointError):
-        train(tmp_path, dataclasses.replace(OPTIONS, learning_rate=1e35))
+        train(tmp_path, dataclasses.replace(OPTIONS, learning_rate=1e38))
     assert not list(tmp_path.glob("*.checkpoint*"))
     assert train(tmp_path).is_finished
     assert Supernet.load(tmp_path, SPACE).options == OPTIONS
@@ -386,14 +386,15 @@ def test_damaged_weights(begun, whole, damage, caplog):
             use(begun)
 
 
+@pytest.mark.parametrize("which", [3, -1])  # a weight, a moment
 @pytest.mark.parametrize(
     "spoil", [lambda a: a.astype(np.float64), lambda a: a + np.inf]
 )
-def test_weights_that_are_none(begun, spoil):
+def test_weights_that_are_none(begun, spoil, which):
     net = Supernet(SPACE, OPTIONS, 1)
     kept = saved.SavedSupernet(begun, saved.read(begun), net.weights.parts)
     state = kept.load()
-    state.variables[3] = spoil(state.variables[3])
+    state.variables[which] = spoil(state.variables[which])
     kept.save(state)
     with pytest.raises(ValueError, match="must be finite, of float32"):
         Supernet.load(begun, SPACE)
@@ -468,10 +469,10 @@ def test_worse_than_guessing_is_divergence(monkeypatch, loss, epochs):
 
 def test_more_weights_than_memory_are_refused(monkeypatch, finished):
     weights = Supernet(SPACE, OPTIONS).weights.count
-    monkeypatch.setattr(machine, "memory_bytes", lambda: 24 * weights - 1)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 16 * weights - 1)
     # Before any is made.
     monkeypatch.setattr("tf_cosearch.supernet.weights._initial", None)
-    with pytest.raises(ValueError, match="must fit 6 times into memory"):
+    with pytest.raises(ValueError, match="must fit 4 times into memory"):
         Supernet(SPACE, OPTIONS)
     monkeypatch.undo()
     # To use one takes less.
@@ -526,7 +527,7 @@ def test_progress(begun, monkeypatch, capsys):
     count = net.weights.count
     assert begin == (
         f"Supernet of tiny: {count / 1e3:.4g} k weights, "
-        f"{24 * count / 1e3:.2g} kB of memory while they are trained."
+        f"{16 * count / 1e3:.2g} kB with their moments and a copy of both."
     )
     assert on == "Continuing after 2 epochs."
     assert third.startswith(f"epoch 3/4  loss {net.losses[2]:.4f}  ")

@@ -32,14 +32,14 @@ class Progress:
         Args:
             name: Of the space.
             weights: How many there are.
-            size: Bytes that they take while they are trained.
+            size: Bytes that they take, with moments and copies.
             done: Epochs that there have been.
         """
         self._began = self._told = time.monotonic()
         self._done = done
         self._console.print(
             f"Supernet of {name}: {text.count(weights)} weights, "
-            f"{text.count(size, 2)}B of memory while they are trained."
+            f"{text.count(size, 2)}B with their moments and a copy of both."
         )
         if done == self._epochs:
             self._console.print(f"All {done} epochs are done already.")

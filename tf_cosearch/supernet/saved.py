@@ -194,10 +194,9 @@ class SavedSupernet:
                 f"A checkpoint in {self._folder} must be whole. Received: "
                 f"damaged ones, or of another supernet. {_ANEW}."
             )
-        numbers = state.variables if state.finished else state.variables[:-1]
         if not all(
             each.dtype == np.float32 and np.isfinite(each).all()
-            for each in numbers
+            for each in state.variables
         ):
             raise ValueError(
                 f"Weights in {self._folder} must be finite, of float32. "

@@ -174,10 +174,14 @@ class Supernet:
             kept = saved.SavedSupernet.begin(
                 folder, self._identity(data, described), self.weights.parts
             )
-            state = kept.load()
-            if state is not None and len(state.history["loss"]) > self.epochs:
-                self._restore(state)
+            self._resume(kept)
             self._train(data, kept, progress, on_epoch)
+
+    def _resume(self, kept: saved.SavedSupernet) -> None:
+        """Takes what is saved, if it is further."""
+        state = kept.load()
+        if state is not None and len(state.history["loss"]) > self.epochs:
+            self._restore(state)
 
     def _train(
         self,
