@@ -32,6 +32,17 @@ flags.DEFINE_list(
 flags.DEFINE_bool(
     "norms_apart", None, "Whether each width has normalisations of its own."
 )
+flags.DEFINE_integer(
+    "shrink_stages",
+    None,
+    "How often the space shrinks after the training, with some more epochs "
+    "each time; never if left out.",
+    lower_bound=0,
+)
+command_line.define_positive(
+    "shrink_keep",
+    "Share of the choices of a layer that stay; half if left out.",
+)
 flags.DEFINE_bool("overwrite", False, "Delete a supernet in --output_dir.")
 
 
@@ -72,7 +83,7 @@ def main() -> None:
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"{supernet.epochs} of {options.epochs} epochs are in "
+                f"{supernet.epochs} of {supernet.all_epochs} epochs are in "
                 f"{folder}; the same command goes on from there."
             ) from None
     print(

@@ -25,10 +25,29 @@ BATCH_IMAGES = 512
 BATCH_BYTES = 2**27
 """Most that a layer may put out for a batch; larger images, smaller batches."""
 
+ROUGH_IMAGES = 256
+"""Of the validation data, for an accuracy that is soon known."""
+
 _STEPS = 255  # from the lowest number of int8 to the highest
 
 
-class Calibration(SharedReading):
+class BatchReading(SharedReading):
+    """Reads a network with the moments of a batch.
+
+    Args:
+        weights: The shared weights.
+    """
+
+    def __init__(self, weights: SharedWeights) -> None:
+        super().__init__(weights.sharing)
+        self._weights = weights
+
+    def weight(self, layer: Any, name: str, part: Part) -> Any:
+        """Copies a part."""
+        return self._weights.read(self.key(layer, name, part), part)
+
+
+class Calibration(BatchReading):
     """Reads a network with the moments of a batch, and notes what it saw.
 
     Attributes:
@@ -39,15 +58,14 @@ class Calibration(SharedReading):
     """
 
     def __init__(self, weights: SharedWeights) -> None:
-        super().__init__(weights.sharing)
-        self._weights = weights
+        super().__init__(weights)
         self.values: dict[tuple[str, str], Any] = {}
         self.averages: dict[str, tuple[Any, Any]] = {}
         self.ranges: dict[str, tuple[float, float]] = {}
 
     def weight(self, layer: Any, name: str, part: Part) -> Any:
-        """Copies a part."""
-        value = self._weights.read(self.key(layer, name, part), part)
+        """Copies a part, and notes it."""
+        value = super().weight(layer, name, part)
         self.values[layer.name, name] = value
         return value
 
@@ -178,6 +196,21 @@ class Evaluator:
             answers = np.argmax(logits, axis=-1)
             right += int((answers == self._y[start : start + size]).sum())
         return right / len(self._x)
+
+    def rough_accuracy(self, network: Network) -> float:
+        """The share that a network gets right of a batch, in one pass.
+
+        It is normalised by that batch, and not rounded: some validation
+        images, spread over all of them.
+
+        Args:
+            network: Of the space.
+        """
+        size = min(ROUGH_IMAGES, len(self._x), _batch_size(network))
+        places = np.linspace(0, len(self._x) - 1, size).astype(int)
+        logits = BatchReading(self._weights).logits(network, self._x[places])
+        answers = np.argmax(logits, axis=-1)
+        return float((answers == self._y[places]).mean())
 
     def model(self, network: Network) -> tf_keras.Model:
         """The network as a Keras model of its own, with the weights it shares.

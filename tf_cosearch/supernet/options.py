@@ -18,11 +18,14 @@ class SupernetOptions:
     """How weights are shared and trained.
 
     Attributes:
-        epochs: Of the training.
+        epochs: Of the training of all networks.
         learning_rate: Where it starts; it falls to 0 along a cosine.
         paths: Which networks share a step, of `paths.PATHS`.
         apart: Settings of a block that nothing is shared over, see `Sharing`.
         norms_apart: Whether each width has normalisations of its own.
+        shrink_stages: How often the space shrinks after that, see
+            `ProgressiveShrinking`; each time some epochs follow.
+        shrink_keep: Share of the choices of a layer that stay, at least one.
 
     Raises:
         ValueError: If a value is not possible.
@@ -37,6 +40,8 @@ class SupernetOptions:
     paths: str = "uniform"
     apart: tuple[str, ...] = ("block",)
     norms_apart: bool = False
+    shrink_stages: int = 0
+    shrink_keep: float = 0.5
 
     def __post_init__(self) -> None:
         configuration.at_least("epochs", self.epochs, 1)
@@ -63,6 +68,14 @@ class SupernetOptions:
                 "`norms_apart` must be True or False. Received: "
                 f"{self.norms_apart!r}."
             )
+        configuration.at_least("shrink_stages", self.shrink_stages, 0)
+        keep = configuration.share("shrink_keep", self.shrink_keep)
+        if not self.shrink_stages and keep != type(self).shrink_keep:
+            raise ValueError(
+                "`shrink_keep` must be for a space that shrinks. Received: "
+                f"{keep!r} and no `shrink_stages`. Set them, too."
+            )
+        object.__setattr__(self, "shrink_keep", keep)
         object.__setattr__(self, "learning_rate", rate)
         object.__setattr__(self, "apart", tuple(self.apart))
 

@@ -46,10 +46,12 @@ class Paths(abc.ABC):
 
     def random(self, rng: np.random.Generator) -> Network:
         """A network, each choice as likely as the others."""
-        genes = tuple(
+        return self.network(self._genes(rng))
+
+    def _genes(self, rng: np.random.Generator) -> Genes:
+        return tuple(
             left[int(rng.integers(len(left)))] for left in self.choices
         )
-        return self.network(genes)
 
     def network(self, genes: Genes) -> Network:
         """The network of some genes."""
@@ -95,8 +97,8 @@ class Sandwich(Paths):
         rng = np.random.default_rng(0)
         ends = []
         for _ in range(CLIMBS):
-            best = self.random(rng)
-            genes = list(self._networks.encode(best))
+            genes = [*self._genes(rng)]
+            best = self.network(tuple(genes))
             for place in 2 * [*range(len(genes))]:
                 for gene in self.choices[place]:
                     before, after = genes[:place], genes[place + 1 :]

@@ -46,6 +46,10 @@ class Progress:
         elif done:
             self._console.print(f"Continuing after {done} epochs.")
 
+    def remark(self, line: str) -> None:
+        """Says what happened between two epochs."""
+        self._console.print(f"{line}.")
+
     def epoch(self, epoch: int, loss: float) -> None:
         """Says what an epoch has come to.
 

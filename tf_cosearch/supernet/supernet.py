@@ -17,9 +17,14 @@ from tf_cosearch.identity import Identity, versions
 from tf_cosearch.networks.spaces.network_space import NetworkSpace
 from tf_cosearch.supernet import evaluation, saved, training
 from tf_cosearch.supernet import paths as paths_lib
+from tf_cosearch.supernet.evaluation import Evaluator
 from tf_cosearch.supernet.optimizer import Momentum
 from tf_cosearch.supernet.options import SupernetOptions
 from tf_cosearch.supernet.progress import Progress
+from tf_cosearch.supernet.progressive_shrinking import (
+    ProgressiveShrinking,
+    phases,
+)
 from tf_cosearch.supernet.weights import SharedWeights
 from tf_cosearch.training.checkpoint import State
 from tf_cosearch.training.inputs import Inputs
@@ -48,12 +53,13 @@ class Supernet:
     Attributes:
         weights: The shared weights.
         epochs: How many there have been.
+        all_epochs: How many there will be.
         losses: The mean loss of each.
         seconds: What they took.
 
     Raises:
         ValueError: If networks of the space cannot share weights, or there is
-            too little memory.
+            too little memory, or the space cannot shrink so often.
     """
 
     def __init__(
@@ -70,6 +76,9 @@ class Supernet:
             networks, self.options.sharing, seed, copies
         )
         self._optimizer = Momentum(self.weights)
+        self._shrinking = ProgressiveShrinking(networks, self.options, seed)
+        self._phases = phases(self.options)
+        self.all_epochs = self._phases[-1].end
         self.losses: list[float] = []
         self.seconds = 0.0
 
@@ -114,7 +123,7 @@ class Supernet:
             done = len(state.history["loss"]) if state else 0
             raise ValueError(
                 f"A supernet must be finished. Received: {folder}, after "
-                f"{done} of {supernet.options.epochs} epochs. Run the same "
+                f"{done} of {supernet.all_epochs} epochs. Run the same "
                 "command that began it, and it goes on."
             )
         supernet._restore(state)
@@ -128,7 +137,17 @@ class Supernet:
     @property
     def is_finished(self) -> bool:
         """Whether there have been all epochs."""
-        return self.epochs >= self.options.epochs
+        return self.epochs >= self.all_epochs
+
+    @property
+    def choices(self) -> list[list[int]]:
+        """The genes that are left of each parameter of the networks."""
+        return self._shrinking.choices
+
+    @property
+    def remarks(self) -> list[str]:
+        """How the space shrank, a line a stage."""
+        return self._shrinking.remarks
 
     def train(
         self,
@@ -161,7 +180,7 @@ class Supernet:
             ValueError: If the data do not do, or the folder is damaged.
         """
         self._require_trainable(data)
-        progress = Progress(verbose, self.options.epochs)
+        progress = Progress(verbose, self.all_epochs)
         if folder is None:
             self._train(data, None, progress, on_epoch)
             return
@@ -196,14 +215,18 @@ class Supernet:
         )
         if self.is_finished:
             return
-        paths = paths_lib.get(self.options.paths)(self.networks)
+        paths = self._paths()
         batches = _batches(data, self.seed, self.epochs)
         # What the last epoch left; None while the weights are just that.
         last: State | None = self._state()
         is_saved = True
         try:
-            for epoch in range(self.epochs, self.options.epochs):
+            for epoch in range(self.epochs, self.all_epochs):
                 start = time.monotonic()
+                if self._shrinking.is_due(epoch):
+                    self._shrinking.shrink(Evaluator(self.weights, data))
+                    progress.remark(self.remarks[-1])
+                    paths = self._paths()
                 loss = self._epoch(paths, batches, epoch, data.steps)
                 self.losses.append(loss)
                 self.seconds += time.monotonic() - start
@@ -222,6 +245,9 @@ class Supernet:
                 kept.save(last)
             raise
 
+    def _paths(self) -> paths_lib.Paths:
+        return paths_lib.get(self.options.paths)(self.networks, self.choices)
+
     def _epoch(
         self,
         paths: paths_lib.Paths,
@@ -230,7 +256,7 @@ class Supernet:
         steps: int,
     ) -> float:
         """Trains an epoch and returns its mean loss."""
-        options = self.options
+        phase = next(each for each in self._phases if epoch < each.end)
         losses = []
         for step in range(epoch * steps, (epoch + 1) * steps):
             losses.append(
@@ -241,7 +267,9 @@ class Supernet:
                     paths.draw(np.random.default_rng([self.seed, step])),
                     next(batches)[:2],
                     training.cosine(
-                        options.learning_rate, step, options.epochs * steps
+                        phase.learning_rate,
+                        step - phase.start * steps,
+                        (phase.end - phase.start) * steps,
                     ),
                     step,
                 )
@@ -273,7 +301,7 @@ class Supernet:
             history={"loss": [*self.losses]},
             seconds=self.seconds,
             stopped_epoch=None,
-            callbacks=[],
+            callbacks=[self._shrinking.state()],
             variables=[array.copy() for array in variables],
         )
 
@@ -282,6 +310,8 @@ class Supernet:
         # Of a finished one there are weights alone.
         for array, value in zip(self._arrays(), state.variables, strict=False):
             array[...] = value
+        for left in state.callbacks:
+            self._shrinking.restore(**left)
         self.losses = [*state.history["loss"]]
         self.seconds = state.seconds
 

@@ -162,9 +162,6 @@ class RegularizedEvolution(Algorithm):
 
     def _shrink_once(self, stage: int, done: list[Result]) -> None:
         problem = self.problem
-        layers = shrinking.layers(problem.space)
-        size = max(1, len(layers) // 5)
-        end = max(0, len(layers) - stage * size)
         split = problem.space.num_network_parameters
         accuracy = shrinking.ridge(
             np.asarray(problem.space.choice_counts[:split]),
@@ -180,7 +177,7 @@ class RegularizedEvolution(Algorithm):
 
         self._shrunk.shrink(
             np.random.default_rng([problem.seed, _SHRINK, stage]),
-            [p for layer in layers[max(0, end - size) : end] for p in layer],
+            shrinking.stage_positions(problem.space, stage),
             self.shrink_keep,
             quality,
         )

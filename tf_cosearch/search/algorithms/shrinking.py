@@ -57,6 +57,7 @@ class ShrunkSpace:
         positions: Sequence[int],
         keep: float,
         quality: Callable[[np.ndarray], np.ndarray],
+        completions: int = COMPLETIONS,
     ) -> None:
         """Drops choices, the last position first.
 
@@ -66,14 +67,15 @@ class ShrunkSpace:
             keep: The share of the choices to keep of each, at least one.
             quality: F of `[N, P]` canonical genomes, `[N]`; NaN where it
                 cannot be said.
+            completions: Designs by which each choice is judged.
         """
         before = [len(left) for left in self.choices]
         for position in sorted(positions, reverse=True):
             left = self.choices[position]
             if len(left) == 1:
                 continue
-            genomes = self._completions(rng, position)
-            scores = quality(genomes).reshape(len(left), COMPLETIONS)
+            genomes = self._completions(rng, position, completions)
+            scores = quality(genomes).reshape(len(left), completions)
             known = np.isfinite(scores)
             totals = np.where(known, scores, 0).sum(axis=1)
             counts = known.sum(axis=1)
@@ -85,18 +87,18 @@ class ShrunkSpace:
         self.remarks.append(self._remark(before))
 
     def _completions(
-        self, rng: np.random.Generator, position: int
+        self, rng: np.random.Generator, position: int, count: int
     ) -> np.ndarray:
         """Random designs of each choice, the others alike: `[C * N, P]`."""
         drawn = np.stack(
             [
-                left[rng.integers(len(left), size=COMPLETIONS)]
+                left[rng.integers(len(left), size=count)]
                 for left in self.choices
             ],
             axis=1,
         )
         genomes = np.tile(drawn, (len(self.choices[position]), 1))
-        genomes[:, position] = np.repeat(self.choices[position], COMPLETIONS)
+        genomes[:, position] = np.repeat(self.choices[position], count)
         return check(self._space, genomes)
 
     def _remark(self, before: Sequence[int]) -> str:
@@ -127,6 +129,19 @@ def layers(space: SearchSpace) -> list[list[int]]:
         layer = parameter.name.rpartition("/")[0]
         positions.setdefault(layer, []).append(position)
     return list(positions.values())
+
+
+def stage_positions(space: SearchSpace, stage: int) -> list[int]:
+    """Positions that a stage shrinks: a fifth of the layers, the last first.
+
+    Args:
+        space: The whole space.
+        stage: How many there have been before.
+    """
+    left = layers(space)
+    size = max(1, len(left) // 5)
+    end = max(0, len(left) - stage * size)
+    return [p for layer in left[max(0, end - size) : end] for p in layer]
 
 
 def ridge(
