@@ -41,7 +41,7 @@ flags.DEFINE_integer(
 )
 command_line.define_positive(
     "shrink_keep",
-    "Share of the choices of a layer that stay; half if left out.",
+    "Share of the choices that stay; half if left out.",
 )
 flags.DEFINE_bool("overwrite", False, "Delete a supernet in --output_dir.")
 
