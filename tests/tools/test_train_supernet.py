@@ -2,6 +2,7 @@
 
 import pytest
 
+import tf_cosearch as cs
 from tf_cosearch.supernet import training
 from tf_cosearch.supernet.supernet import Supernet
 
@@ -41,7 +42,8 @@ def test_it_trains_and_goes_on(call_here, flags, space, tmp_path, monkeypatch):
     (folder / "mine.txt").touch()
     other = (f"--output_dir={folder}", "--learning_rate=0.01", "--apart=")
     message = call_here("train_supernet", *flags, *other).message
-    assert "options.learning_rate=0.4, not 0.01" in message
+    before = cs.SupernetOptions().learning_rate
+    assert f"options.learning_rate={before}, not 0.01" in message
     assert "--overwrite" in message
     result = call_here("train_supernet", *flags, *other, "--overwrite")
     assert (result.code, result.err) == (0, "")
