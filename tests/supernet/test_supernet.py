@@ -189,6 +189,8 @@ def test_an_interruption_at_the_end_of_an_epoch(
     net = train(tmp_path, on_epoch=lambda epochs, loss: done.append(epochs))
     assert done == list(range(epoch + 1, 5))
     assert_same(net, whole)
+    # What is finished is saved, whether a checkpoint is due or not.
+    assert_same(Supernet.load(tmp_path, SPACE), whole)
 
 
 def test_a_finished_one_has_weights_alone(finished, whole):

@@ -358,7 +358,6 @@ def _batches(data: Inputs, seed: int, epoch: int) -> Iterator[Any]:
     """Training batches without end, from the first one of an epoch."""
     while True:  # Arrays have no end themselves, pipelines have.
         yield from data.train(seed, epoch)
-        epoch += 1
 
 
 def _diverged(rule: str, loss: float, epoch: int) -> FloatingPointError:
