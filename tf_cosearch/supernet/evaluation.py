@@ -18,6 +18,9 @@ from tf_cosearch.training.inputs import Inputs
 CALIBRATION_IMAGES = 256
 """Images that moments and ranges of a network are taken from."""
 
+VALIDATION_IMAGES = 1024
+"""Most that a network is judged by. A training's accuracy is of all of them."""
+
 FEWEST_IMAGES = 32
 """Moments of fewer say little."""
 
@@ -28,7 +31,7 @@ BATCH_BYTES = 2**27
 ROUGH_IMAGES = 256
 """Of the validation data, for an accuracy that is soon known."""
 
-_STEPS = 255  # from the lowest number of int8 to the highest
+_LEAST = 1e-6  # a range without width has no steps
 
 
 class BatchReading(SharedReading):
@@ -100,6 +103,7 @@ class Measurement(SharedReading):
         super().__init__(weights.sharing)
         self._seen = seen
         self._is_int8 = is_int8
+        self._kernels: dict[str, Any] = {}
 
     def weight(self, layer: Any, name: str, part: Part) -> Any:
         """The weight that was calibrated."""
@@ -109,24 +113,27 @@ class Measurement(SharedReading):
         """Those of the calibration."""
         return self._seen.averages[layer.name]
 
-    def rounded(self, kernel: Any, axis: int) -> Any:
-        """A kernel in 255 steps from its lowest to its highest number."""
+    def rounded(self, layer: Any, kernel: Any, axis: int) -> Any:
+        """A kernel in whole steps, 127 on each side of 0."""
         if not self._is_int8:
             return kernel
-        others = [each for each in range(kernel.shape.rank) if each != axis]
-        most = tf.reduce_max(tf.abs(kernel), others, keepdims=True)
-        scale = tf.maximum(most, 1e-12) * (2 / (_STEPS - 1))
-        return tf.round(kernel / scale) * scale
+        if layer.name not in self._kernels:
+            others = [each for each in range(kernel.shape.rank) if each != axis]
+            most = tf.reduce_max(tf.abs(kernel), others, keepdims=True)
+            step = tf.maximum(most, _LEAST) / 127
+            self._kernels[layer.name] = tf.round(kernel / step) * step
+        return self._kernels[layer.name]
 
     def final(self, x: Signal) -> Signal:
         """A tensor in 256 steps over the range of the calibration."""
         if not self._is_int8 or x.is_final:
             return x
         low, high = self._seen.ranges[x.writer]
-        scale = max(high - low, 1e-12) / _STEPS
-        zero = round(-low / scale)
-        steps = tf.clip_by_value(tf.round(x.value / scale) + zero, 0, _STEPS)
-        return x._replace(value=(steps - zero) * scale, is_final=True)
+        high = max(high, low + _LEAST)
+        rounded = tf.quantization.fake_quant_with_min_max_vars(
+            x.value, low, high
+        )
+        return x._replace(value=rounded, is_final=True)
 
 
 class Evaluator:
@@ -134,7 +141,8 @@ class Evaluator:
 
     Each network first gets the averages of its normalisations, and the ranges
     of its tensors, from training images: those of other networks would not
-    do. Its accuracy is that of the validation data.
+    do. Its accuracy is that of the validation data, or of `VALIDATION_IMAGES`
+    spread over them if there are more.
 
     Args:
         weights: The shared weights; may be trained further meanwhile.
@@ -157,8 +165,12 @@ class Evaluator:
         self._weights = weights
         self._images = calibration_images(data, image_count)
         validation = list(data.validation_batches())
-        self._x = np.concatenate([batch[0] for batch in validation])
-        self._y = np.concatenate([batch[1] for batch in validation])
+        x = np.concatenate([batch[0] for batch in validation])
+        y = np.concatenate([batch[1] for batch in validation])
+        # From their whole length, as they may be sorted by their labels.
+        count = min(len(x), VALIDATION_IMAGES)
+        rows = np.linspace(0, len(x) - 1, count).astype(int)
+        self._x, self._y = x[rows], y[rows]
 
     def calibrate(self, network: Network) -> Calibration:
         """Averages and ranges of a network, and its weights."""

@@ -165,7 +165,7 @@ def _run_conv(
         kernel = within_groups(kernel, layer.groups)
     y = tf.nn.conv2d(
         values[0],
-        reading.rounded(kernel, axis=3),
+        reading.rounded(layer, kernel, axis=3),
         layer.strides,
         layer.padding.upper(),
         dilations=layer.dilation_rate,
@@ -217,7 +217,7 @@ def _run_depthwise(
 ) -> Any:
     y = tf.nn.depthwise_conv2d(
         values[0],
-        reading.rounded(weights["kernel"], axis=2),
+        reading.rounded(layer, weights["kernel"], axis=2),
         (1, *layer.strides, 1),
         layer.padding.upper(),
         dilations=layer.dilation_rate,
@@ -236,7 +236,9 @@ def _dense_parts(layer: Any, shape: Sequence[Any]) -> Parts:
 def _run_dense(
     reading: SharedReading, layer: Any, values: Values, weights: Weights
 ) -> Any:
-    y = tf.linalg.matmul(values[0], reading.rounded(weights["kernel"], axis=1))
+    y = tf.linalg.matmul(
+        values[0], reading.rounded(layer, weights["kernel"], axis=1)
+    )
     return _activated(layer, y, weights)
 
 

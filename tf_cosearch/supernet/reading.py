@@ -156,9 +156,9 @@ class SharedReading(KerasBuilder, abc.ABC):
     def observe(self, layer: Any, mean: Any, variance: Any) -> None:
         """Told the moments of a batch that it was normalised by."""
 
-    def rounded(self, kernel: Any, axis: int) -> Any:
+    def rounded(self, layer: Any, kernel: Any, axis: int) -> Any:
         """A kernel as it is multiplied by; `axis` counts outputs."""
-        del axis
+        del layer, axis
         return kernel
 
     def final(self, x: Signal) -> Signal:
