@@ -4,7 +4,11 @@ from scipy import integrate, stats
 
 from tf_cosearch.search import surrogates
 from tf_cosearch.search.space import SearchSpace
-from tf_cosearch.search.surrogates import Encoder, Surrogate
+from tf_cosearch.search.surrogates import (
+    Encoder,
+    Surrogate,
+    SurrogateOfTwo,
+)
 from tf_cosearch.testing import ToySpace
 
 
@@ -142,3 +146,46 @@ def test_expected_improvement_is_its_integral():
     expected = integrate.quad(gain, 0.7, 2)[0]
     found = surrogates.expected_improvement(0.65, 0.05, 0.7)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def _two(doubtful, count=16):
+    """Models of a wave, told of it or not by a feature that comes last."""
+    rng = np.random.default_rng(2)
+    x = rng.uniform(-1, 1, (count, 3))
+    y = np.sin(2 * x).sum(axis=1) + 0.01 * rng.normal(size=count)
+    features = np.column_stack([x, doubtful(rng, y)])
+    return SurrogateOfTwo().fit(features, y), features, y
+
+
+def test_a_feature_that_tells_is_trusted_and_chance_is_not():
+    told, *_ = _two(lambda rng, y: y + 0.1 * rng.normal(size=len(y)))
+    untold, *_ = _two(lambda rng, y: rng.normal(size=len(y)))
+    assert told.trust > 0.9
+    assert untold.trust < 0.5
+
+
+def test_an_average_is_between_its_models_and_no_surer():
+    model, features, _ = _two(lambda rng, y: y + rng.normal(size=len(y)))
+    new = features + 0.3
+    mean, std = model.predict(new)
+    (first, a), (second, b) = (
+        model._with.predict(new),
+        model._without.predict(new[:, :-1]),
+    )
+    share = model.trust
+    assert 0 < share < 1
+    assert mean == pytest.approx(share * first + (1 - share) * second)
+    # The law of total variance.
+    within = share * a**2 + (1 - share) * b**2
+    between = share * (1 - share) * (first - second) ** 2
+    assert std**2 == pytest.approx(within + between)
+
+
+def test_what_is_believed_is_believed_by_both():
+    model, features, values = _two(lambda rng, y: y)
+    model.believe(features[:2] + 1)
+    assert len(model.values) == len(values) + 2
+    expected = model.values[-2:]
+    assert model.predict(features[:2] + 1)[0] == pytest.approx(
+        expected, abs=0.1
+    )

@@ -310,3 +310,39 @@ def test_an_oracle_is_used_on_both(space, data, tmp_path):
     first = made.co_oracle.trials["0"].hyperparameters.values
     assert known[tuple(first.items())] == max(known.values())
     assert np.isfinite([float(row[ACCURACY]) for row in rows(made)]).all()
+
+
+def test_trainings_are_proposed_with_its_advice(space, data, tmp_path):
+    def search(folder):
+        made = tuner(
+            space,
+            folder,
+            accuracy="both",
+            oracle="grey_box",
+            max_trials=5,
+            oracle_options={
+                "networks": 12,
+                "accelerators": 8,
+                "limits": 16,
+                "warm_up": 3,
+                "proposals": 64,
+            },
+        )
+        made.search(**data)
+        return made
+
+    made = search(tmp_path)
+    (known,) = evaluated(made)  # whose search another algorithm makes
+    assert len(known) == DESIGNS
+    trials = list(made.co_oracle.trials.values())
+    first = trials[0].hyperparameters.values
+    assert known[tuple(first.items())] == max(known.values())
+    assert made.co_oracle.algorithm._model.trust > 0
+    # Also of a design that was not among those the search evaluated.
+    assert all(row[ACCURACY] for row in rows(made))
+    designs = [trial.hyperparameters.values for trial in trials]
+    for folder in pathlib.Path(made.project_dir).glob("trial_[34]"):
+        shutil.rmtree(folder)
+    again = search(tmp_path)  # what it knows is as it was
+    trials = again.co_oracle.trials.values()
+    assert [trial.hyperparameters.values for trial in trials] == designs

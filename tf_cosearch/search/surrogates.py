@@ -263,12 +263,76 @@ class Surrogate:
         """What is known or believed, `[N]`."""
         return self._values
 
+    @property
+    def evidence(self) -> float:
+        """The logarithm of how likely this model makes what it knows."""
+        return float(self._process.log_marginal_likelihood_value_)
+
     def _condition(self, features: np.ndarray, values: np.ndarray) -> None:
         """Computes what predictions need of all observations."""
         self._features, self._values = features, values
         self._mean, self._std = values.mean(), values.std() + 1e-9
         targets = (values - self._mean) / self._std
         self._process = _process(self._tuned, None, features, targets)
+
+
+class SurrogateOfTwo:
+    """Two models, one of which does not see the last feature, averaged.
+
+    Each counts for as much as what was observed is likely under it. So a
+    feature that says nothing does no harm, once there are observations.
+
+    Example:
+    >>> x = np.linspace(0, 1, 12)[:, None]
+    >>> chance = np.random.default_rng(0).normal(size=(12, 1))
+    >>> wave = np.sin(3 * x[:, 0])
+    >>> told = SurrogateOfTwo().fit(np.hstack([chance, x, wave[:, None]]), wave)
+    >>> untold = SurrogateOfTwo().fit(np.hstack([x, chance]), wave)
+    >>> told.trust > 0.5 > untold.trust
+    True
+
+    Reference: Hoeting et al., Bayesian Model Averaging: A Tutorial,
+    Statistical Science 14(4), 1999, equations 1 and 2.
+    """
+
+    def __init__(self) -> None:
+        self._with, self._without = Surrogate(), Surrogate()
+        self.trust = 0.5
+
+    def fit(self, features: np.ndarray, values: Any) -> SurrogateOfTwo:
+        """See `Surrogate.fit`; the last of the features is the doubtful one."""
+        self._with.fit(features, values)
+        self._without.fit(features[:, :-1], values)
+        ahead = self._with.evidence - self._without.evidence
+        self.trust = float(special.expit(ahead))
+        return self
+
+    def believe(
+        self, features: np.ndarray, values: Any = None
+    ) -> SurrogateOfTwo:
+        """See `Surrogate.believe`."""
+        if values is None:
+            values, _ = self.predict(features)
+        self._with.believe(features, values)
+        self._without.believe(features[:, :-1], values)
+        return self
+
+    def predict(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Surrogate.predict`."""
+        means, stds = zip(
+            self._with.predict(features),
+            self._without.predict(features[:, :-1]),
+            strict=True,
+        )
+        shares = self.trust, 1 - self.trust
+        mean = np.average(means, axis=0, weights=shares)
+        squares = np.square(stds) + np.square(np.subtract(means, mean))
+        return mean, np.sqrt(np.average(squares, axis=0, weights=shares))
+
+    @property
+    def values(self) -> np.ndarray:
+        """See `Surrogate.values`."""
+        return self._with.values
 
 
 def expected_improvement(mean: Any, std: Any, best: Any) -> Any:

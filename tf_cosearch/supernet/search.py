@@ -20,10 +20,10 @@ from tf_cosearch.search import algorithms
 from tf_cosearch.search.oracle import durable
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.problem import Estimates
+from tf_cosearch.search.shortlist import Shortlist
 from tf_cosearch.supernet.accuracies import ACCURACY
 from tf_cosearch.supernet.evaluation import Evaluator
 from tf_cosearch.supernet.options import SupernetOptions
-from tf_cosearch.supernet.shortlist import Shortlist
 from tf_cosearch.supernet.supernet import Supernet
 from tf_cosearch.supernet.weights import survey
 from tf_cosearch.training import settings

@@ -9,6 +9,8 @@ import pytest
 from tf_cosearch.benchmark import synthetic
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracle.options import make
+from tf_cosearch.search.problem import Estimates
+from tf_cosearch.search.shortlist import Shortlist
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.testing import place, run_trials
 
@@ -230,3 +232,41 @@ def test_a_second_phase_keeps_the_best_side_of_the_first(tmp_path):
         assert best is not finished[0]
         for trial in finished[5:]:
             assert (trial.genome[held] == best.genome[held]).all()
+
+
+def _advised(folder, estimate, trials=10):
+    """A search that was told of some designs what `estimate` says."""
+    oracle = make(
+        "grey_box",
+        {
+            "networks": 48,
+            "accelerators": 12,
+            "front_share": 0,
+            "seed": 0,
+        },
+        space=SPACE,
+        budgets=BUDGETS,
+        max_trials=trials,
+        reward="soft",
+    )
+    place(oracle, folder)
+    genomes = SPACE.sample(np.random.default_rng(5), 300)
+    genomes = genomes[BUDGETS.is_feasible(oracle.prices(genomes))][:120]
+    estimates = np.array([estimate(each) for each in genomes])
+    oracle.expect(Estimates(genomes, estimates))
+    return oracle
+
+
+def test_estimates_come_first_and_then_what_was_learnt(tmp_path):
+    def right(genome):
+        return 0.3 + 0.1 * _accuracy(0, genome)
+
+    oracle = _advised(tmp_path, right)
+    run_trials(oracle, 10, _accuracy)
+    tried = [trial.genome for trial in oracle.history.finished()]
+    start = Shortlist().on(oracle.algorithm.problem)
+    first = start._order[: oracle.algorithm.warm_up]
+    assert (np.stack(tried[: len(first)]) == first).all()
+    rewards = [trial.reward for trial in oracle.history.finished()]
+    assert max(rewards[len(first) :]) > max(rewards[: len(first)])
+    assert oracle.algorithm._model.trust > 0.9

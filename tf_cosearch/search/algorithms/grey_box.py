@@ -13,9 +13,11 @@ from tf_cosearch.search import genomes as genome_arrays
 from tf_cosearch.search import pairing
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.pareto import non_dominated
+from tf_cosearch.search.shortlist import Shortlist
 from tf_cosearch.search.surrogates import (
     Encoder,
     Surrogate,
+    SurrogateOfTwo,
     expected_improvement,
     log_costs,
 )
@@ -35,11 +37,15 @@ STRETCH = 8
 Between, what layers cost on them is kept.
 """
 
+LEARNED = 384
+"""Estimates that are learned from at most, see `GreyBox`."""
+
 SUGGESTED = 64
 """Pairs to suggest, of which one is tried."""
 
 # Trial numbers nobody reaches.
 _SHORTLIST, _NEAR, _SAMPLE = 2**32 - 3, 2**32 - 5, 2**32 - 6
+_LEARNED = 2**32 - 8
 
 Gain = Callable[[np.ndarray, Mapping[str, np.ndarray]], np.ndarray]
 """Rates `[N, S]` networks, whose costs are `[N, H]`: `[N, H]`."""
@@ -72,6 +78,11 @@ class GreyBox(Algorithm):
     What is running counts as finished with the accuracy that is expected of
     it, what failed with the lowest seen.
 
+    Where designs were estimated, for example by a supernet, the best of them
+    take the place of those that spread. Then the estimate is one more thing
+    that the accuracy is learned from, as far as it proves to say something of
+    it. So that all networks have one, estimates are learned as well.
+
     Args:
         objectives: The metrics of the front, beside accuracy. Defaults to
             those that have a budget, or else to latency, energy and area.
@@ -93,6 +104,7 @@ class GreyBox(Algorithm):
     """
 
     is_quick = False
+    uses_estimates = True
 
     def __init__(
         self,
@@ -121,7 +133,6 @@ class GreyBox(Algorithm):
             "accelerators", accelerators, 1
         )
         self.limits = configuration.at_least("limits", limits, 1)
-        self._model = Surrogate()
         self._pool: tuple[int, np.ndarray] | None = None
 
     @property
@@ -139,8 +150,36 @@ class GreyBox(Algorithm):
         return min(max(math.ceil(0.8 * math.sqrt(trials)), 3), 8)
 
     @functools.cached_property
+    def _model(self) -> Surrogate | SurrogateOfTwo:
+        is_told = self.problem.estimates is not None
+        return SurrogateOfTwo() if is_told else Surrogate()
+
+    @functools.cached_property
     def _encode(self) -> Encoder:
         return Encoder(self.problem.space.parameters[self._network])
+
+    @functools.cached_property
+    def _shortlist_of_estimates(self) -> Algorithm | None:
+        is_told = self.problem.estimates is not None
+        return Shortlist().on(self.problem) if is_told else None
+
+    @functools.cached_property
+    def _estimate(self) -> Surrogate | None:
+        """Learns estimates, so that all networks have one, of unit variance."""
+        estimates = self.problem.estimates
+        if estimates is None:
+            return None
+        rng = np.random.default_rng([self.problem.seed, _LEARNED])
+        rows = rng.permutation(len(estimates.genomes))[:LEARNED]
+        genomes, values = estimates.genomes[rows], estimates.accuracies[rows]
+        networks = np.ascontiguousarray(genomes[:, self._network])
+        features = self._sized(networks, self.problem.prices(genomes))
+        spread = values.std() or 1.0
+        return Surrogate().fit(features, (values - values.mean()) / spread)
+
+    @property
+    def _is_warming_up(self) -> bool:
+        return len(self.problem.history.finished()) < self.warm_up
 
     @property
     def _network(self) -> slice:
@@ -152,6 +191,8 @@ class GreyBox(Algorithm):
 
     def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Suggests `[N, P]` pairs, a network each."""
+        if self._shortlist_of_estimates and self._is_warming_up:
+            return self._shortlist_of_estimates.suggest(rng, min(n, SUGGESTED))
         gain = self._gain(rng)
         accelerators = self._candidate_accelerators()
         networks = self._candidate_networks(rng)
@@ -195,7 +236,7 @@ class GreyBox(Algorithm):
 
     def _gain(self, rng: np.random.Generator) -> Gain:
         """What this trial is for."""
-        if len(self.problem.history.finished()) < self.warm_up:
+        if self._is_warming_up:
             return self._distance
         self._learn()
         number, share = self.problem.history.begun(), self.front_share
@@ -228,6 +269,15 @@ class GreyBox(Algorithm):
         return self._encoded(networks, self.problem.prices.of_all(genomes))
 
     def _encoded(
+        self, networks: np.ndarray, costs: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """What is known of networks, `[N, F]`; an estimate comes last."""
+        features = self._sized(networks, costs)
+        if self._estimate is None:
+            return features
+        return np.column_stack([features, self._estimate.predict(features)[0]])
+
+    def _sized(
         self, networks: np.ndarray, costs: Mapping[str, np.ndarray]
     ) -> np.ndarray:
         """Genes of networks beside their sizes, `[N, F]`.

@@ -1,4 +1,4 @@
-"""Which designs are trained of those that a supernet has judged."""
+"""Which designs are trained of those that were estimated."""
 
 import itertools
 
@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import tf_cosearch as cs
+from tf_cosearch.search import shortlist
 from tf_cosearch.search.objectives import WeightedProduct
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.pareto import hypervolume
 from tf_cosearch.search.pricing import Pricer
 from tf_cosearch.search.problem import Estimates
-from tf_cosearch.supernet import shortlist
 from tf_cosearch.testing import ToySpace, place, toy_estimate
 
 

@@ -1,4 +1,4 @@
-"""Which designs to train of those that a supernet has judged."""
+"""Which designs to train of those that were estimated."""
 
 from __future__ import annotations
 
