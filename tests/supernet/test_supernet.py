@@ -436,7 +436,8 @@ def test_a_loss_that_is_none_stops_it(begun, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(training, "train_step", diverges)
         with pytest.raises(
-            FloatingPointError, match=r"nan in epoch 3\. Lower the learning"
+            FloatingPointError,
+            match=r"be finite\. Received: nan in epoch 3\. Lower the learning",
         ):
             net.train(DATA, begun, TOLD)
     assert net.epochs == 2
@@ -571,3 +572,18 @@ def test_short_epochs_share_a_line(monkeypatch, capsys):
 def test_options_that_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
         cs.SupernetOptions(**options)
+
+
+def test_each_step_has_paths_of_its_own(monkeypatch):
+    drawn = []
+
+    def note(weights, optimizer, paths, networks, *others):
+        drawn.append([network.macs for network in networks])
+        return 1.0
+
+    monkeypatch.setattr(training, "train_step", note)
+    options = dataclasses.replace(OPTIONS, epochs=8)
+    Supernet(SPACE, options, 1).train(DATA)
+    first, *others = (drawn[i : i + STEPS] for i in range(0, 8 * STEPS, STEPS))
+    assert len(drawn) == 8 * STEPS
+    assert any(epoch != first for epoch in others)
