@@ -10,9 +10,10 @@ from light_searches import BUDGETS, few, pretend, small_tuner
 
 import tf_cosearch as cs
 from tf_cosearch.search.oracle.durable import reported
-from tf_cosearch.supernet import evaluation
+from tf_cosearch.supernet import evaluation, progressive_shrinking
 from tf_cosearch.supernet.accuracies import ACCURACY
 from tf_cosearch.supernet.search import EvaluationTuner
+from tf_cosearch.supernet.supernet import Supernet
 from tf_cosearch.training import datasets, fit
 
 OPTIONS = cs.SupernetOptions(epochs=1)
@@ -185,6 +186,59 @@ def test_a_supernet_serves_other_searches(space, data, tmp_path, finished):
     made.search(**data)
     assert len(made.co_oracle.trials) == 2
     assert [path.name for path in supernet_of(made).iterdir()] == ["search"]
+
+
+@pytest.fixture(scope="module")
+def shrunk(space, data, tmp_path_factory):
+    """A finished search on a supernet of which one network is left."""
+    made = tuner(
+        space,
+        tmp_path_factory.mktemp("shrunk"),
+        supernet=cs.SupernetOptions(epochs=1, shrink_stages=1),
+        oracle="nsga2",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "train", pretend)
+        patch.setattr(progressive_shrinking, "COMPLETIONS", 4)
+        made.search(**data)
+    return made
+
+
+def test_only_what_is_left_is_evaluated(space, data, shrunk, tmp_path):
+    left = Supernet.load(supernet_of(shrunk), space.network_space).choices
+    assert [*map(len, left)] == [1, 1, 1]
+    network = space.network_space.canonical(tuple(genes[0] for genes in left))
+    other = tuner(space, tmp_path, supernet=supernet_of(shrunk))
+    other.search(**data)
+    for made in (shrunk, other):
+        (known,) = evaluated(made)
+        assert len(known) == DESIGNS  # on as many accelerators
+        for trial in made.co_oracle.trials.values():
+            genome = made.co_oracle.trial_genome(trial)
+            assert tuple(genome[:3].tolist()) == network
+        assert made.co_oracle.algorithm.remarks == [
+            "Space shrunk to 1/8: stage1/filters 2 to 1, stage1/block 2 to 1, "
+            "stage1/expansion 2 to 1"
+        ]
+
+
+def test_what_is_left_must_meet_the_budgets(
+    space, data, shrunk, tmp_path, monkeypatch
+):
+    """Though the whole space has designs that do."""
+    largest = [[len(p.choices) - 1] for p in space.network_space.parameters]
+    monkeypatch.setattr(Supernet, "choices", property(lambda self: largest))
+    smallest = np.zeros((1, len(space.parameters)), np.int64)
+    kib = shrunk.co_oracle.prices(smallest)["model_kib"].item()
+    made = tuner(
+        space,
+        tmp_path,
+        supernet=supernet_of(shrunk),
+        budgets=cs.Budgets(model_kib=1.1 * kib),
+    )
+    with pytest.raises(ValueError, match=r"shrunk to 1/8.*smallest model_kib"):
+        made.search(**data)
+    assert not made.co_oracle.trials
 
 
 def test_a_supernet_of_other_data_is_refused(space, data, tmp_path, finished):

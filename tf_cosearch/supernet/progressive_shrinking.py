@@ -152,7 +152,7 @@ class ProgressiveShrinking:
         self, choices: Sequence[Sequence[int]], remarks: Sequence[str]
     ) -> None:
         """The inverse of `state`."""
-        self._shrunk.choices[: len(choices)] = map(np.asarray, choices)
+        self._shrunk = shrinking.ShrunkSpace(self._space, choices)
         self._shrunk.remarks = [*remarks]
 
 

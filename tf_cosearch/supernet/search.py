@@ -117,6 +117,7 @@ class SupernetSearch:
         Raises:
             RuntimeError: If evaluations keep failing for the same reason.
             FloatingPointError: If the training diverges.
+            ValueError: If no design meets the budgets of what it shrank to.
         """
         if launch.is_worker():
             worker.wait_for_chief(self._folder)
@@ -130,7 +131,9 @@ class SupernetSearch:
             else algorithms.make(ALGORITHM, {}),
             ACCURACY,
             self._max_trials,
+            self._trained.choices,
         )
+        self._report_shrinking(oracle)
         tuner = EvaluationTuner(
             oracle,
             self,
@@ -148,6 +151,22 @@ class SupernetSearch:
             np.asarray([r.genome for r in finished], np.int64).reshape(shape),
             np.asarray([r.metrics[ACCURACY] for r in finished]),
         )
+
+    def _report_shrinking(self, oracle: CoSearchOracle) -> None:
+        """Has a summary of the search say what is left, if that will do."""
+        remarks = self._trained.remarks
+        if self.algorithm is not None:
+            self.algorithm.remarks = remarks
+        if not remarks or launch.is_worker():
+            return
+        try:
+            oracle.check_feasible()
+        except ValueError as error:
+            raise ValueError(
+                "What a supernet's space has shrunk to must have designs "
+                f"within the budgets. Received: {'; '.join(remarks)}. {error} "
+                "Or train a supernet with fewer `shrink_stages`."
+            ) from None
 
     def judge(self, genome: np.ndarray) -> dict[str, float]:
         """What the network of a design has on the shared weights, by name.

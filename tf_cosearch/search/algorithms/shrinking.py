@@ -24,6 +24,7 @@ class ShrunkSpace:
 
     Args:
         space: The whole space.
+        choices: The genes that are left at the first positions, if not all.
 
     Attributes:
         choices: `[P]` arrays of the genes that are left at each position.
@@ -32,9 +33,12 @@ class ShrunkSpace:
     Reference: Luo et al., HSCoNAS, DATE 2021, arXiv 2103.08325.
     """
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(
+        self, space: SearchSpace, choices: Sequence[Sequence[int]] = ()
+    ) -> None:
         self._space = space
         self.choices = [np.arange(count) for count in space.choice_counts]
+        self.choices[: len(choices)] = map(np.asarray, choices)
         self.remarks: list[str] = []
 
     def restrict(

@@ -36,6 +36,7 @@ from tf_cosearch.search import algorithms, objectives
 from tf_cosearch.search import budgets as budgets_lib
 from tf_cosearch.search import space as space_lib
 from tf_cosearch.search.algorithms.algorithm import Algorithm
+from tf_cosearch.search.algorithms.shrinking import ShrunkSpace
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.genomes import check, fixed_genes, of_values
 from tf_cosearch.search.oracle import (
@@ -225,6 +226,7 @@ class CoSearchOracle(durable.DurableOracle):
             "proposals": proposals,
             "estimate": estimate,
         }
+        self._choices: Sequence[Sequence[int]] = ()
         self._estimates: Estimates | None = None
         self._initial = [fixed_genes(space, d) for d in initial_designs]
         self._networks = published_starts.encode(space, start_from)
@@ -257,6 +259,7 @@ class CoSearchOracle(durable.DurableOracle):
             best=self._best,
             initial=self._initial,
             networks=self._networks,
+            shrunk=ShrunkSpace(space, self._choices) if self._choices else None,
         )
         self.algorithm = self._unused.on(
             Problem(
@@ -445,6 +448,7 @@ class CoSearchOracle(durable.DurableOracle):
         algorithm: Algorithm | None,
         objective: str,
         max_trials: int,
+        choices: Sequence[Sequence[int]] = (),
     ) -> CoSearchOracle:
         """An oracle of the same search by an accuracy that costs less.
 
@@ -452,6 +456,8 @@ class CoSearchOracle(durable.DurableOracle):
             algorithm: Who suggests there; by default as here.
             objective: The name of that accuracy.
             max_trials: Most trials of it.
+            choices: The genes that are left of each parameter of the network,
+                all by default.
         """
         oracle = CoSearchOracle(
             self.space,
@@ -464,6 +470,8 @@ class CoSearchOracle(durable.DurableOracle):
             **self.asked,
         )
         oracle.prices.limit_as(self.prices)
+        oracle._choices = choices
+        oracle._begin()
         return oracle
 
     def expect(

@@ -11,8 +11,9 @@ import numpy as np
 from absl import logging
 
 from tf_cosearch.metrics.values import Values
+from tf_cosearch.search.algorithms.shrinking import ShrunkSpace
 from tf_cosearch.search.budgets import Budgets
-from tf_cosearch.search.genomes import all_designs, complete
+from tf_cosearch.search.genomes import all_designs, check, complete
 from tf_cosearch.search.oracle.screening import Screen
 from tf_cosearch.search.pricing import Pricer
 from tf_cosearch.search.problem import Draw
@@ -42,6 +43,8 @@ class Proposals:
         initial: Designs to try first, as genes by their position; what they
             leave open is drawn until the design meets the budgets.
         networks: Genes of the networks to try after those, by name.
+        shrunk: What is left of the space, which is all by default. Others are
+            proposed only if they were given.
     """
 
     def __init__(
@@ -57,11 +60,13 @@ class Proposals:
         best: Callable[[], np.ndarray | None],
         initial: Sequence[Mapping[int, int]] = (),
         networks: Mapping[str, Sequence[int]] | None = None,
+        shrunk: ShrunkSpace | None = None,
     ) -> None:
         self._space, self._prices, self._budgets = space, prices, budgets
         self._scope, self._seed, self._batch = scope, seed, batch
         self._number, self._best = number, best
         self._initial, self._networks = initial, networks or {}
+        self._shrunk = shrunk
         self._tried: list[np.ndarray] = []
         self._screen = Screen(space, prices, budgets)
 
@@ -130,9 +135,18 @@ class Proposals:
         ]
         wider = screen.wider(rng, self._batch, self.designs)
         for proposals in itertools.chain(first, wider):
+            proposals = self._left(rng, proposals)
             if len(screen.admit(self.hold(proposals))[0]):
                 return
         raise ValueError(screen.explain())
+
+    def _left(
+        self, rng: np.random.Generator, genomes: np.ndarray
+    ) -> np.ndarray:
+        """Draws the genes anew that a space has lost."""
+        if self._shrunk is None:
+            return genomes
+        return self._shrunk.restrict(rng, check(self._space, genomes))
 
     @functools.cached_property
     def designs(self) -> np.ndarray | None:
@@ -163,6 +177,8 @@ class Proposals:
         passed = self._screen.passed(proposals)
         if passed is not None:
             return passed
+        if not are_given:
+            proposals = self._left(rng, proposals)
         if self._scope.searched == "nested":
             proposals = self._scope.pair(rng, proposals, self._tried)
         else:
