@@ -50,7 +50,9 @@ def write_trials(path, space, sign=1):
     return [design.network for design in designs]
 
 
-def test_prints_and_draws(call, data_flags, supernet, space, tmp_path):
+def test_prints_and_draws(
+    call_here, data_flags, supernet, space, tmp_path, monkeypatch
+):
     networks = write_trials(tmp_path / "trials.csv", space)
     arguments = (
         "evaluate_supernet",
@@ -59,7 +61,9 @@ def test_prints_and_draws(call, data_flags, supernet, space, tmp_path):
         f"--trained={tmp_path / 'trials.csv'}",
     )
     picture = tmp_path / "new" / "ranking.png"
-    done = call(*arguments, "--format=json", "--top=2", f"--output={picture}")
+    done = call_here(
+        *arguments, "--format=json", "--top=2", f"--output={picture}"
+    )
     assert (done.code, done.err) == (0, "")
     result = json.loads(done.out)
     assert [row["macs"] for row in result["networks"]] == [
@@ -70,16 +74,20 @@ def test_prints_and_draws(call, data_flags, supernet, space, tmp_path):
     assert "accuracy_float" not in result["rankings"]  # nobody measured it
     assert result["seconds"]["training"] == 8
     assert picture.read_bytes().startswith(b"\x89PNG")
-    done = call(*arguments)
+    monkeypatch.setattr(Evaluator, "file_accuracy", lambda *_: 0.5)
+    done = call_here(*arguments, "--quantization_gap=2")
     assert (done.code, done.err) == (0, "")
     assert "6 trained networks" in done.out
     assert "top-5 regret" in done.out
+    assert "Int8 files of 2 of them" in done.out
 
 
 @pytest.mark.parametrize(
     ("flag", "words"),
     [
         ("--top=6", "6 networks, of which the first 6"),
+        ("--quantization_gap=7", "7 of 6"),
+        ("--quantization_gap=1", "1 of 6"),
         ("--output=a.gif", "with the ending .png, .svg, .pdf"),
         ("--trained=nowhere", "earlier search must be given by its folder"),
         ("--supernet=nowhere", "A supernet must be a folder"),

@@ -12,7 +12,7 @@ from tf_cosearch.networks.network import Network
 from tf_cosearch.supernet.layer_rules import Part, within_groups
 from tf_cosearch.supernet.reading import SharedReading, Signal
 from tf_cosearch.supernet.weights import SharedWeights
-from tf_cosearch.training import session
+from tf_cosearch.training import evaluate, qat, session
 from tf_cosearch.training.inputs import Inputs
 
 CALIBRATION_IMAGES = 256
@@ -123,6 +123,10 @@ class Measurement(SharedReading):
             step = tf.maximum(most, _LEAST) / 127
             self._kernels[layer.name] = tf.round(kernel / step) * step
         return self._kernels[layer.name]
+
+    def share(self, x: Any) -> Any:
+        """A sigmoid in 256 steps that TFLite has for any, whatever it saw."""
+        return tf.minimum(tf.round(x * 256), 255) / 256 if self._is_int8 else x
 
     def final(self, x: Signal) -> Signal:
         """A tensor in 256 steps over the range of the calibration."""
@@ -241,6 +245,26 @@ class Evaluator:
             if layer.weights:
                 layer.set_weights(_values(layer, seen))
         return model
+
+    def tflite(self, network: Network) -> bytes:
+        """The int8 file of a network as it is, without training it.
+
+        It is made as in a trial, with quantization-aware layers whose ranges
+        are seen on the images that networks are calibrated by.
+
+        Args:
+            network: Of the space.
+        """
+        model = self.model(network)
+        with session.private():
+            aware = qat.quantize(model)
+            qat.calibrate(aware, self._images)
+            return qat.to_tflite(aware)
+
+    def file_accuracy(self, network: Network) -> float:
+        """The share of the validation images that `tflite` gets right."""
+        file = self.tflite(network)
+        return evaluate.accuracy(file, [(self._x, self._y)])
 
 
 def _values(layer: Any, seen: Calibration) -> list[np.ndarray]:

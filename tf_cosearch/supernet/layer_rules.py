@@ -86,10 +86,15 @@ def rule(layer: Any) -> Rule:
     if known is not None:
         _require_plain(layer)
         return known
-    if isinstance(layer, tf_keras.layers.Activation) and (
-        tf_keras.activations.serialize(layer.activation) in ("linear", "relu")
-    ):
-        return _CLIPS
+    if isinstance(layer, tf_keras.layers.Activation):
+        # A user's own function may have any name.
+        if layer.activation is tf_keras.activations.sigmoid:
+            return _SIGMOID
+        if layer.activation is tf_keras.activations.swish:
+            return _SWISH
+        function = tf_keras.activations.serialize(layer.activation)
+        if function in ("linear", "relu"):
+            return _CLIPS
     if isinstance(layer, tf_keras.layers.ReLU):
         return _CLIPS
     return _MOVES if isinstance(layer, _MOVING) else _PLAIN
@@ -286,6 +291,20 @@ def _run_dropout(
     return reading.dropped(layer, values[0])
 
 
+def _run_sigmoid(
+    reading: SharedReading, layer: Any, values: Values, weights: Weights
+) -> Any:
+    del layer, weights
+    return reading.share(tf.sigmoid(values[0]))
+
+
+def _run_swish(
+    reading: SharedReading, layer: Any, values: Values, weights: Weights
+) -> Any:
+    del layer, weights
+    return values[0] * reading.share(tf.sigmoid(values[0]))
+
+
 _L = tf_keras.layers
 _RULES: dict[type, Rule] = {
     _L.Conv2D: Rule(_conv_parts, _run_conv),
@@ -296,6 +315,8 @@ _RULES: dict[type, Rule] = {
 }
 _PLAIN = Rule(_no_parts, _run_plain, check=_require_no_weights)
 _CLIPS = Rule(_no_parts, _run_plain, is_fused=True)
+_SIGMOID = Rule(_no_parts, _run_sigmoid, keeps_scale=True)
+_SWISH = Rule(_no_parts, _run_swish)
 _MOVES = Rule(_no_parts, _run_plain, keeps_scale=True)
 _MOVING = (
     _L.Reshape,

@@ -81,13 +81,22 @@ def compare(
     draws = rng.integers(count, size=(_RESAMPLINGS, count))
     return {
         name: Ranking(
-            _or_0(stats.kendalltau(values, accuracies).statistic),
+            kendall(values, accuracies),
             _interval(values, accuracies, draws),
             _spearman(values, accuracies),
             regret(values, accuracies, top),
         )
         for name, values in figures.items()
     }
+
+
+def kendall(first: Sequence[float], second: Sequence[float]) -> float:
+    """Kendall's tau-b of two figures of networks; 0 if one is constant.
+
+    Reference: Kendall, The Treatment of Ties in Ranking Problems, Biometrika
+    1945.
+    """
+    return _or_0(stats.kendalltau(first, second).statistic)
 
 
 def regret(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tf_cosearch import text
-from tf_cosearch.supernet import ranking
+from tf_cosearch.supernet import quantization_gap, ranking
 from tf_cosearch.supernet.evaluation import Evaluator
 from tf_cosearch.supernet.trained_networks import TrainedNetwork
 
@@ -27,6 +27,7 @@ def report(
     trained: Sequence[TrainedNetwork],
     top: int = ranking.TOP,
     seed: int = 0,
+    files: int = 0,
     on_network: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
     """Measures trained networks on shared weights, and compares.
@@ -36,6 +37,7 @@ def report(
         trained: The networks, each once.
         top: See `ranking.compare`.
         seed: The same.
+        files: Of how many networks an int8 file is made as well.
         on_network: Told how many networks are measured.
 
     Returns:
@@ -44,17 +46,23 @@ def report(
         multiply-accumulates and of parameters, and of the float accuracies
         of the same trainings if they are known: the supernet could hardly be
         closer to the int8 ones than those are. `seconds` has the medians for
-        a network on the supernet, calibration included, and by training.
+        a network on the supernet, calibration included, and by training;
+        `quantization_gap` what `quantization_gap.measure` says of networks
+        from the worst to the best, if any were asked for.
 
     Raises:
-        ValueError: If there is nothing to rank, see `ranking.compare`.
+        ValueError: If there is nothing to rank, see `ranking.compare`, or there
+            are not as many networks as files.
     """
     accuracies = [each.accuracy for each in trained]
     sizes = {
         "macs": [each.network.macs for each in trained],
         "params": [each.network.params for each in trained],
     }
-    ranking.compare(sizes, accuracies, top)  # may refuse, before work starts
+    # What is to be refused is so before work starts.
+    ranking.compare(sizes, accuracies, top)
+    if files:
+        quantization_gap.spread(accuracies, files)
     rows: list[dict[str, Any]] = []
     for place, each in enumerate(trained):
         start = time.perf_counter()
@@ -78,12 +86,21 @@ def report(
         if all(row[name] is not None for row in rows)
     }
     rankings = ranking.compare(figures, accuracies, top, seed)
-    return {
+    result: dict[str, Any] = {
         "top": top,
         "rankings": {name: each._asdict() for name, each in rankings.items()},
         "seconds": _seconds(rows),
         "networks": rows,
     }
+    if files:
+        own = figures[ACCURACY]
+        places = quantization_gap.spread(own, files)
+        result["quantization_gap"] = quantization_gap.measure(
+            evaluator,
+            [trained[place].network for place in places],
+            [own[place] for place in places],
+        )
+    return result
 
 
 def _seconds(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
@@ -120,5 +137,16 @@ def table(result: Mapping[str, Any]) -> str:
     count = len(result["networks"])
     return (
         f"{count} trained networks, int8 accuracy; tau is Kendall's.\n\n"
-        f"{text.table(lines, '<>>>>')}\n\n{took} (medians)."
+        f"{text.table(lines, '<>>>>')}\n\n{took} (medians).{_gap(result)}"
+    )
+
+
+def _gap(result: Mapping[str, Any]) -> str:
+    gap = result.get("quantization_gap")
+    if gap is None:
+        return ""
+    return (
+        f"\nInt8 files of {len(gap['files'])} of them, with the weights of the "
+        f"supernet, are {100 * gap['mean']:.2f} points from it in the mean, "
+        f"{100 * gap['largest']:.2f} at most; tau of both {gap['tau']:.2f}."
     )

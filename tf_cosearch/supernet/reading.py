@@ -161,6 +161,10 @@ class SharedReading(KerasBuilder, abc.ABC):
         del layer, axis
         return kernel
 
+    def share(self, x: Any) -> Any:
+        """What a sigmoid puts out, from 0 to 1."""
+        return x
+
     def final(self, x: Signal) -> Signal:
         """A tensor as the next operation reads it."""
         return x
