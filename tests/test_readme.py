@@ -49,6 +49,7 @@ SHORTER = {
     "slurm.sbatch": "--max_trials=2 --epochs=1 --oracle=random",
     "retrain.py": "--epochs=1",
     "train_supernet.py": "--epochs=1",
+    "evaluate_supernet.py": "--top=1 --quantization_gap=2",
     "runs/oracles": "--trials=3 --seeds=1 --landscapes=tight_latency "
     "--algorithms=grey_box,keras_tuner_random",
     "runs/trained": "--trials=3 --seeds=1 --algorithms=grey_box,random",

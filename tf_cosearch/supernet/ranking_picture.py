@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from tf_cosearch.supernet.ranking_report import ACCURACY
+from tf_cosearch.supernet.accuracies import ACCURACY
 
 
 def plot(

@@ -9,10 +9,9 @@ from typing import Any
 
 from tf_cosearch import text
 from tf_cosearch.supernet import quantization_gap, ranking
+from tf_cosearch.supernet.accuracies import ACCURACY
 from tf_cosearch.supernet.evaluation import Evaluator
 from tf_cosearch.supernet.trained_networks import TrainedNetwork
-
-ACCURACY = "accuracy_supernet"
 
 _NAMES = {
     ACCURACY: "the supernet",
