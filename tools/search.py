@@ -115,6 +115,22 @@ flags.DEFINE_integer(
     "Designs to evaluate on the supernet; 2000 if left out.",
     lower_bound=1,
 )
+flags.DEFINE_enum(
+    "supernet_paths",
+    None,
+    ["uniform", "sandwich", "reinforce", "ppo"],
+    "Networks that share a step of the supernet's training: one at random, a "
+    "sandwich, or that of a controller, which learns to find what is searched.",
+)
+flags.register_multi_flags_validator(
+    ["accuracy", "supernet", "supernet_paths"],
+    lambda given: (
+        given["supernet_paths"] is None
+        or (given["accuracy"] != "trained" and given["supernet"] is None)
+    ),
+    message="--supernet_paths is for --accuracy=supernet or both, which train "
+    "a supernet unless --supernet is given",
+)
 flags.DEFINE_bool("overwrite", False, "Delete a search in --output_dir first.")
 flags.DEFINE_integer(
     "workers",
@@ -240,7 +256,11 @@ def _search(
         lease_seconds=FLAGS.lease_seconds,
         trials_per_process=FLAGS.trials_per_process or None,
         accuracy=FLAGS.accuracy,
-        supernet=FLAGS.supernet,
+        supernet=(
+            cs.SupernetOptions(paths=FLAGS.supernet_paths)
+            if FLAGS.supernet_paths
+            else FLAGS.supernet
+        ),
         supernet_trials=FLAGS.supernet_trials,
     )
     try:

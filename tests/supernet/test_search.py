@@ -1,6 +1,7 @@
 """A search on shared weights, and the trainings after it."""
 
 import csv
+import dataclasses
 import pathlib
 import shutil
 
@@ -186,6 +187,30 @@ def test_a_supernet_serves_other_searches(space, data, tmp_path, finished):
     made.search(**data)
     assert len(made.co_oracle.trials) == 2
     assert [path.name for path in supernet_of(made).iterdir()] == ["search"]
+
+
+def test_a_search_starts_from_designs_of_a_controller(space, data, tmp_path):
+    options = dataclasses.replace(OPTIONS, paths="reinforce")
+    made = tuner(space, tmp_path, supernet=options)
+    made.search(**data)
+    designs = Supernet.load(supernet_of(made), space.network_space).designs
+    assert len(designs) > DESIGNS
+    (known,) = evaluated(made)
+    assert {tuple(space.genome(dict(design))) for design in known} == {
+        tuple(space.genome(design)) for design in designs[:DESIGNS]
+    }
+    # Others have other accelerators, and take the networks alone.
+    fixed = cs.SearchSpace(space.network_space, {"pe_array/rows": [3]})
+    other = tuner(
+        fixed,
+        tmp_path,
+        supernet=supernet_of(made),
+        budgets=None,
+        project_name="other",
+    )
+    other.search(**data)
+    (known,) = evaluated(other)
+    assert len(known) == DESIGNS
 
 
 @pytest.fixture(scope="module")

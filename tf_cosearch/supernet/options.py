@@ -20,7 +20,8 @@ class SupernetOptions:
     Attributes:
         epochs: Of the training of all networks.
         learning_rate: Where it starts; it falls to 0 along a cosine.
-        paths: Which networks share a step, of `paths.PATHS`.
+        paths: Which networks share a step: `uniform`, `sandwich`, or those of
+            a controller, `reinforce` or `ppo`, see `OneShot`.
         apart: Settings of a block that nothing is shared over, see `Sharing`.
         norms_apart: Whether each width has normalisations of its own.
         shrink_stages: How often the space shrinks after that, see
@@ -51,18 +52,18 @@ class SupernetOptions:
                 "`learning_rate` must be positive. Received: "
                 f"{self.learning_rate!r}."
             )
-        paths_lib.get(self.paths)
+        known = [*paths_lib.PATHS, *paths_lib.CONTROLLERS]
+        if self.paths not in known:
+            raise configuration.unknown("paths", self.paths, known)
         if not isinstance(self.apart, (tuple, list)):
             raise ValueError(
                 "`apart` must be a tuple of settings of a block. Received: "
                 f"{self.apart!r}."
             )
-        known = {key for name in blocks.names() for key in blocks.options(name)}
+        settings = {"block"}.union(*map(blocks.options, blocks.names()))
         for name in self.apart:
-            if name not in {"block", *known}:
-                raise configuration.unknown(
-                    "setting in apart", name, {"block", *known}
-                )
+            if name not in settings:
+                raise configuration.unknown("setting in apart", name, settings)
         if not isinstance(self.norms_apart, bool):
             raise ValueError(
                 "`norms_apart` must be True or False. Received: "
@@ -74,6 +75,12 @@ class SupernetOptions:
             raise ValueError(
                 "`shrink_keep` must be for a space that shrinks. Received: "
                 f"{keep!r} and no `shrink_stages`. Set them, too."
+            )
+        if self.shrink_stages and self.paths in paths_lib.CONTROLLERS:
+            raise ValueError(
+                "`shrink_stages` must be 0 for paths of a controller, which "
+                f"narrows the space itself. Received: {self.shrink_stages} "
+                f"and {self.paths!r}. Leave one out."
             )
         object.__setattr__(self, "shrink_keep", keep)
         object.__setattr__(self, "learning_rate", rate)

@@ -1,13 +1,16 @@
-"""Which networks share a training step: one at random, or a sandwich."""
+"""Which networks share a training step: one at random, or a sandwich.
+
+Those that a controller chooses are in `one_shot`.
+"""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from tf_cosearch import configuration
 from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.spaces.network_space import Genes
 from tf_cosearch.networks.spaces.template import Template
@@ -43,6 +46,22 @@ class Paths(abc.ABC):
     @abc.abstractmethod
     def draw(self, rng: np.random.Generator) -> list[Network]:
         """The networks of a step."""
+
+    def learn(self) -> None:
+        """Told that the step of those is done."""
+        return
+
+    def state(self) -> dict[str, Any]:
+        """What has been learnt, to go on from, as plain values and arrays."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state`."""
+        del state
+
+    def result(self) -> dict[str, Any]:
+        """What is kept of it once the training has ended."""
+        return {}
 
     def random(self, rng: np.random.Generator) -> Network:
         """A network, each choice as likely as the others."""
@@ -114,9 +133,5 @@ PATHS: dict[str, Callable[..., Paths]] = {
     "sandwich": Sandwich,
 }
 
-
-def get(name: str) -> Callable[..., Paths]:
-    """A way to draw networks, by its name."""
-    if name not in PATHS:
-        raise configuration.unknown("paths", name, PATHS)
-    return PATHS[name]
+CONTROLLERS = ("reinforce", "ppo")
+"""Algorithms of a search that may draw paths, see `OneShot`."""

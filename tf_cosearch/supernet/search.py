@@ -24,6 +24,7 @@ from tf_cosearch.search.shortlist import Shortlist
 from tf_cosearch.supernet.accuracies import ACCURACY
 from tf_cosearch.supernet.evaluation import Evaluator
 from tf_cosearch.supernet.options import SupernetOptions
+from tf_cosearch.supernet.paths import CONTROLLERS
 from tf_cosearch.supernet.supernet import Supernet
 from tf_cosearch.supernet.weights import survey
 from tf_cosearch.training import settings
@@ -122,8 +123,13 @@ class SupernetSearch:
         if launch.is_worker():
             worker.wait_for_chief(self._folder)
         elif isinstance(self._source, SupernetOptions):
+            is_one_shot = self._source.paths in CONTROLLERS
             self._trained.train(
-                self._inputs, self._folder, self._described, verbose
+                self._inputs,
+                self._folder,
+                self._described,
+                verbose,
+                goal=self._oracle.algorithm.problem if is_one_shot else None,
             )
         oracle = self._oracle.counterpart(
             None
@@ -132,6 +138,7 @@ class SupernetSearch:
             ACCURACY,
             self._max_trials,
             self._trained.choices,
+            [self._known_values(each) for each in self._trained.designs],
         )
         self._report_shrinking(oracle)
         tuner = EvaluationTuner(
@@ -151,6 +158,17 @@ class SupernetSearch:
             np.asarray([r.genome for r in finished], np.int64).reshape(shape),
             np.asarray([r.metrics[ACCURACY] for r in finished]),
         )
+
+    def _known_values(self, design: Mapping[str, Any]) -> dict[str, Any]:
+        """What a design of a controller has for the choices there are here.
+
+        Another search than that of the training may have other accelerators.
+        """
+        return {
+            parameter.name: design[parameter.name]
+            for parameter in self._oracle.space.parameters
+            if design.get(parameter.name) in parameter.choices
+        }
 
     def _report_shrinking(self, oracle: CoSearchOracle) -> None:
         """Has a summary of the search say what is left, if that will do."""

@@ -8,16 +8,18 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from tf_cosearch import configuration, files
 from tf_cosearch.identity import Identity, versions
 from tf_cosearch.networks.spaces.network_space import NetworkSpace
-from tf_cosearch.supernet import evaluation, saved, training
+from tf_cosearch.search.problem import Problem
+from tf_cosearch.supernet import evaluation, one_shot, saved, training
 from tf_cosearch.supernet import paths as paths_lib
 from tf_cosearch.supernet.evaluation import Evaluator
+from tf_cosearch.supernet.one_shot import OneShot
 from tf_cosearch.supernet.optimizer import Momentum
 from tf_cosearch.supernet.options import SupernetOptions
 from tf_cosearch.supernet.progress import Progress
@@ -28,6 +30,9 @@ from tf_cosearch.supernet.progressive_shrinking import (
 from tf_cosearch.supernet.weights import SharedWeights
 from tf_cosearch.training.checkpoint import State
 from tf_cosearch.training.inputs import Inputs
+
+if TYPE_CHECKING:
+    from tf_cosearch.networks.spaces.template import Template
 
 COPIES = 4
 """Of the weights, in a training: they, their moments, and both as the last
@@ -79,6 +84,7 @@ class Supernet:
         self._shrinking = ProgressiveShrinking(networks, self.options, seed)
         self._phases = phases(self.options)
         self.all_epochs = self._phases[-1].end
+        self._of_paths: Mapping[str, Any] = {}  # what they have learnt
         self.losses: list[float] = []
         self.seconds = 0.0
 
@@ -149,6 +155,11 @@ class Supernet:
         """How the space shrank, a line a stage."""
         return self._shrinking.remarks
 
+    @property
+    def designs(self) -> list[dict[str, Any]]:
+        """Designs of a controller that was trained as well, by their values."""
+        return [*self._of_paths.get("designs", [])]
+
     def train(
         self,
         data: Inputs,
@@ -156,6 +167,7 @@ class Supernet:
         described: Mapping[str, Any] | None = None,
         verbose: int = 0,
         on_epoch: OnEpoch = lambda epochs, loss: None,
+        goal: Problem | None = None,
     ) -> None:
         """Trains, from where the training was.
 
@@ -170,6 +182,8 @@ class Supernet:
                 `fingerprint.describe_splits` returns. With a folder alone.
             verbose: 1 prints lines of progress.
             on_epoch: Called after each epoch.
+            goal: What a controller that draws paths is to solve; there is one
+                with paths of a controller, and none with others.
 
         Raises:
             AnotherRunError: If the folder has a supernet of another space,
@@ -180,9 +194,10 @@ class Supernet:
             ValueError: If the data do not do, or the folder is damaged.
         """
         self._require_trainable(data)
+        self._require_goal(goal)
         progress = Progress(verbose, self.all_epochs)
         if folder is None:
-            self._train(data, None, progress, on_epoch)
+            self._train(data, goal, None, progress, on_epoch)
             return
         if os.path.isfile(folder):
             raise NotADirectoryError(
@@ -191,10 +206,12 @@ class Supernet:
             )
         with files.owned(folder):
             kept = saved.SavedSupernet.begin(
-                folder, self._identity(data, described), self.weights.parts
+                folder,
+                self._identity(data, described, goal),
+                self.weights.parts,
             )
             self._resume(kept)
-            self._train(data, kept, progress, on_epoch)
+            self._train(data, goal, kept, progress, on_epoch)
 
     def _resume(self, kept: saved.SavedSupernet) -> None:
         """Takes what is saved, if it is further."""
@@ -205,6 +222,7 @@ class Supernet:
     def _train(
         self,
         data: Inputs,
+        goal: Problem | None,
         kept: saved.SavedSupernet | None,
         progress: Progress,
         on_epoch: OnEpoch,
@@ -215,7 +233,7 @@ class Supernet:
         )
         if self.is_finished:
             return
-        paths = self._paths()
+        paths = self._paths(data, goal)
         batches = _batches(data, self.seed, self.epochs)
         # What the last epoch left; None while the weights are just that.
         last: State | None = self._state()
@@ -226,8 +244,10 @@ class Supernet:
                 if self._shrinking.is_due(epoch):
                     self._shrinking.shrink(Evaluator(self.weights, data))
                     progress.remark(self.remarks[-1])
-                    paths = self._paths()
+                    paths = self._paths(data, goal)
                 loss = self._epoch(paths, batches, epoch, data.steps)
+                is_last = epoch + 1 == self.all_epochs
+                self._of_paths = paths.result() if is_last else paths.state()
                 self.losses.append(loss)
                 self.seconds += time.monotonic() - start
                 last, is_saved = None, False
@@ -245,8 +265,20 @@ class Supernet:
                 kept.save(last)
             raise
 
-    def _paths(self) -> paths_lib.Paths:
-        return paths_lib.get(self.options.paths)(self.networks, self.choices)
+    def _paths(self, data: Inputs, goal: Problem | None) -> paths_lib.Paths:
+        name = self.options.paths
+        if goal is None:
+            return paths_lib.PATHS[name](self.networks, self.choices)
+        paths = OneShot(
+            cast("Template", self.networks),
+            self.choices,
+            name,
+            goal,
+            Evaluator(self.weights, data),
+            self.all_epochs * data.steps,
+        )
+        paths.restore(self._of_paths)
+        return paths
 
     def _epoch(
         self,
@@ -274,6 +306,7 @@ class Supernet:
                     step,
                 )
             )
+            paths.learn()
             if not math.isfinite(losses[-1]):
                 raise _diverged("finite", losses[-1], epoch)
         if not all(np.isfinite(array).all() for array in self._arrays()):
@@ -301,7 +334,7 @@ class Supernet:
             history={"loss": [*self.losses]},
             seconds=self.seconds,
             stopped_epoch=None,
-            callbacks=[self._shrinking.state()],
+            callbacks=[self._shrinking.state(), {**self._of_paths}],
             variables=[array.copy() for array in variables],
         )
 
@@ -310,13 +343,17 @@ class Supernet:
         # Of a finished one there are weights alone.
         for array, value in zip(self._arrays(), state.variables, strict=False):
             array[...] = value
-        for left in state.callbacks:
+        if state.callbacks:
+            left, self._of_paths = state.callbacks
             self._shrinking.restore(**left)
         self.losses = [*state.history["loss"]]
         self.seconds = state.seconds
 
     def _identity(
-        self, data: Inputs, described: Mapping[str, Any] | None
+        self,
+        data: Inputs,
+        described: Mapping[str, Any] | None,
+        goal: Problem | None,
     ) -> Identity:
         """What makes another training the same."""
         if described is None:
@@ -329,12 +366,25 @@ class Supernet:
             "seed": self.seed,
             "batch_size": data.batch_size,
         }
+        if goal is not None:
+            plain["goal"] = one_shot.describe(goal)
         return Identity(
             saved.describe(self.networks),
             described,
             json.loads(json.dumps(plain)),
             versions(),
         )
+
+    def _require_goal(self, goal: Problem | None) -> None:
+        """Refuses a controller without anything to search, and the reverse."""
+        if (goal is None) == (self.options.paths in paths_lib.CONTROLLERS):
+            raise ValueError(
+                "A controller that draws paths must have a goal, and other "
+                f"paths none. Received: {self.options.paths!r} "
+                f"{'without' if goal is None else 'with'} one. Train it in a "
+                "search, whose budgets and reward it needs: accuracy="
+                "'supernet', supernet=cs.SupernetOptions(paths=...)."
+            )
 
     def _require_trainable(self, data: Inputs) -> None:
         """Refuses data that it could not be trained or evaluated on."""

@@ -449,6 +449,7 @@ class CoSearchOracle(durable.DurableOracle):
         objective: str,
         max_trials: int,
         choices: Sequence[Sequence[int]] = (),
+        initial_designs: Sequence[Mapping[str, Any]] = (),
     ) -> CoSearchOracle:
         """An oracle of the same search by an accuracy that costs less.
 
@@ -458,7 +459,9 @@ class CoSearchOracle(durable.DurableOracle):
             max_trials: Most trials of it.
             choices: The genes that are left of each parameter of the network,
                 all by default.
+            initial_designs: What to try after those of this search.
         """
+        first = [*self.asked["initial_designs"], *initial_designs]
         oracle = CoSearchOracle(
             self.space,
             algorithm or self._unused,
@@ -467,7 +470,7 @@ class CoSearchOracle(durable.DurableOracle):
             reward=self.reward,
             max_trials=max_trials,
             seed=self.seed,
-            **self.asked,
+            **{**self.asked, "initial_designs": first},
         )
         oracle.prices.limit_as(self.prices)
         oracle._choices = choices
