@@ -463,3 +463,50 @@ def test_budgets_on_any_metric_are_kept(call_here, search_flags, tmp_path):
     (row,) = rows(folder)
     assert float(row["model_kib"]) <= 3
     assert float(row["throughput_fps"]) >= 1e6
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--supernet_trials=5"], "`supernet_trials` must be given with"),
+        (["--supernet=elsewhere"], "`supernet` must be given with"),
+        (["--accuracy=both"], "oracle='grey_box'"),
+        (["--accuracy=supernet", "--supernet=none"], "none"),
+        (
+            ["--accuracy=supernet", "--budget=latency_ms=1e-9"],
+            "latency",
+        ),
+    ],
+)
+def test_what_a_supernet_cannot_do_is_one_line(
+    call_here, search_flags, tmp_path, flags, message
+):
+    folder = tmp_path / "run"
+    result = call_here(
+        "search", *search_flags, *flags, f"--output_dir={folder}"
+    )
+    assert message in result.message
+    assert not list(folder.glob("supernet/supernet*"))
+
+
+@pytest.mark.slow
+def test_the_best_of_what_a_supernet_judged_is_exported(
+    call, search_flags, tmp_path
+):
+    flags = ("--accuracy=supernet", "--supernet_trials=12")
+    first, second = tmp_path / "first", tmp_path / "second"
+    result = call("search", *search_flags, *flags, f"--output_dir={first}")
+    assert (result.code, result.err) == (0, "")
+    assert "12/12 designs evaluated on the supernet" in result.out
+    design = json.loads((first / "design" / "design.json").read_text())
+    assert 0 < design["accuracies"]["accuracy_supernet"] <= 1
+    result = call(
+        "search",
+        *search_flags,
+        *flags,
+        f"--supernet={first / 'supernet'}",
+        "--latency_ms=0.01",
+        f"--output_dir={second}",
+    )
+    assert (result.code, result.err) == (0, "")
+    assert not list(second.glob("supernet/supernet*"))

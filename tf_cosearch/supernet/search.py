@@ -149,6 +149,8 @@ class SupernetSearch:
             project_name=self._name(oracle),
             lease_seconds=self._lease_seconds,
         )
+        for result in oracle.history.finished():  # before it was continued
+            self._known[self._genes(result.genome)] = result.metrics[ACCURACY]
         tuner.run()
         if launch.is_worker():
             return None
@@ -192,12 +194,16 @@ class SupernetSearch:
         Args:
             genome: `[P]`, canonical.
         """
-        split = self._oracle.space.num_network_parameters
-        genes = tuple(genome[:split].tolist())
+        genes = self._genes(genome)
         if genes not in self._known:
             network = self._networks.decode(genes)
             self._known[genes] = self._evaluator.accuracy(network)
         return {ACCURACY: self._known[genes]}
+
+    def _genes(self, genome: np.ndarray) -> tuple[int, ...]:
+        """Of the network alone: accelerators do not matter to accuracy."""
+        split = self._oracle.space.num_network_parameters
+        return tuple(genome[:split].tolist())
 
     @functools.cached_property
     def _evaluator(self) -> Evaluator:
