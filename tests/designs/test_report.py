@@ -33,6 +33,7 @@ class Oracle:
         self.budgets = budgets or Budgets()
         self.seed = 3
         self.stop_reason = None
+        self.prices = types.SimpleNamespace(leaves_out="")
         self.algorithm = types.SimpleNamespace(remarks=[])
         self.objective = types.SimpleNamespace(name="accuracy_int8")
         self.archive = types.SimpleNamespace(

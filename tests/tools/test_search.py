@@ -286,7 +286,7 @@ def test_ctrl_c_is_answered_in_a_line(search_flags, tmp_path, workers):
         ("--reward=absolute", "must have a target"),
         ("--start_from=mobilenet_v2", "Published networks in tiny: none"),
         ("--start_from=nowhere.yaml", "The file must exist"),
-        ("--warm_start=nowhere", "from the folder of a search"),
+        ("--warm_start=nowhere", "must be given by its folder"),
         ("--data=digts", "Did you mean 'digits'"),
         ("--space=digit", "Did you mean 'digits'"),
         ("--accelerator=edge_tp", "Did you mean 'edge_tpu'"),

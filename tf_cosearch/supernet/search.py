@@ -17,6 +17,7 @@ from tf_cosearch.distributed import launch, worker
 from tf_cosearch.distributed.tuner import DurableTuner
 from tf_cosearch.identity import Identity
 from tf_cosearch.search import algorithms
+from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.oracle import durable
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.problem import Estimates
@@ -32,6 +33,9 @@ from tf_cosearch.training.inputs import Inputs
 
 ALGORITHM = "nsga2"
 """Who suggests them if the algorithm of the search is too slow for so many."""
+
+POPULATION = 50
+"""Its parents, as many as HSCoNAS has; of fewer than 250 designs a fifth."""
 
 FOLDER = "supernet"
 """Folder of the supernet, and of the search on it, within a project."""
@@ -132,9 +136,7 @@ class SupernetSearch:
                 goal=self._oracle.algorithm.problem if is_one_shot else None,
             )
         oracle = self._oracle.counterpart(
-            None
-            if self._oracle.algorithm.is_quick
-            else algorithms.make(ALGORITHM, {}),
+            None if self._oracle.algorithm.is_quick else self._searcher(),
             ACCURACY,
             self._max_trials,
             self._trained.choices,
@@ -160,6 +162,10 @@ class SupernetSearch:
             np.asarray([r.genome for r in finished], np.int64).reshape(shape),
             np.asarray([r.metrics[ACCURACY] for r in finished]),
         )
+
+    def _searcher(self) -> Algorithm:
+        parents = min(POPULATION, max(4, self._max_trials // 5))
+        return algorithms.make(ALGORITHM, {"population_size": parents})
 
     def _known_values(self, design: Mapping[str, Any]) -> dict[str, Any]:
         """What a design of a controller has for the choices there are here.

@@ -46,6 +46,7 @@ class MetricSuite:
             "accuracy_float": 0.75,
             "accuracy_qat": 0.5,
             "accuracy_int8": 0.25,
+            "accuracy_supernet": 0.125,
             "tflite": bytes(1024),
         }
     )
