@@ -17,7 +17,7 @@ from tf_cosearch import configuration, files, identity, metrics, seeds
 from tf_cosearch.designs import export, report, results
 from tf_cosearch.designs.export import Design
 from tf_cosearch.distributed import chief, launch
-from tf_cosearch.distributed.tuner import DurableTuner
+from tf_cosearch.distributed.tuner import DurableTuner, project_folder
 from tf_cosearch.metrics import values
 from tf_cosearch.search import early_stopping as early_stopping_lib
 from tf_cosearch.search import executions, objectives
@@ -203,9 +203,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             )
         # Nor may a subclass of this tuner ask for more while it trains.
         co_oracle.allow_new_entries = False
-        project = pathlib.Path(
-            directory or ".", project_name or "untitled_project"
-        )
+        project = project_folder(directory, project_name)
         if overwrite and co_oracle.earlier is not None:
             require_outside(co_oracle.earlier.source, project)
         self._supernet = accuracies.search(

@@ -35,6 +35,7 @@ class Oracle:
         self.stop_reason = None
         self.prices = types.SimpleNamespace(leaves_out="")
         self.algorithm = types.SimpleNamespace(remarks=[])
+        self.prices = types.SimpleNamespace(leaves_out="")
         self.objective = types.SimpleNamespace(name="accuracy_int8")
         self.archive = types.SimpleNamespace(
             front=[

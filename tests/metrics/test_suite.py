@@ -4,7 +4,7 @@ import pytest
 from tf_cosearch import metrics
 from tf_cosearch.testing import MetricSuite
 
-SHARES = ("utilization", "accuracy_int8", "accuracy_qat", "accuracy_float")
+SHARES = ("utilization", *metrics.accuracies())
 
 for _name in metrics.names():
     _class = f"Test{_name.title().replace('_', '')}"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from ai_edge_litert.interpreter import Interpreter
 
 from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.supernet import quantization_gap
@@ -120,3 +121,38 @@ def test_a_gate_is_rounded_once(evaluator, monkeypatch):
     [gate] = gates
     steps = gate * 256
     np.testing.assert_array_equal(steps, np.round(steps))
+
+
+def test_kernels_have_as_many_steps_as_in_the_file(evaluator):
+    measured, network, _, _ = evaluator
+    steps = {}
+
+    class Spy(Measurement):
+        def rounded(self, layer, kernel, axis):
+            value = super().rounded(layer, kernel, axis)
+            steps[layer.name] = 1 if axis is None else kernel.shape[axis]
+            return value
+
+    seen = measured.calibrate(network)
+    Spy(seen, measured._weights).logits(network, measured._images[:4])
+    interpreter = Interpreter(model_content=measured.tflite(network))
+    interpreter.allocate_tensors()
+    scales = sorted(
+        len(set(tensor["quantization_parameters"]["scales"].tolist()))
+        for tensor in interpreter.get_tensor_details()
+        if tensor["dtype"] is np.int8
+        and len(tensor["shape"]) > 1
+        and _is_constant(interpreter, tensor)
+    )
+    assert sorted(steps.values()) == scales
+
+
+def _is_constant(interpreter, tensor):
+    """Whether a tensor is there before anything runs."""
+    written = {
+        index
+        for op in interpreter._get_ops_details()
+        for index in op["outputs"]
+    }
+    given = {each["index"] for each in interpreter.get_input_details()}
+    return tensor["index"] not in written | given

@@ -9,7 +9,8 @@ from tf_cosearch.networks import blocks, layer_ops
 from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.supernet.evaluation import Evaluator
 from tf_cosearch.supernet.paths import Uniform
-from tf_cosearch.supernet.reading import Sharing
+from tf_cosearch.supernet.reading import Sharing, Signal, Survey
+from tf_cosearch.supernet.training import TrainedPath
 from tf_cosearch.supernet.weights import SharedWeights
 from tf_cosearch.training import inputs, qat
 
@@ -174,6 +175,43 @@ def test_a_layer_that_cannot_be_shared_is_named():
     finally:
         del blocks._BLOCKS["upwards"]
         del layer_ops._OPERATIONS["up_convolve"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "complaint"),
+    [
+        ({"kind": "BatchNormalization", "axis": 1, "name": "n"}, "last axis"),
+        ({"kind": "ReLU"}, "must have a name"),
+    ],
+)
+def test_a_layer_that_would_be_read_wrongly_is_refused(layer, complaint):
+    reading = Survey(Sharing())
+    settings = {**layer}
+    x = Signal(None, (None, 4, 4, 8), "image")
+    with pytest.raises(ValueError, match=complaint):
+        getattr(reading.keras.layers, settings.pop("kind"))(**settings)(x)
+
+
+def test_values_of_two_settings_are_told_apart():
+    networks = Template(ALL_KINDS, "all", (9, 8, 3), 5)
+    weights = SharedWeights(networks, Sharing(apart=("expansion", "groups")))
+    keys = [k for k in weights.arrays if k.startswith("stage1_block1_project/")]
+    assert "stage1_block1_project/expansion=2/groups=1/kernel" in keys
+    assert "stage1_block1_project/expansion=1/groups=2/kernel" in keys
+
+
+def test_dropout_follows_the_seed_and_the_layer():
+    def dropped(seed, name):
+        path = TrainedPath(weights, None, seed)
+        layer = tf_keras.layers.Dropout(0.5, name=name)
+        return path.dropped(layer, np.ones((4, 8), np.float32)).numpy()
+
+    networks = cs.SearchSpace.load("digits").network_space
+    weights = SharedWeights(networks, Sharing())
+    first = dropped((1, 0), "a")
+    np.testing.assert_array_equal(first, dropped((1, 0), "a"))
+    for other in (((2, 0), "a"), ((1, 1), "a"), ((1, 0), "b")):
+        assert (first != dropped(*other)).any()
 
 
 def test_a_models_own_layers_have_no_places_to_share():

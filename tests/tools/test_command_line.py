@@ -23,6 +23,8 @@ SCRIPTS = {
     "measure_memory": "--trails=1",
     "stress_search": "--kils=1",
     "validate_cost_model": "--fromat=x",
+    "train_supernet": "--epoch=1",
+    "evaluate_supernet": "--suprnet=x",
 }
 
 

@@ -71,19 +71,13 @@ class DurableTuner(base_tuner.BaseTuner):
                 "`overwrite` must be True or False, as True deletes a search. "
                 f"Received: {overwrite!r}."
             )
-        for name, part in (
-            ("directory", directory),
-            ("project_name", project_name),
-        ):
-            if part is not None:
-                configuration.path(name, part)
+        project = project_folder(directory, project_name)
         self._trials_left = trials_per_process
         self._stage = stage
         self.co_oracle: Any = oracle
         if dist_utils.is_chief_oracle():
             oracle.lease_seconds = lease_seconds
         project_name = project_name or "untitled_project"
-        project = pathlib.Path(directory or ".", project_name)
         # A chief that is started again goes on with what it began anew.
         overwrite &= not self._is_worker() and not launch.starts()
         if oracle.trials:
@@ -218,6 +212,28 @@ class DurableTuner(base_tuner.BaseTuner):
     def _get_tuner_fname(self) -> str:
         # One name, so that a search goes on alone or with workers.
         return os.path.join(self.project_dir, _TUNER)
+
+
+def project_folder(
+    directory: str | os.PathLike[str] | None, project_name: str | None
+) -> pathlib.Path:
+    """The folder of a search.
+
+    Args:
+        directory: Folder of projects; the current one if `None`.
+        project_name: Folder of this search in it.
+
+    Raises:
+        TypeError: If one is no path.
+        ValueError: If one is empty.
+    """
+    for name, part in (
+        ("directory", directory),
+        ("project_name", project_name),
+    ):
+        if part is not None:
+            configuration.path(name, part)
+    return pathlib.Path(directory or ".", project_name or "untitled_project")
 
 
 def _is_begun(project: str | os.PathLike[str]) -> bool:

@@ -5,8 +5,8 @@ A block is a function of `ops` and a tensor that calls operations:
 each reading. `KerasBuilder` calls the one that builds layers, `LayerRecorder`
 the one that records what they cost. What a call is told is the operation's
 fields, written down once, and both methods stand side by side, so that network
-and cost cannot disagree. A further reading, for example one of shared weights,
-is a subclass of `BlockOps` here and a method in each operation.
+and cost cannot disagree. The supernet's reading is a `KerasBuilder` whose
+namespace runs the layers at once, on shared weights; see `supernet/reading.py`.
 """
 
 from __future__ import annotations

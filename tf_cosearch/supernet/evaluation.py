@@ -88,8 +88,8 @@ class Calibration(BatchReading):
 class Measurement(SharedReading):
     """Reads a network as it is once it is deployed.
 
-    Kernels are rounded to int8 for each output on its own, tensors as a whole,
-    which is what TFLite does.
+    Kernels of convolutions are rounded for each output on its own, those of
+    depthwise and dense layers, and tensors, as a whole, as in our files.
 
     Args:
         seen: What a calibration of the network saw.
@@ -113,7 +113,7 @@ class Measurement(SharedReading):
         """Those of the calibration."""
         return self._seen.averages[layer.name]
 
-    def rounded(self, layer: Any, kernel: Any, axis: int) -> Any:
+    def rounded(self, layer: Any, kernel: Any, axis: int | None) -> Any:
         """A kernel in whole steps, 127 on each side of 0."""
         if not self._is_int8:
             return kernel

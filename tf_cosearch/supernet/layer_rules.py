@@ -222,7 +222,7 @@ def _run_depthwise(
 ) -> Any:
     y = tf.nn.depthwise_conv2d(
         values[0],
-        reading.rounded(layer, weights["kernel"], axis=2),
+        reading.rounded(layer, weights["kernel"], axis=None),
         (1, *layer.strides, 1),
         layer.padding.upper(),
         dilations=layer.dilation_rate,
@@ -242,7 +242,7 @@ def _run_dense(
     reading: SharedReading, layer: Any, values: Values, weights: Weights
 ) -> Any:
     y = tf.linalg.matmul(
-        values[0], reading.rounded(layer, weights["kernel"], axis=1)
+        values[0], reading.rounded(layer, weights["kernel"], axis=None)
     )
     return _activated(layer, y, weights)
 
@@ -257,6 +257,18 @@ def _norm_parts(layer: Any, shape: Sequence[Any]) -> Parts:
     return {
         name: part._replace(is_of_norm=True) for name, part in parts.items()
     }
+
+
+def _require_image(layer: Any, shapes: Sequence[Any]) -> None:
+    """Refuses to normalise anything but the channels of images."""
+    axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0]
+    if len(shapes[0]) != 4 or axis not in (-1, 3):
+        raise ValueError(
+            "A normalisation that shares weights must be of the channels of "
+            f"images, its last axis. Received: {layer.name!r}, of axis "
+            f"{axis} of {shapes[0]}. Normalise images, or train designs one "
+            "by one, with accuracy='trained'."
+        )
 
 
 def _run_norm(
@@ -310,7 +322,9 @@ _RULES: dict[type, Rule] = {
     _L.Conv2D: Rule(_conv_parts, _run_conv),
     _L.DepthwiseConv2D: Rule(_depthwise_parts, _run_depthwise),
     _L.Dense: Rule(_dense_parts, _run_dense),
-    _L.BatchNormalization: Rule(_norm_parts, _run_norm, is_fused=True),
+    _L.BatchNormalization: Rule(
+        _norm_parts, _run_norm, is_fused=True, check=_require_image
+    ),
     _L.Dropout: Rule(_no_parts, _run_dropout, keeps_scale=True),
 }
 _PLAIN = Rule(_no_parts, _run_plain, check=_require_no_weights)

@@ -99,7 +99,8 @@ class Momentum:
     def __init__(self, weights: SharedWeights) -> None:
         self._weights = weights
         self.moments = {
-            key: np.zeros_like(array) for key, array in weights.arrays.items()
+            key: np.zeros(array.shape, array.dtype)  # no memory before its use
+            for key, array in weights.arrays.items()
         }
 
     def step(self, gradients: Gradients, learning_rate: float) -> None:

@@ -93,7 +93,7 @@ class Sandwich(Paths):
     """The largest network, the smallest, and two at random.
 
     The largest learns from the labels, the others from its answers. So what
-    the smallest ones share is trained in every step, and so are all weights.
+    the smallest and the largest hold is trained in every step.
 
     Reference: Yu and Huang, Universally Slimmable Networks, ICCV 2019; Yu et
     al., BigNAS, arXiv 2003.11142.

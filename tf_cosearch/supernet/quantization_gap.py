@@ -30,7 +30,7 @@ def spread(accuracies: Sequence[float], count: int) -> list[int]:
         raise ValueError(
             "Of networks whose int8 file is compared there must be 2 or more, "
             f"and as many as were trained at most. Received: {count} of "
-            f"{len(accuracies)}."
+            f"{len(accuracies)}. Ask for another number, or train more."
         )
     order = np.argsort(accuracies, kind="stable")
     places = np.linspace(0, len(order) - 1, count).round().astype(int)

@@ -113,7 +113,7 @@ def _seconds(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
 
 def table(result: Mapping[str, Any]) -> str:
     """What `report` gave, for people."""
-    level = f"{ranking.LEVEL:.0%} of it"
+    level = f"{100 * ranking.LEVEL:.0f} % interval"
     top = result["top"]
     lines = [("ranked by", "tau", level, "Spearman", f"top-{top} regret")]
     for name, each in result["rankings"].items():

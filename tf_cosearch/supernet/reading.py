@@ -108,9 +108,11 @@ class SharedReading(KerasBuilder, abc.ABC):
         """What a block puts out."""
         settings = {"block": spec.block, **dict(spec.options)}
         kinds = [
-            settings[name] for name in self._sharing.apart if name in settings
+            spec.block if name == "block" else f"{name}={settings[name]}"
+            for name in self._sharing.apart
+            if name in settings
         ]
-        self._kind = "/".join(map(str, kinds))
+        self._kind = "/".join(kinds)
         y: Signal = spec.apply(self, x)
         self._kind = ""
         return y
@@ -156,8 +158,8 @@ class SharedReading(KerasBuilder, abc.ABC):
     def observe(self, layer: Any, mean: Any, variance: Any) -> None:
         """Told the moments of a batch that it was normalised by."""
 
-    def rounded(self, layer: Any, kernel: Any, axis: int) -> Any:
-        """A kernel as it is multiplied by; `axis` counts outputs."""
+    def rounded(self, layer: Any, kernel: Any, axis: int | None) -> Any:
+        """A kernel as it is multiplied by, each index of `axis` on its own."""
         del layer, axis
         return kernel
 
@@ -187,6 +189,11 @@ class _Namespace:
 
     def __getattr__(self, kind: str) -> Callable[..., Any]:
         def make(*settings: Any, **named: Any) -> Callable[[Any], Signal]:
+            if not named.get("name"):
+                raise ValueError(
+                    "A layer that shares weights must have a name. Received: "
+                    f"a {kind} without. Use name=build.path(name)."
+                )
             # Whatever a user has set for both Kerases.
             named["dtype"] = "float32"
             try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from tf_cosearch import configuration, files
+from tf_cosearch import configuration, files, seeds
 from tf_cosearch.identity import Identity, versions
 from tf_cosearch.networks.spaces.network_space import NetworkSpace
 from tf_cosearch.search.problem import Problem
@@ -303,7 +303,7 @@ class Supernet:
                         step - phase.start * steps,
                         (phase.end - phase.start) * steps,
                     ),
-                    step,
+                    seeds.derive(self.seed, step) % 2**31,
                 )
             )
             paths.learn()
@@ -413,6 +413,7 @@ def _batches(data: Inputs, seed: int, epoch: int) -> Iterator[Any]:
 def _diverged(rule: str, loss: float, epoch: int) -> FloatingPointError:
     return FloatingPointError(
         f"The supernet's training diverged: its loss must be {rule}. Received: "
-        f"{loss:.4g} in epoch {epoch + 1}. Lower the learning rate, and begin "
-        "in another folder or with --overwrite."
+        f"{loss:.4g} in epoch {epoch + 1}. Lower `learning_rate` of "
+        "SupernetOptions (--learning_rate of tools/train_supernet.py), and "
+        "begin in another folder or with --overwrite."
     )

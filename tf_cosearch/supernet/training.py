@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -52,7 +53,9 @@ class TrainedPath(SharedReading):
 
     def dropped(self, layer: Any, x: Any) -> Any:
         """Drops a share of the numbers, as the seed says."""
-        return tf.nn.experimental.stateless_dropout(x, layer.rate, self._seed)
+        step, place = self._seed
+        own = zlib.crc32(f"{place}/{layer.name}".encode()) % 2**31
+        return tf.nn.experimental.stateless_dropout(x, layer.rate, (step, own))
 
 
 class PathLoss(NamedTuple):
