@@ -304,6 +304,7 @@ def test_too_few_images_are_refused_before_anything_is_trained(
             "`supernet_trials` must be given with",
         ),
         ({"supernet_trials": 0}, "supernet_trials` must be"),
+        ({"supernet_trials": 3, "max_trials": 4}, "Received: 3, and 4"),
         ({"objective": "file_kib"}, "objective"),
         ({"objective": "val_loudness_int8"}, "objective"),
         ({"accuracy": "both"}, "Received: RandomSearch"),

@@ -71,6 +71,12 @@ def search(
         )
     trials = TRIALS if supernet_trials is None else supernet_trials
     configuration.at_least("supernet_trials", trials, 1)
+    if trials < (oracle.own_trials or 0):
+        raise ValueError(
+            "`supernet_trials` must be max_trials or more, as the best of them "
+            f"are trained. Received: {trials}, and {oracle.own_trials}. Judge "
+            "more designs, or train fewer."
+        )
     if supernet is None:
         supernet = SupernetOptions()
     elif not isinstance(supernet, SupernetOptions):
