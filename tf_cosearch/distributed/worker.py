@@ -54,9 +54,11 @@ def wait_for_chief(
     host, port = chief.address().rsplit(":", 1)
     seen, until = -1.0, 0.0
     while not launch.listens(host, int(port)):
-        changes = [
-            path.stat().st_mtime for path in pathlib.Path(folder).glob("*")
-        ]
+        changes = []
+        for path in pathlib.Path(folder).glob("*"):
+            # The chief renames what it has written.
+            with contextlib.suppress(FileNotFoundError):
+                changes.append(path.stat().st_mtime)
         last = max(changes, default=0.0)
         if last != seen:
             seen, until = last, time.monotonic() + patience_seconds

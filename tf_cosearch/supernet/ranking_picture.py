@@ -68,7 +68,7 @@ def plot(
 def _title(result: Mapping[str, Any], title: str) -> str:
     rankings = result["rankings"]
     low, high = rankings[ACCURACY]["interval"]
-    head = f"{title}: " if title else ""
+    head = f"{title}:\n" if title else ""
     return (
         f"{head}Kendall's tau {rankings[ACCURACY]['tau']:.2f} "
         f"({low:.2f} to {high:.2f}) over {len(result['networks'])} networks;\n"

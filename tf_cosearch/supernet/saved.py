@@ -25,7 +25,7 @@ from tf_cosearch.training.checkpoint import Checkpoints, State
 FILE = "supernet.json"
 _CHECKPOINTS = "supernet.checkpoint*"
 _PHASE = "supernet"
-_FORMAT = 1
+_FORMAT = 2
 
 TOOL = "tools/train_supernet.py"
 _ANEW = f"Train one in another folder, or with --overwrite ({TOOL})"
