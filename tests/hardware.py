@@ -1,7 +1,7 @@
 """Choices of accelerators, whatever parameters come to be searched."""
 
 from tf_cosearch import accelerators
-from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.accelerators.families.edge_tpu import EdgeTpu
 
 
 def only(choices):
@@ -9,7 +9,7 @@ def only(choices):
     known = accelerators.parameters()
     defaults = {
         path: default
-        for path, default in accelerators.to_paths(Accelerator()).items()
+        for path, default in accelerators.to_paths(EdgeTpu()).items()
         if known[path].choices
     }
     return defaults | choices

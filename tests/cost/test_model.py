@@ -5,11 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tf_cosearch import accelerators
-from tf_cosearch.accelerators import Accelerator, presets
-from tf_cosearch.cost import kernels, mapping, model
+from tf_cosearch.accelerators import presets
+from tf_cosearch.accelerators.families.edge_tpu import EdgeTpu, mapping
+from tf_cosearch.accelerators.families.edge_tpu.traffic import Traffic
+from tf_cosearch.cost import kernels, model
 from tf_cosearch.cost.explain import summary
 from tf_cosearch.cost.model import estimate
-from tf_cosearch.cost.traffic import Traffic
 from tf_cosearch.networks.workload import Layer, LayerTable, pad
 from tf_cosearch.search.space import SearchSpace
 
@@ -277,7 +278,7 @@ def test_one_trace_serves_every_batch(batch, monkeypatch):
     for count in (1, 7, 64):
         table = space.batch(genomes[:count])
         kernels.run_graph(price, *table, 1)
-        kernels.run_graph(price, pad([HAND_WORKED[0][:1]]), Accelerator(), 2)
+        kernels.run_graph(price, pad([HAND_WORKED[0][:1]]), EdgeTpu(), 2)
         kernels.run_compiled(price, *table, 1)
     assert len(traces) == 2
 
@@ -306,8 +307,8 @@ def test_compiled_code_reads_any_table(kind, depth):
         table = LayerTable(*(field.numpy().copy() for field in table))
     if kind == "slices":
         table = LayerTable(*(field[1:] for field in table))
-    cost = estimate(table, Accelerator())
-    alone = estimate(pad([[conv] * 5]), Accelerator())
+    cost = estimate(table, EdgeTpu())
+    alone = estimate(pad([[conv] * 5]), EdgeTpu())
     expected = float(alone.latency_ms[0])
     np.testing.assert_allclose(cost.latency_ms, expected, rtol=1e-6)
 
@@ -454,13 +455,13 @@ def test_a_batch_of_images_fetches_weights_once():
 def test_a_batch_has_whole_images(images):
     conv = Layer("conv", "conv2d", 8, 8, 16, 8, 8, 8)
     with pytest.raises(ValueError, match="positive whole number of images"):
-        estimate(pad([[conv]]), Accelerator(), batch_size=images)
+        estimate(pad([[conv]]), EdgeTpu(), batch_size=images)
 
 
 def test_fixed_costs_add_up():
     conv = Layer("conv", "conv2d", 8, 8, 16, 8, 8, 8, 3, 3)
     values = {"runtime/inference_us": 100.0, "runtime/layer_us": 10.0}
-    ideal = estimate(pad([[conv] * 3]), Accelerator())
+    ideal = estimate(pad([[conv] * 3]), EdgeTpu())
     real = estimate(pad([[conv] * 3]), accelerators.from_paths(values))
     added = float(real.latency_ms[0]) - float(ideal.latency_ms[0])
     assert added == pytest.approx(0.1 + 3 * 0.01, rel=1e-4)
@@ -482,7 +483,7 @@ def test_what_fits_no_mapping_says_so():
     cost = estimate(pad([[wide]]), lean)
     assert cost.register_file_missing_bytes.numpy() == [2 * 4 * 128 - 512]
     assert "register file" in summary.summarize([wide], lean)["unfit"]
-    assert summary.summarize([wide], Accelerator())["unfit"] is None
+    assert summary.summarize([wide], EdgeTpu())["unfit"] is None
 
 
 @pytest.mark.parametrize(
@@ -509,6 +510,6 @@ def test_a_row_that_is_no_layer_is_named(column, value, message, count):
     changed[3, 1] = value
     table = table._replace(**{column: tf.constant(changed)})
     with pytest.raises(ValueError, match="Row 1 of network 3") as error:
-        estimate(table, Accelerator())
+        estimate(table, EdgeTpu())
     assert message in str(error.value)
     assert "Received" in str(error.value)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tf_cosearch import accelerators
-from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.accelerators.families.edge_tpu import EdgeTpu
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.tape import Tape
 from tf_cosearch.networks.workload import Layer, pad
@@ -30,7 +30,7 @@ def several():
 
 def test_inputs_and_answers_pass_the_interface_once_with_bits_of_their_own():
     rows = several()
-    cost = estimate(pad([rows]), Accelerator(), per_layer=True)
+    cost = estimate(pad([rows]), EdgeTpu(), per_layer=True)
     assert dict(
         zip(
             (r.name for r in rows),

@@ -156,7 +156,7 @@ def test_more_arrays_than_are_mapped_at_a_time(monkeypatch):
 
 
 def test_networks_must_have_layers():
-    prices = PriceList(accelerators.Accelerator())
+    prices = PriceList(accelerators.default())
     for networks in ([], [[]]):
         with pytest.raises(ValueError, match="one layer or more"):
             prices.costs(networks)
@@ -167,15 +167,15 @@ def test_a_row_that_is_no_layer_is_named():
     rows = to_array([conv, conv])
     rows[1, 2] = -1
     with pytest.raises(ValueError, match="Row 1 of network 2, column out_c"):
-        PriceList(accelerators.Accelerator()).costs([[conv], [conv], rows])
+        PriceList(accelerators.default()).costs([[conv], [conv], rows])
 
 
 def test_numbers_are_one_accelerator():
     conv = Layer("conv", "conv2d", 8, 8, 16, 8, 8, 16)
-    cost = PriceList(accelerators.Accelerator()).costs([[conv], [conv]])
+    cost = PriceList(accelerators.default()).costs([[conv], [conv]])
     assert cost.latency_ms.shape == cost.area_mm2.shape == (2, 1)
 
 
 def test_an_unknown_objective_is_refused():
     with pytest.raises(ValueError, match="objective"):
-        PriceList(accelerators.Accelerator(), "speed")
+        PriceList(accelerators.default(), "speed")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tf_cosearch import accelerators
-from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.accelerators.families.edge_tpu import EdgeTpu
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.workload import Layer, pad
 
@@ -45,7 +45,7 @@ def cycles(layer, chip):
 )
 def test_a_reduction_keeps_every_unit_busy(outputs, expected):
     layer = mean(128, 32, outputs)
-    compute, memory, *_ = cycles(layer, Accelerator())
+    compute, memory, *_ = cycles(layer, EdgeTpu())
     assert compute == expected
     # All PEs read their part of 512 KiB.
     assert memory == pytest.approx((2**19 + outputs) / 256 / 16)
@@ -53,7 +53,7 @@ def test_a_reduction_keeps_every_unit_busy(outputs, expected):
 
 def test_reductions_of_all_kinds_cost_about_the_same():
     latencies = [
-        float(estimate(pad([[mean(128, 32, n)]]), Accelerator()).latency_ms[0])
+        float(estimate(pad([[mean(128, 32, n)]]), EdgeTpu()).latency_ms[0])
         for n in (1, 8, 32, 128 * 128)
     ]
     assert max(latencies) < 1.2 * min(latencies)
@@ -90,5 +90,5 @@ def test_more_units_and_more_outputs_are_never_slower_than_one_unit_each():
 
 
 def test_partial_results_are_handed_on():
-    cost = estimate(pad([[mean(128, 32, 32)]]), Accelerator(), per_layer=True)
+    cost = estimate(pad([[mean(128, 32, 32)]]), EdgeTpu(), per_layer=True)
     assert cost.layers.traffic.reduced_bytes.numpy() == [[127 * 32 * 4]]

@@ -13,9 +13,14 @@ import tensorflow as tf
 from reference import simulator
 from reference.cost_cases import KINDS, random_chip, random_layer
 
-from tf_cosearch.cost import mapping
+from tf_cosearch.accelerators.families.edge_tpu import mapping
+from tf_cosearch.accelerators.families.edge_tpu.traffic import (
+    Traffic,
+    flow,
+    traffic_of,
+)
 from tf_cosearch.cost.model import estimate
-from tf_cosearch.cost.traffic import Traffic, flow, traffic_of
+from tf_cosearch.networks.loops import loops_of
 from tf_cosearch.networks.workload import pad
 
 CASES = 400
@@ -66,7 +71,7 @@ def modelled(cases):
     machine = tf.nest.map_structure(
         lambda value: tf.constant(value)[:, None], batch_of(chips)
     )
-    loops = mapping.loops_of(table, images)
+    loops = loops_of(table, images)
     results = []
     for way in mapping.MAPPINGS:
         space = mapping.spread(table, loops, machine, way.unrolling)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tf_cosearch import accelerators
-from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.accelerators.families.edge_tpu import EdgeTpu
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.cost.price_list import PriceList
 from tf_cosearch.networks.workload import Layer, LayerTable, pad
@@ -53,9 +53,9 @@ def test_runs_cost_what_as_many_rows_with_the_same_weights_do(values):
 
 
 def test_what_is_told_of_a_row_is_of_all_its_runs():
-    alone = estimate(pad([[STEP]]), Accelerator(), per_layer=True).layers
+    alone = estimate(pad([[STEP]]), EdgeTpu(), per_layer=True).layers
     runs = [again(STEP, repeats=3)]
-    all_runs = estimate(pad([runs]), Accelerator(), per_layer=True).layers
+    all_runs = estimate(pad([runs]), EdgeTpu(), per_layer=True).layers
     for name in ("cycles", "energy_mj", "macs", "dram_bytes", "fixed_cycles"):
         np.testing.assert_allclose(
             getattr(all_runs, name), 3 * getattr(alone, name), rtol=1e-6
@@ -154,4 +154,4 @@ def test_a_table_that_is_wrong_is_explained_with_and_without_rare_columns(
     columns = [column.copy() for column in table.columns()]
     columns[0][1] = 5  # rows of the output, of one row of the input
     with pytest.raises(ValueError, match=r"network 1, column out_h.*at most 1"):
-        estimate(LayerTable(*columns), Accelerator())
+        estimate(LayerTable(*columns), EdgeTpu())

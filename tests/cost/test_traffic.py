@@ -4,9 +4,10 @@ import pytest
 import tensorflow as tf
 
 from tf_cosearch import accelerators
-from tf_cosearch.cost import mapping
+from tf_cosearch.accelerators.families.edge_tpu import mapping
+from tf_cosearch.accelerators.families.edge_tpu.traffic import flow, traffic_of
 from tf_cosearch.cost.model import estimate
-from tf_cosearch.cost.traffic import flow, traffic_of
+from tf_cosearch.networks.loops import lines_read, loops_of
 from tf_cosearch.networks.workload import Layer, pad
 
 CHANNELS = ("out_c", "out_c", "out_c", "out_c")
@@ -30,7 +31,7 @@ def traffic(layer, machine, unrolling, dataflow, images=1.0):
         lambda v: tf.constant([[v]], tf.float32), machine
     )
     table = pad([[layer]]).stack_images(images)
-    loops = mapping.loops_of(table, images)
+    loops = loops_of(table, images)
     space = mapping.spread(table, loops, machine, unrolling)
     moved = traffic_of(flow(table, loops, machine, space, dataflow), space)
     return {
@@ -116,8 +117,8 @@ def test_windows_read_the_lines_that_their_taps_land_on(
                 "conv", "conv2d", outputs, 1, 1, outputs * stride, 1, 1, taps,
                 stride_h=stride, dilation_h=dilation,
             )  # fmt: skip
-            windows = mapping.loops_of(pad([[conv]])).row_windows
-            found = mapping.lines_read(windows, float(outputs), float(blocks))
+            windows = loops_of(pad([[conv]])).row_windows
+            found = lines_read(windows, float(outputs), float(blocks))
             sizes = [
                 outputs // blocks + (block < outputs % blocks)
                 for block in range(blocks)

@@ -3,7 +3,6 @@ import pytest
 
 from tf_cosearch import accelerators
 from tf_cosearch.cost.model import estimate
-from tf_cosearch.cost.off_chip import room_of
 from tf_cosearch.cost.transfers import Transfers
 from tf_cosearch.networks.workload import Layer, pad, to_array
 
@@ -24,7 +23,7 @@ def chips(**columns):
 
 
 def transfers(machines):
-    rooms = np.broadcast_arrays(*map(np.float32, room_of(machines)))
+    rooms = np.broadcast_arrays(*map(np.float32, machines.room()))
     return Transfers([to_array(network) for network in NETWORKS], rooms)
 
 

@@ -1,7 +1,8 @@
 import pytest
 from matplotlib.figure import Figure
 
-from tf_cosearch.accelerators import Accelerator, presets
+from tf_cosearch.accelerators import presets
+from tf_cosearch.accelerators.families.edge_tpu import EdgeTpu
 from tf_cosearch.cost.explain import complexity
 from tf_cosearch.designs import roofline
 from tf_cosearch.networks.spaces.template import load_network
@@ -104,11 +105,11 @@ def test_layers_at_one_place_are_one_point():
 
 
 def test_a_single_layer_can_be_drawn(drawn):
-    drawn([Layer("dense", "dense", 1, 1, 10, 1, 1, 64)], Accelerator())
+    drawn([Layer("dense", "dense", 1, 1, 10, 1, 1, 64)], EdgeTpu())
 
 
 def test_there_must_be_something_to_draw(tmp_path):
     move = Layer("move", "data_movement", 8, 8, 16, 8, 8, 16)
-    points = complexity.roofline([move], Accelerator())
+    points = complexity.roofline([move], EdgeTpu())
     with pytest.raises(ValueError, match="1 layers without operations"):
         roofline.plot(points, tmp_path / "empty.png")

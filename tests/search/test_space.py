@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tf_cosearch import accelerators, configuration
-from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.accelerators.families.edge_tpu import EdgeTpu
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.spaces import effect
 from tf_cosearch.networks.spaces.template import load_network
@@ -228,7 +228,7 @@ def test_a_space_file_may_say_what_hardware_to_search(tmp_path, num_chips):
 
 
 def test_paths_of_accelerators_round_trip():
-    chip = accelerators.Accelerator()
+    chip = accelerators.default()
     assert accelerators.from_paths(accelerators.to_paths(chip)) == chip
 
 
@@ -308,4 +308,4 @@ def test_an_accelerator_must_be_one_of_the_space():
         p.name for p in space.parameters[space.num_network_parameters :]
     }
     with pytest.raises(ValueError, match="whose process/node_nm is 22, where"):
-        space.encode_accelerator(Accelerator())
+        space.encode_accelerator(EdgeTpu())

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_cosearch import accelerators
-from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.accelerators import Accelerator, families
 
 
 def stack(accelerator: Accelerator, batch: int) -> np.ndarray:
@@ -18,15 +18,14 @@ def stack(accelerator: Accelerator, batch: int) -> np.ndarray:
         ValueError: If a parameter has another batch size, is not finite, or
             not positive where it must be.
     """
-    values = np.empty((len(accelerators.parameters()), batch), np.float32)
-    for row, array in zip(values, columns(accelerator, batch), strict=True):
-        row[:] = array
-    return values
+    return np.stack(
+        [np.broadcast_to(row, batch) for row in columns(accelerator, batch)]
+    )
 
 
 def columns(accelerator: Accelerator, batch: int) -> list[np.ndarray]:
     """The parameters of an accelerator, each of one or of `batch` numbers."""
-    parameters = accelerators.parameters()
+    parameters = accelerators.parameters(families.name_of(accelerator))
     values = []
     for path, value in accelerators.to_paths(accelerator).items():
         array = np.asarray(value, np.float32)
@@ -51,9 +50,9 @@ def columns(accelerator: Accelerator, batch: int) -> list[np.ndarray]:
     return values
 
 
-def unstack(hardware: Any) -> Accelerator:
+def unstack(hardware: Any, family: str) -> Accelerator:
     """The accelerator of `[P, B]` parameters, in the order of their paths."""
     rows = hardware
     if tf.is_tensor(hardware):
-        rows = tf.unstack(hardware, len(accelerators.parameters()))
-    return tf.nest.pack_sequence_as(Accelerator(), list(rows))
+        rows = tf.unstack(hardware, len(accelerators.parameters(family)))
+    return tf.nest.pack_sequence_as(accelerators.default(family), list(rows))

@@ -81,7 +81,7 @@ def operations_per_layer() -> int:
         lambda *fields: tf.stack(
             model.price(
                 LayerTable(*(tf.cast(f, tf.float32) for f in fields[:-1])),
-                stacking.unstack(fields[-1]),
+                stacking.unstack(fields[-1], "edge_tpu"),
                 tf.constant(1.0),
                 "latency",
                 per_layer=False,

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_cosearch import environment, machine
+from tf_cosearch import accelerators, environment, machine
+from tf_cosearch.accelerators.families.edge_tpu import mapping
 from tf_cosearch.benchmark import machine_limits, own_models
 from tf_cosearch.benchmark.random_tables import (
     random_accelerators,
     random_layers,
 )
 from tf_cosearch.benchmark.stopwatch import seconds
-from tf_cosearch.cost import kernels, mapping
+from tf_cosearch.cost import kernels
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.cost.price_list import PriceList
 from tf_cosearch.networks.network import Network
@@ -178,7 +179,7 @@ def exact_hardware(network: Network, repeat: int) -> dict[str, float]:
     first = seconds(run)[0]
     again = seconds(run, 2 * repeat + 1)[0]
     chips = all_accelerators({})
-    count = len(chips.pe_array.rows)
+    count = len(accelerators.to_paths(chips)["pe_array/rows"])
     row = pad([network.layers()])
     table = LayerTable(*(np.repeat(f, count, 0) for f in row.columns()))
     estimate(table, chips)

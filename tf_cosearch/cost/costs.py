@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tf_cosearch.cost.traffic import Traffic
-
 BOUNDS = ("compute", "pe_memory", "interconnect", "dram")
 ENERGY_PARTS = (
     "mac",
@@ -33,8 +31,8 @@ class LayerCost(NamedTuple):
         dram_bytes: Bytes to and from DRAM.
         busy_cycles: Cycles each of `BOUNDS` is busy, a tuple of `[B, L]`.
         fixed_cycles: Cycles in which none of them is: fill, drain, start.
-        mapping: Number of the chosen mapping, see `mapping.describe`.
-        traffic: What it moves, a `Traffic`.
+        mapping: Number of the chosen mapping, see `Family.describe`.
+        traffic: What it moves, a `NamedTuple` of bytes.
         row_tiles: Tiles of rows that the PE memories hold one after another.
         out_c_tiles: Tiles of output channels, likewise.
         missing_bytes: What the PE memories lack to hold a tile of one row.
@@ -51,7 +49,7 @@ class LayerCost(NamedTuple):
     busy_cycles: tuple[Any, ...]
     fixed_cycles: Any
     mapping: Any
-    traffic: Traffic
+    traffic: Any
     row_tiles: Any
     out_c_tiles: Any
     missing_bytes: Any

@@ -6,10 +6,7 @@ one shape: it is cut into chunks of `CHUNK` candidates, and layers are padded
 to whole vectors. Every core works on a chunk of its own, which it copies to
 where XLA reads it in place. One trace serves all batches of a kind.
 
-Inside, `divide_up`, `at_most`, `ceil_log2`, `as_one` and `sum_two` compute
-what their plain forms do in fewer or faster operations. A factor that is 1 by
-its formula is the number 1.0 and no tensor, a term that is nothing the number
-0.0: what is left out of the graph takes no time.
+What makes the formulas themselves fast is in `arithmetic`.
 """
 
 from __future__ import annotations
@@ -17,7 +14,6 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import math
-import operator
 import os
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_cosearch import accelerators, environment, machine
-from tf_cosearch.accelerators import Accelerator, stacking
+from tf_cosearch.accelerators import Accelerator, families, stacking
 from tf_cosearch.networks import workload
 from tf_cosearch.networks.workload import LayerTable
 
@@ -82,7 +78,7 @@ def run_graph(
     """
     hardware = stacking.stack(accelerator, len(layers.out_h))
     columns = [np.asarray(field, np.float32) for field in layers.columns()]
-    return _graph(price, len(columns))(
+    return _graph(price, len(columns), families.name_of(accelerator))(
         columns, tf.constant(hardware), tf.constant(images, tf.float32)
     )
 
@@ -108,7 +104,8 @@ def run_compiled(
     fields = layers.columns()
     batch, depth = fields[0].shape
     parameters = stacking.columns(accelerator, batch)
-    compiled = _compiled(price, tuple(field.dtype for field in fields))
+    dtypes = tuple(field.dtype for field in fields)
+    compiled = _compiled(price, dtypes, families.name_of(accelerator))
     images = tf.constant(images, tf.float32)
     results = np.empty((compiled.output_shapes[0], batch), np.float32)
     starts = iter(range(0, batch, CHUNK))
@@ -145,11 +142,12 @@ def forget() -> None:
 
 
 @functools.cache
-def _graph(price: Price, columns: int) -> Callable[..., Any]:
+def _graph(price: Price, columns: int, family: str) -> Callable[..., Any]:
     """The graph for tables of any shape with the first so many columns."""
 
     def run(fields: Any, hardware: Any, images: Any) -> Any:
-        return price(LayerTable(*fields), stacking.unstack(hardware), images)
+        chips = stacking.unstack(hardware, family)
+        return price(LayerTable(*fields), chips, images)
 
     return tf.function(
         run,
@@ -163,7 +161,7 @@ def _graph(price: Price, columns: int) -> Callable[..., Any]:
 
 
 @functools.cache
-def _compiled(price: Price, dtypes: tuple[Any, ...]) -> Any:
+def _compiled(price: Price, dtypes: tuple[Any, ...], family: str) -> Any:
     """The compiled code for tables of some number types.
 
     Few arguments and one result, as each costs time in every call.
@@ -173,84 +171,19 @@ def _compiled(price: Price, dtypes: tuple[Any, ...]) -> Any:
     def run(*arguments: Any) -> Any:
         *fields, hardware, images = arguments
         layers = LayerTable(*(tf.cast(f, tf.float32) for f in fields))
-        return tf.stack(price(layers, stacking.unstack(hardware), images))
+        chips = stacking.unstack(hardware, family)
+        return tf.stack(price(layers, chips, images))
 
     return tf.function(
         run,
         input_signature=[
             *(tf.TensorSpec((CHUNK, None), dtype) for dtype in dtypes),
-            tf.TensorSpec((len(accelerators.parameters()), CHUNK)),
+            tf.TensorSpec((len(accelerators.parameters(family)), CHUNK)),
             tf.TensorSpec(()),
         ],
         autograph=False,
         jit_compile=True,
     ).get_concrete_function()
-
-
-# Slightly less than one, see `divide_up`.
-_BELOW_ONE = 1 - 2.0**-22
-
-
-def divide_up(count: Any, parts: Any) -> Any:
-    """`ceil(count / parts)` by a product, as `parts` differs by candidate only.
-
-    Exact for whole numbers up to 2^21: the reciprocal is too small by more
-    than all rounding, yet by less than one part.
-
-    Args:
-        count: What is divided, whole numbers.
-        parts: By how much; 1.0 takes no time.
-
-    Returns:
-        Whole numbers.
-
-    Example:
-    >>> float(divide_up(tf.constant(7.0), tf.constant(2.0)))
-    4.0
-    """
-    if is_one(parts):
-        return count
-    return tf.math.ceil(count * (_BELOW_ONE / parts))
-
-
-def at_most(count: Any, parts: Any) -> Any:
-    """`min(count, parts)` of counts that are at least 1; 1.0 takes no time."""
-    return parts if is_one(parts) else tf.minimum(count, parts)
-
-
-def is_one(factor: Any) -> bool:
-    """Whether a factor is left out of the graph."""
-    return not tf.is_tensor(factor)
-
-
-def ceil_log2(count: Any) -> Any:
-    """`ceil(log2(count))` of whole numbers from 1 to 2^24, exactly.
-
-    The exponent of a float32 is the logarithm of 2 rounded down.
-
-    Example:
-    >>> ceil_log2(tf.constant([1.0, 2.0, 3.0, 4.0, 5.0])).numpy()
-    array([0., 1., 2., 2., 3.], dtype=float32)
-    """
-    bits = tf.bitcast(tf.maximum(count - 1, 0.5), tf.int32)
-    return tf.cast(tf.bitwise.right_shift(bits, 23) - 126, tf.float32)
-
-
-def add_products(*products: tuple[Any, Any]) -> Any:
-    """The sum of products, without those whose first factor is nothing."""
-    needed = [a * b for a, b in products if tf.is_tensor(a)]
-    return functools.reduce(operator.add, needed)
-
-
-def as_one(one: Any, other: Any) -> Any:
-    """Two results as a complex one, which XLA works out in one go."""
-    return tf.complex(one, other)
-
-
-def sum_two(one: Any, other: Any) -> tuple[Any, Any]:
-    """Two sums over the last axis, which XLA evaluates side by side."""
-    sums = tf.reduce_sum(as_one(one, other), -1)
-    return tf.math.real(sums), tf.math.imag(sums)
 
 
 def _aligned(shape: tuple[int, int], kind: Any, fill: float) -> np.ndarray:

@@ -9,14 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 from tf_cosearch import configuration
-from tf_cosearch.accelerators import Accelerator, technology
-from tf_cosearch.cost import kernels, mapping
+from tf_cosearch.accelerators import Accelerator, families, technology
+from tf_cosearch.accelerators.family import OBJECTIVES, OnChip
+from tf_cosearch.arithmetic import sum_two
+from tf_cosearch.cost import kernels
 from tf_cosearch.cost.costs import Cost, LayerCost
-from tf_cosearch.cost.kernels import sum_two
-from tf_cosearch.cost.mapper import OBJECTIVES, Choice, choose
-from tf_cosearch.cost.mapping import Loops
-from tf_cosearch.cost.off_chip import OffChip, off_chip, room_of
+from tf_cosearch.cost.off_chip import OffChip, off_chip
 from tf_cosearch.networks import table_errors
+from tf_cosearch.networks.loops import Loops, loops_of
 from tf_cosearch.networks.workload import LayerTable
 
 
@@ -72,11 +72,12 @@ def estimate(
     and its weights (72 bytes each) are brought by 64 bytes a cycle, and the
     pipeline of 8 cycles fills; the last row (128 bytes) leaves at the end.
 
+    >>> from tf_cosearch import accelerators
     >>> from tf_cosearch.networks.workload import Layer, pad
     >>> conv = Layer("conv", "conv2d", 8, 8, 16, 8, 8, 8, k_h=3, k_w=3)
-    >>> array = Accelerator().pe_array._replace(
-    ...     columns=1, rows=1, lanes=1, simd_units=2)
-    >>> chip = Accelerator(pe_array=array)
+    >>> chip = accelerators.from_paths({
+    ...     "pe_array/columns": 1, "pe_array/rows": 1,
+    ...     "pe_array/lanes": 1, "pe_array/simd_units": 2})
     >>> cost = estimate(pad([[conv]]), chip, per_layer=True)
     >>> cost.layers.busy_cycles[0].numpy()[:, 0]
     array([9216.], dtype=float32)
@@ -152,8 +153,10 @@ def price(
     """
     stacked = layers.stack_images(batch_size)
     machine = expand(accelerator)
-    loops = mapping.loops_of(stacked, batch_size)
-    chosen = choose(stacked, loops, machine, objective, per_layer)
+    loops = loops_of(stacked, batch_size)
+    chosen = families.of(accelerator).on_chip(
+        stacked, loops, machine, objective, per_layer
+    )
     return _add_up(
         stacked, loops, accelerator, machine, chosen, layers.is_wrong()
     )
@@ -171,7 +174,7 @@ def _add_up(
     loops: Loops,
     accelerator: Accelerator,
     machine: Accelerator,
-    chosen: Choice,
+    chosen: OnChip,
     is_wrong: Any,
 ) -> Cost:
     """Puts layers that are mapped together to networks.
@@ -188,7 +191,7 @@ def _add_up(
         A `Cost` of `[B]` float32 tensors, with layers if `chosen` has what
         that takes.
     """
-    outside = off_chip(layers, loops, room_of(machine))
+    outside = off_chip(layers, loops, machine.room())
     steady_cycles = machine.dram.cycles(
         outside.steady_bytes(), machine.process.clock_ghz
     )
@@ -206,7 +209,6 @@ def _add_up(
     )
     macs = tf.where(is_wrong, float("nan"), layers.all_runs(layers.macs()))
     macs, params = sum_two(macs * is_layer, layers.params() * is_layer)
-    capacity = accelerator.pe_memory.capacity_bytes(accelerator.pe_array.pes())
     cost = put_together(
         accelerator,
         total_cycles,
@@ -218,19 +220,20 @@ def _add_up(
         dram_bytes=tf.reduce_sum(layers.all_runs(outside.dram_bytes), -1),
         weight_residency=tf.squeeze(outside.residency, -1),
         pe_memory_missing_bytes=tf.maximum(
-            tf.reduce_max(outside.needed_bytes, -1) - capacity, 0.0
+            tf.reduce_max(outside.needed_bytes, -1)
+            - accelerator.room().capacity_bytes,
+            0.0,
         ),
-        register_file_missing_bytes=accelerator.register_file.missing_bytes(
-            accelerator.pe_array.simd_units
-        ),
+        register_file_missing_bytes=accelerator.missing_register_bytes(),
     )
     if chosen.index is None:
         return cost
+    family = families.of(accelerator)
+    on_chip_pj = list(chosen.parts_pj)
+    on_chip_pj[family.energy_parts.index(family.memory)] += write_pj
     parts_pj = (
         mac_pj,
-        chosen.parts_pj[0],
-        chosen.parts_pj[1] + write_pj,
-        chosen.parts_pj[2],
+        *on_chip_pj,
         dram_pj,
         machine.leakage_mw() / machine.process.clock_ghz * cycles,
     )
@@ -272,7 +275,7 @@ def put_together(
     """
     clock_ghz = accelerator.process.clock_ghz
     cycles = cycles + accelerator.runtime.inference_cycles(clock_ghz)
-    peak = accelerator.pe_array.macs_per_cycle()
+    peak = accelerator.macs_per_cycle()
     return Cost(
         latency_ms=cycles / (clock_ghz * 1e6),
         energy_mj=(energy_pj + leakage_mw / clock_ghz * cycles) / 1e9,
@@ -313,8 +316,8 @@ def fixed_cycles(
     clock_ghz = machine.process.clock_ghz
     start = machine.runtime.layer_cycles(clock_ghz)
     return (
-        starts * (start + machine.pe_array.pipeline_cycles)
-        + machine.interconnect.cycles(operands)
+        starts * (start + machine.pipeline_cycles())
+        + machine.operand_cycles(operands)
         + machine.dram.cycles(edge_bytes, clock_ghz)
     )
 
@@ -332,8 +335,8 @@ def arithmetic_pj(layers: LayerTable, machine: Accelerator) -> Any:
 
 
 def transfer_pj(machine: Accelerator, dram_bytes: Any) -> tuple[Any, Any]:
-    """Energy of DRAM, and of PE memories, for what passes the interface."""
-    write_pj = machine.pe_memory.sram(machine.process.node_nm).write_pj()
+    """Energy off the chip, and on it, of what passes the interface."""
+    write_pj = machine.write_pj()
     return dram_bytes * machine.dram.access_pj(), dram_bytes * write_pj
 
 
@@ -341,7 +344,7 @@ def _layer_cost(
     layers: LayerTable,
     machine: Accelerator,
     outside: OffChip,
-    chosen: Choice,
+    chosen: OnChip,
     cycles: Any,
     fixed_cycles: Any,
     parts_pj: tuple[Any, ...],
@@ -359,7 +362,7 @@ def _layer_cost(
         latency_ms=total(cycles / (clock_ghz * 1e6)),
         energy_mj=total(tf.add_n(parts_pj) / 1e9),
         energy_parts_mj=total(tuple(part / 1e9 for part in parts_pj)),
-        utilization=macs / (cycles * machine.pe_array.macs_per_cycle()),
+        utilization=macs / (cycles * machine.macs_per_cycle()),
         macs=total(macs),
         params=layers.params(),
         dram_bytes=total(outside.dram_bytes),
@@ -370,9 +373,7 @@ def _layer_cost(
         row_tiles=outside.row_tiles,
         out_c_tiles=outside.out_c_tiles,
         missing_bytes=tf.maximum(
-            outside.needed_bytes
-            - machine.pe_memory.capacity_bytes(machine.pe_array.pes()),
-            0.0,
+            outside.needed_bytes - machine.room().capacity_bytes, 0.0
         ),
     )
     by_layer = tf.nest.map_structure(

@@ -1,7 +1,7 @@
 """Sorts accelerators so that what they share lies side by side.
 
-`H` are accelerators, `A` those of them that differ in more than `OFF_CHIP`, `M`
-different memories.
+`H` are accelerators, `A` those of them that differ in more than what
+`off_chip` names, `M` different memories.
 """
 
 from __future__ import annotations
@@ -11,16 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tf_cosearch import accelerators
-from tf_cosearch.accelerators import stacking
-from tf_cosearch.cost.off_chip import room_of
+from tf_cosearch.accelerators import families, stacking
 
-OFF_CHIP = (
-    "pe_memory/weight_share",
-    "dram/bandwidth_gbs",
-    "dram/onload_share",
-    "runtime/inference_us",
-)
-"""Parameters that the mapping of a layer does not depend on."""
+OFF_CHIP = ("dram/bandwidth_gbs", "dram/onload_share", "runtime/inference_us")
+"""Parameters that the mapping of a layer does not depend on, in any family."""
 
 
 class Run(NamedTuple):
@@ -45,7 +39,7 @@ class Sorted(NamedTuple):
     """Accelerators in an order in which those that share most are neighbours.
 
     Attributes:
-        memories: Different `off_chip.Room`, `[4, M]`.
+        memories: Different `family.Room`, `[4, M]`.
         memory_of: Which of them each accelerator has, `[H]`.
         arrays: Accelerators with different arrays, `[P, A]`.
         runs: Runs of neighbours, those of a tile one after another.
@@ -61,22 +55,34 @@ class Sorted(NamedTuple):
     dram_cycles: np.ndarray
 
 
-def sort(hardware: np.ndarray, tile: int) -> Sorted:
+def off_chip(family: str) -> tuple[str, ...]:
+    """Parameters of a family that the mapping of a layer does not depend on.
+
+    Example:
+    >>> off_chip("edge_tpu")[-1]
+    'pe_memory/weight_share'
+    """
+    return (*OFF_CHIP, *families.get(family).off_chip)
+
+
+def sort(hardware: np.ndarray, family: str, tile: int) -> Sorted:
     """Finds the different memories and arrays, and runs of neighbours.
 
     Args:
         hardware: Parameters of accelerators, `[P, H]`.
+        family: Which family they are of.
         tile: Arrays that are worked on together; no run has more.
 
     Returns:
         The `Sorted`.
     """
-    chips = stacking.unstack(hardware)
-    rooms = np.stack(room_of(chips))
+    chips = stacking.unstack(hardware, family)
+    rooms = np.stack(np.broadcast_arrays(*chips.room()))
     first, memory_of = _unique(rooms)
     # Arrays are numbered so that those met in this order are neighbours.
     order = np.lexsort((chips.dram.bandwidth_gbs, memory_of))
-    on_chip = [path not in OFF_CHIP for path in accelerators.parameters()]
+    outside = off_chip(family)
+    on_chip = [path not in outside for path in accelerators.parameters(family)]
     first_array, array_of = _unique(hardware[on_chip][:, order])
     if 2 * len(first_array) > len(order):  # longer runs are worth more
         first_array = array_of = np.arange(len(order))

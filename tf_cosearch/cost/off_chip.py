@@ -19,41 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_cosearch.accelerators import Accelerator
-from tf_cosearch.cost import mapping
-from tf_cosearch.cost.mapping import Loops
+from tf_cosearch.accelerators.family import Room
+from tf_cosearch.networks.loops import Loops, loops_of
 from tf_cosearch.networks.workload import LayerTable
 
 BIAS_BYTES = 4
-
-
-class Room(NamedTuple):
-    """All that this file asks of an accelerator.
-
-    Each field is `[B, 1]`, or `[M]` where nothing is said of layers.
-
-    Attributes:
-        capacity_bytes: Capacity of all PE memories.
-        weight_bytes: The most of it for weights that stay.
-        activation_bytes: The most of it for activations between layers.
-        onload_share: Part of an off-chip input that must come first.
-    """
-
-    capacity_bytes: Any
-    weight_bytes: Any
-    activation_bytes: Any
-    onload_share: Any
-
-
-def room_of(machine: Accelerator) -> Room:
-    """The `Room` of accelerators, in the shape of their fields."""
-    memory, pes = machine.pe_memory, machine.pe_array.pes()
-    return Room(
-        memory.capacity_bytes(pes),
-        memory.weight_bytes(pes),
-        memory.activation_bytes(pes),
-        machine.dram.onload_share,
-    )
 
 
 class OffChip(NamedTuple):
@@ -203,7 +173,7 @@ def live_and_stored_bytes(layers: LayerTable) -> tuple[np.ndarray, np.ndarray]:
     (array([[1280.]], dtype=float32), array([[128.]], dtype=float32))
     """
     table = LayerTable(*(tf.constant(f, tf.float32) for f in layers))
-    loops = mapping.loops_of(table)
+    loops = loops_of(table)
     live, used = _live_and_used(table, loops)
     return live.numpy(), _stored(table, loops, used).numpy()
 

@@ -20,7 +20,7 @@ Fixed cycles and energy of transfers are proportional to bytes, so they follow
 from sums over layers. The formulas are those of `model.estimate`.
 
 `N` are networks, `L` layers of one, `U` different layers, `H` accelerators,
-`A` those of them that differ in more than `neighbours.OFF_CHIP`.
+`A` those of them that differ in more than `neighbours.off_chip`.
 """
 
 from __future__ import annotations
@@ -35,12 +35,15 @@ import scipy.sparse
 import tensorflow as tf
 
 from tf_cosearch import accelerators, configuration, machine
-from tf_cosearch.accelerators import Accelerator, stacking
-from tf_cosearch.cost import kernels, mapper, mapping, model
+from tf_cosearch.accelerators import Accelerator, families, stacking
+from tf_cosearch.accelerators.family import OBJECTIVES
+from tf_cosearch.arithmetic import as_one
+from tf_cosearch.cost import kernels, model
 from tf_cosearch.cost.costs import Cost
 from tf_cosearch.cost.neighbours import sort
 from tf_cosearch.cost.transfers import Transfers
 from tf_cosearch.networks import table_errors, workload
+from tf_cosearch.networks.loops import loops_of
 from tf_cosearch.networks.workload import Layer, LayerTable
 
 IN_NETWORK = (
@@ -69,7 +72,7 @@ class PriceList:
 
     Args:
         accelerators: `Accelerator` of `[H]` arrays, or of numbers.
-        objective: What mappings are chosen by, one of `mapper.OBJECTIVES`.
+        objective: What mappings are chosen by, one of `family.OBJECTIVES`.
         most_bytes: What the list may take of memory. When it is full it is
             begun anew.
 
@@ -94,20 +97,18 @@ class PriceList:
         objective: str = "latency",
         most_bytes: int = 2**30,
     ) -> None:
-        if objective not in mapper.OBJECTIVES:
-            raise configuration.unknown(
-                "objective", objective, mapper.OBJECTIVES
-            )
+        if objective not in OBJECTIVES:
+            raise configuration.unknown("objective", objective, OBJECTIVES)
         count = max(np.size(v) for v in tf.nest.flatten(accelerators))
         self._hardware = stacking.stack(accelerators, count)
-        self._chips = stacking.unstack(self._hardware)
+        self._family = families.name_of(accelerators)
+        self._chips = stacking.unstack(self._hardware, self._family)
         self._area_mm2 = self._chips.area_mm2()
         self._leakage_mw = self._chips.leakage_mw()
-        registers, array = self._chips.register_file, self._chips.pe_array
-        self._missing = registers.missing_bytes(array.simd_units).numpy()
+        self._missing = np.asarray(self._chips.missing_register_bytes())
         self._objective = objective
         self._most = most_bytes // 8
-        self._sorted = sort(self._hardware, TILE)
+        self._sorted = sort(self._hardware, self._family, TILE)
         self.num_arrays = self._sorted.arrays.shape[1]
         self._forget()
 
@@ -207,7 +208,7 @@ class PriceList:
                 self._priced[tile] = np.empty(wide, np.float32)
                 self._priced[tile][:, :known] = old[:, :known]
         width = len(LayerTable(*layers.T[:, :, None]).columns())
-        compiled = _compiled_map(self._objective, width)
+        compiled = _compiled_map(self._objective, width, self._family)
         padding = _PADDING[:width, None, None]
 
         def run(job: tuple[int, int]) -> None:
@@ -278,7 +279,7 @@ class PriceList:
         """Adds what is proportional to bytes, and fills in costs."""
         chips = self._chips
         dram_pj, write_pj = model.transfer_pj(chips, 1.0)
-        capacity = chips.pe_memory.capacity_bytes(chips.pe_array.pes())
+        capacity = chips.room().capacity_bytes
         step = max(_BLOCK // len(self._sorted.rank), 1)
         for at in range(0, len(cycles), step):
             some = slice(at, at + step)
@@ -373,20 +374,23 @@ def _on_all_cores(run: Callable[[Any], Any], jobs: Sequence[Any]) -> None:
 
 
 @functools.cache
-def _compiled_map(objective: str, width: int) -> Callable[..., Any]:
+def _compiled_map(
+    objective: str, width: int, family: str
+) -> Callable[..., Any]:
     kernels.prefer_wide_vectors()
 
     def run(columns: Any, hardware: Any) -> Any:
         layers = LayerTable(*tf.unstack(columns))
         machine = tf.nest.map_structure(
-            lambda field: field[None], stacking.unstack(hardware)
+            lambda field: field[None], stacking.unstack(hardware, family)
         )
-        loops = mapping.loops_of(layers)
-        chosen = mapper.choose(layers, loops, machine, objective, False)
+        chosen = families.get(family).on_chip(
+            layers, loops_of(layers), machine, objective, False
+        )
         mac_pj = model.arithmetic_pj(layers, machine)
-        return kernels.as_one(chosen.cycles, chosen.energy_pj + mac_pj)
+        return as_one(chosen.cycles, chosen.energy_pj + mac_pj)
 
-    parameters = len(accelerators.parameters())
+    parameters = len(accelerators.parameters(family))
     return tf.function(
         run,
         input_signature=[

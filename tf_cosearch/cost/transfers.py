@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_cosearch.cost import mapping, model, off_chip
+from tf_cosearch.accelerators.family import Room
+from tf_cosearch.cost import model, off_chip
 from tf_cosearch.networks import workload
+from tf_cosearch.networks.loops import loops_of
 from tf_cosearch.networks.workload import LayerTable
 
 _BLOCK = 2**17  # numbers that stay in the cache of a core
@@ -25,7 +27,7 @@ class Transfers:
 
     Args:
         tables: `N` networks, `[L, F]` each.
-        memories: Different `off_chip.Room` of accelerators, `[4, M]`.
+        memories: Different `family.Room` of accelerators, `[4, M]`.
 
     Attributes:
         index: The pair of each network with each memory, `[N, M]`.
@@ -50,7 +52,7 @@ class Transfers:
         stays, *sums = (value.numpy() for value in stays_of(columns, memories))
         self.operands, self.macs, self.params = (x[:, None] for x in sums)
         self.starts = (self._runs * table.is_layer.numpy()).sum(1)[:, None]
-        shares = off_chip.Room(*memories).onload_share
+        shares = Room(*memories).onload_share
         networks, chosen = np.nonzero(_told_apart(stays, shares))
         self.index = np.zeros(stays.shape, np.intp)
         self.index[networks, chosen] = np.arange(len(networks))
@@ -134,7 +136,7 @@ def _told_apart(stays: np.ndarray, shares: np.ndarray) -> np.ndarray:
 def _graphs(columns: int) -> tuple[Any, Any]:
     """`_stays` and `_outside` for tables with the first so many columns."""
     table = tf.TensorSpec((columns, None, None))
-    rooms = tf.TensorSpec((len(off_chip.Room._fields), None))
+    rooms = tf.TensorSpec((len(Room._fields), None))
     pairs = [tf.TensorSpec((None,), tf.int32)] * 2
     return (
         tf.function(_stays, [table, rooms], autograph=False),
@@ -145,8 +147,8 @@ def _graphs(columns: int) -> tuple[Any, Any]:
 def _stays(columns: Any, memories: Any) -> Any:
     """Which memories hold all of a network, and sums over its layers."""
     layers = LayerTable(*tf.unstack(columns))
-    loops = mapping.loops_of(layers)
-    room = off_chip.Room(*tf.unstack(memories))
+    loops = loops_of(layers)
+    room = Room(*tf.unstack(memories))
 
     def total(values: Any) -> Any:
         return tf.reduce_sum(values * layers.is_layer, -1)
@@ -162,10 +164,8 @@ def _stays(columns: Any, memories: Any) -> Any:
 def _outside(columns: Any, memories: Any, networks: Any, chosen: Any) -> Any:
     """What passes the DRAM for pairs of a network and memories."""
     layers = LayerTable(*tf.unstack(tf.gather(columns, networks, axis=1)))
-    room = off_chip.Room(
-        *tf.unstack(tf.gather(memories, chosen, axis=1)[..., None])
-    )
-    loops = mapping.loops_of(layers)
+    room = Room(*tf.unstack(tf.gather(memories, chosen, axis=1)[..., None]))
+    loops = loops_of(layers)
     outside = off_chip.off_chip(layers, loops, room)
     edge_bytes = outside.edge_bytes() * layers.is_layer
     return (

@@ -149,7 +149,7 @@ class Design:
             },
             "macs": sum(layer.macs for layer in layers),
             "params": sum(layer.params for layer in layers),
-            "peak_tops": self.accelerator.peak_tops(),
+            "peak_tops": accelerators.peak_tops(self.accelerator),
             "accelerator": {
                 name: float(value)
                 for name, value in accelerators.to_paths(

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tf_cosearch import accelerators, configuration, metrics
 from tf_cosearch.accelerators import Accelerator, presets
 from tf_cosearch.cost.costs import SCALARS, Cost
-from tf_cosearch.cost.neighbours import OFF_CHIP
+from tf_cosearch.cost.neighbours import off_chip
 from tf_cosearch.cost.price_list import PriceList
 from tf_cosearch.metrics.values import Designs, Values
 from tf_cosearch.networks.network import Network
@@ -171,7 +171,8 @@ def all_accelerators(choices: Mapping[str, Sequence[float]]) -> Accelerator:
         )
     # What the array does not see changes slowest, so that arrays repeat in
     # whole runs.
-    paths = sorted(values, key=lambda path: path not in OFF_CHIP)
+    outside = off_chip("edge_tpu")
+    paths = sorted(values, key=lambda path: path not in outside)
     grid = np.asarray(
         list(itertools.product(*(values[path] for path in paths))), np.float64
     )

@@ -457,7 +457,7 @@ class SearchSpace:
 
         Example:
         >>> space = SearchSpace.load("digits")
-        >>> space.encode_accelerator(Accelerator())["pe_array/rows"]
+        >>> space.encode_accelerator(accelerators.default())["pe_array/rows"]
         4
         """
         searched = {parameter.name for parameter in self.parameters}

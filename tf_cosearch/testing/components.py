@@ -46,7 +46,7 @@ class ComponentSuite:
 
     def test_parameters_are_described(self) -> None:
         """Unit, range, and a default and choices inside it."""
-        defaults = accelerators.to_paths(accelerators.Accelerator())
+        defaults = accelerators.to_paths(accelerators.default())
         require(bool(self.paths()), f"{self.name} has no parameters")
         for path in self.paths():
             held = accelerators.parameters()[path]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tf_cosearch import accelerators
-from tf_cosearch.accelerators import Accelerator, presets
+from tf_cosearch.accelerators import presets
+from tf_cosearch.accelerators.families.edge_tpu import EdgeTpu
 from tf_cosearch.cost.costs import BOUNDS
 from tf_cosearch.cost.explain import advice, summary, waste
 from tf_cosearch.cost.model import estimate
@@ -94,7 +95,7 @@ def test_bandwidth_or_memory_for_weights_that_stream():
 
 def test_memory_does_not_keep_the_image():
     image = Layer("stem", "conv2d", 64, 64, 8, 64, 64, 4)
-    answer = advice.advise([image], Accelerator())[0]
+    answer = advice.advise([image], EdgeTpu())[0]
     assert "more PE memory does not help" in answer.advice
     assert [list(change) for change in answer.changes] == [
         ["dram/bandwidth_gbs"]
@@ -107,7 +108,7 @@ def test_depthwise_is_told_about_the_reduction():
         "dw", "depthwise_conv2d", 64, 64, 256, 64, 64, 256, 3, 3, groups=256
     )
     last = Layer("out", "conv2d", 64, 64, 4, 64, 64, 256)
-    answer = advice.advise([first, depthwise, last], Accelerator())[1]
+    answer = advice.advise([first, depthwise, last], EdgeTpu())[1]
     assert "depthwise feeds 4 of 64 SIMD units" in answer.advice
     assert answer.changes[0]["pe_array/dot_width"] < 4
 
@@ -123,7 +124,7 @@ def test_depthwise_is_told_about_the_reduction():
 )
 def test_room_is_free_and_ends_where_it_is_said_to(layer, dimension):
     """The size named takes no more time than the layer, the next one does."""
-    chip = Accelerator()
+    chip = EdgeTpu()
     words = waste.find_waste([layer], chip, np.array([0.3]), [0])[0]
     noun = {"out_c": "output channels", "in_c": "input channels"}.get(
         dimension, "rows"
@@ -149,11 +150,11 @@ def test_room_is_free_and_ends_where_it_is_said_to(layer, dimension):
 def test_a_full_array_wastes_nothing_and_can_only_grow():
     conv = Layer("c", "conv2d", 64, 64, 256, 64, 64, 256, 3, 3)
     edge = Layer("edge", "conv2d", 64, 64, 256, 64, 64, 4)
-    answer = advice.advise([edge, conv, conv], Accelerator())[1]
+    answer = advice.advise([edge, conv, conv], EdgeTpu())[1]
     assert answer.advice.startswith("compute at 100% of the peak;")
     (change,) = answer.changes
     (path,) = change
-    doubled = 2 * accelerators.to_paths(Accelerator())[path]
+    doubled = 2 * accelerators.to_paths(EdgeTpu())[path]
     assert change == {path: doubled}
 
 
@@ -163,7 +164,7 @@ def test_what_takes_no_time_needs_nothing():
         Layer("move", "data_movement", 1, 1, 8, 1, 1, 8),
         Layer("b", "dense", 1, 1, 8, 1, 1, 8),
     ]
-    rows = summary.summarize(layers, Accelerator())["layers"]
-    answers = advice.advise(layers, Accelerator())
+    rows = summary.summarize(layers, EdgeTpu())["layers"]
+    answers = advice.advise(layers, EdgeTpu())
     for row, answer in zip(rows, answers, strict=True):
         assert row["latency_ms"] or answer.advice == "nothing: it takes no time"

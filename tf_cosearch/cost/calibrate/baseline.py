@@ -6,11 +6,11 @@ What a careful engineer writes in an hour, to measure the cost model against.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import optimize
 
-from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost.calibrate.measurements import Measurement
 from tf_cosearch.networks.workload import Layer
 
@@ -24,7 +24,7 @@ TERMS = (
 
 
 def left_out(
-    measurements: Sequence[Measurement], accelerator: Accelerator
+    measurements: Sequence[Measurement], accelerator: Any
 ) -> np.ndarray:
     """Predicts each network by a fit to all other networks.
 
@@ -33,7 +33,7 @@ def left_out(
     Args:
         measurements: What was measured.
         accelerator: The hardware, whose array pads and whose memory keeps
-            weights; an `Accelerator` of numbers.
+            weights; an `EdgeTpu` of numbers.
 
     Returns:
         Latencies in milliseconds, `[N]`.
@@ -51,19 +51,20 @@ def left_out(
     return predicted_ms
 
 
-def count(layers: Sequence[Layer], accelerator: Accelerator) -> list[float]:
+def count(layers: Sequence[Layer], accelerator: Any) -> list[float]:
     """Counts what a latency is a sum of.
 
     Args:
         layers: The rows of a network.
-        accelerator: The hardware, an `Accelerator` of numbers.
+        accelerator: The hardware, an `EdgeTpu` of numbers.
 
     Returns:
         A number for each of `TERMS`.
 
     Example:
     >>> conv = Layer("conv", "conv2d", 8, 8, 16, 8, 8, 3, k_h=3, k_w=3)
-    >>> count([conv], Accelerator())  # 8 8 9 x 64 x 4; 8 8 3 + 8 8 16
+    >>> from tf_cosearch.accelerators.families.edge_tpu import EdgeTpu
+    >>> count([conv], EdgeTpu())  # 8 8 9 x 64 x 4; 8 8 3 + 8 8 16
     [147456.0, 1216.0, 0.0, 1.0]
     """
     array, pes = accelerator.pe_array, accelerator.pe_array.pes()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -91,7 +91,7 @@ def advise(layers: Sequence[Layer], accelerator: Accelerator) -> list[Advice]:
 
     Example:
     >>> conv = Layer("c", "conv2d", 32, 32, 16, 32, 32, 16)
-    >>> answer = advise([conv], Accelerator())[0]
+    >>> answer = advise([conv], accelerators.default())[0]
     >>> answer.advice.split()[0], list(answer.changes[0])
     ('dram:', ['dram/bandwidth_gbs'])
     """
@@ -163,7 +163,7 @@ def _advise_transfer(
     }
 
 
-def _widened(path: str, factor: float, accelerator: Accelerator) -> str:
+def _widened(path: str, factor: float, accelerator: Any) -> str:
     """A change of bandwidth or memory in words."""
     value = accelerators.to_paths(accelerator)[path] * factor
     unit = accelerators.parameters()[path].unit

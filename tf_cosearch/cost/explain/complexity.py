@@ -43,6 +43,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tf_cosearch import accelerators
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.accelerators import technology as tech
 from tf_cosearch.cost.explain import advice, summary
@@ -214,7 +215,7 @@ def roofline(layers: Sequence[Layer], accelerator: Accelerator) -> dict:
     bits.
 
     >>> conv = Layer("c", "conv2d", 32, 32, 16, 32, 32, 16, use_bias=False)
-    >>> points = roofline([conv], Accelerator())
+    >>> points = roofline([conv], accelerators.default())
     >>> round(points["layers"][0]["ops_per_bit"], 2)
     1.98
     >>> points["layers"][0]["bound"], points["dram_tbits"]
@@ -222,10 +223,11 @@ def roofline(layers: Sequence[Layer], accelerator: Accelerator) -> dict:
     """
     result = summary.summarize(layers, accelerator)
     advices = advice.advise(layers, accelerator)
-    array, process = accelerator.pe_array, accelerator.process
-    ports = array.pes() * accelerator.pe_memory.width_bytes
+    chip: Any = accelerator
+    array, process = chip.pe_array, chip.process
+    ports = array.pes() * chip.pe_memory.width_bytes
     roofs = {
-        "peak_tops": float(accelerator.peak_tops()),
+        "peak_tops": float(accelerators.peak_tops(accelerator)),
         "dram_tbits": float(accelerator.dram.bandwidth_gbs * 8 / 1e3),
         "pe_memory_tbits": float(ports * process.clock_ghz * 8 / 1e3),
     }

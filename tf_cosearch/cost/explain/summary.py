@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_cosearch.accelerators import Accelerator
-from tf_cosearch.cost import mapping
+from tf_cosearch import accelerators
+from tf_cosearch.accelerators import Accelerator, families
 from tf_cosearch.cost.costs import BOUNDS, ENERGY_PARTS, Cost
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.workload import Layer, pad
@@ -44,7 +44,7 @@ def summarize(
 
     Example:
     >>> dense = Layer("dense", "dense", 1, 1, 1024, 1, 1, 1024)
-    >>> summary = summarize([dense], Accelerator())
+    >>> summary = summarize([dense], accelerators.default())
     >>> summary["macs"], summary["layers"][0]["bound"]
     (1048576, 'interconnect')
     """
@@ -62,6 +62,7 @@ def summarize(
             f"{largest.name!r}. Check the extents of its layers and the batch."
         )
     by_layer = cost.layers
+    describe = families.of(accelerator).describe
     busy = np.stack([cycles[0] for cycles in by_layer.busy_cycles])
     rows = [
         {
@@ -75,7 +76,7 @@ def summarize(
             "utilization": float(by_layer.utilization[0, row]),
             "bound": BOUNDS[int(busy[:, row].argmax())],
             "dram_bytes": float(by_layer.dram_bytes[0, row]),
-            "mapping": mapping.describe(
+            "mapping": describe(
                 int(by_layer.mapping[0, row]),
                 (
                     math.ceil(layer.out_h / float(by_layer.row_tiles[0, row])),
@@ -103,7 +104,7 @@ def summarize(
         "area_mm2": float(cost.area_mm2[0]),
         "macs": batch_size * sum(layer.macs for layer in layers),
         "params": sum(layer.params for layer in layers),
-        "peak_tops": float(accelerator.peak_tops()),
+        "peak_tops": float(accelerators.peak_tops(accelerator)),
         "utilization": float(cost.utilization[0]),
         "dram_bytes": float(cost.dram_bytes[0]),
         "weight_residency": float(cost.weight_residency[0]),

@@ -47,7 +47,7 @@ def find_waste(
     Example:
     >>> layer = Layer("d", "depthwise_conv2d", 64, 64, 256, 64, 64, 256,
     ...     3, 3, groups=256)
-    >>> find_waste([layer], Accelerator(), np.asarray([0.25]), [0])
+    >>> find_waste([layer], accelerators.default(), np.asarray([0.25]), [0])
     {0: 'depthwise feeds 4 of 64 SIMD units a lane, each 1 of 4 products'}
     """
     rows = [r for r in rows if layers[r].macs and utilization[r] < WELL_USED]
@@ -121,7 +121,7 @@ def _grown(layer: Layer, dimension: str, size: int) -> Layer:
 
 
 def _room_words(
-    layer: Layer, dimension: str, size: int, room: int, chip: Accelerator
+    layer: Layer, dimension: str, size: int, room: int, chip: Any
 ) -> str:
     depthwise = layer.groups == layer.in_c > 1
     if dimension == "inputs" and depthwise:

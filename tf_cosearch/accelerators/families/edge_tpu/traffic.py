@@ -24,10 +24,10 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tf_cosearch.accelerators import Accelerator
-from tf_cosearch.accelerators.register_file import ACCUMULATOR_BYTES
-from tf_cosearch.cost.kernels import divide_up, is_one
-from tf_cosearch.cost.mapping import Loops, Spread, lines_read
+from tf_cosearch.accelerators.families.edge_tpu.edge_tpu import EdgeTpu
+from tf_cosearch.accelerators.families.edge_tpu.mapping import Spread
+from tf_cosearch.arithmetic import divide_up, is_one
+from tf_cosearch.networks.loops import ACCUMULATOR_BYTES, Loops, lines_read
 from tf_cosearch.networks.workload import LayerTable
 
 
@@ -126,7 +126,7 @@ def traffic_of(moved: Flow, space: Spread) -> Traffic:
 def flow(
     layers: LayerTable,
     loops: Loops,
-    machine: Accelerator,
+    machine: EdgeTpu,
     space: Spread,
     dataflow: str,
 ) -> Flow:
@@ -150,7 +150,7 @@ def flow(
     Args:
         layers: `LayerTable` of `[B, L]`.
         loops: `Loops` of `[B, L]`.
-        machine: `Accelerator` of `[B, 1]`.
+        machine: `EdgeTpu` of `[B, 1]`.
         space: The unrolling of the mapping.
         dataflow: One of `DATAFLOWS`.
 
@@ -199,7 +199,7 @@ def flow(
 
 
 def _run(
-    layers: LayerTable, loops: Loops, machine: Accelerator, space: Spread
+    layers: LayerTable, loops: Loops, machine: EdgeTpu, space: Spread
 ) -> Any:
     """Steps in a row whose window and sums share half of a register file.
 
@@ -219,7 +219,7 @@ def _run(
 
 
 def _weight_parts(
-    loops: Loops, machine: Accelerator, space: Spread
+    loops: Loops, machine: EdgeTpu, space: Spread
 ) -> tuple[Any, Any]:
     """Parts the weights of a lane fall into, and those of one dot product."""
     width = space.dot_width

@@ -6,40 +6,28 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tf_cosearch.accelerators import Accelerator
-from tf_cosearch.cost import mapping
-from tf_cosearch.cost.kernels import add_products
-from tf_cosearch.cost.mapping import Loops, Spread
-from tf_cosearch.cost.traffic import Flow, Traffic, flow, traffic_of
+from tf_cosearch.accelerators.families.edge_tpu import mapping
+from tf_cosearch.accelerators.families.edge_tpu.edge_tpu import EdgeTpu
+from tf_cosearch.accelerators.families.edge_tpu.mapping import Spread
+from tf_cosearch.accelerators.families.edge_tpu.traffic import (
+    Flow,
+    Traffic,
+    flow,
+    traffic_of,
+)
+from tf_cosearch.accelerators.family import OnChip
+from tf_cosearch.arithmetic import add_products
+from tf_cosearch.networks.loops import Loops
 from tf_cosearch.networks.workload import LayerTable
-
-OBJECTIVES = ("latency", "energy", "energy_delay")
-"""What the mapping of a layer may be chosen by."""
-
-
-class Choice(NamedTuple):
-    """The mapping of every layer; each field is `[B, L]`, or a tuple of them.
-
-    The rest is `None` unless asked for: the number of the mapping, cycles of
-    array, PE memory and interconnect, energy of register files, PE memory and
-    interconnect, and the traffic.
-    """
-
-    cycles: Any
-    energy_pj: Any
-    index: Any = None
-    busy: Any = None
-    parts_pj: Any = None
-    traffic: Any = None
 
 
 def choose(
     layers: LayerTable,
     loops: Loops,
-    machine: Accelerator,
+    machine: EdgeTpu,
     objective: str,
     per_layer: bool,
-) -> Choice:
+) -> OnChip:
     """Tries every mapping on every layer and keeps the best.
 
     Only what happens on the chip counts, with the leakage of that time: so a
@@ -48,12 +36,12 @@ def choose(
     Args:
         layers: `LayerTable` of `[B, L]` tensors, or `[L, 1]`.
         loops: Their `Loops`.
-        machine: `Accelerator` of `[B, 1]` tensors, or `[1, B]`.
+        machine: `EdgeTpu` of `[B, 1]` tensors, or `[1, B]`.
         objective: One of `OBJECTIVES`.
-        per_layer: Whether to fill in all of `Choice`.
+        per_layer: Whether to fill in all of `OnChip`.
 
     Returns:
-        The `Choice`.
+        The `OnChip`.
     """
     leakage_pj = machine.leakage_mw() / machine.process.clock_ghz
     unit_pj = _unit_pj(machine)
@@ -77,12 +65,12 @@ def choose(
         cycles = tf.maximum(tf.maximum(busy[0], busy[1]), busy[2])
         energy_pj = _mapped_pj(unit_pj, rate, space, moved)
         keys = _keys(objective, cycles, energy_pj, leakage_pj)
-        here = Choice(cycles, energy_pj)
+        here = OnChip(cycles, energy_pj)
         if per_layer:
             number = tf.fill(tf.shape(cycles), float(index))
             traffic = traffic_of(moved, space)
             parts_pj = _parts_pj(unit_pj, traffic)
-            here = Choice(*here[:2], number, busy, parts_pj, traffic)
+            here = OnChip(*here[:2], number, busy, parts_pj, traffic)
         best = _better(best, (keys, here))
     return best[1]
 
@@ -122,7 +110,7 @@ class _UnitEnergy(NamedTuple):
     transfer_pj: Any
 
 
-def _unit_pj(machine: Accelerator) -> _UnitEnergy:
+def _unit_pj(machine: EdgeTpu) -> _UnitEnergy:
     node_nm = machine.process.node_nm
     registers = machine.register_file.sram(node_nm)
     memory = machine.pe_memory.sram(node_nm)
@@ -155,7 +143,7 @@ class _Rates(NamedTuple):
     spilled_pj: Any
 
 
-def _rates(machine: Accelerator, unit: _UnitEnergy, space: Spread) -> _Rates:
+def _rates(machine: EdgeTpu, unit: _UnitEnergy, space: Spread) -> _Rates:
     share, runtime = space.pe_share, machine.runtime
     return _Rates(
         compute_cycles=runtime.compute_cycles(space.compute_cycles),

@@ -8,8 +8,7 @@ import tensorflow as tf
 
 from tf_cosearch.accelerators.parameter import Fixed, Searched
 from tf_cosearch.accelerators.sram import Sram
-
-ACCUMULATOR_BYTES = 4
+from tf_cosearch.networks.loops import ACCUMULATOR_BYTES
 
 
 class RegisterFile(NamedTuple):

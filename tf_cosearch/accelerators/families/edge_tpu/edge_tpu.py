@@ -1,0 +1,96 @@
+"""The components of an Edge TPU, a file each."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from tf_cosearch.accelerators.dram import Dram
+from tf_cosearch.accelerators.families.edge_tpu.interconnect import (
+    Interconnect,
+)
+from tf_cosearch.accelerators.families.edge_tpu.pe_array import PEArray
+from tf_cosearch.accelerators.families.edge_tpu.pe_memory import PEMemory
+from tf_cosearch.accelerators.families.edge_tpu.register_file import (
+    RegisterFile,
+)
+from tf_cosearch.accelerators.family import Room
+from tf_cosearch.accelerators.process import Process
+from tf_cosearch.accelerators.runtime import Runtime
+
+
+class EdgeTpu(NamedTuple):
+    """An edge accelerator after the template of the Edge TPU.
+
+    Weights and activations come from DRAM into the memories of the PEs, over
+    the interconnect to the lanes, through register files into SIMD units. The
+    fields of every component are numbers, or `[B]` tensors for a batch.
+
+    Example:
+    >>> EdgeTpu().macs_per_cycle()
+    16384
+
+    Reference:
+        Template, values and baseline: NAHAS (arXiv 2102.08619); the same
+        machine is "V1" in arXiv 2102.10423.
+    """
+
+    pe_array: PEArray = PEArray()
+    register_file: RegisterFile = RegisterFile()
+    pe_memory: PEMemory = PEMemory()
+    interconnect: Interconnect = Interconnect()
+    dram: Dram = Dram()
+    process: Process = Process()
+    runtime: Runtime = Runtime()
+
+    def macs_per_cycle(self) -> Any:
+        """See `family.Accelerator`, as of the others."""
+        return self.pe_array.macs_per_cycle()
+
+    def area_mm2(self) -> Any:
+        """Area of all components."""
+        node_nm = self.process.node_nm
+        pes = self.pe_array.pes()
+        lanes = pes * self.pe_array.lanes
+        return (
+            self.pe_array.area_mm2(node_nm)
+            + lanes * self.register_file.sram(node_nm).area_mm2()
+            + pes * self.pe_memory.sram(node_nm).area_mm2()
+            + self.dram.area_mm2(node_nm)
+        )
+
+    def leakage_mw(self) -> Any:
+        """Power that flows whether or not anything is computed."""
+        node_nm = self.process.node_nm
+        pes = self.pe_array.pes()
+        lanes = pes * self.pe_array.lanes
+        return (
+            self.pe_array.leakage_mw(node_nm)
+            + lanes * self.register_file.sram(node_nm).leakage_mw()
+            + pes * self.pe_memory.sram(node_nm).leakage_mw()
+        )
+
+    def room(self) -> Room:
+        """All PE memories together."""
+        pes = self.pe_array.pes()
+        return Room(
+            self.pe_memory.capacity_bytes(pes),
+            self.pe_memory.weight_bytes(pes),
+            self.pe_memory.activation_bytes(pes),
+            self.dram.onload_share,
+        )
+
+    def write_pj(self) -> Any:
+        """Energy of a PE memory."""
+        return self.pe_memory.sram(self.process.node_nm).write_pj()
+
+    def pipeline_cycles(self) -> Any:
+        """Those of the array."""
+        return self.pe_array.pipeline_cycles
+
+    def operand_cycles(self, operand_bytes: Any) -> Any:
+        """The first operands pass the interconnect before anything runs."""
+        return self.interconnect.cycles(operand_bytes)
+
+    def missing_register_bytes(self) -> Any:
+        """What a register file lacks for its SIMD units."""
+        return self.register_file.missing_bytes(self.pe_array.simd_units)

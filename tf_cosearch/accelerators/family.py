@@ -1,0 +1,129 @@
+"""What a family of accelerators says of itself: all that pricing asks.
+
+To add one, make a folder in `families` whose `__init__.py` has a `FAMILY`; a
+package of your own calls `families.register`. Nothing else has to know of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from tf_cosearch.accelerators.dram import Dram
+from tf_cosearch.accelerators.process import Process
+from tf_cosearch.accelerators.runtime import Runtime
+
+OBJECTIVES = ("latency", "energy", "energy_delay")
+"""What the mapping of a layer may be chosen by."""
+
+
+class Room(NamedTuple):
+    """What of a network finds room on the chip.
+
+    Each field is `[B, 1]`, or `[M]` where nothing is said of layers.
+
+    Attributes:
+        capacity_bytes: Capacity of the memory on the chip.
+        weight_bytes: The most of it for weights that stay.
+        activation_bytes: The most of it for activations between layers.
+        onload_share: Part of an off-chip input that must come first.
+    """
+
+    capacity_bytes: Any
+    weight_bytes: Any
+    activation_bytes: Any
+    onload_share: Any
+
+
+class OnChip(NamedTuple):
+    """What layers cost on the chip; each field is `[B, L]`, or a tuple of them.
+
+    The rest is `None` unless asked for: the number of the mapping, cycles of
+    each of `Family.bounds`, energy of each of `Family.energy_parts`, and the
+    traffic, a `NamedTuple` of bytes.
+    """
+
+    cycles: Any
+    energy_pj: Any
+    index: Any = None
+    busy: Any = None
+    parts_pj: Any = None
+    traffic: Any = None
+
+
+class Accelerator(Protocol):
+    """An accelerator of some family: a `NamedTuple` of its components.
+
+    The fields of every component are numbers, or `[B]` tensors for a batch.
+    Of these three components every family has some.
+    """
+
+    @property
+    def dram(self) -> Dram:
+        """The memory off the chip."""
+
+    @property
+    def process(self) -> Process:
+        """What the chip is made in."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """What running a network costs beside."""
+
+    def macs_per_cycle(self) -> Any:
+        """Multiply-accumulates a cycle when nothing stands idle."""
+
+    def area_mm2(self) -> Any:
+        """Area of all components."""
+
+    def leakage_mw(self) -> Any:
+        """Power that flows whether or not anything is computed."""
+
+    def room(self) -> Room:
+        """What the memory on the chip holds."""
+
+    def write_pj(self) -> Any:
+        """Energy of writing a byte that comes from DRAM."""
+
+    def pipeline_cycles(self) -> Any:
+        """What fills and drains the pipeline of a layer."""
+
+    def operand_cycles(self, operand_bytes: Any) -> Any:
+        """Cycles until the first operands of a layer have come."""
+
+    def missing_register_bytes(self) -> Any:
+        """What registers lack for any layer to run."""
+
+    def _asdict(self) -> dict[str, Any]:
+        """Components by name."""
+
+    def _replace(self, **components: Any) -> Accelerator:
+        """The accelerator with other components."""
+
+
+class Family(NamedTuple):
+    """A family of accelerators.
+
+    Attributes:
+        accelerator: The class of its accelerators, whose default values are
+            its baseline.
+        on_chip: What layers cost whatever DRAM and network they come from. Of
+            a `LayerTable`, its `Loops`, an `Accelerator`, one of `OBJECTIVES`
+            and whether all of `OnChip` is asked for, with shapes that
+            broadcast to those of the answer.
+        describe: A mapping in words, of its number and the rows, columns and
+            channels that are worked on at a time, if known.
+        memory: What of `bounds` and `energy_parts` the memory on the chip is.
+        bounds: What a layer may wait for on the chip.
+        energy_parts: What takes energy on it, beside arithmetic.
+        off_chip: Parameters of its own components that `on_chip` does not
+            depend on.
+    """
+
+    accelerator: Any
+    on_chip: Callable[..., OnChip]
+    describe: Callable[..., str]
+    memory: str
+    bounds: tuple[str, ...]
+    energy_parts: tuple[str, ...]
+    off_chip: tuple[str, ...] = ()
