@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -46,10 +46,13 @@ class Estimates(NamedTuple):
         genomes: `[N, P]`, canonical.
         accuracies: `[N]`, of their networks. They may be off by a scale and an
             offset: what counts is who is more accurate.
+        choices: The genes that are left of each parameter of the network, if
+            whoever estimated has dropped some.
     """
 
     genomes: np.ndarray
     accuracies: np.ndarray
+    choices: Sequence[Sequence[int]] = ()
 
 
 class History:
@@ -104,8 +107,9 @@ class Problem:
             outlasts a trial is drawn from `[seed, a number of its own]`.
         prices: What designs cost, exactly, and without a training.
         history: The trials so far.
-        hold: Gives `[N, P]` genomes the genes that the next trial does not
-            choose; with a side that is held fixed, all have the same.
+        hold: Brings `[N, P]` genomes within what is searched: with a side
+            that is held fixed, all get its genes; those that the space has
+            lost are drawn anew.
         screened: Draws candidates from a `Draw` until some may be trained:
             from chance and a `Draw` to `[K, P]` canonical genomes that are
             within what is searched, new, and within the budgets, and to what

@@ -135,11 +135,12 @@ class SupernetSearch:
                 verbose,
                 goal=self._oracle.algorithm.problem if is_one_shot else None,
             )
+        choices = self._trained.choices if self._trained.remarks else ()
         oracle = self._oracle.counterpart(
             None if self._oracle.algorithm.is_quick else self._searcher(),
             ACCURACY,
             self._max_trials,
-            self._trained.choices,
+            choices,
             [self._known_values(each) for each in self._trained.designs],
         )
         self._report_shrinking(oracle)
@@ -161,6 +162,7 @@ class SupernetSearch:
         return Estimates(
             np.asarray([r.genome for r in finished], np.int64).reshape(shape),
             np.asarray([r.metrics[ACCURACY] for r in finished]),
+            choices,
         )
 
     def _searcher(self) -> Algorithm:

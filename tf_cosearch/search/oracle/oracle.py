@@ -260,6 +260,7 @@ class CoSearchOracle(durable.DurableOracle):
             initial=self._initial,
             networks=self._networks,
             shrunk=ShrunkSpace(space, self._choices) if self._choices else None,
+            inside=() if self._estimates is None else self._estimates.genomes,
         )
         self.algorithm = self._unused.on(
             Problem(
@@ -482,12 +483,15 @@ class CoSearchOracle(durable.DurableOracle):
     ) -> None:
         """Tells algorithms what designs are thought to reach.
 
+        From now on nothing is proposed whose choices the estimates have
+        dropped, but what was to be tried first.
+
         Args:
             estimates: Of some designs, for example those of a counterpart.
             algorithm: Who suggests from now on; by default as before.
         """
         with durable.locked(self):
-            self._estimates = estimates
+            self._estimates, self._choices = estimates, estimates.choices
             self._unused = algorithm or self._unused
             self._begin_again()
 

@@ -45,6 +45,7 @@ class Proposals:
         networks: Genes of the networks to try after those, by name.
         shrunk: What is left of the space, which is all by default. Others are
             proposed only if they were given.
+        inside: `[N, P]` designs that are known to be of what is left.
     """
 
     def __init__(
@@ -61,12 +62,15 @@ class Proposals:
         initial: Sequence[Mapping[int, int]] = (),
         networks: Mapping[str, Sequence[int]] | None = None,
         shrunk: ShrunkSpace | None = None,
+        inside: Iterable[np.ndarray] = (),
     ) -> None:
         self._space, self._prices, self._budgets = space, prices, budgets
         self._scope, self._seed, self._batch = scope, seed, batch
         self._number, self._best = number, best
         self._initial, self._networks = initial, networks or {}
-        self._shrunk = shrunk
+        self._shrunk, self._rng = shrunk, np.random.default_rng(seed)
+        self._known_inside = {self._genes(genome) for genome in inside}
+        self._inside = {*self._known_inside}
         self._tried: list[np.ndarray] = []
         self._screen = Screen(space, prices, budgets)
 
@@ -86,7 +90,8 @@ class Proposals:
         Returns:
             A `[P]` canonical genome; None if nothing is left, or found.
         """
-        self._tried = tried
+        self._tried, self._rng = tried, rng
+        self._inside = {*self._known_inside}
         self._screen = Screen(self._space, self._prices, self._budgets, tried)
         genomes, costs = self._first(rng, self._given(rng), are_given=True)
         if not len(genomes):
@@ -100,6 +105,9 @@ class Proposals:
 
     def hold(self, genomes: np.ndarray) -> np.ndarray:
         """See `Problem.hold`."""
+        return self._hold(self._left(self._rng, genomes))
+
+    def _hold(self, genomes: np.ndarray) -> np.ndarray:
         return self._scope.hold(genomes, self._number(), self._best())
 
     def screened(
@@ -136,17 +144,30 @@ class Proposals:
         wider = screen.wider(rng, self._batch, self.designs)
         for proposals in itertools.chain(first, wider):
             proposals = self._left(rng, proposals)
-            if len(screen.admit(self.hold(proposals))[0]):
+            if len(screen.admit(self._hold(proposals))[0]):
                 return
         raise ValueError(screen.explain())
 
     def _left(
         self, rng: np.random.Generator, genomes: np.ndarray
     ) -> np.ndarray:
-        """Draws the genes anew that a space has lost."""
+        """Draws the genes anew that a space has lost.
+
+        A network that is inside stays as it is: its canonical genes may be
+        among the lost ones, if it can be written with others as well.
+        """
         if self._shrunk is None:
             return genomes
-        return self._shrunk.restrict(rng, check(self._space, genomes))
+        genomes = check(self._space, genomes)
+        drawn = check(self._space, self._shrunk.restrict(rng, genomes))
+        stay = [self._genes(genome) in self._inside for genome in genomes]
+        left = np.where(np.c_[stay], genomes, drawn)
+        self._inside.update(map(self._genes, left))
+        return left
+
+    def _genes(self, genome: np.ndarray) -> bytes:
+        """Of the network alone: no space loses accelerators."""
+        return genome[: self._space.num_network_parameters].tobytes()
 
     @functools.cached_property
     def designs(self) -> np.ndarray | None:
@@ -182,7 +203,7 @@ class Proposals:
         if self._scope.searched == "nested":
             proposals = self._scope.pair(rng, proposals, self._tried)
         else:
-            proposals = self.hold(proposals)
+            proposals = self._hold(proposals)
         return self._screen.admit(proposals, are_given)
 
     def _given(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -198,7 +219,7 @@ class Proposals:
         """`[S, P]` designs of the networks to start from."""
         networks = np.asarray(list(self._networks.values()))
         designs = self._scope.best_pairs(networks)
-        within = self._budgets.is_feasible(self._prices(self.hold(designs)))
+        within = self._budgets.is_feasible(self._prices(self._hold(designs)))
         for name, fits in zip(self._networks, within, strict=True):
             if not fits:
                 logging.warning(
