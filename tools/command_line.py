@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NoReturn
 from absl import app, flags, logging
 
 if TYPE_CHECKING:
+    import tf_cosearch as cs
     from tf_cosearch.training import datasets
 
 _INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
@@ -42,6 +43,17 @@ _EXPECTED = (
     ImportError,
     FloatingPointError,
 )
+
+OF_SUPERNET = (
+    "epochs",
+    "learning_rate",
+    "paths",
+    "apart",
+    "norms_apart",
+    "shrink_stages",
+    "shrink_keep",
+)
+"""Fields of `SupernetOptions`, each a flag."""
 
 flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
 flags.disclaim_key_flags()  # what is defined below belongs to the script
@@ -155,19 +167,84 @@ def define_training(epochs: int) -> None:
         lambda given: (given["qat_epochs"] or 0) <= given["epochs"],
         message="--qat_epochs must be at most --epochs, which counts them in",
     )
+    define_positive("learning_rate", "Where training starts.")
     define_steps()
 
 
 def define_steps() -> None:
     """Defines the flags of what every training by steps has."""
     flags.DEFINE_integer("batch_size", 32, "Images a step.", lower_bound=1)
-    define_positive("learning_rate", "Where training starts.")
     flags.DEFINE_integer(
         "seed",
         0,
         "Makes it repeatable.",
         lower_bound=0,
         upper_bound=2**31 - 1,
+    )
+
+
+def define_supernet(prefix: str = "") -> list[str]:
+    """Defines a flag for each of `SupernetOptions`.
+
+    Args:
+        prefix: Before the name of each, where others are called the same.
+
+    Returns:
+        Their names.
+    """
+    flags.DEFINE_integer(
+        f"{prefix}epochs",
+        None,
+        "Epochs to train the weights that networks share.",
+        lower_bound=1,
+    )
+    define_positive(f"{prefix}learning_rate", "Where their training starts.")
+    flags.DEFINE_string(
+        f"{prefix}paths",
+        None,
+        "Networks that share a step: uniform (one at random; if left out) or "
+        "sandwich; in a search also reinforce or ppo, a controller, which "
+        "learns to find what is searched.",
+    )
+    flags.DEFINE_list(
+        f"{prefix}apart",
+        None,
+        "Settings of a block that nothing is shared over, such as "
+        "block,kernel_size; none if empty, block if left out.",
+    )
+    flags.DEFINE_bool(
+        f"{prefix}norms_apart",
+        None,
+        "Whether each width has normalisations of its own.",
+    )
+    flags.DEFINE_integer(
+        f"{prefix}shrink_stages",
+        None,
+        "How often the space shrinks after the training, with some more "
+        "epochs each time; never if left out.",
+        lower_bound=0,
+    )
+    define_positive(
+        f"{prefix}shrink_keep",
+        "Share of the choices that stay; half if left out.",
+    )
+    return [f"{prefix}{name}" for name in OF_SUPERNET]
+
+
+def supernet_options(prefix: str = "") -> cs.SupernetOptions:
+    """What the flags of `define_supernet` ask for.
+
+    Args:
+        prefix: The same.
+
+    Raises:
+        ValueError: If one is not possible.
+    """
+    import tf_cosearch as cs
+
+    given = {name: flags.FLAGS[f"{prefix}{name}"].value for name in OF_SUPERNET}
+    return cs.SupernetOptions(
+        **{name: value for name, value in given.items() if value is not None}
     )
 
 

@@ -115,21 +115,15 @@ flags.DEFINE_integer(
     "Designs to evaluate on the supernet; 2000 if left out.",
     lower_bound=1,
 )
-flags.DEFINE_enum(
-    "supernet_paths",
-    None,
-    ["uniform", "sandwich", "reinforce", "ppo"],
-    "Networks that share a step of the supernet's training: one at random, a "
-    "sandwich, or that of a controller, which learns to find what is searched.",
-)
+OF_SUPERNET = command_line.define_supernet("supernet_")
 flags.register_multi_flags_validator(
-    ["accuracy", "supernet", "supernet_paths"],
+    ["accuracy", "supernet", *OF_SUPERNET],
     lambda given: (
-        given["supernet_paths"] is None
+        all(given[name] is None for name in OF_SUPERNET)
         or (given["accuracy"] != "trained" and given["supernet"] is None)
     ),
-    message="--supernet_paths is for --accuracy=supernet or both, which train "
-    "a supernet unless --supernet is given",
+    message=f"--{', --'.join(OF_SUPERNET)} are for --accuracy=supernet or "
+    "both, which train a supernet unless --supernet is given",
 )
 flags.DEFINE_bool("overwrite", False, "Delete a search in --output_dir first.")
 flags.DEFINE_integer(
@@ -165,6 +159,7 @@ def main() -> None:
         sys.exit(_launch(FLAGS.workers))
     cs.algorithms.get(FLAGS.oracle)  # before reading data, which may take long
     options, budgets = _oracle_options(), _budgets()
+    command_line.supernet_options("supernet_")
     data = command_line.load_data_of_networks()
     space = cs.SearchSpace.load(
         FLAGS.space, data.input_shape, data.classes, FLAGS.accelerator
@@ -256,11 +251,7 @@ def _search(
         lease_seconds=FLAGS.lease_seconds,
         trials_per_process=FLAGS.trials_per_process or None,
         accuracy=FLAGS.accuracy,
-        supernet=(
-            cs.SupernetOptions(paths=FLAGS.supernet_paths)
-            if FLAGS.supernet_paths
-            else FLAGS.supernet
-        ),
+        supernet=_supernet(),
         supernet_trials=FLAGS.supernet_trials,
     )
     try:
@@ -276,6 +267,13 @@ def _search(
             "there."
         ) from None
     return tuner
+
+
+def _supernet() -> Any:
+    """The folder of a supernet, or how to train one, if flags say so."""
+    if all(FLAGS[name].value is None for name in OF_SUPERNET):
+        return FLAGS.supernet
+    return command_line.supernet_options("supernet_")
 
 
 def _export(tuner: cs.CoSearchTuner, test: Any, folder: pathlib.Path) -> None:

@@ -8,8 +8,6 @@ Leaves supernet.json and supernet.checkpoint, which tools/search.py takes as
 stopped.
 """
 
-import dataclasses
-
 import command_line
 from absl import flags
 
@@ -18,31 +16,8 @@ flags.DEFINE_string("output_dir", None, "Where it goes.", required=True)
 flags.DEFINE_string("space", "digits", "Name or YAML file of a search space.")
 command_line.define_data()
 command_line.define_image_size()
-flags.DEFINE_integer("epochs", None, "Epochs to train.", lower_bound=1)
 command_line.define_steps()
-flags.DEFINE_string(
-    "paths", None, "Networks that share a step: uniform or sandwich."
-)
-flags.DEFINE_list(
-    "apart",
-    None,
-    "Settings of a block that nothing is shared over, such as "
-    "block,kernel_size; none if empty.",
-)
-flags.DEFINE_bool(
-    "norms_apart", None, "Whether each width has normalisations of its own."
-)
-flags.DEFINE_integer(
-    "shrink_stages",
-    None,
-    "How often the space shrinks after the training, with some more epochs "
-    "each time; never if left out.",
-    lower_bound=0,
-)
-command_line.define_positive(
-    "shrink_keep",
-    "Share of the choices that stay; half if left out.",
-)
+command_line.define_supernet()
 flags.DEFINE_bool("overwrite", False, "Delete a supernet in --output_dir.")
 
 
@@ -53,11 +28,7 @@ def main() -> None:
     from tf_cosearch.supernet.supernet import Supernet
     from tf_cosearch.training import fingerprint, inputs
 
-    names = [field.name for field in dataclasses.fields(cs.SupernetOptions)]
-    given = {name: FLAGS[name].value for name in names}
-    options = cs.SupernetOptions(
-        **{name: value for name, value in given.items() if value is not None}
-    )
+    options = command_line.supernet_options()
     data = command_line.load_data_of_networks()
     space = cs.SearchSpace.load(FLAGS.space, data.input_shape, data.classes)
     prepared = inputs.prepare(

@@ -109,6 +109,27 @@ def files(space_file, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def data_flags(files):
+    """Flags of the tiny space and of 64 of the few digits."""
+    return (
+        f"--space={files / 'tiny.yaml'}",
+        f"--data=npz:{files / 'few.npz'}",
+        "--train_size=64",
+    )
+
+
+@pytest.fixture(scope="session")
+def supernet(call_here, data_flags, tmp_path_factory):
+    """The folder of one of that space. Not to be written to."""
+    folder = tmp_path_factory.mktemp("supernet")
+    done = call_here(
+        "train_supernet", *data_flags, "--epochs=1", f"--output_dir={folder}"
+    )
+    assert (done.code, done.err) == (0, "")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def search_flags(files):
     """Flags of a search of two trials, but for the folder."""
     return (

@@ -9,26 +9,6 @@ from tf_cosearch import text
 from tf_cosearch.supernet.evaluation import Evaluator
 
 
-@pytest.fixture(scope="module")
-def data_flags(files):
-    return (
-        f"--space={files / 'tiny.yaml'}",
-        f"--data=npz:{files / 'few.npz'}",
-        "--train_size=64",
-    )
-
-
-@pytest.fixture(scope="module")
-def supernet(call_here, data_flags, tmp_path_factory):
-    """The folder of a supernet of the six networks of the tiny space."""
-    folder = tmp_path_factory.mktemp("supernet")
-    done = call_here(
-        "train_supernet", *data_flags, "--epochs=1", f"--output_dir={folder}"
-    )
-    assert (done.code, done.err) == (0, "")
-    return folder
-
-
 def write_trials(path, space, sign=1):
     """A trials.csv in which more multiply-accumulates are more accurate."""
     drawn = space.sample(np.random.default_rng(0), 100)

@@ -10,14 +10,8 @@ from tf_cosearch.supernet.supernet import Supernet
 
 
 @pytest.fixture(scope="module")
-def flags(files):
-    return (
-        f"--space={files / 'tiny.yaml'}",
-        f"--data=npz:{files / 'few.npz'}",
-        "--train_size=64",
-        "--epochs=2",
-        "--seed=3",
-    )
+def flags(data_flags):
+    return (*data_flags, "--epochs=2", "--seed=3")
 
 
 def test_it_trains_and_goes_on(call_here, flags, space, tmp_path, monkeypatch):
