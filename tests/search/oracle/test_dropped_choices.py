@@ -41,7 +41,7 @@ def is_inside(network):
 def kernels_by_place(space):
     """Other kernels are left of each block than of those beside it."""
     return [
-        [place_ % len(parameter.choices)]
+        [place_ // 3 % len(parameter.choices)]
         if parameter.name.endswith("kernel_size")
         else [*range(len(parameter.choices))]
         for place_, parameter in enumerate(space.network_space.parameters)
