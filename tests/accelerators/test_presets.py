@@ -86,6 +86,8 @@ def bad(tmp_path, text):
         ("pe_array: {rows: true}", "must be a number"),
         ("pe_array: 4", "must be a mapping"),
         ("process: {node_nm: 7}", "must lie in 22 to 45 nm"),
+        ("family: tpu", r"family in .*: 'tpu'\. .*Known: edge_tpu"),
+        ("family: [edge_tpu]", r"Unknown family in .*: \['edge_tpu'\]"),
         ("[1, 2]", "must hold a mapping"),
         ("pe_array: {rows: 4", "must be YAML"),
         ("", "must hold a mapping"),

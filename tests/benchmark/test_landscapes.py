@@ -117,7 +117,7 @@ def test_a_design_that_cannot_be_mapped_is_worth_nothing(monkeypatch):
     )
     known = landscapes.get("energy")
     costs = {"latency_ms": 1.0, "energy_mj": 0.1, "area_mm2": 1.0}
-    costs["pe_memory_missing_bytes"] = 8.0
+    costs["memory_missing_bytes"] = 8.0
     vars(landscape)["space"] = known.space
     vars(landscape)["_pricer"] = type("P", (), {"of": lambda *_: costs})()
     values = known.space.values(

@@ -473,7 +473,7 @@ def test_what_fits_no_mapping_says_so():
     cost = estimate(pad([[wide]]), chip)
     needed = 2 * (3 * 4096 * 64 + 9 * 64)
     missing = needed - 0.01 * 16 * 1024**2
-    assert cost.pe_memory_missing_bytes.numpy() == pytest.approx([missing])
+    assert cost.memory_missing_bytes.numpy() == pytest.approx([missing])
     assert np.isfinite(cost.latency_ms.numpy()).all()
     told = summary.summarize([wide], chip)["unfit"]
     assert "layer wide needs" in told
@@ -481,7 +481,7 @@ def test_what_fits_no_mapping_says_so():
     units = {"pe_array/simd_units": 128, "register_file/capacity_kib": 0.5}
     lean = accelerators.from_paths(units)
     cost = estimate(pad([[wide]]), lean)
-    assert cost.register_file_missing_bytes.numpy() == [2 * 4 * 128 - 512]
+    assert cost.register_missing_bytes.numpy() == [2 * 4 * 128 - 512]
     assert "register file" in summary.summarize([wide], lean)["unfit"]
     assert summary.summarize([wide], EdgeTpu())["unfit"] is None
 

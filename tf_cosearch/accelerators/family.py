@@ -6,7 +6,7 @@ package of your own calls `families.register`. Nothing else has to know of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from tf_cosearch.accelerators.dram import Dram
@@ -73,6 +73,12 @@ class Accelerator(Protocol):
     def macs_per_cycle(self) -> Any:
         """Multiply-accumulates a cycle when nothing stands idle."""
 
+    def pes(self) -> Any:
+        """Parts with multipliers and memories of their own."""
+
+    def port_bytes(self) -> Any:
+        """Bytes a cycle that the memory on the chip moves at most."""
+
     def area_mm2(self) -> Any:
         """Area of all components."""
 
@@ -114,16 +120,30 @@ class Family(NamedTuple):
         describe: A mapping in words, of its number and the rows, columns and
             channels that are worked on at a time, if known.
         memory: What of `bounds` and `energy_parts` the memory on the chip is.
-        bounds: What a layer may wait for on the chip.
+        memory_noun: What it is called.
+        bounds: What a layer may wait for on the chip, `compute` first.
         energy_parts: What takes energy on it, beside arithmetic.
+        relief: Parameters that widen each of `bounds` but `compute`, and
+            `dram`: first its bandwidth, then what makes it needed less.
+        array: Parameters that multiply its multipliers, in words.
+        shape: Those of them that may be traded for each other.
+        depthwise_words: What of an accelerator a depthwise layer leaves idle.
         off_chip: Parameters of its own components that `on_chip` does not
             depend on.
+        relations: Products and ratios of parameters that matter together:
+            exponents by path, by name.
     """
 
     accelerator: Any
     on_chip: Callable[..., OnChip]
     describe: Callable[..., str]
     memory: str
+    memory_noun: str
     bounds: tuple[str, ...]
     energy_parts: tuple[str, ...]
+    relief: Mapping[str, tuple[str, ...]]
+    array: Mapping[str, str]
+    shape: tuple[str, ...]
+    depthwise_words: Callable[[Any], str]
     off_chip: tuple[str, ...] = ()
+    relations: Mapping[str, Mapping[str, int]] = {}

@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from tf_cosearch import accelerators, configuration, files
-from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.accelerators import Accelerator, families
 
-TEXTS = ("description", "calibration")
+TEXTS = ("family", "description", "calibration")
 """What a file may say in words beside the components."""
 
 
@@ -20,7 +20,8 @@ def load_accelerator(name_or_path: str | pathlib.Path) -> Accelerator:
 
     Args:
         name_or_path: For example `edge_tpu` or `my_chip.yaml`. Parameters
-            that the file leaves out are those of the baseline `edge_tpu`.
+            that the file leaves out are those of its family's baseline; one
+            that names no `family` is an `edge_tpu`.
 
     Returns:
         An `Accelerator` of numbers.
@@ -67,28 +68,59 @@ def from_mapping(content: Mapping[str, Any], where: str) -> Accelerator:
     Raises:
         ValueError: If a key is unknown or a value outside its range.
     """
-    parameters = accelerators.parameters()
+    family = family_in(content, where)
+    parameters = accelerators.parameters(family)
     components = dict.fromkeys(path.split("/")[0] for path in parameters)
     configuration.check_keys(content, where, [*components, *TEXTS])
     values = {}
     for component, fields in content.items():
         if component in TEXTS:
             continue
-        names = [p.split("/")[1] for p in parameters if p.startswith(component)]
+        names = [
+            name
+            for each, name in (path.split("/") for path in parameters)
+            if each == component
+        ]
         configuration.check_keys(fields, f"{where}, {component}", names)
         for name, value in fields.items():
             path = f"{component}/{name}"
-            values[path] = check_value(path, value, where)
-    return accelerators.from_paths(values)
+            values[path] = check_value(path, value, where, family)
+    return accelerators.from_paths(values, family)
 
 
-def check_value(path: str, value: object, where: str) -> float:
+def family_in(content: Mapping[str, Any], where: str) -> str:
+    """The family that a mapping names under `family`, or the usual one.
+
+    Args:
+        content: What a file says of an accelerator.
+        where: Which one it is, for messages.
+
+    Returns:
+        One of `families.names()`.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if not isinstance(content, Mapping):
+        return families.DEFAULT
+    family = content.get("family", families.DEFAULT)
+    if family not in families.names():
+        raise configuration.unknown(
+            f"family in {where}", family, families.names()
+        )
+    return str(family)
+
+
+def check_value(
+    path: str, value: object, where: str, family: str = families.DEFAULT
+) -> float:
     """Checks one value of an accelerator against what the model holds for.
 
     Args:
         path: For example `pe_array/rows`.
         value: The value to check.
         where: What it comes from, for messages.
+        family: Which family the accelerator is of.
 
     Returns:
         The value as a number; an `int` where the parameter counts something.
@@ -96,7 +128,7 @@ def check_value(path: str, value: object, where: str) -> float:
     Raises:
         ValueError: If it is no number or outside the range.
     """
-    parameter = accelerators.parameters()[path]
+    parameter = accelerators.parameters(family)[path]
     number = configuration.number(value, f"{path} in {where}")
     if not parameter.low <= number <= parameter.high:
         raise ValueError(
@@ -125,7 +157,10 @@ def save_accelerator(
         description: What it is.
         calibration: What its constants were fitted to, if they were.
     """
-    content: dict[str, Any] = {"description": description}
+    content: dict[str, Any] = {
+        "family": families.name_of(accelerator),
+        "description": description,
+    }
     if calibration:
         content["calibration"] = calibration
     for parameter, value in accelerators.to_paths(accelerator).items():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tf_cosearch import accelerators
-from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.accelerators import Accelerator, families
 from tf_cosearch.networks.workload import LayerTable
 
 _SIZES = (7, 14, 28, 56, 112)
@@ -49,13 +49,16 @@ def random_layers(batch: int, depth: int, seed: int = 0) -> LayerTable:
     return LayerTable(*columns)
 
 
-def random_accelerators(batch: int, seed: int = 0) -> Accelerator:
+def random_accelerators(
+    batch: int, seed: int = 0, family: str = families.DEFAULT
+) -> Accelerator:
     """Accelerators of the search space, `[B]`."""
     rng = np.random.default_rng(seed)
     return accelerators.from_paths(
         {
             path: rng.choice(parameter.choices, batch).astype(np.float32)
-            for path, parameter in accelerators.parameters().items()
+            for path, parameter in accelerators.parameters(family).items()
             if parameter.choices
-        }
+        },
+        family,
     )

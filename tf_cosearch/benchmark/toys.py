@@ -62,6 +62,7 @@ class ToySpace:
         )
         self.choice_counts = np.asarray(counts, np.int64)
         self.num_network_parameters = len(counts) // 2
+        self.family = "edge_tpu"
         self.fixed: dict[str, float] = {}
         self.size = math.prod(counts)
         self._has_inactive = has_inactive

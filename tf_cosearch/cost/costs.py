@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-BOUNDS = ("compute", "pe_memory", "interconnect", "dram")
-ENERGY_PARTS = (
-    "mac",
-    "register_file",
-    "pe_memory",
-    "interconnect",
-    "dram",
-    "leakage",
-)
+from tf_cosearch.accelerators import Accelerator, families
+
+
+def bounds(accelerator: Accelerator) -> tuple[str, ...]:
+    """What may limit a layer on an accelerator of a family.
+
+    Example:
+    >>> from tf_cosearch import accelerators
+    >>> bounds(accelerators.default())
+    ('compute', 'pe_memory', 'interconnect', 'dram')
+    """
+    return (*families.of(accelerator).bounds, "dram")
+
+
+def energy_parts(accelerator: Accelerator) -> tuple[str, ...]:
+    """What takes energy on an accelerator of a family.
+
+    Example:
+    >>> from tf_cosearch import accelerators
+    >>> energy_parts(accelerators.default())
+    ('mac', 'register_file', 'pe_memory', 'interconnect', 'dram', 'leakage')
+    """
+    return ("mac", *families.of(accelerator).energy_parts, "dram", "leakage")
 
 
 class LayerCost(NamedTuple):
@@ -24,18 +38,19 @@ class LayerCost(NamedTuple):
         cycles: Cycles at the clock of the accelerator.
         latency_ms: The same in milliseconds.
         energy_mj: Energy in millijoules.
-        energy_parts_mj: `energy_mj` by `ENERGY_PARTS`, a tuple of `[B, L]`.
+        energy_parts_mj: `energy_mj` by `energy_parts`, a tuple of `[B, L]`.
         utilization: Share of the peak multiply-accumulates achieved.
         macs: Multiply-accumulates.
         params: Parameters stored with the model.
         dram_bytes: Bytes to and from DRAM.
-        busy_cycles: Cycles each of `BOUNDS` is busy, a tuple of `[B, L]`.
+        busy_cycles: Cycles each of `bounds` is busy, a tuple of `[B, L]`.
         fixed_cycles: Cycles in which none of them is: fill, drain, start.
         mapping: Number of the chosen mapping, see `Family.describe`.
         traffic: What it moves, a `NamedTuple` of bytes.
-        row_tiles: Tiles of rows that the PE memories hold one after another.
+        row_tiles: Tiles of rows that are held one after another.
         out_c_tiles: Tiles of output channels, likewise.
-        missing_bytes: What the PE memories lack to hold a tile of one row.
+        missing_bytes: What the memory on the chip lacks to hold a tile of one
+            row.
     """
 
     cycles: Any
@@ -71,11 +86,10 @@ class Cost(NamedTuple):
         params: Parameters stored with the model.
         dram_bytes: Bytes to and from DRAM for a batch.
         weight_residency: Share of the weights that stay on the chip.
-        pe_memory_missing_bytes: What the PE memories lack for two tiles of
-            one row of the layer that needs most.
-        register_file_missing_bytes: What a register file lacks for two
-            accumulators a SIMD unit.
-        energy_parts_mj: `energy_mj` by `ENERGY_PARTS`, a tuple of `[B]`, or
+        memory_missing_bytes: What the memory on the chip lacks for two tiles
+            of one row of the layer that needs most.
+        register_missing_bytes: What its registers lack to map any layer.
+        energy_parts_mj: `energy_mj` by `energy_parts`, a tuple of `[B]`, or
             `None` if layers were not asked for.
         layers: `LayerCost` of `[B, L]`, or `None` if not asked for.
     """
@@ -88,8 +102,8 @@ class Cost(NamedTuple):
     params: Any
     dram_bytes: Any
     weight_residency: Any
-    pe_memory_missing_bytes: Any
-    register_file_missing_bytes: Any
+    memory_missing_bytes: Any
+    register_missing_bytes: Any
     energy_parts_mj: Any = None
     layers: Any = None
 

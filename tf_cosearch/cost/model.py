@@ -219,12 +219,12 @@ def _add_up(
         params=params,
         dram_bytes=tf.reduce_sum(layers.all_runs(outside.dram_bytes), -1),
         weight_residency=tf.squeeze(outside.residency, -1),
-        pe_memory_missing_bytes=tf.maximum(
+        memory_missing_bytes=tf.maximum(
             tf.reduce_max(outside.needed_bytes, -1)
             - accelerator.room().capacity_bytes,
             0.0,
         ),
-        register_file_missing_bytes=accelerator.missing_register_bytes(),
+        register_missing_bytes=accelerator.missing_register_bytes(),
     )
     if chosen.index is None:
         return cost

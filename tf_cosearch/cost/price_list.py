@@ -172,7 +172,7 @@ class PriceList:
             ]
             _on_all_cores(self._put_together, jobs)
         fields["area_mm2"] = self._area_mm2
-        fields["register_file_missing_bytes"] = self._missing
+        fields["register_missing_bytes"] = self._missing
         return Cost(
             **{
                 name: np.broadcast_to(field, shape)
@@ -306,8 +306,8 @@ class PriceList:
                 params=moved.params[some],
                 dram_bytes=dram_bytes,
                 weight_residency=of_chips(moved.residency),
-                pe_memory_missing_bytes=np.maximum(missing, 0, out=missing),
-                register_file_missing_bytes=self._missing,
+                memory_missing_bytes=np.maximum(missing, 0, out=missing),
+                register_missing_bytes=self._missing,
             )
             for name, field in fields.items():
                 field[some] = getattr(cost, name)
@@ -328,7 +328,7 @@ _AXES = {
     "params": 1,
     "dram_bytes": 2,
     "weight_residency": 2,
-    "pe_memory_missing_bytes": 2,
+    "memory_missing_bytes": 2,
 }
 """Axes of costs: 2 if they depend on the accelerator, 1 on the network only."""
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from tf_cosearch import accelerators, configuration, files, identity, metrics
-from tf_cosearch.accelerators import Accelerator, presets
+from tf_cosearch.accelerators import Accelerator, families, presets
 from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.saved_network import SavedNetwork
 from tf_cosearch.training import evaluate, inputs
@@ -30,6 +30,7 @@ class Description(TypedDict):
     hyperparameters: dict[str, int | float | str | bool]
     costs: dict[str, float]
     accuracies: dict[str, float]
+    family: str
     accelerator: dict[str, float]
     network: dict[str, Any]
 
@@ -150,6 +151,7 @@ class Design:
             "macs": sum(layer.macs for layer in layers),
             "params": sum(layer.params for layer in layers),
             "peak_tops": accelerators.peak_tops(self.accelerator),
+            "family": families.name_of(self.accelerator),
             "accelerator": {
                 name: float(value)
                 for name, value in accelerators.to_paths(
@@ -199,13 +201,15 @@ def load_design(folder: str | os.PathLike[str]) -> Design:
         lacking = {*metrics.compared(), "accuracy_int8"} - known.keys()
         if lacking:
             raise ValueError(f"no {', '.join(sorted(lacking))}")
+        family = presets.family_in(content, str(path))
         return Design(
             network=_network(content["network"]),
             accelerator=accelerators.from_paths(
                 {
-                    name: presets.check_value(name, value, str(path))
+                    name: presets.check_value(name, value, str(path), family)
                     for name, value in content["accelerator"].items()
-                }
+                },
+                family,
             ),
             hyperparameters=content["hyperparameters"],
             metrics=known,

@@ -13,7 +13,8 @@ COLORS = {
     "interconnect": "tab:orange",
     "dram": "tab:red",
 }
-_SLOPES = {"dram_tbits": "DRAM", "pe_memory_tbits": "PE memory ports"}
+_MORE_COLORS = ("tab:purple", "tab:brown", "tab:pink")
+_TBITS = "_tbits"  # how keys of slopes end
 _NAMED = 8
 _DIGIT = 8  # typographic points that a number takes, both ways
 _SAME = 0.01  # relative distance below which layers share a point
@@ -145,8 +146,8 @@ def _draw_roofs(axes: Any, points: Mapping[str, Any]) -> None:
     left, right = axes.get_xlim()
     bottom, peak = axes.get_ylim()[0], points["peak_tops"]
     gray, start = "0.3", right
-    for key, style in zip(_SLOPES, ("-", "--"), strict=True):
-        slope = points[key]
+    slopes = [slope for _, slope in _slopes(points)]
+    for slope, style in zip(slopes, ("-", "--"), strict=True):
         low, ridge = max(left, bottom / slope), peak / slope
         if ridge <= low:
             continue
@@ -162,14 +163,13 @@ def _label_roofs(
     style = {"color": "0.3", "textcoords": "offset points"}
     left, right = axes.get_xlim()
     bottom, peak = axes.get_ylim()[0], points["peak_tops"]
-    for key, name in _SLOPES.items():
-        slope = points[key]
+    for name, slope in _slopes(points):
         low, ridge = max(left, bottom / slope), peak / slope
         if ridge <= low:
             continue
         ends = [(low, low * slope), (ridge, peak)]
         (x0, y0), (x1, y1) = axes.transData.transform(ends)
-        dram = key == "dram_tbits"
+        dram = name == "DRAM"
         # The list of names is often right of the middle of the DRAM's.
         middle = low * (ridge / low) ** (1 / 3 if dram else 1 / 2)
         axes.annotate(
@@ -198,9 +198,27 @@ def _bits(terabits: float) -> str:
     return f"{terabits:.3g} Tbit/s"
 
 
+def _slopes(points: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Names and slopes of the roofs, that of the DRAM first."""
+    names = {"dram": "DRAM", "pe_memory": "PE memory ports"}
+    keys = [key for key in points if key.endswith(_TBITS)]
+    found = {key.removesuffix(_TBITS): points[key] for key in keys}
+    return [
+        (names.get(name, f"{name.replace('_', ' ')} ports"), slope)
+        for name, slope in found.items()
+    ]
+
+
+def _colors(spots: Sequence[_Spot]) -> dict[str, str]:
+    """A colour for all that may limit a layer."""
+    other = {spot.bound: "" for spot in spots if spot.bound not in COLORS}
+    return COLORS | dict(zip(other, _MORE_COLORS, strict=False))
+
+
 def _draw_spots(axes: Any, spots: Sequence[_Spot]) -> None:
     """Draws the layers, coloured by what limits them."""
-    shares = dict.fromkeys(COLORS, 0.0)
+    colors = _colors(spots)
+    shares = dict.fromkeys(colors, 0.0)
     for spot in spots:
         shares[spot.bound] += spot.share
     for bound, share in shares.items():
@@ -211,7 +229,7 @@ def _draw_spots(axes: Any, spots: Sequence[_Spot]) -> None:
             [spot.x for spot in group],
             [spot.y for spot in group],
             s=[_size(spot) for spot in group],
-            color=COLORS[bound],
+            color=colors[bound],
             edgecolors="white",
             linewidths=0.7,
             alpha=0.8,
@@ -224,7 +242,7 @@ def _draw_spots(axes: Any, spots: Sequence[_Spot]) -> None:
                 [spot.x, spot.within],
                 [spot.y, spot.y],
                 ":|",
-                color=COLORS["dram"],
+                color=colors["dram"],
                 zorder=2,
                 markevery=[1],
                 markersize=9,
@@ -241,6 +259,7 @@ def _name(axes: Any, spots: Sequence[_Spot]) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patheffects import withStroke
 
+    colors = _colors(spots)
     apart = _DIGIT * axes.figure.dpi / 72  # pixels
     entries: list[Any] = []
     taken: list[tuple[float, float]] = []
@@ -255,7 +274,7 @@ def _name(axes: Any, spots: Sequence[_Spot]) -> None:
                 for right, up in taken
             )
         ]
-        rise, color = free[0] if free else 0, COLORS[spot.bound]
+        rise, color = free[0] if free else 0, colors[spot.bound]
         taken.append((x, y + rise * apart))
         axes.annotate(
             str(number),

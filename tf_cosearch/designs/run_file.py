@@ -43,6 +43,7 @@ def write(
             "networks": space.num_networks,
             "accelerators": space.num_accelerators,
             "parameters": {p.name: list(p.choices) for p in space.parameters},
+            "family": space.family,
             "fixed": space.fixed,
         },
         "seed": seed,

@@ -12,8 +12,8 @@ from tf_cosearch import configuration, metrics
 from tf_cosearch.metrics.values import Values
 
 MISSING = {
-    "pe_memory_missing_bytes": "PE memory",
-    "register_file_missing_bytes": "register file",
+    "memory_missing_bytes": "memory on the chip",
+    "register_missing_bytes": "register file",
 }
 """Costs that say what a design lacks to be mapped at all."""
 

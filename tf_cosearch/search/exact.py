@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_cosearch import accelerators, configuration, metrics
-from tf_cosearch.accelerators import Accelerator, presets
+from tf_cosearch.accelerators import Accelerator, families, presets
 from tf_cosearch.cost.costs import SCALARS, Cost
 from tf_cosearch.cost.neighbours import off_chip
 from tf_cosearch.cost.price_list import PriceList
@@ -41,6 +41,7 @@ def best_accelerators(
     goal: str = "latency_ms",
     weights: Sequence[float] | None = None,
     choices: Mapping[str, Sequence[float]] | None = None,
+    family: str = families.DEFAULT,
 ) -> list[Ranked]:
     """Finds the best accelerators under budgets, by pricing all there are.
 
@@ -55,6 +56,7 @@ def best_accelerators(
         choices: Values by path, for example `{"pe_array/rows": [2, 4]}`,
             instead of those of the search space. Parameters that are not
             searched have their defaults.
+        family: Which family the accelerators are of.
 
     Returns:
         The best, best first; fewer than `top` if fewer meet the budgets.
@@ -73,7 +75,7 @@ def best_accelerators(
     budgets = budgets or Budgets()
     uses = _check(layers, top, weights)
     best_in = metrics.known_before(goal, "goal")
-    chips = all_accelerators(choices or {})
+    chips = all_accelerators(choices or {}, family)
     priced = PriceList(chips).costs(layers)
     costs = [
         _values(priced, index, network, chips)
@@ -98,7 +100,8 @@ def best_accelerators(
                 {
                     path: _plain(np.broadcast_to(value, violation.shape)[index])
                     for path, value in values.items()
-                }
+                },
+                family,
             ),
             float(total[index]),
             tuple(
@@ -143,26 +146,32 @@ def _check(
     return uses
 
 
-def all_accelerators(choices: Mapping[str, Sequence[float]]) -> Accelerator:
+def all_accelerators(
+    choices: Mapping[str, Sequence[float]], family: str = families.DEFAULT
+) -> Accelerator:
     """Every combination of choices; arrays differ fastest.
 
     Args:
         choices: As for `best_accelerators`.
+        family: As for `best_accelerators`.
 
     Returns:
         An `Accelerator` of `[H]` arrays where there is a choice, of the very
         values that are chosen from.
 
     Raises:
-        ValueError: If a path or a value is not possible.
+        ValueError: If the family, a path or a value is not possible.
     """
-    parameters = accelerators.parameters()
+    parameters = accelerators.parameters(family)
     configuration.check_keys(choices, "`choices`", parameters)
     values: dict[str, Sequence[float]] = {
         path: p.choices for path, p in parameters.items() if p.choices
     }
     values |= {
-        path: [presets.check_value(path, value, "`choices`") for value in given]
+        path: [
+            presets.check_value(path, value, "`choices`", family)
+            for value in given
+        ]
         for path, given in choices.items()
     }
     if empty := [path for path, given in values.items() if not len(given)]:
@@ -171,12 +180,14 @@ def all_accelerators(choices: Mapping[str, Sequence[float]]) -> Accelerator:
         )
     # What the array does not see changes slowest, so that arrays repeat in
     # whole runs.
-    outside = off_chip("edge_tpu")
+    outside = off_chip(family)
     paths = sorted(values, key=lambda path: path not in outside)
     grid = np.asarray(
         list(itertools.product(*(values[path] for path in paths))), np.float64
     )
-    return accelerators.from_paths(dict(zip(paths, grid.T, strict=True)))
+    return accelerators.from_paths(
+        dict(zip(paths, grid.T, strict=True)), family
+    )
 
 
 def _values(

@@ -12,30 +12,33 @@ from tf_cosearch.networks.spaces.network_space import Parameter
 
 def read_choices(
     settings: Mapping[str, Any], where: str
-) -> tuple[list[Parameter], dict[str, float]]:
-    """Reads choices and fixed values of an accelerator's parameters.
+) -> tuple[str, list[Parameter], dict[str, float]]:
+    """Reads the family of accelerators, and what is chosen of its parameters.
 
     Args:
         settings: A list of choices or a fixed value by path; those left out
-            have the choices of their component.
+            have the choices of their component. The `family`, if it is not
+            `edge_tpu`.
         where: What they belong to, for messages.
 
     Returns:
-        What is searched, and what is fixed, by path.
+        The family, what is searched, and what is fixed, by path.
 
     Raises:
-        ValueError: If a path is not known or a value not possible.
+        ValueError: If the family or a path is not known, or a value not
+            possible.
 
     Example:
-    >>> searched, fixed = read_choices({"pe_array/rows": 4}, "here")
+    >>> family, searched, fixed = read_choices({"pe_array/rows": 4}, "here")
     >>> "pe_array/rows" in [parameter.name for parameter in searched], fixed
     (False, {'pe_array/rows': 4})
     """
-    known = accelerators.parameters()
+    family = presets.family_in(settings, where)
+    known = accelerators.parameters(family)
     for path in settings:
-        if path not in known:
+        if path not in known and path != "family":
             raise configuration.unknown(
-                "parameter of the accelerator", path, known
+                f"parameter of {family} accelerators", path, known
             )
     searched, fixed = [], {}
     for path, parameter in known.items():
@@ -46,7 +49,7 @@ def read_choices(
             choices = list(choices)
         listed = choices if isinstance(choices, list) else [choices]
         checked = tuple(
-            presets.check_value(path, value, where) for value in listed
+            presets.check_value(path, value, where, family) for value in listed
         )
         if not checked or len(set(checked)) < len(checked):
             raise ValueError(
@@ -57,4 +60,4 @@ def read_choices(
             searched.append(Parameter(path, checked))
         else:
             fixed[path] = checked[0]
-    return searched, fixed
+    return family, searched, fixed

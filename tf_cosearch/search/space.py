@@ -14,7 +14,7 @@ import keras_tuner
 import numpy as np
 
 from tf_cosearch import accelerators, configuration
-from tf_cosearch.accelerators import Accelerator, presets
+from tf_cosearch.accelerators import Accelerator, families, presets
 from tf_cosearch.networks.spaces.network_space import NetworkSpace, declare
 from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.networks.workload import LayerTable, pad
@@ -74,7 +74,7 @@ class SearchSpace:
         accelerator: Mapping[str, Any] | None = None,
     ) -> None:
         self.network_space = networks
-        hardware, self.fixed = read_choices(
+        self.family, hardware, self.fixed = read_choices(
             accelerator or {}, f"space {networks.name}"
         )
         self.parameters = (*networks.parameters, *hardware)
@@ -107,7 +107,8 @@ class SearchSpace:
             accelerator: A preset (name or file) to fix the hardware to, or
                 choices and fixed values by path, for example
                 `{"pe_array/rows": [2, 4], "process/node_nm": 32}`. They
-                replace what the file says under `accelerator`.
+                replace what the file says under `accelerator`; all of it if
+                they name another `family`.
 
         Returns:
             The `SearchSpace`.
@@ -119,12 +120,13 @@ class SearchSpace:
         content = configuration.load("spaces", name_or_path)
         where = str(name_or_path)
         settings = content.pop("accelerator", None) or {}
-        configuration.check_keys(
-            settings, f"{where}, accelerator", accelerators.parameters()
-        )
+        family = presets.family_in(settings, f"{where}, accelerator")
+        known = ["family", *accelerators.parameters(family)]
+        configuration.check_keys(settings, f"{where}, accelerator", known)
         chosen = _accelerator_choices(accelerator)
         if isinstance(accelerator, Mapping):
-            chosen = {**settings, **chosen}
+            if chosen.get("family", family) == family:
+                chosen = {**settings, **chosen}
         elif accelerator is None:
             chosen = settings
         template = Template(content, where, input_shape, classes)
@@ -191,7 +193,8 @@ class SearchSpace:
         if not training.keeps_networks:
             known = base.hyperparameters().space
             networks = HyperModelSpace(hypermodel, base.name, known, hardware)
-        return SearchSpace(networks, {**self.fixed, **hardware})
+        chosen = {"family": self.family, **self.fixed, **hardware}
+        return SearchSpace(networks, chosen)
 
     @property
     def name(self) -> str:
@@ -229,6 +232,7 @@ class SearchSpace:
         content = [
             self.network_space.describe(),
             [[p.name, list(p.choices)] for p in self.parameters],
+            self.family,
             self.fixed,
         ]
         text = json.dumps(content, sort_keys=True, default=str)
@@ -330,7 +334,7 @@ class SearchSpace:
         for parameter, genes in zip(searched, genomes.T, strict=True):
             choices = np.asarray(parameter.choices, np.float32)
             values[parameter.name] = choices[genes]
-        return accelerators.from_paths(values)
+        return accelerators.from_paths(values, self.family)
 
     def batch(self, genomes: np.ndarray) -> tuple[LayerTable, Accelerator]:
         """What the cost model needs of many designs.
@@ -374,7 +378,7 @@ class SearchSpace:
         return Candidate(
             genome,
             self.network_space.decode(tuple(genome[: self._split].tolist())),
-            accelerators.from_paths({**self.fixed, **hardware}),
+            accelerators.from_paths({**self.fixed, **hardware}, self.family),
         )
 
     def values(self, genome: np.ndarray) -> dict[str, Any]:
@@ -453,7 +457,8 @@ class SearchSpace:
             A value for every parameter of the accelerator that is searched.
 
         Raises:
-            ValueError: If a value that is fixed in the space is another one.
+            ValueError: If it is of another family, or a value that is fixed in
+                the space is another one.
 
         Example:
         >>> space = SearchSpace.load("digits")
@@ -461,7 +466,15 @@ class SearchSpace:
         4
         """
         searched = {parameter.name for parameter in self.parameters}
-        fixed = accelerators.to_paths(accelerators.from_paths(self.fixed))
+        family = families.name_of(accelerator)
+        if family != self.family:
+            raise ValueError(
+                f"An accelerator must be of the space's family, {self.family}. "
+                f"Received: one of {family}."
+            )
+        fixed = accelerators.to_paths(
+            accelerators.from_paths(self.fixed, family)
+        )
         values = accelerators.to_paths(accelerator)
         for path, value in values.items():
             if path not in searched and value != fixed[path]:
@@ -498,7 +511,8 @@ def _accelerator_choices(
     """Choices by path; those of a preset are all fixed."""
     if accelerator is None or isinstance(accelerator, Mapping):
         return accelerator or {}
-    return accelerators.to_paths(presets.load_accelerator(accelerator))
+    chip = presets.load_accelerator(accelerator)
+    return {"family": families.name_of(chip), **accelerators.to_paths(chip)}
 
 
 def _count(number: int) -> str:
@@ -509,6 +523,7 @@ def describe(space: SearchSpace) -> dict[str, Any]:
     """What tells a space from others: what `Identity.space` holds."""
     return {
         "parameters": {p.name: list(p.choices) for p in space.parameters},
+        "family": space.family,
         "fixed": dict(space.fixed),
         "fingerprint": space.fingerprint,
     }

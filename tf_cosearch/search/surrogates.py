@@ -15,6 +15,7 @@ from scipy import special
 from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 
 from tf_cosearch import configuration
+from tf_cosearch.accelerators import families
 
 _BLAS = threadpoolctl.ThreadpoolController().select(user_api="blas")
 
@@ -31,34 +32,14 @@ MOST = 256
 WORK = ("macs", "params", "dram_bytes")
 """Costs that a trial's result may depend on, beside what is compared."""
 
-_PES = {"pe_array/columns": 1, "pe_array/rows": 1}
-_UNITS = {**_PES, "pe_array/lanes": 1, "pe_array/simd_units": 1}
-RELATIONS: dict[str, dict[str, int]] = {
-    "aspect ratio": {"pe_array/columns": 1, "pe_array/rows": -1},
-    "PEs": _PES,
-    "SIMD units": _UNITS,
-    "memory": {**_PES, "pe_memory/capacity_mib": 1},
-    "memory of a SIMD unit": {
-        "pe_memory/capacity_mib": 1,
-        "pe_array/lanes": -1,
-        "pe_array/simd_units": -1,
-    },
-    "registers of a SIMD unit": {
-        "register_file/capacity_kib": 1,
-        "pe_array/simd_units": -1,
-    },
-    "SIMD units to bandwidth": {**_UNITS, "dram/bandwidth_gbs": -1},
-}
-"""Products and ratios of parameters that matter together: exponents."""
-
 
 class Encoder:
     """Turns genes into numbers that a distance makes sense of.
 
     Numbers become positions, on a logarithmic scale where they are positive;
-    words become one column each. Where there are the parameters of a relation
-    of `RELATIONS`, its logarithm is a feature as well. Every parameter and
-    relation has the same variance over its choices, and all together have 1.
+    words become one column each. Where there are the parameters of one of a
+    family's `relations`, its logarithm is a feature as well. Every parameter
+    and relation has the same variance over its choices, and all together 1.
 
     Args:
         parameters: Each with a `name` and `choices`.
@@ -78,7 +59,7 @@ class Encoder:
         position = {p.name: i for i, p in enumerate(parameters)}
         self._relations = [
             {position[path]: power for path, power in relation.items()}
-            for relation in RELATIONS.values()
+            for relation in families.relations()
             if relation.keys() <= position.keys()
         ]
         self._logs = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from typing import Any
 
 from tf_cosearch import configuration
@@ -73,6 +74,15 @@ def of(accelerator: Accelerator) -> Family:
         TypeError: If it is of none.
     """
     return _FAMILIES[name_of(accelerator)]
+
+
+def relations() -> list[Mapping[str, int]]:
+    """Those of all families, see `Family.relations`."""
+    return [
+        relation
+        for family in _FAMILIES.values()
+        for relation in family.relations.values()
+    ]
 
 
 for _module in pkgutil.iter_modules(__path__):

@@ -141,11 +141,13 @@ class _Problem(NamedTuple):
         table = LayerTable(
             *(np.tile(f, (count, 1)) for f in self.table.columns())
         )
-        paths = accelerators.to_paths(self.accelerator) | {
+        constants = {
             CONSTANTS[name]: np.repeat(value, networks)
             for name, value in values.items()
         }
-        cost = estimate(table, accelerators.from_paths(paths))
+        cost = estimate(
+            table, accelerators.replace(self.accelerator, constants)
+        )
         return np.reshape(cost.latency_ms, (count, networks)).astype(float)
 
 
@@ -186,9 +188,7 @@ def calibrate(
     fitted = search.fit(np.ones(len(names), bool))
     _refuse_extreme(fitted)
     values = {CONSTANTS[name]: value for name, value in fitted.items()}
-    calibrated = accelerators.from_paths(
-        accelerators.to_paths(accelerator) | values
-    )
+    calibrated = accelerators.replace(accelerator, values)
     # What the accelerator that is written predicts, digits and all.
     cost = estimate(problem.table, calibrated)
     return Calibration(

@@ -10,23 +10,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from tf_cosearch import accelerators
-from tf_cosearch.accelerators import Accelerator
-from tf_cosearch.cost.costs import BOUNDS
+from tf_cosearch.accelerators import Accelerator, families
+from tf_cosearch.accelerators.parameter import Fixed, Searched
+from tf_cosearch.cost.costs import bounds
 from tf_cosearch.cost.explain import waste
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.workload import Layer, pad, to_array
-
-RELIEF = {
-    "dram": ("dram/bandwidth_gbs", "pe_memory/capacity_mib"),
-    "pe_memory": ("pe_memory/width_bytes",),
-    "interconnect": ("interconnect/width_bytes",),
-}
-"""What widens each bottleneck but the array."""
 
 WORTHWHILE = 1.05
 """The least speed-up that is worth a word."""
@@ -35,13 +29,10 @@ WORTHWHILE = 1.05
 _FACTORS = np.concatenate([np.arange(11, 100) / 10, np.arange(10, 100)])
 # By how much the bottleneck must be past, so that rounding cannot undo it.
 _CLEAR = 0.999
-_ARRAY = {
-    "pe_array/dot_width": "products a SIMD unit",
-    "pe_array/simd_units": "SIMD units a lane",
-    "pe_array/lanes": "lanes a PE",
-    "pe_array/rows": "PE rows",
-    "pe_array/columns": "PE columns",
-}
+
+
+def _parameters(accelerator: Accelerator) -> dict[str, Searched | Fixed]:
+    return accelerators.parameters(families.name_of(accelerator))
 
 
 class Advice(NamedTuple):
@@ -58,15 +49,16 @@ class Advice(NamedTuple):
 
 
 class _Prices(NamedTuple):
-    """`V` variants: `[V, L]`, and cycles of each of `BOUNDS`, `[V, L, R]`."""
+    """`V` variants: `[V, L]`, and cycles of each of `names`, `[V, L, R]`."""
 
+    names: tuple[str, ...]
     latency_ms: np.ndarray
     utilization: np.ndarray
     busy: np.ndarray
 
     def bound(self, variant: int, layer: int) -> str:
         """What limits a layer."""
-        return BOUNDS[int(self.busy[variant, layer].argmax())]
+        return self.names[int(self.busy[variant, layer].argmax())]
 
     def faster(self, now: _Prices, variant: int, layer: int) -> str:
         """The speed-up of a layer and, as it may be at a price, of all."""
@@ -119,8 +111,10 @@ def _price(
         for path, value in values.items()
     }
     table = pad([to_array(layers)] * len(changes))
-    cost = estimate(table, accelerators.from_paths(variants), per_layer=True)
+    chips = accelerators.replace(accelerator, variants)
+    cost = estimate(table, chips, per_layer=True)
     return _Prices(
+        bounds(accelerator),
         cost.layers.latency_ms.numpy(),
         cost.layers.utilization.numpy(),
         np.stack([cycles.numpy() for cycles in cost.layers.busy_cycles], -1),
@@ -135,11 +129,11 @@ def _advise_transfer(
     rows: Sequence[int],
 ) -> dict[int, Advice]:
     """Answers for layers that wait for the same thing."""
-    values, held = accelerators.to_paths(accelerator), accelerators.parameters()
-    index = BOUNDS.index(bound)
+    values, held = accelerators.to_paths(accelerator), _parameters(accelerator)
+    family, index = families.of(accelerator), now.names.index(bound)
     found: dict[int, list[tuple[str, str]]] = {row: [] for row in rows}
     changes: dict[int, list[dict[str, float]]] = {row: [] for row in rows}
-    for path in RELIEF[bound]:
+    for path in family.relief[bound]:
         tried = values[path] * _FACTORS
         factors = _FACTORS[tried <= held[path].high]
         if not len(factors):
@@ -158,24 +152,29 @@ def _advise_transfer(
             found[row].append((words, then))
             changes[row].append(variants[first])
     return {
-        row: Advice(_transfer_words(bound, found[row]), changes[row])
+        row: Advice(
+            _transfer_words(bound, found[row], family.memory_noun), changes[row]
+        )
         for row in rows
     }
 
 
-def _widened(path: str, factor: float, accelerator: Any) -> str:
+def _widened(path: str, factor: float, accelerator: Accelerator) -> str:
     """A change of bandwidth or memory in words."""
     value = accelerators.to_paths(accelerator)[path] * factor
-    unit = accelerators.parameters()[path].unit
-    if path == "pe_memory/capacity_mib":
-        pes = accelerator.pe_array.pes()
-        more = (value - accelerator.pe_memory.capacity_mib) * pes * 1024
-        return f"{more:.4g} KiB more PE memory ({value:.4g} MiB a PE)"
+    unit = _parameters(accelerator)[path].unit
+    larger = accelerators.replace(accelerator, {path: value}).room()
+    more = larger.capacity_bytes - accelerator.room().capacity_bytes
+    if more > 0:
+        noun = families.of(accelerator).memory_noun
+        return f"{more / 1024:.4g} KiB more {noun} ({value:.4g} {unit})"
     noun = "bandwidth" if path == "dram/bandwidth_gbs" else "width"
     return f"{factor:g}x the {noun} ({value:.4g} {unit})"
 
 
-def _transfer_words(bound: str, found: Sequence[tuple[str, str]]) -> str:
+def _transfer_words(
+    bound: str, found: Sequence[tuple[str, str]], memory: str
+) -> str:
     if not found:
         return f"{bound}: nothing that was tried makes something else the limit"
     words, thens = zip(*found, strict=True)
@@ -183,8 +182,8 @@ def _transfer_words(bound: str, found: Sequence[tuple[str, str]]) -> str:
         text = " or ".join(words) + thens[0]
     else:
         text = ", or ".join(map("".join, found))
-    futile = bound == "dram" and not any("PE memory" in w for w in words)
-    return f"{bound}: {text}" + "; more PE memory does not help" * futile
+    futile = bound == "dram" and not any(memory in w for w in words)
+    return f"{bound}: {text}" + f"; more {memory} does not help" * futile
 
 
 def _advise_compute(
@@ -231,27 +230,29 @@ def _used_words(layer: Layer, used: float) -> str:
 
 def _reshaped(accelerator: Accelerator) -> list[dict[str, float]]:
     """Arrays of as many multipliers, arranged differently within a PE."""
-    values = accelerators.to_paths(accelerator)
-    within = list(_ARRAY)[:3]
+    values, held = accelerators.to_paths(accelerator), _parameters(accelerator)
+    shape = families.of(accelerator).shape
     return [
         {less: values[less] // factor, more: values[more] * factor}
-        for less, more in itertools.permutations(within, 2)
+        for less, more in itertools.permutations(shape, 2)
         for factor in (2, 4)
         if values[less] % factor == 0
-        and values[more] * factor <= accelerators.parameters()[more].high
+        and values[more] * factor <= held[more].high
     ]
 
 
 def _doubled(accelerator: Accelerator) -> list[dict[str, float]]:
     """Arrays of twice the multipliers."""
-    values, held = accelerators.to_paths(accelerator), accelerators.parameters()
-    return [{p: v} for p in _ARRAY if (v := 2 * values[p]) <= held[p].high]
+    values, held = accelerators.to_paths(accelerator), _parameters(accelerator)
+    array = families.of(accelerator).array
+    return [{p: v} for p in array if (v := 2 * values[p]) <= held[p].high]
 
 
 def _array_words(change: Mapping[str, float], accelerator: Accelerator) -> str:
     values = accelerators.to_paths(accelerator)
+    array = families.of(accelerator).array
     parts = [
-        f"{value:g} instead of {values[path]:g} {_ARRAY[path]}"
+        f"{value:g} instead of {values[path]:g} {array[path]}"
         for path, value in change.items()
     ]
     return " and ".join(parts) + " (the same peak)" * (len(change) > 1)

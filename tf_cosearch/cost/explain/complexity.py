@@ -44,7 +44,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_cosearch import accelerators
-from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.accelerators import Accelerator, families
 from tf_cosearch.accelerators import technology as tech
 from tf_cosearch.cost.explain import advice, summary
 from tf_cosearch.networks.workload import Layer
@@ -197,12 +197,12 @@ def roofline(layers: Sequence[Layer], accelerator: Accelerator) -> dict:
     Returns:
         Values as JSON has them. The roofs: `peak_tops`, `dram_tbits` and
         `pe_memory_tbits` (10^12 bits a second of the DRAM and of the ports of
-        all PE memories). Of the network: `bops`, and `pe_area_um2`, the area
-        of the multipliers and adders of one PE of the accelerator if made for
-        the layer that needs most. As `layers`, in order, for each layer
-        `name`, `op`, `bops`, `pe_area_um2`, `ops_per_bit`,
-        `ops_per_dram_bit` (`None` if nothing goes off the chip),
-        `attainable_tops` under the roof with that traffic,
+        the memory on the chip, as its family calls it). Of the network:
+        `bops`, and `pe_area_um2`, the area of the multipliers and adders of
+        one PE of the accelerator if made for the layer that needs most.
+        As `layers`, in order, for each layer `name`, `op`, `bops`,
+        `pe_area_um2`, `ops_per_bit`, `ops_per_dram_bit` (`None` if nothing
+        goes off the chip), `attainable_tops` under the roof with that traffic,
         `attainable_alone_tops` with the compulsory one, `achieved_tops`,
         `utilization`, `latency_ms`, `bound`, and `advice` and `changes` as
         in `advice.Advice`.
@@ -223,15 +223,14 @@ def roofline(layers: Sequence[Layer], accelerator: Accelerator) -> dict:
     """
     result = summary.summarize(layers, accelerator)
     advices = advice.advise(layers, accelerator)
-    chip: Any = accelerator
-    array, process = chip.pe_array, chip.process
-    ports = array.pes() * chip.pe_memory.width_bytes
+    clock_ghz, ports = accelerator.process.clock_ghz, accelerator.port_bytes()
+    memory = families.of(accelerator).memory
     roofs = {
         "peak_tops": float(accelerators.peak_tops(accelerator)),
         "dram_tbits": float(accelerator.dram.bandwidth_gbs * 8 / 1e3),
-        "pe_memory_tbits": float(ports * process.clock_ghz * 8 / 1e3),
+        f"{memory}_tbits": float(ports * clock_ghz * 8 / 1e3),
     }
-    macs_a_cycle = array.macs_per_cycle() / array.pes()
+    macs_a_cycle = accelerator.macs_per_cycle() / accelerator.pes()
     rows = [
         {
             **{name: row[name] for name in ("name", "op")},

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from tf_cosearch import accelerators
 from tf_cosearch.accelerators import Accelerator, families
-from tf_cosearch.cost.costs import BOUNDS, ENERGY_PARTS, Cost
+from tf_cosearch.accelerators.family import Family
+from tf_cosearch.cost.costs import Cost, bounds, energy_parts
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.workload import Layer, pad
 
@@ -62,7 +63,8 @@ def summarize(
             f"{largest.name!r}. Check the extents of its layers and the batch."
         )
     by_layer = cost.layers
-    describe = families.of(accelerator).describe
+    family, names = families.of(accelerator), bounds(accelerator)
+    parts = energy_parts(accelerator)
     busy = np.stack([cycles[0] for cycles in by_layer.busy_cycles])
     rows = [
         {
@@ -74,9 +76,9 @@ def summarize(
             "latency_ms": float(by_layer.latency_ms[0, row]),
             "energy_mj": float(by_layer.energy_mj[0, row]),
             "utilization": float(by_layer.utilization[0, row]),
-            "bound": BOUNDS[int(busy[:, row].argmax())],
+            "bound": names[int(busy[:, row].argmax())],
             "dram_bytes": float(by_layer.dram_bytes[0, row]),
-            "mapping": describe(
+            "mapping": family.describe(
                 int(by_layer.mapping[0, row]),
                 (
                     math.ceil(layer.out_h / float(by_layer.row_tiles[0, row])),
@@ -87,9 +89,9 @@ def summarize(
                 ),
             ),
             "energy_parts_mj": _by_name(
-                ENERGY_PARTS, by_layer.energy_parts_mj, (0, row)
+                parts, by_layer.energy_parts_mj, (0, row)
             ),
-            "busy_cycles": _by_name(BOUNDS, by_layer.busy_cycles, (0, row)),
+            "busy_cycles": _by_name(names, by_layer.busy_cycles, (0, row)),
             "fixed_cycles": float(by_layer.fixed_cycles[0, row]),
             "traffic_bytes": {
                 name.removesuffix("_bytes"): float(moved[0, row])
@@ -108,8 +110,8 @@ def summarize(
         "utilization": float(cost.utilization[0]),
         "dram_bytes": float(cost.dram_bytes[0]),
         "weight_residency": float(cost.weight_residency[0]),
-        "energy_parts_mj": _by_name(ENERGY_PARTS, cost.energy_parts_mj, 0),
-        "unfit": _unfit(layers, cost),
+        "energy_parts_mj": _by_name(parts, cost.energy_parts_mj, 0),
+        "unfit": _unfit(layers, cost, family),
         "layers": rows,
     }
 
@@ -123,16 +125,16 @@ def _by_name(
     }
 
 
-def _unfit(layers: Sequence[Layer], cost: Cost) -> str | None:
+def _unfit(layers: Sequence[Layer], cost: Cost, family: Family) -> str | None:
     """Why the network cannot run, or `None` if it can."""
     missing = cost.layers.missing_bytes[0, : len(layers)]
     if missing.any():
         row = int(missing.argmax())
         return (
             f"layer {layers[row].name} needs {missing[row] / 1024:.4g} KiB "
-            "more PE memory for two tiles of one row"
+            f"more {family.memory_noun} for two tiles of one row"
         )
-    lacking = float(cost.register_file_missing_bytes[0])
+    lacking = float(cost.register_missing_bytes[0])
     if lacking and any(layer.macs for layer in layers):
         return (
             f"a register file needs {lacking / 1024:.4g} KiB more for two "

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tf_cosearch import accelerators
-from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.accelerators import Accelerator, families
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.workload import Layer, pad
 
@@ -24,7 +24,6 @@ WELL_USED = 0.9
 """From this share of the peak on, nothing is said to be wasted."""
 
 _MUCH = 1.05  # the least room worth a word
-_OFF_CHIP = ("dram/bandwidth_gbs", "pe_memory/capacity_mib")
 
 
 def find_waste(
@@ -53,10 +52,10 @@ def find_waste(
     rows = [r for r in rows if layers[r].macs and utilization[r] < WELL_USED]
     if not rows:
         return {}
-    held = accelerators.parameters()
-    chip = accelerators.from_paths(
-        accelerators.to_paths(accelerator)
-        | {path: held[path].high for path in _OFF_CHIP}
+    family = families.of(accelerator)
+    held = accelerators.parameters(families.name_of(accelerator))
+    chip = accelerators.replace(
+        accelerator, {path: held[path].high for path in family.relief["dram"]}
     )
 
     def times(sizes: np.ndarray, dimension: str) -> np.ndarray:
@@ -121,16 +120,11 @@ def _grown(layer: Layer, dimension: str, size: int) -> Layer:
 
 
 def _room_words(
-    layer: Layer, dimension: str, size: int, room: int, chip: Any
+    layer: Layer, dimension: str, size: int, room: int, chip: Accelerator
 ) -> str:
     depthwise = layer.groups == layer.in_c > 1
     if dimension == "inputs" and depthwise:
-        array = chip.pe_array
-        fed = min(array.input_streams, array.simd_units)
-        return (
-            f"depthwise feeds {fed} of {array.simd_units} SIMD units a lane, "
-            f"each 1 of {array.dot_width} products"
-        )
+        return families.of(chip).depthwise_words(chip)
     noun = {
         "channels": "groups" if layer.groups > 1 else "output channels",
         "inputs": "input channels" + " a group" * (layer.groups > 1),

@@ -10,12 +10,56 @@ from tf_cosearch.accelerators.family import Family
 
 __all__ = ["FAMILY", "EdgeTpu"]
 
+_PES = {"pe_array/columns": 1, "pe_array/rows": 1}
+_UNITS = {**_PES, "pe_array/lanes": 1, "pe_array/simd_units": 1}
+
+
+def _depthwise_words(chip: EdgeTpu) -> str:
+    array = chip.pe_array
+    fed = min(array.input_streams, array.simd_units)
+    return (
+        f"depthwise feeds {fed} of {array.simd_units} SIMD units a lane, "
+        f"each 1 of {array.dot_width} products"
+    )
+
+
 FAMILY = Family(
     accelerator=EdgeTpu,
     on_chip=mapper.choose,
     describe=mapping.describe,
     memory="pe_memory",
+    memory_noun="PE memory",
     bounds=("compute", "pe_memory", "interconnect"),
     energy_parts=("register_file", "pe_memory", "interconnect"),
+    relief={
+        "dram": ("dram/bandwidth_gbs", "pe_memory/capacity_mib"),
+        "pe_memory": ("pe_memory/width_bytes",),
+        "interconnect": ("interconnect/width_bytes",),
+    },
+    array={
+        "pe_array/dot_width": "products a SIMD unit",
+        "pe_array/simd_units": "SIMD units a lane",
+        "pe_array/lanes": "lanes a PE",
+        "pe_array/rows": "PE rows",
+        "pe_array/columns": "PE columns",
+    },
+    shape=("pe_array/dot_width", "pe_array/simd_units", "pe_array/lanes"),
+    depthwise_words=_depthwise_words,
     off_chip=("pe_memory/weight_share",),
+    relations={
+        "aspect ratio": {"pe_array/columns": 1, "pe_array/rows": -1},
+        "PEs": _PES,
+        "SIMD units": _UNITS,
+        "memory": {**_PES, "pe_memory/capacity_mib": 1},
+        "memory of a SIMD unit": {
+            "pe_memory/capacity_mib": 1,
+            "pe_array/lanes": -1,
+            "pe_array/simd_units": -1,
+        },
+        "registers of a SIMD unit": {
+            "register_file/capacity_kib": 1,
+            "pe_array/simd_units": -1,
+        },
+        "SIMD units to bandwidth": {**_UNITS, "dram/bandwidth_gbs": -1},
+    },
 )

@@ -46,6 +46,14 @@ class EdgeTpu(NamedTuple):
         """See `family.Accelerator`, as of the others."""
         return self.pe_array.macs_per_cycle()
 
+    def pes(self) -> Any:
+        """Number of PEs."""
+        return self.pe_array.pes()
+
+    def port_bytes(self) -> Any:
+        """Those of all PE memories."""
+        return self.pe_array.pes() * self.pe_memory.width_bytes
+
     def area_mm2(self) -> Any:
         """Area of all components."""
         node_nm = self.process.node_nm

@@ -19,7 +19,7 @@ class PEMemory(NamedTuple):
     """
 
     capacity_mib: Annotated[
-        Any, Searched((0.5, 1, 2, 3, 4), "MiB", 0.001, 1024)
+        Any, Searched((0.5, 1, 2, 3, 4), "MiB a PE", 0.001, 1024)
     ] = 2
     width_bytes: Annotated[Any, Fixed("bytes/cycle", 1, 4096)] = 256
     weight_share: Annotated[Any, Fixed("share of the capacity", 0, 1)] = 1
