@@ -114,7 +114,7 @@ def read_network(path):
 YAML = {
     "accelerator": ("accelerators", "coral_usb", presets.load_accelerator),
     "network": ("networks", "efficientnet_lite0", read_network),
-    "space": ("spaces", "evolved", read_space),
+    "space": ("spaces", "digits", read_space),
 }
 
 

@@ -40,7 +40,9 @@ def trained_designs(tuner):
     return np.stack([oracle.trial_genome(t) for t in oracle.trials.values()])
 
 
-@pytest.mark.parametrize("oracle", ["random", "grey_box"])
+@pytest.mark.parametrize(
+    "oracle", ["grey_box", pytest.param("random", marks=pytest.mark.slow)]
+)
 def test_only_what_fits_is_proposed_and_the_summary_says_so(
     space, data, tmp_path, monkeypatch, capsys, oracle
 ):

@@ -132,6 +132,7 @@ class Interrupts(keras.callbacks.Callback):
         self.epochs.append(epoch)
 
 
+@pytest.mark.slow  # of a training alone it is shown by default
 def test_an_interrupted_trial_goes_on_after_its_epoch(
     waves, tmp_path, monkeypatch
 ):

@@ -177,7 +177,15 @@ def test_cycles_of_a_layer_are_those_of_a_timeline(cases, objective):
         ), what
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize(
+    "objective",
+    [
+        pytest.param(name, marks=pytest.mark.slow)
+        if name == "energy_delay"
+        else name
+        for name in OBJECTIVES
+    ],
+)
 def test_chosen_mapping_is_the_best_of_all_walked(cases, objective):
     layers, chips, walked = cases
     *_, numbers = chosen_ways(layers, chips, objective)

@@ -96,9 +96,9 @@ def test_200_paths_answer_as_the_networks_that_are_built_alone(name):
 @pytest.mark.parametrize(
     "sharing",
     [
-        Sharing(),
-        Sharing(apart=()),
         Sharing(apart=("block", "kernel_size"), norms_apart=True),
+        pytest.param(Sharing(), marks=pytest.mark.slow),
+        pytest.param(Sharing(apart=()), marks=pytest.mark.slow),
     ],
 )
 def test_all_kinds_of_blocks_answer_alike(sharing):

@@ -12,7 +12,7 @@ SCRIPT = pathlib.Path(command_line.__file__).parent / "stress_search.py"
 @pytest.mark.parametrize(
     ("oracle", "mode", "kills", "finished"),
     [
-        ("random", None, 5, 10),
+        pytest.param("random", None, 5, 10, marks=pytest.mark.slow),
         pytest.param("random", None, 8, 20, marks=pytest.mark.slow),
         ("grey_box", "all", 3, 3),
     ],

@@ -207,7 +207,9 @@ class InterruptionError(Exception):
     pass
 
 
-@BOTH
+@pytest.mark.parametrize(
+    "K", [keras, pytest.param(tf_keras, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_training_goes_on_after_its_epoch(K, waves, tmp_path):
     build = builder(K, layers=[lambda L: L.Dropout(0.2)])
     settings = {"epochs": 4, "quantization": "after_training", "seed": 3}

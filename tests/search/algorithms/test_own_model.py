@@ -107,9 +107,15 @@ def test_a_run_that_is_continued_proposes_the_same(tmp_path, name):
     assert build.calls - before - built <= 3 * NEW_NETWORKS
 
 
-@pytest.mark.parametrize("searched", SEARCHED)
 @pytest.mark.parametrize(
-    "name", ["random", pytest.param("grey_box", marks=pytest.mark.slow)]
+    ("name", "searched"),
+    [
+        (name, searched)
+        if (name, searched) in [("random", "joint"), ("random", "phased")]
+        else pytest.param(name, searched, marks=pytest.mark.slow)
+        for name in ("random", "grey_box")
+        for searched in SEARCHED
+    ],
 )
 def test_every_scope(tmp_path, name, searched):
     options = {"budgets": Budgets(area_mm2=45.0), "max_trials": 6}
