@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from absl import app, flags, logging
 
@@ -341,6 +341,39 @@ def load_data_of_networks() -> datasets.Dataset:
     ):
         inputs.check(*split, data.input_shape, data.classes, name)
     return data
+
+
+def named_values(flag: str) -> dict[str, Any]:
+    """Reads a flag of NAME=VALUE; values are YAML, as in configs.
+
+    Args:
+        flag: Its name, a multi_string.
+
+    Raises:
+        ValueError: If one is no such pair, or a name comes twice.
+    """
+    import yaml
+
+    values = {}
+    for text in flags.FLAGS[flag].value:
+        name, separator, value = text.partition("=")
+        if not separator or not name.isidentifier():
+            raise ValueError(
+                f"--{flag} must be NAME=VALUE. Received: {text!r}."
+            )
+        if name in values:
+            raise ValueError(
+                f"Each --{flag} must be given once. Received: {name} again, "
+                f"{text!r}."
+            )
+        try:
+            values[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ValueError(
+                f"The value of --{flag} {name} must be a number, a word or a "
+                f"[list]. Received: {value!r}."
+            ) from None
+    return values
 
 
 def output_folder(path: str, flag: str = "--output_dir") -> pathlib.Path:

@@ -291,14 +291,14 @@ def _export(tuner: cs.CoSearchTuner, test: Any, folder: pathlib.Path) -> None:
 
 def _oracle_options() -> dict[str, Any]:
     """Reads --oracle_option."""
-    return _named_values("oracle_option")
+    return command_line.named_values("oracle_option")
 
 
 def _budgets() -> cs.Budgets:
     """Reads --budget, and the flags of the three that have one."""
     import tf_cosearch as cs
 
-    budgets = _named_values("budget")
+    budgets = command_line.named_values("budget")
     for name in ("latency_ms", "energy_mj", "area_mm2"):
         if name in budgets and FLAGS[name].value is not None:
             raise ValueError(
@@ -307,32 +307,6 @@ def _budgets() -> cs.Budgets:
             )
         budgets.setdefault(name, FLAGS[name].value)
     return cs.Budgets(**budgets)
-
-
-def _named_values(flag: str) -> dict[str, Any]:
-    """Reads a flag of NAME=VALUE; values are YAML, as in configs."""
-    import yaml
-
-    values = {}
-    for text in FLAGS[flag].value:
-        name, separator, value = text.partition("=")
-        if not separator or not name.isidentifier():
-            raise ValueError(
-                f"--{flag} must be NAME=VALUE. Received: {text!r}."
-            )
-        if name in values:
-            raise ValueError(
-                f"Each --{flag} must be given once. Received: {name} again, "
-                f"{text!r}."
-            )
-        try:
-            values[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ValueError(
-                f"The value of --{flag} {name} must be a number, a word or a "
-                f"[list]. Received: {value!r}."
-            ) from None
-    return values
 
 
 def _scope(space: cs.SearchSpace) -> dict[str, Any]:

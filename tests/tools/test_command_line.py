@@ -25,6 +25,7 @@ SCRIPTS = {
     "validate_cost_model": "--fromat=x",
     "train_supernet": "--epoch=1",
     "evaluate_supernet": "--suprnet=x",
+    "compare_searches": "--serch=x",
 }
 
 
