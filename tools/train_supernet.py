@@ -23,8 +23,6 @@ flags.DEFINE_bool("overwrite", False, "Delete a supernet in --output_dir.")
 
 def main() -> None:
     import tf_cosearch as cs
-    from tf_cosearch import files
-    from tf_cosearch.supernet import saved
     from tf_cosearch.supernet.supernet import Supernet
     from tf_cosearch.training import fingerprint, inputs
 
@@ -39,24 +37,22 @@ def main() -> None:
         batch_size=FLAGS.batch_size,
     )
     folder = command_line.output_folder(FLAGS.output_dir)
-    with files.owned(folder):
-        supernet = Supernet(space.network_space, options, FLAGS.seed)
-        if FLAGS.overwrite:
-            saved.remove(folder)
-        try:
-            supernet.train(
-                prepared,
-                folder,
-                fingerprint.describe_splits(
-                    data.train, data.validation, data.classes
-                ),
-                verbose=1,
-            )
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"{supernet.epochs} of {supernet.all_epochs} epochs are in "
-                f"{folder}; the same command goes on from there."
-            ) from None
+    supernet = Supernet(space.network_space, options, FLAGS.seed)
+    try:
+        supernet.train(
+            prepared,
+            folder,
+            fingerprint.describe_splits(
+                data.train, data.validation, data.classes
+            ),
+            verbose=1,
+            overwrite=FLAGS.overwrite,
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"{supernet.epochs} of {supernet.all_epochs} epochs are in "
+            f"{folder}; the same command goes on from there."
+        ) from None
     print(
         f"{supernet.epochs} epochs in {supernet.seconds:.0f} s, loss "
         f"{supernet.losses[-1]:.4f} in the last. Wrote {folder}."

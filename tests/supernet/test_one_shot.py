@@ -171,7 +171,8 @@ def test_it_goes_on_with_the_same_goal_alone(space, tmp_path, monkeypatch):
         train(space, tmp_path, goal=other)
 
 
-def test_there_is_a_goal_or_no_controller(space):
+def test_there_is_a_goal_or_no_controller(space, monkeypatch):
+    monkeypatch.setattr("tf_cosearch.supernet.weights.survey", None)
     for options, goal in (
         (OPTIONS, None),
         (dataclasses.replace(OPTIONS, paths="uniform"), goal_of(space)),

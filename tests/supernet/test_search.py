@@ -33,6 +33,12 @@ def light(monkeypatch):
 
 
 @pytest.fixture
+def no_weights(monkeypatch):
+    """Fails to go through the blocks of a space, which may take long."""
+    monkeypatch.setattr("tf_cosearch.supernet.weights.survey", None)
+
+
+@pytest.fixture
 def measured(monkeypatch):
     """The networks that are evaluated, in their order."""
     networks = []
@@ -266,7 +272,9 @@ def test_what_is_left_must_meet_the_budgets(
     assert not made.co_oracle.trials
 
 
-def test_a_supernet_of_other_data_is_refused(space, data, tmp_path, finished):
+def test_a_supernet_of_other_data_is_refused(
+    space, data, tmp_path, finished, no_weights
+):
     made = tuner(space, tmp_path, supernet=supernet_of(finished))
     x = data["x"].copy()
     x[0] = 1 - x[0]
@@ -276,7 +284,7 @@ def test_a_supernet_of_other_data_is_refused(space, data, tmp_path, finished):
 
 
 def test_nothing_is_trained_for_budgets_that_no_design_meets(
-    space, data, tmp_path
+    space, data, tmp_path, no_weights
 ):
     made = tuner(space, tmp_path, budgets=cs.Budgets(latency_ms=1e-9))
     with pytest.raises(ValueError, match="latency"):
@@ -285,7 +293,7 @@ def test_nothing_is_trained_for_budgets_that_no_design_meets(
 
 
 def test_too_few_images_are_refused_before_anything_is_trained(
-    space, data, tmp_path
+    space, data, tmp_path, no_weights
 ):
     made = tuner(space, tmp_path)
     few_images = {"x": data["x"][:20], "y": data["y"][:20]}
@@ -319,7 +327,9 @@ def test_too_few_images_are_refused_before_anything_is_trained(
         ),
     ],
 )
-def test_what_cannot_be_is_refused(space, tmp_path, arguments, message):
+def test_what_cannot_be_is_refused(
+    space, tmp_path, arguments, message, no_weights
+):
     with pytest.raises(ValueError, match=message):
         tuner(space, tmp_path, **arguments)
     assert not any(tmp_path.iterdir())
@@ -337,6 +347,32 @@ def test_a_supernet_is_options_or_a_folder(space, tmp_path):
         )
 
 
+def test_other_options_are_refused_before_anything_is_done(
+    space, data, tmp_path, finished, no_weights
+):
+    shutil.copytree(finished.project_dir, tmp_path / "project")
+    before = rows(finished)
+    options = dataclasses.replace(OPTIONS, epochs=2)
+    made = tuner(space, tmp_path, supernet=options, max_trials=3)
+    with pytest.raises(ValueError, match=r"options\.epochs=1, not 2"):
+        made.search(**data)
+    assert rows(made) == before
+
+
+def test_layers_that_cannot_be_shared_are_named_before_trainings(
+    space, data, tmp_path, monkeypatch
+):
+    def refuse(*_):
+        raise ValueError("must be of Conv2D")
+
+    monkeypatch.setattr("tf_cosearch.supernet.weights.survey", refuse)
+    made = tuner(space, tmp_path)
+    with pytest.raises(ValueError, match="must be of Conv2D"):
+        made.search(**data)
+    assert not any(tmp_path.glob("project/trial_*"))
+    assert not supernet_of(made).exists()
+
+
 def test_the_folder_of_a_supernet_must_be_one(space, data, tmp_path):
     made = tuner(space, tmp_path, supernet=tmp_path / "none")
     with pytest.raises(FileNotFoundError, match="none"):
@@ -348,7 +384,7 @@ def test_a_supernets_accuracy_is_no_objective(space, tmp_path):
         small_tuner(space, tmp_path, objective=ACCURACY)
 
 
-def test_own_models_share_no_weights(tmp_path):
+def test_own_models_share_no_weights(tmp_path, no_weights):
     def build(hp):
         import keras
 

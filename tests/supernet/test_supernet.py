@@ -98,6 +98,12 @@ def _every_epoch(monkeypatch):
     monkeypatch.setattr(checkpoint, "SHARE", np.inf)
 
 
+@pytest.fixture
+def no_weights(monkeypatch):
+    """Fails to go through the blocks of a space, which may take long."""
+    monkeypatch.setattr("tf_cosearch.supernet.weights.survey", None)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The folder of a finished supernet, not to be written to."""
@@ -263,7 +269,7 @@ def test_it_is_of_one_process(tmp_path):
     ],
 )
 def test_one_of_another_space_or_data_is_refused(
-    finished, begun, networks, told, words
+    finished, begun, networks, told, words, no_weights
 ):
     with pytest.raises(AnotherRunError, match=words):
         Supernet.load(finished, networks, told)
@@ -296,12 +302,12 @@ def DATA_OF(networks):  # noqa: N802
         (OPTIONS, 2, "training.seed=1, not 2"),
     ],
 )
-def test_other_options_cannot_go_on(begun, options, seed, words):
+def test_other_options_cannot_go_on(begun, options, seed, words, no_weights):
     with pytest.raises(AnotherRunError, match=words):
         train(begun, options, seed)
 
 
-def test_another_batch_size_cannot_go_on(begun):
+def test_another_batch_size_cannot_go_on(begun, no_weights):
     other = dataclasses.replace(DATA, batch_size=16)
     with pytest.raises(AnotherRunError, match="batch_size=32, not 16"):
         Supernet(SPACE, OPTIONS, 1).train(other, begun, TOLD)
@@ -315,7 +321,7 @@ def test_before_the_first_checkpoint_all_may_change(tmp_path):
     assert Supernet.load(tmp_path, SPACE).options == OPTIONS
 
 
-def test_an_unfinished_one_cannot_be_used(begun):
+def test_an_unfinished_one_cannot_be_used(begun, no_weights):
     with pytest.raises(ValueError, match="after 2 of 4 epochs"):
         Supernet.load(begun, SPACE, TOLD)
 
@@ -398,8 +404,7 @@ def test_damaged_weights(begun, whole, damage, caplog):
     "spoil", [lambda a: a.astype(np.float64), lambda a: a + np.inf]
 )
 def test_weights_that_are_none(begun, spoil, which):
-    net = Supernet(SPACE, OPTIONS, 1)
-    kept = saved.SavedSupernet(begun, saved.read(begun), net.weights.parts)
+    kept = saved.SavedSupernet(begun, saved.read(begun))
     state = kept.load()
     state.variables[which] = spoil(state.variables[which])
     kept.save(state)
@@ -481,7 +486,7 @@ def test_more_weights_than_memory_are_refused(monkeypatch, finished):
     # Before any is made.
     monkeypatch.setattr("tf_cosearch.supernet.weights._initial", None)
     with pytest.raises(ValueError, match="must fit 4 times into memory"):
-        Supernet(SPACE, OPTIONS)
+        Supernet(SPACE, OPTIONS).train(DATA)
     monkeypatch.undo()
     # To use one takes less.
     monkeypatch.setattr(machine, "memory_bytes", lambda: 8 * weights)
@@ -491,7 +496,7 @@ def test_more_weights_than_memory_are_refused(monkeypatch, finished):
         Supernet.load(finished, SPACE)
 
 
-def test_data_that_do_not_do():
+def test_data_that_do_not_do(no_weights):
     net = Supernet(SPACE, OPTIONS)
     with pytest.raises(ValueError, match=r"32 or more.*Received: 31 training"):
         net.train(make_data(31)[0])

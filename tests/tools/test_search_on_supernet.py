@@ -99,7 +99,7 @@ def test_one_is_trained_as_flags_say(call_here, light, both, space, tmp_path):
     assert "Space shrunk to 1/8" in result.out
     other = ("--supernet_epochs=3", f"--output_dir={tmp_path}")
     result = call_here("search", *both, *flags, *other)
-    assert "options.epochs=2, not 3" in result.err
+    assert "options.epochs=2, not 3" in result.message
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,9 @@ def test_it_trains_and_goes_on(call_here, flags, space, tmp_path, monkeypatch):
     before = cs.SupernetOptions().learning_rate
     assert f"options.learning_rate={before}, not 0.01" in message
     assert "--overwrite" in message
+    few = ("--train_size=20", "--overwrite")
+    assert "32 or more" in call_here("train_supernet", *flags, *other, *few).err
+    assert Supernet.load(folder, space.network_space).epochs == 2  # still there
     result = call_here("train_supernet", *flags, *other, "--overwrite")
     assert (result.code, result.err) == (0, "")
     net = Supernet.load(folder, space.network_space)

@@ -91,6 +91,36 @@ def read(folder: str | os.PathLike[str]) -> Record:
     return record
 
 
+def require_same(
+    folder: str | os.PathLike[str], identity: Identity
+) -> Record | None:
+    """Makes sure that a folder takes a supernet.
+
+    Args:
+        folder: Need not be there.
+        identity: Of its training.
+
+    Returns:
+        What `read` does; `None` if the folder has no checkpoint yet, so that
+        anything may begin.
+
+    Raises:
+        AnotherRunError: If the folder has another supernet.
+        ValueError: If that cannot be read.
+    """
+    if not any(pathlib.Path(folder).glob(_CHECKPOINTS)):
+        return None
+    record = read(folder)
+    identity.require_same(
+        Identity.from_state(record["identity"]),
+        "A supernet must go on with the space, data and options that it was "
+        "begun with",
+        folder,
+        "train another one in another folder, or with --overwrite",
+    )
+    return record
+
+
 class _Versioned(TypedDict):
     format: int
 
@@ -101,32 +131,11 @@ class SavedSupernet:
     Args:
         folder: Where they are.
         record: Which supernet it is.
-        parts: Its weights, by key.
-
-    Raises:
-        ValueError: If blocks have come to have other weights.
     """
 
-    def __init__(
-        self,
-        folder: str | os.PathLike[str],
-        record: Record,
-        parts: Mapping[str, Part],
-    ) -> None:
+    def __init__(self, folder: str | os.PathLike[str], record: Record) -> None:
         self._folder = pathlib.Path(folder)
-        shapes = _shapes(parts)
-        if record["weights"] != shapes:
-            odd = sorted(
-                key
-                for key in {*record["weights"], *shapes}
-                if record["weights"].get(key) != shapes.get(key)
-            )
-            raise ValueError(
-                "A supernet must have the weights of the blocks of its space. "
-                f"Received: {folder}, where {odd[0]} is "
-                f"{record['weights'].get(odd[0])}, not {shapes.get(odd[0])}. "
-                f"Blocks have changed. {_ANEW}."
-            )
+        self._weights = shapes = record["weights"]
         identity = Identity.from_state(record["identity"])
         owner = Identity({}, identity.data, identity.training)
         self._checkpoints = Checkpoints(
@@ -157,16 +166,8 @@ class SavedSupernet:
         """
         path = pathlib.Path(folder)
         files.sweep(path)
-        if any(path.glob(_CHECKPOINTS)):
-            record = read(path)
-            identity.require_same(
-                Identity.from_state(record["identity"]),
-                "A supernet must go on with the space, data and options that "
-                "it was begun with",
-                folder,
-                "train another one in another folder, or with --overwrite",
-            )
-        else:
+        record = require_same(path, identity)
+        if record is None:
             record = Record(
                 format=_FORMAT,
                 identity=IdentityState(
@@ -178,7 +179,32 @@ class SavedSupernet:
                 weights=_shapes(parts),
             )
             files.write_json(path / FILE, record)
-        return cls(path, record, parts)
+        kept = cls(path, record)
+        kept.require_parts(parts)
+        return kept
+
+    def require_parts(self, parts: Mapping[str, Part]) -> None:
+        """Makes sure that its weights are those of its space.
+
+        Args:
+            parts: What the space asks for, by key.
+
+        Raises:
+            ValueError: If blocks have come to have other weights.
+        """
+        before, now = self._weights, _shapes(parts)
+        if before != now:
+            odd = sorted(
+                key
+                for key in {*before, *now}
+                if before.get(key) != now.get(key)
+            )
+            raise ValueError(
+                "A supernet must have the weights of the blocks of its space. "
+                f"Received: {self._folder}, where {odd[0]} is "
+                f"{before.get(odd[0])}, not {now.get(odd[0])}. "
+                f"Blocks have changed. {_ANEW}."
+            )
 
     def load(self) -> State | None:
         """What the training has come to; `None` if it has to start.

@@ -20,14 +20,14 @@ from tf_cosearch.search import algorithms
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.oracle import durable
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
-from tf_cosearch.search.problem import Estimates
+from tf_cosearch.search.problem import Estimates, Problem
 from tf_cosearch.search.shortlist import Shortlist
 from tf_cosearch.supernet.accuracies import ACCURACY
 from tf_cosearch.supernet.evaluation import Evaluator
 from tf_cosearch.supernet.options import SupernetOptions
 from tf_cosearch.supernet.paths import CONTROLLERS
 from tf_cosearch.supernet.supernet import Supernet
-from tf_cosearch.supernet.weights import survey
+from tf_cosearch.supernet.weights import require_blocks
 from tf_cosearch.training import settings
 from tf_cosearch.training.inputs import Inputs
 
@@ -61,7 +61,7 @@ class SupernetSearch:
         algorithm: Who suggests trainings then; `None` if the oracle's does.
 
     Raises:
-        ValueError: If networks of the space cannot share weights.
+        ValueError: If the networks are not made of blocks.
     """
 
     def __init__(
@@ -84,8 +84,7 @@ class SupernetSearch:
         self._data: Inputs | None = None
         self._described: Mapping[str, Any] | None = None
         self._known: dict[tuple[int, ...], float] = {}
-        options = source if isinstance(source, SupernetOptions) else None
-        survey(self._networks, (options or SupernetOptions()).sharing)
+        require_blocks(self._networks)
 
     def prepare(
         self, data: Inputs, described: Mapping[str, Any] | None
@@ -97,8 +96,9 @@ class SupernetSearch:
             described: What tells the data from others.
 
         Raises:
-            ValueError: If there are too few images, or the supernet that is
-                given is of another space or other data, or not finished.
+            ValueError: If networks cannot share weights, there are too few
+                images, or the supernet that is given, or that was begun here,
+                is of another space, other data or options.
         """
         self._data, self._described = data, described
         if not isinstance(self._source, SupernetOptions):
@@ -107,7 +107,8 @@ class SupernetSearch:
             )
         elif not launch.is_worker():
             supernet = Supernet(self._networks, self._source, self._oracle.seed)
-            Evaluator(supernet.weights, data)
+            supernet.check(data, self._folder, described, self._goal)
+            supernet.weights  # noqa: B018, says whether they can be shared
             self._supernet = supernet
 
     def run(self, verbose: int) -> Estimates | None:
@@ -127,13 +128,12 @@ class SupernetSearch:
         if launch.is_worker():
             worker.wait_for_chief(self._folder)
         elif isinstance(self._source, SupernetOptions):
-            is_one_shot = self._source.paths in CONTROLLERS
             self._trained.train(
                 self._inputs,
                 self._folder,
                 self._described,
                 verbose,
-                goal=self._oracle.algorithm.problem if is_one_shot else None,
+                goal=self._goal,
             )
         choices = self._trained.choices if self._trained.remarks else ()
         oracle = self._oracle.counterpart(
@@ -164,6 +164,14 @@ class SupernetSearch:
             np.asarray([r.metrics[ACCURACY] for r in finished]),
             choices,
         )
+
+    @property
+    def _goal(self) -> Problem | None:
+        """What a controller that draws paths is to solve."""
+        source = self._source
+        if isinstance(source, SupernetOptions) and source.paths in CONTROLLERS:
+            return self._oracle.algorithm.problem
+        return None
 
     def _searcher(self) -> Algorithm:
         parents = min(POPULATION, max(4, self._max_trials // 5))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -27,12 +28,9 @@ from tf_cosearch.supernet.progressive_shrinking import (
     ProgressiveShrinking,
     phases,
 )
-from tf_cosearch.supernet.weights import SharedWeights
+from tf_cosearch.supernet.weights import SharedWeights, require_blocks
 from tf_cosearch.training.checkpoint import State
 from tf_cosearch.training.inputs import Inputs
-
-if TYPE_CHECKING:
-    from tf_cosearch.networks.spaces.template import Template
 
 COPIES = 4
 """Of the weights, in a training: they, their moments, and both as the last
@@ -49,6 +47,9 @@ OnEpoch = Callable[[int, float], None]
 class Supernet:
     """Weights that all networks of a space share, and their training.
 
+    The weights are made when they are first used, which takes a while: what
+    is wrong with anything else is said before.
+
     Args:
         networks: The space, a `Template`.
         options: How they are shared and trained.
@@ -56,15 +57,16 @@ class Supernet:
         copies: Of the weights, that there has to be memory for.
 
     Attributes:
-        weights: The shared weights.
+        weights: The shared weights; `ValueError` if networks of the space
+            cannot share, or there is too little memory.
         epochs: How many there have been.
         all_epochs: How many there will be.
         losses: The mean loss of each.
         seconds: What they took.
 
     Raises:
-        ValueError: If networks of the space cannot share weights, or there is
-            too little memory, or the space cannot shrink so often.
+        ValueError: If the networks are not made of blocks, or the space cannot
+            shrink so often.
     """
 
     def __init__(
@@ -74,13 +76,10 @@ class Supernet:
         seed: int = 0,
         copies: int = COPIES,
     ) -> None:
-        self.networks = networks
+        self.networks = require_blocks(networks)
         self.options = options or SupernetOptions()
         self.seed = configuration.at_least("seed", seed, 0)
-        self.weights = SharedWeights(
-            networks, self.options.sharing, seed, copies
-        )
-        self._optimizer = Momentum(self.weights)
+        self._copies = copies
         self._shrinking = ProgressiveShrinking(networks, self.options, seed)
         self._phases = phases(self.options)
         self.all_epochs = self._phases[-1].end
@@ -123,7 +122,7 @@ class Supernet:
             trained["seed"],
             copies=2,  # as they are, and as they are read
         )
-        kept = saved.SavedSupernet(folder, record, supernet.weights.parts)
+        kept = saved.SavedSupernet(folder, record)
         state = kept.load()
         if state is None or not state.finished:
             done = len(state.history["loss"]) if state else 0
@@ -132,8 +131,19 @@ class Supernet:
                 f"{done} of {supernet.all_epochs} epochs. Run the same "
                 "command that began it, and it goes on."
             )
+        kept.require_parts(supernet.weights.parts)
         supernet._restore(state)
         return supernet
+
+    @functools.cached_property
+    def weights(self) -> SharedWeights:
+        """The shared weights."""
+        sharing = self.options.sharing
+        return SharedWeights(self.networks, sharing, self.seed, self._copies)
+
+    @functools.cached_property
+    def _optimizer(self) -> Momentum:
+        return Momentum(self.weights)
 
     @property
     def epochs(self) -> int:
@@ -168,6 +178,7 @@ class Supernet:
         verbose: int = 0,
         on_epoch: OnEpoch = lambda epochs, loss: None,
         goal: Problem | None = None,
+        overwrite: bool = False,
     ) -> None:
         """Trains, from where the training was.
 
@@ -184,6 +195,7 @@ class Supernet:
             on_epoch: Called after each epoch.
             goal: What a controller that draws paths is to solve; there is one
                 with paths of a controller, and none with others.
+            overwrite: Whether a supernet in the folder is deleted first.
 
         Raises:
             AnotherRunError: If the folder has a supernet of another space,
@@ -193,25 +205,41 @@ class Supernet:
                 checkpoint; the one before is kept.
             ValueError: If the data do not do, or the folder is damaged.
         """
-        self._require_trainable(data)
-        self._require_goal(goal)
+        self.check(data, None if overwrite else folder, described, goal)
         progress = Progress(verbose, self.all_epochs)
         if folder is None:
             self._train(data, goal, None, progress, on_epoch)
+            return
+        identity = self._identity(data, described, goal)
+        with files.owned(folder):
+            parts = self.weights.parts
+            if overwrite:
+                saved.remove(folder)
+            kept = saved.SavedSupernet.begin(folder, identity, parts)
+            self._resume(kept)
+            self._train(data, goal, kept, progress, on_epoch)
+
+    def check(
+        self,
+        data: Inputs,
+        folder: str | os.PathLike[str] | None = None,
+        described: Mapping[str, Any] | None = None,
+        goal: Problem | None = None,
+    ) -> None:
+        """Refuses what `train` could not do, before the weights are made.
+
+        Arguments, and what it raises, are those of `train`.
+        """
+        self._require_goal(goal)
+        self._require_trainable(data)
+        if folder is None:
             return
         if os.path.isfile(folder):
             raise NotADirectoryError(
                 f"A supernet must go into a folder. Received: {folder}, a "
                 "file. Choose another."
             )
-        with files.owned(folder):
-            kept = saved.SavedSupernet.begin(
-                folder,
-                self._identity(data, described, goal),
-                self.weights.parts,
-            )
-            self._resume(kept)
-            self._train(data, goal, kept, progress, on_epoch)
+        saved.require_same(folder, self._identity(data, described, goal))
 
     def _resume(self, kept: saved.SavedSupernet) -> None:
         """Takes what is saved, if it is further."""
@@ -270,7 +298,7 @@ class Supernet:
         if goal is None:
             return paths_lib.PATHS[name](self.networks, self.choices)
         paths = OneShot(
-            cast("Template", self.networks),
+            self.networks,
             self.choices,
             name,
             goal,

@@ -15,8 +15,26 @@ from tf_cosearch.supernet.layer_rules import Box, Part
 from tf_cosearch.supernet.reading import Sharing, Signal, Survey
 
 
+def require_blocks(networks: NetworkSpace) -> Template:
+    """Refuses networks that have no places which another one shares.
+
+    Raises:
+        ValueError: If they are a user's own models.
+    """
+    if isinstance(networks, Template):
+        return networks
+    raise ValueError(
+        "Networks that share weights must come from a space of blocks. "
+        f"Received: {networks.name}, a model of your own, whose layers "
+        "have no places that another one shares. Describe the blocks in "
+        "YAML, or train designs one by one, with accuracy='trained'."
+    )
+
+
 def survey(networks: NetworkSpace, sharing: Sharing) -> dict[str, Part]:
     """The most that any network of a space asks of each weight.
+
+    It goes through all blocks there may be: 16 s for `evolved`.
 
     Args:
         networks: A `Template`.
@@ -34,18 +52,12 @@ def survey(networks: NetworkSpace, sharing: Sharing) -> dict[str, Part]:
     >>> survey(space, Sharing())["stem_conv/conv_bn/kernel"].shape
     (3, 3, 1, 32)
     """
-    if not isinstance(networks, Template):
-        raise ValueError(
-            "Networks that share weights must come from a space of blocks. "
-            f"Received: {networks.name}, a model of your own, whose layers "
-            "have no places that another one shares. Describe the blocks in "
-            "YAML, or train designs one by one, with accuracy='trained'."
-        )
+    template = require_blocks(networks)
     reading = Survey(sharing)
-    for spec, shape in networks.blocks():
+    for spec, shape in template.blocks():
         x = Signal(None, (None, *shape), "image")
         if spec is None:
-            reading.end(x, networks.classes, networks.dropout)
+            reading.end(x, template.classes, template.dropout)
         else:
             reading.block(spec, x)
     return reading.parts

@@ -116,6 +116,23 @@ def test_what_an_algorithm_looks_at_is_left_already(tmp_path):
         np.testing.assert_array_equal(result.genome, pairs[0])
 
 
+def test_what_is_left_stays_as_it_is(tmp_path):
+    """Its canonical genes may be lost ones: 0.5 of 16 filters is 0.25 there."""
+    space = cs.SearchSpace.load("digits")
+    choices = [
+        [1, 3] if parameter.name.endswith("multiplier") else [0, 1]
+        for parameter in space.network_space.parameters
+    ]
+    oracle = oracle_of(space, tmp_path, "random")
+    oracle.expect(told(space, choices))
+    hold = oracle.algorithm.problem.hold
+    drawn = space.sample(np.random.default_rng(0), 50)
+    held = space.canonical(hold(drawn))
+    assert 0 < np.mean(held[:, 1] == 0) < 1
+    assert space.parameters[1].name == "stage1/width_multiplier"
+    np.testing.assert_array_equal(space.canonical(hold(held)), held)
+
+
 def test_what_was_estimated_is_trained_as_it_was(tmp_path):
     space = cs.SearchSpace.load("hsconas", (32, 32, 3), 10)
     oracle = oracle_of(space, tmp_path, "random")
