@@ -59,6 +59,7 @@ setuptools.setup(
     ],
     extras_require={
         "tfds": ["tensorflow-datasets>=4.9"],  # --data=tfds:NAME
+        "vela": ["ethos-u-vela==5.2.0"],  # --evaluator=vela
         "benchmark": [
             "optuna>=5,<6",  # rivals of benchmark_oracles.py
             "torch>=2",  # Optuna's Gaussian process

@@ -1,0 +1,197 @@
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from devices import design, device
+
+from tf_cosearch import evaluators
+from tf_cosearch.accelerators import presets
+from tf_cosearch.evaluators.evaluator import Quantity, RefusedError
+
+
+def command(program, **options):
+    return evaluators.make("command", {"program": program, **options})
+
+
+def answering(folder, text):
+    return command(device(folder, f"print({text!r})"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ('{"latency_ms": 1.5}', Quantity(1.5, "ms")),
+        ('{"latency_ms": {"value": 2}}', Quantity(2, "ms")),
+        (
+            '{"latency_ms":\n {"value": 2, "unit": "ms", "noise": 0.1}}',
+            Quantity(2, "ms", 0.1),
+        ),
+    ],
+)
+def test_a_program_answers_in_json(answer, expected, tmp_path):
+    evaluation = answering(tmp_path, answer)(design(tmp_path))
+    assert evaluation.costs == {"latency_ms": expected}
+    assert evaluation.seconds > 0
+
+
+def test_it_has_copies_of_both_files_in_a_folder_of_its_own(tmp_path):
+    seen = tmp_path / "seen.json"
+    program = device(
+        tmp_path,
+        f"""
+        told = json.load(sys.stdin)
+        model, accelerator = sys.argv[1:]
+        text = open(accelerator).read()
+        seen = dict(told, cwd=os.getcwd(), args=sys.argv[1:], text=text)
+        seen["content"] = open(model).read()
+        json.dump(seen, open({os.fspath(seen)!r}, "w"))
+        open(model, "w").write("spoilt")
+        open("left", "w").write("litter")
+        print(json.dumps({{"power_mw": 1, "celsius": 40.5}}))
+        """,
+    )
+    judge = command(program, costs=["power_mw", "celsius"])
+    one = design(tmp_path / "trial", b"its weights")
+    assert judge(one).costs == {
+        "power_mw": Quantity(1, "mW"),
+        "celsius": Quantity(40.5, ""),
+    }
+    told = json.loads(seen.read_text())
+    assert told["content"] == "its weights"
+    assert told["args"] == [told["tflite"], told["accelerator"]]
+    assert told["costs"] == ["power_mw", "celsius"]
+    assert os.path.dirname(told["tflite"]) == os.path.realpath(told["cwd"])
+    path = tmp_path / "accelerator.yaml"
+    path.write_text(told["text"])
+    assert presets.load_accelerator(path) == one.accelerator
+    assert one.tflite.read_bytes() == b"its weights"
+    assert os.listdir(one.tflite.parent) == ["model.tflite"]
+    assert not os.path.exists(told["cwd"])
+
+
+def test_no_shell_reads_its_arguments(tmp_path):
+    program = device(
+        tmp_path, "print(json.dumps({'latency_ms': len(sys.argv[1])}))"
+    )
+    word = "$(touch here); `id` | cat *"
+    judge = command([*program, word])
+    assert judge(design(tmp_path)).costs["latency_ms"].value == len(word)
+
+
+def test_a_program_may_be_a_line_and_is_found_from_where_one_is(
+    tmp_path, monkeypatch
+):
+    device(tmp_path, "print('{\"latency_ms\": 3}')", "mine.py")
+    monkeypatch.chdir(tmp_path)
+    judge = command(f"{sys.executable} mine.py")
+    monkeypatch.chdir("/")
+    assert judge(design(tmp_path)).costs["latency_ms"].value == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ("", "JSON object. Received: nothing"),
+        ("Ready.\n", r"JSON object. Received: 'Ready\.'. Write logs"),
+        ("[1.5]", "JSON object. Received: '\\[1.5\\]'"),
+        ('{"latency_ms": NaN}', "not negative. Received: nan"),
+        ('{"latency_ms": 1e999}', "not negative. Received: inf"),
+        ('{"latency_ms": -1}', "not negative. Received: -1"),
+        ('{"latency_ms": 0}', "latency_ms must be more than 0"),
+        ('{"latency_ms": "fast"}', "not negative. Received: nan"),
+        ('{"latency_ms": true}', "not negative. Received: nan"),
+        ('{"latency_ms": {"mean": 1}}', "value, unit and noise. .*: mean"),
+        ('{"latency_ms": {"value": 1, "noise": -1}}', "not negative"),
+        ('{"latency_ms": {"value": 1, "unit": "us"}}', "in ms. Received: 'us'"),
+        ("{}", "must have latency_ms. Received: nothing"),
+        ('{"latency": 1}', "must have latency_ms. Received: latency"),
+        ('{"latency_ms": 1, "celsius": 40}', "Name celsius in `costs`, too"),
+    ],
+)
+def test_an_answer_must_make_sense(answer, message, tmp_path):
+    with pytest.raises(RuntimeError, match=message):
+        answering(tmp_path, answer)(design(tmp_path))
+
+
+def test_what_a_program_refuses_it_refuses_for_good(tmp_path):
+    judge = answering(tmp_path, '{"refused": "It needs 300 KiB of SRAM."}')
+    with pytest.raises(RefusedError, match=r"^It needs 300 KiB of SRAM\.$"):
+        judge(design(tmp_path))
+
+
+def test_an_exit_code_is_told_with_the_last_line(tmp_path):
+    program = device(
+        tmp_path,
+        "print('one\\nNo board at /dev/ttyUSB0', file=sys.stderr)\nsys.exit(3)",
+    )
+    with pytest.raises(RuntimeError, match="Received: 3, No board at /dev/tty"):
+        command(program)(design(tmp_path))
+
+
+def test_a_program_that_hangs_is_ended_with_all_it_started(tmp_path):
+    pids = tmp_path / "pids"
+    program = device(
+        tmp_path,
+        f"""
+        import subprocess
+        child = subprocess.Popen(["sleep", "60"])
+        open({os.fspath(pids)!r}, "w").write(str(child.pid))
+        time.sleep(60)
+        """,
+    )
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"answer within 1 s\. Received: no"):
+        command(program, timeout_s=1)(design(tmp_path))
+    assert time.monotonic() - began < 20
+    state = subprocess.run(
+        ["ps", "-o", "stat=", "-p", pids.read_text()],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    assert state[:1] in ("", "Z")
+
+
+def test_what_a_program_leaves_running_does_not_keep_it(tmp_path):
+    program = device(
+        tmp_path,
+        """
+        import subprocess
+        subprocess.Popen(["sleep", "30"])
+        print('{"latency_ms": 1}')
+        """,
+    )
+    began = time.monotonic()
+    command(program)(design(tmp_path))
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"program": []}, "a program and its arguments. Received: \\[\\]"),
+        ({"program": 'a "b'}, "a program and its arguments"),
+        ({"program": 3}, "a program and its arguments. Received: 3"),
+        ({"costs": []}, "list of names"),
+        ({"costs": "latency_ms"}, "list of names"),
+        ({"costs": ["latency_ms", "latency_ms"]}, "each once"),
+        ({"costs": ["accuracy_int8"]}, "must measure costs"),
+        ({"costs": ["file_kib"]}, "which a trial tells itself"),
+        ({"costs": ["status"]}, "means something else"),
+        ({"timeout_s": 0}, "`timeout_s` must be positive"),
+        ({"retries": -1}, "`retries` must be an integer of at least 0"),
+        ({"pause_s": "soon"}, "`pause_s` must be a number"),
+        ({"port": 1}, "Unknown option of command: 'port'"),
+    ],
+)
+def test_options_are_checked(options, message):
+    with pytest.raises(ValueError, match=message):
+        evaluators.make("command", {"program": sys.executable, **options})
+
+
+def test_the_program_must_be_there():
+    with pytest.raises(FileNotFoundError, match="Received: no_such_program"):
+        command("no_such_program --fast")

@@ -1,0 +1,190 @@
+import json
+import os
+import threading
+import time
+
+import pytest
+from absl import logging
+from devices import design, device
+
+from tf_cosearch import evaluators
+from tf_cosearch.evaluators.evaluator import Evaluator, Quantity, RefusedError
+from tf_cosearch.evaluators.measurement import FILE, Measurements
+
+
+class Scripted(Evaluator):
+    """Answers, or fails with, one thing after another."""
+
+    pause_s = 0.01
+
+    def __init__(self, *answers, costs=("latency_ms",)):
+        self.costs = costs
+        self._answers = list(answers)
+
+    def measure(self, design):
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return {"latency_ms": Quantity(answer, "ms", 0.5)}
+
+
+def measurements(judge, folder):
+    return Measurements(judge, folder, folder / "reference")
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        logging, "warning", lambda text, *args: told.append(text % args)
+    )
+    return told
+
+
+def test_a_failure_costs_a_repetition(tmp_path, warnings):
+    answers = [OSError("no board"), TimeoutError("nothing"), float("nan"), 2.0]
+    judge = measurements(Scripted(*answers), tmp_path)
+    evaluation = judge.measure(design(tmp_path), {})
+    assert evaluation.costs == {"latency_ms": Quantity(2.0, "ms", 0.5)}
+    assert len(warnings) == 3
+    assert warnings[0] == (
+        "Scripted failed: no board. It is asked again in 0.01 s; 3 more times."
+    )
+    assert "0.04 s; 1 more" in warnings[2]
+
+
+def test_a_device_that_stays_broken_is_given_up(tmp_path):
+    failures = [RuntimeError(f"reason {i}.") for i in range(9)]
+    judge = measurements(Scripted(*failures), tmp_path)
+    message = "4 failures in a row, the last one: reason 3. Nothing is lost"
+    with pytest.raises(RuntimeError, match=message):
+        judge.measure(design(tmp_path), {})
+    assert not (tmp_path / FILE).exists()
+
+
+def test_a_refusal_is_final(tmp_path):
+    judge = measurements(Scripted(RefusedError("too large"), 1.0), tmp_path)
+    with pytest.raises(RefusedError, match="too large"):
+        judge.measure(design(tmp_path), {})
+
+
+def test_a_program_that_fails_once(tmp_path, warnings):
+    mark = os.fspath(tmp_path / "mark")
+    program = device(
+        tmp_path,
+        f"""
+        if not os.path.exists({mark!r}):
+            open({mark!r}, "w").close()
+            sys.exit("the board restarts")
+        print('{{"latency_ms": 4}}')
+        """,
+    )
+    options = {"program": program, "pause_s": 0.01}
+    judge = measurements(evaluators.make("command", options), tmp_path)
+    cost = judge.measure(design(tmp_path), {}).costs["latency_ms"]
+    assert cost.value == 4
+    assert len(warnings) == 1
+    assert "1, the board restarts" in warnings[0]
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path):
+    one = design(tmp_path)
+    first = measurements(Scripted(1.0), tmp_path).measure(one, {})
+    again = measurements(Scripted(), tmp_path)
+    assert again.measure(one, {}) == first
+    (tmp_path / FILE).write_text("{")  # its copy is there
+    assert again.measure(one, {}) == first
+
+
+def test_another_file_or_evaluator_is_measured(tmp_path):
+    judge = measurements(Scripted(1.0, 2.0), tmp_path)
+    judge.measure(design(tmp_path), {})
+    changed = judge.measure(design(tmp_path, b"other"), {})
+    assert changed.costs["latency_ms"].value == 2.0
+
+    class Other(Scripted):
+        pass
+
+    other = measurements(Other(3.0), tmp_path)
+    assert other.measure(design(tmp_path, b"other"), {}).costs[
+        "latency_ms"
+    ] == Quantity(3.0, "ms", 0.5)
+
+
+@pytest.mark.parametrize("content", ["[]", '{"of": 1}', "nonsense"])
+def test_a_damaged_record_is_no_record(content, tmp_path):
+    measurements(Scripted(1.0), tmp_path).measure(design(tmp_path), {})
+    for name in (FILE, f"{FILE}.bak"):
+        (tmp_path / name).write_text(content)
+    again = measurements(Scripted(5.0), tmp_path)
+    assert again.measure(design(tmp_path), {}).costs["latency_ms"].value == 5.0
+
+
+def with_reference(folder, *answers):
+    """A device that has measured a file to take 10 ms before."""
+    reference = design(folder / "reference", b"known")
+    judge = measurements(Scripted(10.0, *answers), folder)
+    judge.measure(reference, {})
+    return judge
+
+
+def test_twice_the_time_of_before_is_a_failure(tmp_path, warnings):
+    judge = with_reference(tmp_path, 8.0, 20.0, 4.0)
+    one = design(tmp_path / "trial")
+    evaluation = judge.measure(one, {"latency_ms": 4.0})
+    assert evaluation.costs["latency_ms"].value == 4.0  # once it has cooled
+    (warning,) = warnings
+    assert "2 times that, 20 ms for" in warning
+    assert json.loads((tmp_path / "reference" / FILE).read_text())[
+        "values"
+    ] == {"latency_ms": 10.0}
+
+
+def test_it_is_given_up_if_it_stays_slow(tmp_path):
+    judge = with_reference(tmp_path, *[8.0, 20.0] * 4)
+    with pytest.raises(RuntimeError, match=r"4 failures.*Received: 2 times"):
+        judge.measure(design(tmp_path / "trial"), {"latency_ms": 4.0})
+
+
+def test_a_design_may_be_slow_on_a_steady_device(tmp_path):
+    judge = with_reference(tmp_path, 8.0, 10.5)
+    evaluation = judge.measure(design(tmp_path / "trial"), {"latency_ms": 4.0})
+    assert evaluation.costs["latency_ms"].value == 8.0
+
+
+def test_what_was_expected_is_not_checked(tmp_path):
+    judge = with_reference(tmp_path, 5.0)
+    judge.measure(design(tmp_path / "trial"), {"latency_ms": 4.0})
+
+
+class Busy(Evaluator):
+    """Counts how many ask at once."""
+
+    most, now = 0, 0
+
+    def measure(self, design):
+        type(self).now += 1
+        type(self).most = max(self.most, self.now)
+        time.sleep(0.2)
+        type(self).now -= 1
+        return {"latency_ms": Quantity(1.0, "ms")}
+
+
+@pytest.mark.parametrize("is_exclusive", [True, False])
+def test_one_board_is_used_by_one_process_at_a_time(is_exclusive, tmp_path):
+    class Shared(Busy):
+        pass
+
+    Shared.is_exclusive = is_exclusive
+    threads = [
+        threading.Thread(
+            target=measurements(Shared(), tmp_path).measure,
+            args=(design(tmp_path / str(i)), {}),
+        )
+        for i in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Shared.most == (1 if is_exclusive else 2)

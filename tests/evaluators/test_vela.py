@@ -1,0 +1,69 @@
+import importlib.util
+
+import pytest
+
+import tf_cosearch as cs
+from tf_cosearch import evaluators
+from tf_cosearch.evaluators.evaluator import BuiltDesign, RefusedError
+
+HAS_VELA = importlib.util.find_spec("ethosu") is not None
+needs_vela = pytest.mark.skipif(
+    not HAS_VELA, reason="ethos-u-vela is not installed, see extra `vela`"
+)
+
+
+def built(path):
+    return BuiltDesign([], cs.load_accelerator("edge_tpu"), path)
+
+
+@needs_vela
+def test_a_file_is_compiled(int8_file):
+    options = {"accelerator": "ethos-u55-128"}
+    costs = evaluators.make("vela", options)(built(int8_file)).costs
+    # The default system of a U55 has a clock of 500 MHz.
+    assert costs["cycles"].value > 100
+    assert costs["latency_ms"].value == pytest.approx(
+        costs["cycles"].value / 500e3
+    )
+    assert 0 < costs["peak_memory_kib"].value < 64
+    assert 0 < costs["model_kib"].value < 64
+    assert costs["cpu_operators"].value == 0
+
+
+@needs_vela
+def test_fewer_units_take_longer(int8_file):
+    cycles = [
+        evaluators.make("vela", {"accelerator": name})(built(int8_file))
+        .costs["cycles"]
+        .value
+        for name in ("ethos-u55-32", "ethos-u55-256")
+    ]
+    assert cycles[0] > cycles[1]
+
+
+@needs_vela
+def test_a_file_that_vela_does_not_take_is_refused(tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"nonsense")
+    with pytest.raises(RefusedError, match="Vela must compile the file"):
+        evaluators.make("vela", {})(built(path))
+
+
+@needs_vela
+@pytest.mark.parametrize("option", ["accelerator", "system", "memory_mode"])
+def test_options_are_names(option):
+    with pytest.raises(ValueError, match=f"`{option}` must be a name"):
+        evaluators.make("vela", {option: "--help"[1:] + " /"})
+
+
+@needs_vela
+def test_its_version_is_part_of_it():
+    described = evaluators.make("vela", {"memory_mode": "Sram_Only"}).describe()
+    assert described["version"].count(".") == 2
+    assert described["memory_mode"] == "Sram_Only"
+
+
+def test_without_the_package_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install 'tf_cosearch\[vela\]'"):
+        evaluators.make("vela", {})

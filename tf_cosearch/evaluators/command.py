@@ -1,0 +1,169 @@
+"""Any program as an evaluator: what a lab with a board needs."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pathlib
+import shlex
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tf_cosearch import metrics
+from tf_cosearch.accelerators import presets
+from tf_cosearch.configuration import at_least
+from tf_cosearch.evaluators import program as program_lib
+from tf_cosearch.evaluators.evaluator import (
+    BuiltDesign,
+    Evaluator,
+    Quantity,
+    RefusedError,
+    check_costs,
+    positive,
+)
+
+REFUSED = "refused"
+"""The key of an answer that says why a design cannot be measured."""
+
+_SHOWN = 80  # characters of an answer that help
+
+
+class Command(Evaluator):
+    """Asks a program: a file in, JSON out.
+
+    The program runs in a folder of its own with copies of `model.tflite` and
+    `accelerator.yaml`. Their paths are its last two arguments; what is on its
+    standard input is `{"tflite": ..., "accelerator": ..., "costs": [...]}`.
+    It writes one JSON object to standard output, a number for each cost, or
+
+        {"latency_ms": {"value": 1.25, "noise": 0.02, "unit": "ms"}}
+
+    and what it likes to standard error. A design that it cannot measure, for
+    example for want of memory, is `{"refused": "why"}`. Any other answer, and
+    an exit code that is not 0, is a failure of the device.
+
+    Args:
+        program: The program and its arguments, a list or a line; there is no
+            shell. Files that exist are passed by their absolute path.
+        costs: Names of what it answers.
+        timeout_s: Most seconds that it may take.
+        retries: How often a call that fails is repeated.
+        pause_s: Seconds before the first repetition; see `Evaluator`.
+
+    Raises:
+        ValueError: If an option is not possible.
+        FileNotFoundError: If there is no such program.
+    """
+
+    def __init__(
+        self,
+        program: Sequence[str] | str,
+        costs: Sequence[str] = ("latency_ms",),
+        timeout_s: float = 60.0,
+        retries: int = 3,
+        pause_s: float = 2.0,
+    ) -> None:
+        self.program = _words(program)
+        self.costs = check_costs(costs)
+        self._timeout_s = positive("timeout_s", timeout_s)
+        self.retries = at_least("retries", retries, 0)
+        self.pause_s = positive("pause_s", pause_s)
+
+    def describe(self) -> dict[str, Any]:
+        """The program and its costs; patience makes it no other one."""
+        return {
+            "class": type(self).__name__,
+            "program": self.program,
+            "costs": list(self.costs),
+        }
+
+    def measure(self, design: BuiltDesign) -> Mapping[str, Quantity]:
+        """Runs the program."""
+        with tempfile.TemporaryDirectory(prefix="evaluate_") as name:
+            folder = pathlib.Path(name)
+            model = folder / "model.tflite"
+            description = folder / "accelerator.yaml"
+            shutil.copyfile(design.tflite, model)
+            presets.save_accelerator(design.accelerator, description)
+            paths = [os.fspath(model), os.fspath(description)]
+            told = {
+                "tflite": paths[0],
+                "accelerator": paths[1],
+                "costs": list(self.costs),
+            }
+            said = program_lib.run(
+                [*self.program, *paths],
+                folder,
+                self._timeout_s,
+                json.dumps(told),
+            )
+        return _answer(said)
+
+
+def _words(program: Any) -> list[str]:
+    """A program and its arguments, with the paths that they stand for."""
+    rule = "`program` must be a program and its arguments"
+    if isinstance(program, str):
+        try:
+            program = shlex.split(program)
+        except ValueError as error:
+            raise ValueError(
+                f"{rule}. Received: {program!r} ({error})."
+            ) from None
+    if not isinstance(program, Sequence) or not program:
+        raise ValueError(
+            f"{rule}. Received: {program!r}. Use, for example, [python, "
+            "measure.py]."
+        )
+    first, *others = map(str, program)
+    found = shutil.which(first)
+    if found is None:
+        raise FileNotFoundError(
+            f"{rule}. Received: {first}, which is none that can be run. Give "
+            "its path, or install it."
+        )
+    return [
+        os.path.abspath(found),
+        *(os.path.abspath(o) if os.path.exists(o) else o for o in others),
+    ]
+
+
+def _answer(said: str) -> dict[str, Quantity]:
+    rule = "The answer must be a JSON object"
+    try:
+        answer = json.loads(said)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        told = repr(said.strip()[:_SHOWN]) if said.strip() else "nothing"
+        raise RuntimeError(
+            f"{rule}. Received: {told}. Write logs to standard error."
+        )
+    if REFUSED in answer:
+        raise RefusedError(str(answer[REFUSED]))
+    return {name: _quantity(name, said) for name, said in answer.items()}
+
+
+def _quantity(name: str, said: Any) -> Quantity:
+    """One cost of an answer, a number or an object."""
+    known = metrics.get(name).unit if name in metrics.names() else ""
+    told = said if isinstance(said, dict) else {"value": said}
+    unknown = told.keys() - {"value", "unit", "noise"}
+    if "value" not in told or unknown:
+        raise RuntimeError(
+            f"{name} must be a number, or an object of value, unit and noise. "
+            f"Received: {', '.join(map(str, told)) or 'nothing'}."
+        )
+    return Quantity(
+        _number(told["value"]),
+        str(told.get("unit", known)),
+        _number(told.get("noise", 0.0)),
+    )
+
+
+def _number(value: Any) -> float:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if is_number else math.nan

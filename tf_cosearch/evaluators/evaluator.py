@@ -1,0 +1,226 @@
+"""What an evaluator is: from a design to what it costs."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tf_cosearch import configuration, metrics
+from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.networks.workload import Layer
+
+
+class Quantity(NamedTuple):
+    """What was measured of one cost.
+
+    Attributes:
+        value: In its unit.
+        unit: For example `ms`; empty for a plain number.
+        noise: By how much one call differs from another, a standard
+            deviation in the same unit. 0 is none, or none that is known.
+    """
+
+    value: float
+    unit: str
+    noise: float = 0.0
+
+
+class BuiltDesign(NamedTuple):
+    """A design whose int8 file is there.
+
+    Attributes:
+        layers: Of the network, in execution order.
+        accelerator: What it is to run on, an `Accelerator` of numbers.
+        tflite: The path of the file.
+    """
+
+    layers: Sequence[Layer]
+    accelerator: Accelerator
+    tflite: pathlib.Path
+
+
+class Evaluation(NamedTuple):
+    """What an evaluator says of a design.
+
+    Attributes:
+        costs: By name.
+        seconds: The price of asking: how long the call took.
+    """
+
+    costs: Mapping[str, Quantity]
+    seconds: float
+
+
+class RefusedError(ValueError):
+    """A design that an evaluator cannot judge, however often it is asked."""
+
+
+class Evaluator:
+    """Says what designs cost: a model, a compiler, or a device.
+
+    Write `measure`, and name in `costs` what it returns. A cost that is a
+    metric known before a trial, `latency_ms` for one, counts instead of what
+    the analytic model says; any other is a column beside.
+
+    What is public of an instance, together with its class, tells one
+    evaluator from another: results of two are not compared.
+
+    Attributes:
+        costs: Names of what is measured.
+        is_exclusive: Whether it works on one design at a time, as a board
+            does that several workers share.
+        retries: How often a call that fails is repeated.
+        pause_s: Seconds before the first repetition, twice that before the
+            next, and so on.
+
+    Example:
+    >>> class Weight(Evaluator):
+    ...     costs = ("weight_kib",)
+    ...     def measure(self, design):
+    ...         size = design.tflite.stat().st_size
+    ...         return {"weight_kib": Quantity(size / 1024, "KiB")}
+    >>> Weight().describe()
+    {'class': 'Weight', 'costs': ['weight_kib']}
+    """
+
+    costs: Sequence[str] = ("latency_ms",)
+    is_exclusive: bool = True
+    retries: int = 3
+    pause_s: float = 2.0
+
+    def measure(self, design: BuiltDesign) -> Mapping[str, Quantity]:
+        """Measures a design.
+
+        Args:
+            design: Its file must not be changed.
+
+        Returns:
+            A `Quantity` for each of `costs`.
+
+        Raises:
+            RefusedError: If it is the design's fault that there is none. Any
+                other error is the device's, and the call is repeated.
+        """
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, Any]:
+        """What tells it from others, as plain JSON."""
+        public = {
+            name: _plain(value)
+            for name, value in sorted(vars(self).items())
+            if not name.startswith("_")
+        }
+        cls = type(self)
+        return {"class": cls.__name__, "costs": list(self.costs), **public}
+
+    def __call__(self, design: BuiltDesign) -> Evaluation:
+        """Measures a design, and refuses what makes no sense.
+
+        Args:
+            design: What to measure.
+
+        Returns:
+            Its costs, and how long it took.
+
+        Raises:
+            RefusedError: See `measure`.
+            RuntimeError: If the answer lacks a cost, has one too many, or one
+                that is negative, no number, or of another unit.
+        """
+        began = time.perf_counter()
+        costs = self.measure(design)
+        seconds = time.perf_counter() - began
+        self._require_sense(costs)
+        return Evaluation(costs, seconds)
+
+    def _require_sense(self, costs: Mapping[str, Quantity]) -> None:
+        told = ", ".join(map(str, costs)) or "nothing"
+        for name in self.costs:
+            if name not in costs:
+                raise RuntimeError(
+                    f"The answer must have {name}. Received: {told}."
+                )
+        for name, (value, unit, noise) in costs.items():
+            if name not in self.costs:
+                raise RuntimeError(
+                    f"The answer must be {', '.join(self.costs)} alone. "
+                    f"Received: {told}. Name {name} in `costs`, too."
+                )
+            for number in (value, noise):
+                if not (math.isfinite(number) and number >= 0):
+                    raise RuntimeError(
+                        f"{name} must be a number that is not negative. "
+                        f"Received: {number!r}."
+                    )
+            if name not in metrics.names():
+                continue
+            metric = metrics.get(name)
+            if unit != metric.unit:
+                raise RuntimeError(
+                    f"{name} must be in {metric.unit}. Received: {unit!r}."
+                )
+            if metric.always_compared and not value:
+                raise RuntimeError(
+                    f"{name} must be more than 0. Received: {value!r}."
+                )
+
+
+def check_costs(costs: Any) -> tuple[str, ...]:
+    """Names of costs that an evaluator may measure, checked.
+
+    Args:
+        costs: A list of names.
+
+    Returns:
+        The names.
+
+    Raises:
+        ValueError: If it is none, a name is given twice or no identifier, or
+            one is not a cost but an accuracy, or has another meaning.
+    """
+    rule = "`costs` must be a list of names, each once"
+    if isinstance(costs, str) or not isinstance(costs, Sequence) or not costs:
+        raise ValueError(
+            f"{rule}. Received: {costs!r}. Use, for example, [latency_ms]."
+        )
+    for name in costs:
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ValueError(f"{rule}. Received: {name!r}.")
+        if name in metrics.TAKEN or name.startswith(("accuracy", "seconds")):
+            raise ValueError(
+                "An evaluator must measure costs. Received: "
+                f"{name}, which means something else. Use another name."
+            )
+        if name in metrics.names(measured=True):
+            raise ValueError(
+                "An evaluator must measure what a design costs. Received: "
+                f"{name}, which a trial tells itself. Leave it out."
+            )
+    if len({*costs}) < len(costs):
+        raise ValueError(f"{rule}. Received: {', '.join(costs)}.")
+    return tuple(costs)
+
+
+def positive(name: str, value: Any) -> float:
+    """An option that is a positive number, checked.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    number = configuration.number(value, f"`{name}`")
+    if number <= 0:
+        raise ValueError(f"`{name}` must be positive. Received: {value!r}.")
+    return number
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (str, int, float, bool, type(None))):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return str(value)

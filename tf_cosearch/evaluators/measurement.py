@@ -1,0 +1,211 @@
+"""Measurements that outlast failures of a device, and kills."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import time
+from collections.abc import Iterator, Mapping
+from typing import TypedDict
+
+from absl import logging
+
+from tf_cosearch import files
+from tf_cosearch.evaluators.evaluator import (
+    BuiltDesign,
+    Evaluation,
+    Evaluator,
+    Quantity,
+    RefusedError,
+)
+
+FILE = "measurement.json"
+"""What was measured of a design, beside its `model.tflite`."""
+
+STEADY = "latency_ms"
+"""What should be the same of one file at all times."""
+
+SURPRISE = 1.5
+"""Times what was expected, from which a known file is measured again."""
+
+SLOWER = 1.7
+"""Times what that took before, from which the device is not the same."""
+
+_LOCK = ".device"
+
+
+class MeasurementState(TypedDict):
+    """What `measurement.json` holds.
+
+    Attributes:
+        of: A number of the evaluator and the file.
+        values: By cost.
+        units: Likewise.
+        noises: Likewise.
+        seconds: What the call took.
+    """
+
+    of: str
+    values: dict[str, float]
+    units: dict[str, str]
+    noises: dict[str, float]
+    seconds: float
+
+
+class Measurements:
+    """Measures each file once, and again only if that failed.
+
+    Args:
+        evaluator: Who measures.
+        project: The folder of a search; processes that share it take turns
+            at an evaluator that works on one design at a time.
+        reference: A folder with a file that was measured before, to tell a
+            device that has become slow from a design that is.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        project: pathlib.Path,
+        reference: pathlib.Path,
+    ) -> None:
+        self.evaluator = evaluator
+        self._project, self._reference = project, reference
+
+    def read(self, tflite: pathlib.Path) -> Evaluation | None:
+        """What is known of a file; None if it was not measured, or so.
+
+        Args:
+            tflite: Its path; the record lies beside it.
+        """
+        with contextlib.suppress(ValueError):
+            state, _ = files.read_json(tflite.with_name(FILE), MeasurementState)
+            if state is not None and state["of"] == self._key(tflite):
+                costs = {
+                    name: Quantity(
+                        value, state["units"][name], state["noises"][name]
+                    )
+                    for name, value in state["values"].items()
+                }
+                return Evaluation(costs, state["seconds"])
+        return None
+
+    def measure(
+        self, design: BuiltDesign, expected: Mapping[str, float]
+    ) -> Evaluation:
+        """What is known of a design, or else is measured and written down.
+
+        Args:
+            design: Its record lies beside its file.
+            expected: What it is thought to cost; may be empty.
+
+        Raises:
+            RefusedError: If the design cannot be measured.
+            RuntimeError: If the device keeps failing.
+        """
+        known = self.read(design.tflite)
+        if known is not None:
+            return known
+        pause_s = self.evaluator.pause_s
+        for left in reversed(range(self.evaluator.retries + 1)):
+            try:
+                evaluation = self._measure(design, expected)
+                break
+            except RefusedError:
+                raise
+            except Exception as error:
+                if files.is_storage_error(error):
+                    raise
+                reason = " ".join(str(error).split()) or type(error).__name__
+                reason = f"{reason.rstrip('.')}."
+                if not left:
+                    raise RuntimeError(self._given_up(reason)) from error
+                logging.warning(
+                    "%s failed: %s It is asked again in %g s; %d more times.",
+                    self._name,
+                    reason,
+                    pause_s,
+                    left,
+                )
+            time.sleep(pause_s)
+            pause_s *= 2
+        self._write(design.tflite, evaluation)
+        return evaluation
+
+    @property
+    def _name(self) -> str:
+        return type(self.evaluator).__name__
+
+    def _given_up(self, reason: str) -> str:
+        calls = self.evaluator.retries + 1
+        return (
+            f"{self._name} must measure what was trained. Received: {calls} "
+            f"failures in a row, the last one: {reason} Nothing is lost: put "
+            "the device right and run the same command again, which repeats "
+            "the measurement and no training."
+        )
+
+    def _measure(
+        self, design: BuiltDesign, expected: Mapping[str, float]
+    ) -> Evaluation:
+        with self._turn():
+            evaluation = self.evaluator(design)
+            if _times(evaluation, expected) >= SURPRISE:
+                self._require_steady(design)
+        return evaluation
+
+    def _require_steady(self, design: BuiltDesign) -> None:
+        """Tells a slow device from a slow design, by one that is known."""
+        tflite = self._reference / design.tflite.name
+        before = self.read(tflite) if tflite.is_file() else None
+        if before is None:
+            return
+        now = self.evaluator(design._replace(tflite=tflite))
+        values = {name: cost.value for name, cost in before.costs.items()}
+        times = _times(now, values)
+        if times >= SLOWER:
+            raise RuntimeError(
+                "A device must take the time for a file that it took before. "
+                f"Received: {times:.2g} times that, "
+                f"{now.costs[STEADY].value:.4g} "
+                f"{now.costs[STEADY].unit} for {tflite}. Let it cool down, or "
+                "end what else it does."
+            )
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Waits until no other process of the search uses the device."""
+        if not self.evaluator.is_exclusive:
+            yield
+            return
+        with (self._project / _LOCK).open("w") as lock:
+            with contextlib.suppress(OSError):  # some network file systems
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _key(self, tflite: pathlib.Path) -> str:
+        told = json.dumps(self.evaluator.describe(), sort_keys=True)
+        digest = hashlib.sha256(told.encode())
+        digest.update(tflite.read_bytes())
+        return digest.hexdigest()[:32]
+
+    def _write(self, tflite: pathlib.Path, evaluation: Evaluation) -> None:
+        costs = evaluation.costs
+        state: MeasurementState = {
+            "of": self._key(tflite),
+            "values": {name: cost.value for name, cost in costs.items()},
+            "units": {name: cost.unit for name, cost in costs.items()},
+            "noises": {name: cost.noise for name, cost in costs.items()},
+            "seconds": evaluation.seconds,
+        }
+        files.write_json(os.fspath(tflite.with_name(FILE)), state)
+
+
+def _times(evaluation: Evaluation, before: Mapping[str, float]) -> float:
+    """How many times what was expected it took; 0 if nobody says."""
+    cost, was = evaluation.costs.get(STEADY), before.get(STEADY)
+    return cost.value / was if cost is not None and was else 0.0
