@@ -5,6 +5,7 @@ from tf_cosearch.accelerators.presets import load_accelerator
 from tf_cosearch.cost.costs import Cost
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.designs.export import Design, load_design
+from tf_cosearch.evaluators.evaluator import Evaluator, Quantity
 from tf_cosearch.metrics import metric
 from tf_cosearch.networks.blocks import block
 from tf_cosearch.networks.importers.keras_import import from_keras
@@ -37,10 +38,12 @@ __all__ = [
     "CoSearchTuner",
     "Cost",
     "Design",
+    "Evaluator",
     "Layer",
     "LayerTable",
     "Network",
     "Operation",
+    "Quantity",
     "SearchSpace",
     "SupernetOptions",
     "WeightedProduct",

@@ -1,4 +1,4 @@
-"""What makes two runs the same: space, data, training and versions.
+"""What makes two runs the same: space, data, training and who measures.
 
 It is written down in the state of a search, and compared here alone: when a
 search is continued, when one starts from another, and before the rest of a
@@ -19,6 +19,9 @@ from absl import logging
 
 CLASS = "class"
 """The key of an object's class, or of a function's name, in its settings."""
+
+ANALYTIC = {CLASS: "Analytic"}
+"""The evaluator of a run that has no other: the cost model."""
 
 _PACKAGES = (
     "tf_cosearch",
@@ -49,17 +52,20 @@ class Identity:
         training: Every setting that a result depends on, objects with theirs;
             `None` if nobody has said.
         versions: Of the packages that train; `None` if nobody has said.
+        evaluator: Who says what designs cost; `None` if nobody has said.
     """
 
     space: Mapping[str, Any]
     data: Mapping[str, Any] | None = None
     training: Mapping[str, Any] | None = None
     versions: Mapping[str, str] | None = None
+    evaluator: Mapping[str, Any] | None = None
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Identity:
         """The inverse of `dataclasses.asdict`."""
         parts = (field.name for field in dataclasses.fields(cls))
+        state = {"evaluator": ANALYTIC, **state}  # once there was no other
         return cls(**{part: state[part] for part in parts})
 
     def differences(self, before: Identity) -> list[str]:
@@ -85,7 +91,7 @@ class Identity:
             texts += differences(
                 "space", _named(before.space), _named(self.space)
             ) or ["another space"]
-        for part in ("data", "training"):
+        for part in ("data", "training", "evaluator"):
             then, now = getattr(before, part), getattr(self, part)
             if then is not None and now is not None:
                 texts += differences(part, then, now)

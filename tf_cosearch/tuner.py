@@ -13,14 +13,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 import keras_tuner
 
-from tf_cosearch import configuration, files, identity, metrics, seeds
+from tf_cosearch import (
+    configuration,
+    files,
+    identity,
+    measuring,
+    metrics,
+    seeds,
+)
 from tf_cosearch.designs import export, report, results
 from tf_cosearch.designs.export import Design
 from tf_cosearch.distributed import chief, launch
 from tf_cosearch.distributed.tuner import DurableTuner, project_folder
+from tf_cosearch.evaluators.evaluator import Evaluator
 from tf_cosearch.metrics import values
 from tf_cosearch.search import early_stopping as early_stopping_lib
-from tf_cosearch.search import executions, objectives
+from tf_cosearch.search import executions, measured, objectives
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.hypermodel import CoSearchHyperModel
@@ -110,6 +118,10 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         supernet: How to train the supernet, or the folder of one that is
             trained, for the same networks and data.
         supernet_trials: Designs that it judges; 2,000 by default.
+        evaluator: Who says what a trained design costs: a name of
+            `evaluators.names()`, or an `Evaluator`. What it measures counts,
+            also for budgets; the analytic model, corrected by it, screens.
+        evaluator_options: Options of an evaluator that is given by name.
 
     Raises:
         TypeError: If an argument is not of its type.
@@ -148,7 +160,10 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         accuracy: str = "trained",
         supernet: SupernetOptions | str | os.PathLike[str] | None = None,
         supernet_trials: int | None = None,
+        evaluator: str | Evaluator | type[Evaluator] = "analytic",
+        evaluator_options: Mapping[str, Any] | None = None,
     ) -> None:
+        made = measuring.make(evaluator, evaluator_options)
         space = _joint_space(space, hypermodel, accelerator)
         if not isinstance(oracle_options, (Mapping, type(None))):
             raise TypeError(
@@ -206,6 +221,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         project = project_folder(directory, project_name)
         if overwrite and co_oracle.earlier is not None:
             require_outside(co_oracle.earlier.source, project)
+        self._measuring = measuring.Measuring(made, co_oracle, project)
+        _require_other_names(space, co_oracle.measures)
         self._supernet = accuracies.search(
             accuracy,
             supernet,
@@ -370,6 +387,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         )
         self.co_oracle.identify(**conditions, versions=identity.versions())
         if not self._is_worker():
+            self._measuring.probe(self._untrained)
             self.co_oracle.check_feasible()
         with contextlib.ExitStack() as stack:
             if self._supernet is not None:
@@ -447,6 +465,13 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 "metrics=['accuracy']."
             )
 
+    def _untrained(self, genome: Any) -> bytes:
+        """An int8 file of a design that is not trained."""
+        from tf_cosearch.training import fit
+
+        recipe = self._recipe(self.space.values(genome))
+        return fit.untrained(recipe, cast("inputs.Inputs", self._data))
+
     def on_search_begin(self) -> None:
         """Says what is searched; from now on the search can be continued."""
         _require_space_alone(self.co_oracle)
@@ -522,12 +547,17 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 self._execute(trial, execution, folder, runs, settings)
             if report.STOPPED in runs[-1]:
                 break
+        evaluated = self._measuring.trial(
+            genome, folder, measured.expected(trial)
+        )
         seconds = sum(run["seconds"] for run in runs) + self._proposal_seconds
+        seconds += evaluated.get(measured.SECONDS, 0.0)
         return {
             **results.averaged(runs),
             "seconds_proposal": self._proposal_seconds,
             "seconds": seconds,
             **{name: costs[name] for name in metrics.names() if name in costs},
+            **evaluated,
         }
 
     def _execute(
@@ -592,7 +622,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
     def write_trials(self) -> pathlib.Path:
         """Writes `trials.csv`: a row a trial, see `report.trial_columns`."""
         path = pathlib.Path(self.project_dir) / "trials.csv"
-        report.write_trials(path, report.trial_rows(self.co_oracle))
+        rows = report.trial_rows(self.co_oracle)
+        report.write_trials(path, rows, self.co_oracle.measures)
         return path
 
     def results_summary(self, num_trials: int = 10) -> None:
@@ -681,14 +712,18 @@ def _joint_space(
         )
     else:
         joint = space.with_hypermodel(hypermodel)
-    columns = set(report.trial_columns())
-    names = {parameter.name for parameter in joint.parameters}
+    return joint
+
+
+def _require_other_names(space: SearchSpace, costs: Sequence[str]) -> None:
+    """Refuses hyperparameters that would be taken for results."""
+    columns = set(report.trial_columns(costs))
+    names = {parameter.name for parameter in space.parameters}
     if taken := sorted(names & columns):
         raise ValueError(
             "Hyperparameters must have other names than columns of "
             f"trials.csv. Received: {', '.join(taken)}. Rename them."
         )
-    return joint
 
 
 def _require_space_alone(oracle: CoSearchOracle) -> None:

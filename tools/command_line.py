@@ -295,6 +295,33 @@ def define_image_size() -> None:
     )
 
 
+def define_evaluator() -> None:
+    """Defines the flags of who says what a design costs."""
+    flags.DEFINE_string(
+        "evaluator",
+        "analytic",
+        "Who says what a file costs: analytic, vela, litert_cpu or command.",
+    )
+    flags.DEFINE_multi_string(
+        "evaluator_option",
+        [],
+        "NAME=VALUE for the evaluator, for example program='[python, "
+        "measure.py]'; may be repeated.",
+    )
+
+
+def make_evaluator() -> cs.Evaluator:
+    """Makes the evaluator that the flags of `define_evaluator` ask for.
+
+    Raises:
+        ValueError: If it is not known, or an option is not possible.
+    """
+    from tf_cosearch import measuring
+
+    name = flags.FLAGS.evaluator
+    return measuring.make(name, named_values("evaluator_option"))
+
+
 def load_data(image_size: tuple[int, int] | None = None) -> datasets.Dataset:
     """Loads the data set that the flags of `define_data` ask for.
 

@@ -125,6 +125,7 @@ flags.register_multi_flags_validator(
     message=f"--{', --'.join(OF_SUPERNET)} are for --accuracy=supernet or "
     "both, which train a supernet unless --supernet is given",
 )
+command_line.define_evaluator()
 flags.DEFINE_bool("overwrite", False, "Delete a search in --output_dir first.")
 flags.DEFINE_integer(
     "workers",
@@ -160,6 +161,7 @@ def main() -> None:
     cs.algorithms.get(FLAGS.oracle)  # before reading data, which may take long
     options, budgets = _oracle_options(), _budgets()
     command_line.supernet_options("supernet_")
+    evaluator = command_line.make_evaluator()
     data = command_line.load_data_of_networks()
     space = cs.SearchSpace.load(
         FLAGS.space, data.input_shape, data.classes, FLAGS.accelerator
@@ -173,7 +175,7 @@ def main() -> None:
     folder = command_line.output_folder(FLAGS.output_dir)
     if launch.is_worker():
         try:
-            _search(folder, oracle, data)
+            _search(folder, oracle, data, evaluator)
         except worker.EndedByChiefError:
             if launch.is_spoken_for():
                 sys.exit(1)
@@ -181,7 +183,7 @@ def main() -> None:
         return
     with files.owned(folder):
         _claim(folder)
-        tuner = _search(folder, oracle, data)
+        tuner = _search(folder, oracle, data, evaluator)
         _export(tuner, data.test, folder)
 
 
@@ -225,7 +227,10 @@ def _oracle(
 
 
 def _search(
-    folder: pathlib.Path, oracle: Any, data: datasets.Dataset
+    folder: pathlib.Path,
+    oracle: Any,
+    data: datasets.Dataset,
+    evaluator: cs.Evaluator,
 ) -> cs.CoSearchTuner:
     import tf_cosearch as cs
     from tf_cosearch.designs import run_file
@@ -253,6 +258,7 @@ def _search(
         accuracy=FLAGS.accuracy,
         supernet=_supernet(),
         supernet_trials=FLAGS.supernet_trials,
+        evaluator=evaluator,
     )
     try:
         tuner.search(

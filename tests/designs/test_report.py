@@ -4,6 +4,7 @@ import types
 import pytest
 
 from tf_cosearch.designs import report, results
+from tf_cosearch.identity import Identity
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
@@ -32,6 +33,8 @@ class Oracle:
         self.num_known = 0
         self.budgets = budgets or Budgets()
         self.seed = 3
+        self.measures = ()
+        self.identity = Identity({})
         self.stop_reason = None
         self.prices = types.SimpleNamespace(leaves_out="")
         self.algorithm = types.SimpleNamespace(remarks=[])

@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 
 from tf_cosearch import accelerators, configuration, files, identity, metrics
 from tf_cosearch.accelerators import Accelerator, families, presets
+from tf_cosearch.designs import evaluations
 from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.saved_network import SavedNetwork
 from tf_cosearch.training import evaluate, inputs
@@ -137,12 +138,14 @@ class Design:
             for name in metrics.names()
             if name in self.metrics and name not in accuracies
         ]
+        measured = evaluations.describe(self.metrics, self.folder)
         return {
             "trial_id": self.trial_id,
             "seed": self.seed,
             "hyperparameters": dict(self.hyperparameters),
             "costs": {name: self.metrics[name] for name in costs},
             "units": {name: metrics.get(name).unit for name in costs},
+            **({"measured": measured} if measured else {}),
             "accuracies": {
                 name: self.metrics[name]
                 for name in accuracies

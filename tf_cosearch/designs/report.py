@@ -9,7 +9,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tf_cosearch import configuration, files, metrics, text
+from tf_cosearch import configuration, files, identity, metrics, text
+from tf_cosearch.designs import evaluations
+from tf_cosearch.search import measured
 from tf_cosearch.search.oracle.known_trials import KNOWN, is_known
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 
@@ -22,11 +24,16 @@ PHASES = ("proposal", "build", "float", "qat", "conversion", "evaluation")
 """What the time of a trial goes into."""
 
 
-def trial_columns() -> list[str]:
-    """Columns of trials.csv; every hyperparameter follows."""
+def trial_columns(costs: Sequence[str] = ()) -> list[str]:
+    """Columns of trials.csv; every hyperparameter follows.
+
+    Args:
+        costs: What an evaluator measures.
+    """
     accuracies = metrics.accuracies()
     others = [name for name in metrics.names() if name not in accuracies]
-    return [*_ABOUT, *accuracies, *others, "seconds", STOPPED]
+    evaluated = measured.columns(costs)
+    return [*_ABOUT, *accuracies, *others, *evaluated, "seconds", STOPPED]
 
 
 def trial_rows(oracle: CoSearchOracle) -> list[dict[str, Any]]:
@@ -39,7 +46,7 @@ def trial_rows(oracle: CoSearchOracle) -> list[dict[str, Any]]:
         Values by column; what a trial did not get to is empty.
     """
     rows = []
-    columns = trial_columns()[len(_ABOUT) :]
+    columns = trial_columns(oracle.measures)[len(_ABOUT) :]
     for trial in oracle.trials.values():
         values = trial.hyperparameters.values
         known: dict[str, Any] = oracle.trial_metrics(trial) if values else {}
@@ -62,14 +69,19 @@ def trial_rows(oracle: CoSearchOracle) -> list[dict[str, Any]]:
     return rows
 
 
-def write_trials(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_trials(
+    path: pathlib.Path,
+    rows: Sequence[Mapping[str, Any]],
+    costs: Sequence[str] = (),
+) -> None:
     """Writes trials.csv whole or not at all.
 
     Args:
         path: Where to.
         rows: What `trial_rows` gave.
+        costs: What an evaluator measures.
     """
-    files.write_text(path, text.comma_separated(rows, trial_columns()))
+    files.write_text(path, text.comma_separated(rows, trial_columns(costs)))
 
 
 def read_trials(path: pathlib.Path) -> list[dict[str, Any]]:
@@ -183,8 +195,7 @@ class Progress:
         best = next(iter(oracle.get_best_trials(1)), None)
         is_best = best is not None and best.trial_id == trial.trial_id
         costs = "  ".join(
-            metrics.get(name).text(known[name])
-            for name in oracle.budgets.compared()
+            evaluations.cost(name, known) for name in oracle.budgets.compared()
         )
         stopped = (
             f", stopped after epoch {known[STOPPED]:.0f}"
@@ -239,6 +250,10 @@ class Progress:
             self._console.print(
                 f"A trial took {whole:.3g} s in the median; by phase: {parts}."
             )
+        who = (oracle.identity.evaluator or {}).get(identity.CLASS, "")
+        names = measured.compared(oracle.measures)
+        if remark := evaluations.remark(who, names, finished):
+            self._console.print(f"{remark}.")
         failed = len(oracle.end_order) - len(finished)
         known = f", {oracle.num_known} known before" if oracle.num_known else ""
         stopped = sum(STOPPED in metrics for metrics in finished)
@@ -269,22 +284,25 @@ class Progress:
             for name in oracle.budgets.compared()
         }
         words = ", ".join(metric.word for metric in largest)
+        columns = []  # heading, name and scale of each
+        for metric, value in largest.items():
+            scale = metric.scale(value)[0]
+            columns.append((metric.heading(value), metric.name, scale))
+            if metric.name in oracle.measures:
+                name = f"{metric.name}{measured.PREDICTED}"
+                columns.append(("predicted", name, scale))
         table = Table(title=f"Pareto front of accuracy, {words}")
-        for column in (
-            "trial",
-            "reward",
-            "int8",
-            *(metric.heading(value) for metric, value in largest.items()),
-        ):
-            table.add_column(column, justify="right")
+        headings = (heading for heading, _, _ in columns)
+        for heading in ("trial", "reward", "int8", *headings):
+            table.add_column(heading, justify="right")
         for trial_id, known in front:
             table.add_row(
                 trial_id,
                 f"{oracle.trials[trial_id].score:.4f}",
                 f"{known[oracle.objective.name]:.2%}",
                 *(
-                    f"{known[metric.name] * metric.scale(value)[0]:.3g}"
-                    for metric, value in largest.items()
+                    f"{known[name] * scale:.3g}" if name in known else ""
+                    for _, name, scale in columns
                 ),
             )
         self._console.print(table)

@@ -210,24 +210,29 @@ def sources(name: str) -> frozenset[str]:
     >>> sorted(sources("latency_ms"))
     ['latency_ms']
     """
-    return frozenset(_chain(name) - (_METRICS.keys() - {*SCALARS}))
+    return frozenset(chain(name) - (_METRICS.keys() - {*SCALARS}))
 
 
-def _chain(name: str) -> set[str]:
-    """A name, and all that it is made of."""
-    chain, ahead = {name}, [name]
+def chain(name: str) -> set[str]:
+    """A name, and the names of all that it is made of.
+
+    Example:
+    >>> sorted(chain("edp"))
+    ['edp', 'energy_mj', 'latency_ms']
+    """
+    names, ahead = {name}, [name]
     while ahead:
         made = _METRICS.get(ahead.pop())
-        further = set(made.inputs) - chain if made else set()
-        chain |= further
+        further = set(made.inputs) - names if made else set()
+        names |= further
         ahead += further
-    return chain
+    return names
 
 
 def _require_known(name: str, inputs: tuple[str, ...]) -> None:
     """Refuses what a metric cannot be made of, itself included."""
     known = {*SCALARS, *SOURCES}
-    known |= {each for each in _METRICS if name not in _chain(each)}
+    known |= {each for each in _METRICS if name not in chain(each)}
     for parameter in inputs:
         if parameter not in known:
             raise configuration.unknown(

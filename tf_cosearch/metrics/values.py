@@ -87,6 +87,32 @@ class Values(Mapping[str, np.ndarray]):
             here[rows],
         )
 
+    def replaced(self, numbers: Mapping[str, Any]) -> Values:
+        """The same designs with other numbers, and what follows from these.
+
+        Args:
+            numbers: By name, of the shape of the others.
+
+        Returns:
+            Their values.
+
+        Example:
+        >>> values = Values({"latency_ms": [1.0], "energy_mj": [3.0]})
+        >>> values["edp"], values.replaced({"latency_ms": [2.0]})["edp"]
+        (array([3.]), array([6.]))
+        """
+        kept = {
+            name: values
+            for name, values in self._computed.items()
+            if not metrics.chain(name) & numbers.keys()
+        }
+        return Values(
+            {**kept, **numbers},
+            self._designs,
+            self._sources.get("trial"),
+            self._rows,
+        )
+
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._computed:
             if name not in self:

@@ -1,8 +1,12 @@
-"""Asks the cost model what genomes cost, and what follows from that."""
+"""Asks the cost model what genomes cost, and what follows from that.
+
+Where an evaluator measures, the model is corrected by what that has found, and
+a design that was measured costs what was measured.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +16,7 @@ from tf_cosearch.metrics.values import Designs, Values
 from tf_cosearch.networks.workload import LayerTable, pad
 from tf_cosearch.search import genomes as genome_arrays
 from tf_cosearch.search.budgets import MORE_MEMORY, TRAINING
+from tf_cosearch.search.correction import Correction
 from tf_cosearch.search.reach import Reach
 
 if TYPE_CHECKING:
@@ -37,6 +42,7 @@ class Pricer:
 
     Attributes:
         reach: Which networks may be priced now.
+        correction: From what the model says to what is measured.
         leaves_out: Why some of what was priced will not be trained here, if
             there was such a design; else empty.
     """
@@ -53,7 +59,10 @@ class Pricer:
         # A space without networks is a toy.
         self._has_layers = hasattr(space, "networks")
         self._lists: dict[bytes, PriceList] = {}  # the last used last
+        self._analytic: dict[bytes, dict[str, float]] = {}
+        self._measured: dict[bytes, dict[str, float]] = {}
         self._known: dict[bytes, dict[str, float]] = {}
+        self.correction = Correction()
         self.reach = Reach(space)
         self._needs: Callable[[LayerTable], np.ndarray] | None = None
         self._room = 0
@@ -73,8 +82,9 @@ class Pricer:
             self._needs, self._room = needs, room
 
     def limit_as(self, other: Pricer) -> None:
-        """Lets the same designs pass as another one."""
+        """Lets the same designs pass as another one, at the same costs."""
         self._needs, self._room = other._needs, other._room
+        self.correction = other.correction
 
     def _lacks(self, layers: LayerTable) -> dict[str, np.ndarray]:
         """The bytes that trainings of some networks `[N, L]` lack."""
@@ -120,6 +130,10 @@ class Pricer:
 
     def price(self, genomes: np.ndarray) -> Values:
         """Like a call, for genomes that are known to be canonical."""
+        return self.correction(self.analytic(genomes))
+
+    def analytic(self, genomes: np.ndarray) -> Values:
+        """The same by the model alone, whatever was measured."""
         return Values(self._priced(genomes), self.designs(genomes))
 
     def designs(self, genomes: np.ndarray) -> Callable[[Any], Designs] | None:
@@ -227,7 +241,9 @@ class Pricer:
                 self._space.accelerators(accelerators),
             )
 
-        return Values(costs, designs if self._has_layers else None)
+        return self.correction(
+            Values(costs, designs if self._has_layers else None)
+        )
 
     def _price_list(self, genomes: np.ndarray) -> PriceList:
         """The prices on some accelerators; the last lists are kept."""
@@ -244,23 +260,75 @@ class Pricer:
         self._lists[key] = prices
         return prices
 
-    def remember(self, genomes: np.ndarray, values: Values) -> None:
+    def remember(
+        self, genomes: np.ndarray, values: Values | None = None
+    ) -> None:
         """Keeps all values of some canonical genomes for `of`.
 
         But not whether they can be trained here, as they may be trained.
+
+        Args:
+            genomes: `[N, P]`.
+            values: What `analytic` has said of them, if it has.
         """
-        columns = dict(values)
+        columns = dict(self.analytic(genomes) if values is None else values)
         columns.pop(TRAINING, None)
         for row, genome in enumerate(genomes):
-            self._known[genome.tobytes()] = {
+            self._analytic[genome.tobytes()] = {
                 name: float(column[row]) for name, column in columns.items()
             }
 
     def of(self, genome: np.ndarray) -> dict[str, float]:
-        """All values of one canonical genome."""
-        if genome.tobytes() not in self._known:
-            self.remember(genome[None], self.price(genome[None]))
-        return dict(self._known[genome.tobytes()])
+        """All values of one canonical genome: measured, or else predicted."""
+        key = genome.tobytes()
+        if not self.correction.names:
+            return self.analytic_of(genome)
+        if key not in self._known:
+            if key in self._measured:
+                costs = self.overlaid(genome, self._measured[key])
+            else:
+                costs = _numbers(self.correction(self._row(genome)))
+            self._known[key] = costs
+        return dict(self._known[key])
+
+    def analytic_of(self, genome: np.ndarray) -> dict[str, float]:
+        """All values of one canonical genome, by the model alone."""
+        key = genome.tobytes()
+        if key not in self._analytic:
+            self.remember(genome[None])
+        return dict(self._analytic[key])
+
+    def overlaid(
+        self, genome: np.ndarray, measured: Mapping[str, float]
+    ) -> dict[str, float]:
+        """All values of one canonical genome, some of them measured.
+
+        Args:
+            genome: `[P]`.
+            measured: Numbers by name; what follows from them follows.
+        """
+        numbers = {name: np.full(1, each) for name, each in measured.items()}
+        return _numbers(self._row(genome).replaced(numbers))
+
+    def learn(self, genome: np.ndarray, measured: Mapping[str, float]) -> None:
+        """Takes what was measured of one canonical genome for what it costs.
+
+        Args:
+            genome: `[P]`.
+            measured: Numbers by name.
+        """
+        if self._measured.get(genome.tobytes()) == measured:
+            return
+        self._measured[genome.tobytes()] = dict(measured)
+        self.correction.add(self.analytic_of(genome), measured)
+        self._known.clear()
+
+    def _row(self, genome: np.ndarray) -> Values:
+        costs = self.analytic_of(genome)
+        return Values(
+            {name: np.full(1, each) for name, each in costs.items()},
+            self.designs(genome[None]),
+        )
 
     def of_all(self, genomes: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """The same of some, `[N]` numbers by name."""
@@ -284,3 +352,8 @@ class Pricer:
             if len(getattr(value, "shape", ())) == 1
         }
         return costs | self._lacks(layers)
+
+
+def _numbers(values: Values) -> dict[str, float]:
+    """What is known of one design, as plain numbers."""
+    return {name: float(column[0]) for name, column in values.items()}

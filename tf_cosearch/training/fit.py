@@ -283,6 +283,29 @@ def rehearse(
 
 
 @session.private()
+def untrained(recipe: Recipe, data: Inputs) -> bytes:
+    """An int8 file of a network with its first weights.
+
+    It runs as long as a trained one, and says nothing right.
+
+    Args:
+        recipe: Of the network.
+        data: Whose images the ranges are seen on.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: If the network cannot be converted.
+    """
+    session.seed(0, "build")
+    model = recipe.build()
+    recipe.compile(model, is_qat=False, steps=1, steps_done=0, decay=True)
+    recipe.prepare(model, data, recipes.AFTER_TRAINING)
+    return recipe.to_tflite(model, _some_images(data, 0)[:8])
+
+
+@session.private()
 def measure(
     network: Any, tflite: str | os.PathLike[str], data: Sequence[Any]
 ) -> dict[str, float]:

@@ -32,12 +32,13 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from tf_cosearch import configuration
 from tf_cosearch.identity import AnotherRunError, Identity
 from tf_cosearch.metrics.values import Values
-from tf_cosearch.search import algorithms, objectives
+from tf_cosearch.search import algorithms, measured, objectives
 from tf_cosearch.search import budgets as budgets_lib
 from tf_cosearch.search import space as space_lib
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.algorithms.shrinking import ShrunkSpace
 from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.correction import Correction
 from tf_cosearch.search.genomes import check, fixed_genes, of_values
 from tf_cosearch.search.oracle import (
     durable,
@@ -133,6 +134,7 @@ class CoSearchOracle(durable.DurableOracle):
             become trials.
         identity: What trials must have in common to be compared.
         asked: The arguments that say where to look.
+        measures: Names of costs that an evaluator measures in each trial.
         stop_reason: Why nothing more is proposed; `None` as long as it is.
 
     Raises:
@@ -189,8 +191,8 @@ class CoSearchOracle(durable.DurableOracle):
         self.stop_reason: str | None = None
         self.earlier: EarlierSearch | None = None
         if warm_start is not None:
-            measured = objectives.names(accuracy)
-            self.earlier = warm_start_lib.read(warm_start, space, measured)
+            needed = objectives.names(accuracy)
+            self.earlier = warm_start_lib.read(warm_start, space, needed)
         super().__init__(
             objective=accuracy,
             max_trials=max_trials,
@@ -226,6 +228,8 @@ class CoSearchOracle(durable.DurableOracle):
             "proposals": proposals,
             "estimate": estimate,
         }
+        self.measures: tuple[str, ...] = ()
+        self._measure: Callable[..., dict[str, float]] | None = None
         self._choices: Sequence[Sequence[int]] = ()
         self._estimates: Estimates | None = None
         self._initial = [fixed_genes(space, d) for d in initial_designs]
@@ -317,7 +321,7 @@ class CoSearchOracle(durable.DurableOracle):
         ]
 
     def trial_costs(self, trial: Trial) -> dict[str, float]:
-        """What the design of a trial costs."""
+        """What the design of a trial costs, as measured or as predicted."""
         return self.prices.of(self.trial_genome(trial))
 
     def trial_metrics(self, trial: Trial) -> dict[str, float]:
@@ -386,6 +390,11 @@ class CoSearchOracle(durable.DurableOracle):
         trial = super().create_trial(tuner_id)
         if trial.status == TrialStatus.STOPPED and not self.num_own:
             self.check_feasible()
+        if trial.status == TrialStatus.RUNNING:
+            with durable.locked(self):
+                costs = self.trial_costs(trial)
+                names = self.prices.correction.names
+                measured.note(trial, measured.predicted(costs, names))
         return trial
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
@@ -410,6 +419,7 @@ class CoSearchOracle(durable.DurableOracle):
 
     def score_trial(self, trial: Trial) -> None:
         """Gives a trial its reward; NaN if its accuracy is no number."""
+        self._learn_costs(trial)
         name = self.objective.name
         accuracy = self.trial_metrics(trial).get(name, math.nan)
         if math.isfinite(accuracy):
@@ -420,6 +430,14 @@ class CoSearchOracle(durable.DurableOracle):
         else:
             trial.score = math.nan
             trial.message = f"{name} must be finite. Received: {accuracy}."
+
+    def _learn_costs(self, trial: Trial) -> None:
+        """Learns from what was measured in a trial, for all to come."""
+        costs = measured.of_trial(
+            durable.reported(trial), self.prices.correction.names
+        )
+        if costs:
+            self.prices.learn(self.trial_genome(trial), costs)
 
     def on_trial_ended(self, trial: Trial) -> None:
         """Enters a trial into the history and tells the algorithm."""
@@ -441,6 +459,26 @@ class CoSearchOracle(durable.DurableOracle):
             costs = self.trial_costs(trial)
             reward = float(self.reward(metrics[EXPECTED], costs))
         return Result(genome, metrics, reward)
+
+    # Who measures.
+
+    def measure_by(
+        self,
+        described: Mapping[str, Any],
+        costs: Sequence[str],
+        measure: Callable[[np.ndarray, str], dict[str, float]] | None = None,
+    ) -> None:
+        """Lets an evaluator say what designs cost, before a search begins.
+
+        Args:
+            described: What tells the evaluator from others, as plain JSON.
+            costs: Names of what it measures in each trial.
+            measure: Measures a design whose files are known from an earlier
+                search, from genome and folder to what its trial reports.
+        """
+        self.identity = dataclasses.replace(self.identity, evaluator=described)
+        self.measures, self._measure = tuple(costs), measure
+        self.prices.correction = Correction(measured.compared(costs))
 
     # Another search of the same before this one.
 
@@ -522,15 +560,18 @@ class CoSearchOracle(durable.DurableOracle):
         self, trial_id: str, design: KnownDesign, source: pathlib.Path
     ) -> None:
         trial = known_trials.trial_of(
-            design,
+            design._replace(metrics=measured.without(design.metrics)),
             source,
             trial_id,
             self.space,
             self.hyperparameters,
             self.prices.of(design.genome),
         )
+        folder = self._get_trial_dir(trial_id)
+        known_trials.copy_files(design, folder)
+        if self._measure is not None:
+            measured.note(trial, self._measure(design.genome, folder))
         self.score_trial(trial)
-        known_trials.copy_files(design, self._get_trial_dir(trial_id))
         self._save_trial(trial)  # last, so that a kill leaves no half of it
         self.trials[trial_id] = trial
         self.start_order.append(trial_id)
@@ -559,7 +600,8 @@ class CoSearchOracle(durable.DurableOracle):
             AnotherRunError: If this run, or the earlier search that it knows
                 of, has had others.
         """
-        now = Identity(self.identity.space, data, training, versions)
+        evaluator = self.identity.evaluator
+        now = Identity(self.identity.space, data, training, versions, evaluator)
         if self.trials:
             self._require_same(now, self.identity)
         if self.earlier is not None:
@@ -572,7 +614,8 @@ class CoSearchOracle(durable.DurableOracle):
                 )
             if before is not None:
                 now.require_same(
-                    before,
+                    # Costs are of this search, whoever measured there.
+                    dataclasses.replace(before, evaluator=None),
                     warm_start_lib.RULE,
                     self.earlier.source,
                     "no warm start",
@@ -582,8 +625,8 @@ class CoSearchOracle(durable.DurableOracle):
     def _require_same(self, now: Identity, before: Identity) -> None:
         now.require_same(
             before,
-            "A search must be continued with the space, data and training it "
-            "was begun with",
+            "A search must be continued with the space, data, training and "
+            "evaluator it was begun with",
             self._project_dir,
             "another folder, or overwrite=True (--overwrite)",
         )
@@ -611,13 +654,16 @@ class CoSearchOracle(durable.DurableOracle):
                 "another project_name, and its trials.csv as `warm_start`."
             )
         before = Identity.from_state(state["identity"])
-        self._require_same(Identity(self.identity.space), before)
+        evaluator = self.identity.evaluator
+        now = Identity(self.identity.space, evaluator=evaluator)
+        self._require_same(now, before)
         super().set_state(state)
         if self._requested_seed is not None:
             self.seed = self._requested_seed
         configuration.at_least("seed", self.seed, 0)
         if self.identity.training is None:
-            self.identity = before
+            evaluator = evaluator or before.evaluator
+            self.identity = dataclasses.replace(before, evaluator=evaluator)
 
     def reload(self) -> None:
         """Continues a run; budgets, reward and algorithm may have changed.
@@ -657,7 +703,7 @@ class CoSearchOracle(durable.DurableOracle):
             stacked = np.stack(genomes)
             split = self.space.num_network_parameters
             self.prices.reach.know(stacked[:, :split])
-            self.prices.remember(stacked, self.prices.price(stacked))
+            self.prices.remember(stacked)
 
     def check_trial(self, trial: Trial) -> None:
         """Raises any error if a trial is none of a design of this space."""

@@ -99,7 +99,8 @@ class Proposals:
             genomes, costs = self.screened(rng, draw)
         if not len(genomes):
             return None
-        self._prices.remember(genomes[:1], costs.at([0]))
+        if not self._prices.correction.names:  # else these are corrected
+            self._prices.remember(genomes[:1], costs.at([0]))
         chosen: np.ndarray = genomes[0]
         return chosen
 

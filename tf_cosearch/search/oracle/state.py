@@ -91,13 +91,17 @@ class ExecutionState(_TrainingBegun, total=False):
     attempts: int
 
 
-class IdentityState(TypedDict):
-    """What `Identity` holds."""
-
+class _Identity(TypedDict):
     space: dict[str, Any]
     data: dict[str, Any] | None
     training: dict[str, Any] | None
     versions: dict[str, str] | None
+
+
+class IdentityState(_Identity, total=False):
+    """What `Identity` holds; without `evaluator` of an earlier version."""
+
+    evaluator: dict[str, Any] | None
 
 
 class SearchState(TypedDict, total=False):

@@ -1,0 +1,376 @@
+"""Searches whose designs are measured; nothing is trained but pretended."""
+
+import csv
+import dataclasses
+import json
+import pathlib
+import shutil
+
+import keras_tuner
+import numpy as np
+import pytest
+from devices import device
+from light_searches import few, pretend, small_tuner
+
+import tf_cosearch as cs
+from tf_cosearch.evaluators.evaluator import RefusedError
+from tf_cosearch.evaluators.measurement import FILE
+from tf_cosearch.identity import AnotherRunError
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.training import datasets, fit
+
+
+class Board(cs.Evaluator):
+    """Takes 1 ms for each million multiply-accumulates, and 0.1 ms more."""
+
+    costs = ("latency_ms", "celsius")
+    pause_s = 0.01
+    retries = 1
+    calls: list
+
+    def __init__(self, failures=(), factor=1.0):
+        self._failures = list(failures)
+        self._factor = factor
+        self.calls = self._calls = []
+
+    def describe(self):
+        return {"class": "Board"}
+
+    def trials(self):
+        """Those it was asked for, beside files that it knows."""
+        return [name for name in self.calls if name.startswith("trial")]
+
+    def measure(self, design):
+        self._calls.append(design.tflite.parent.name)
+        if self._failures and (failure := self._failures.pop(0)):
+            raise failure
+        return {
+            "latency_ms": cs.Quantity(
+                self._factor * board_ms(design.layers), "ms", 0.01
+            ),
+            "celsius": cs.Quantity(40.0, "°C"),
+        }
+
+
+def board_ms(layers):
+    return 0.1 + sum(layer.macs for layer in layers) / 1e6
+
+
+@pytest.fixture(scope="module")
+def data():
+    return few(datasets.load("digits"))
+
+
+@pytest.fixture(autouse=True)
+def trainings(monkeypatch):
+    """Pretended trainings; a list grows with every one."""
+    calls = []
+
+    def train(recipe, data, **settings):
+        calls.append(settings["seed"])
+        trained = pretend(recipe, data)
+        return dataclasses.replace(
+            trained,
+            tflite=f"trained {len(calls)}".encode(),
+            accuracy_int8=0.5 + settings["seed"] % 97 / 1000,
+        )
+
+    monkeypatch.setattr(fit, "train", train)
+    monkeypatch.setattr(fit, "untrained", lambda recipe, data: b"untrained")
+    return calls
+
+
+def searched(space, folder, data, board, **options):
+    options = {"budgets": None, "max_trials": 3, **options}
+    tuner = small_tuner(space, folder, evaluator=board, **options)
+    tuner.search(**data)
+    return tuner
+
+
+def rows(tuner):
+    path = pathlib.Path(tuner.project_dir) / "trials.csv"
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def ms_of(tuner, trial):
+    layers = tuner.design(trial).network.layers()
+    return board_ms(layers)
+
+
+def test_what_was_measured_counts_and_the_rest_stands_beside(
+    space, data, tmp_path, capsys
+):
+    tuner = searched(space, tmp_path, {**data, "verbose": 1}, Board())
+    trials = list(tuner.oracle.trials.values())
+    for trial, row in zip(trials, rows(tuner), strict=True):
+        expected = ms_of(tuner, trial)
+        design = tuner.design(trial)
+        cost = cs.estimate(
+            cs.pad([design.network.layers()]), design.accelerator
+        )
+        analytic = float(cost.latency_ms[0])
+        assert float(row["latency_ms"]) == pytest.approx(expected)
+        assert float(row["latency_ms_analytic"]) == pytest.approx(analytic)
+        assert float(row["latency_ms_noise"]) == 0.01
+        assert float(row["celsius"]) == 40.0
+        # What follows from it follows from what was measured.
+        energy = float(row["energy_mj"])
+        assert float(row["edp"]) == pytest.approx(energy * expected)
+        assert float(row["throughput_fps"]) == pytest.approx(1e3 / expected)
+        described = design.describe()
+        assert described["costs"]["latency_ms"] == pytest.approx(expected)
+        assert described["measured"]["latency_ms"] == {
+            "value": pytest.approx(expected),
+            "unit": "ms",
+            "noise": 0.01,
+            "predicted": pytest.approx(float(row["latency_ms_predicted"])),
+            "analytic": pytest.approx(analytic),
+        }
+        assert described["measured"]["celsius"]["unit"] == "°C"
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "ms (predicted" in printed
+    assert "Measured by Board, a call" in printed
+    assert "│ predicted" in printed or "┃ predicted" in printed
+
+
+def test_predictions_are_on_the_scale_of_the_device(space, data, tmp_path):
+    """The board takes a thousand times what the model says."""
+    tuner = searched(space, tmp_path, data, Board(), max_trials=6)
+    for row in rows(tuner):
+        predicted = float(row["latency_ms_predicted"])
+        measured = float(row["latency_ms"])
+        assert float(row["latency_ms_analytic"]) < measured / 20
+        assert measured / 10 < predicted < measured * 10
+
+
+def test_a_search_begins_with_untrained_networks(
+    space, data, tmp_path, trainings
+):
+    board = Board()
+    searched(space, tmp_path, data, board, max_trials=1)
+    assert board.calls == ["0", "1", "2", "trial_0"]
+    again = Board()
+    searched(space, tmp_path, data, again, max_trials=2)
+    assert again.trials() == ["trial_1"]
+    assert len(trainings) == 2
+
+
+def test_a_broken_device_ends_a_search_before_it_begins(
+    space, data, tmp_path, trainings
+):
+    with pytest.raises(RuntimeError, match=r"2 failures in a row.*no board"):
+        searched(space, tmp_path, data, Board([OSError("no board")] * 2))
+    assert not trainings
+
+
+def test_budgets_apply_to_what_was_measured(space, data, tmp_path):
+    """Of the model all designs are within; of the board, only small ones."""
+    tuner = searched(
+        space, tmp_path, data, Board(), budgets=Budgets(latency_ms=0.15)
+    )
+    for row in rows(tuner):
+        assert (row["feasible"] == "True") == (float(row["latency_ms"]) <= 0.15)
+    for design in tuner.best_designs(9):
+        assert design.metrics["latency_ms"] <= 0.15
+
+
+def test_a_failure_costs_a_repetition_and_no_trial(
+    space, data, tmp_path, trainings
+):
+    failures = [None, None, None, RuntimeError("cable")]
+    tuner = searched(space, tmp_path, data, Board(failures))
+    assert {row["status"] for row in rows(tuner)} == {"COMPLETED"}
+    assert len(trainings) == 3
+
+
+def test_a_dead_device_ends_a_search_and_loses_no_training(
+    space, data, tmp_path, trainings
+):
+    failures = [None] * 4 + [RuntimeError("cable")] * 2
+    with pytest.raises(
+        keras_tuner.errors.FatalRuntimeError,
+        match=r"2 failures in a row, the last one: cable\. Nothing is lost",
+    ):
+        searched(space, tmp_path, data, Board(failures))
+    assert len(trainings) == 2
+    board = Board()
+    tuner = searched(space, tmp_path, data, board)
+    assert len(trainings) == 3  # the second was kept
+    assert board.trials() == ["trial_1", "trial_2"]
+    assert [row["status"] for row in rows(tuner)] == ["COMPLETED"] * 3
+
+
+def test_a_kill_after_a_measurement_repeats_neither(
+    space, data, tmp_path, trainings, monkeypatch
+):
+    with monkeypatch.context() as patch:
+
+        def killed(self, trial):
+            raise KeyboardInterrupt
+
+        patch.setattr(cs.CoSearchTuner, "on_trial_end", killed)
+        with pytest.raises(KeyboardInterrupt):
+            searched(space, tmp_path, data, Board())
+    board = Board()
+    tuner = searched(space, tmp_path, data, board, max_trials=1)
+    assert board.calls == []
+    assert len(trainings) == 1
+    (row,) = rows(tuner)
+    trial = tuner.oracle.trials["0"]
+    assert float(row["latency_ms"]) == pytest.approx(ms_of(tuner, trial))
+
+
+def test_a_design_that_is_refused_fails_its_trial_alone(space, data, tmp_path):
+    failures = [None] * 4 + [RefusedError("It needs 300 KiB.")]
+    tuner = searched(space, tmp_path, data, Board(failures))
+    assert [row["status"] for row in rows(tuner)] == [
+        "COMPLETED",
+        "FAILED",
+        "COMPLETED",
+    ]
+    assert "refused the design: It needs 300" in (
+        tuner.oracle.trials["1"].message
+    )
+
+
+def test_a_space_that_is_refused_is_refused_at_once(
+    space, data, tmp_path, trainings
+):
+    failures = [RefusedError("too large")] * 3
+    with pytest.raises(ValueError, match=r"refusal of 3, .* too large"):
+        searched(space, tmp_path, data, Board(failures))
+    assert not trainings
+
+
+def test_a_run_goes_on_with_the_evaluator_it_was_begun_with(
+    space, data, tmp_path
+):
+    searched(space, tmp_path, data, Board(), max_trials=1)
+    with pytest.raises(AnotherRunError, match="evaluator=Board, not Analytic"):
+        searched(space, tmp_path, data, "analytic")
+    searched(space, tmp_path / "other", data, "analytic", max_trials=1)
+    with pytest.raises(AnotherRunError, match="evaluator=Analytic, not Board"):
+        searched(space, tmp_path / "other", data, Board())
+
+
+def test_a_continued_run_predicts_as_one_that_went_on(space, data, tmp_path):
+    whole = searched(space, tmp_path / "whole", data, Board(), max_trials=4)
+    for most in (2, 4):
+        parts = searched(
+            space, tmp_path / "parts", data, Board(), max_trials=most
+        )
+    left_out = {"seconds", "seconds_measurement"}
+    for one, other in zip(rows(whole), rows(parts), strict=True):
+        assert {k: v for k, v in one.items() if k not in left_out} == {
+            k: v for k, v in other.items() if k not in left_out
+        }
+
+
+@pytest.mark.parametrize("before", ["board", "analytic"])
+def test_what_an_earlier_search_trained_is_measured_here(
+    before, space, data, tmp_path, trainings
+):
+    evaluator = Board() if before == "board" else "analytic"
+    first = searched(space, tmp_path / "first", data, evaluator, max_trials=2)
+    board = Board()
+    second = searched(
+        space,
+        tmp_path / "second",
+        data,
+        board,
+        max_trials=1,
+        warm_start=first.project_dir,
+    )
+    assert len(trainings) == 3
+    known = [row for row in rows(second) if row["status"] == "KNOWN"]
+    assert len(known) == 2
+    for row in known:
+        trial = second.oracle.trials[row["trial_id"]]
+        assert float(row["latency_ms"]) == pytest.approx(ms_of(second, trial))
+    measured = [] if before == "board" else ["trial_0", "trial_1"]
+    assert board.trials() == [*measured, "trial_2"]
+
+
+def test_what_was_measured_does_not_outlast_its_evaluator(
+    space, data, tmp_path
+):
+    first = searched(space, tmp_path / "first", data, Board(), max_trials=2)
+    second = searched(
+        space,
+        tmp_path / "second",
+        data,
+        "analytic",
+        max_trials=1,
+        warm_start=first.project_dir,
+    )
+    for row in rows(second):
+        assert "celsius" not in row
+        assert float(row["latency_ms"]) < 0.05
+
+
+def test_results_without_files_are_not_measured_and_not_chosen(
+    space, data, tmp_path
+):
+    first = searched(space, tmp_path / "first", data, Board(), max_trials=2)
+    path = shutil.copy(pathlib.Path(first.project_dir) / "trials.csv", tmp_path)
+    second = searched(
+        space, tmp_path / "second", data, Board(), max_trials=1, warm_start=path
+    )
+    assert [row["latency_ms_noise"] for row in rows(second)][:2] == ["", ""]
+    assert [design.trial_id for design in second.best_designs(9)] == ["2"]
+
+
+def test_costs_are_no_names_of_hyperparameters(space, tmp_path):
+    board = Board()
+    board.costs = ("stage1/filters",)
+    with pytest.raises(ValueError, match="a list of names"):
+        small_tuner(space, tmp_path, evaluator=board)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"evaluator": "vella"}, ValueError, "Did you mean 'vela'"),
+        ({"evaluator": 3}, ValueError, "An evaluator must be"),
+        ({"evaluator_options": 3}, TypeError, "must map names to values"),
+        ({"evaluator_options": {"a": 1}}, ValueError, "option of analytic"),
+    ],
+)
+def test_arguments_are_checked(arguments, error, message, space, tmp_path):
+    with pytest.raises(error, match=message):
+        small_tuner(space, tmp_path, **arguments)
+
+
+def test_a_program_measures_a_search(space, data, tmp_path):
+    program = device(
+        tmp_path,
+        """
+        size = os.path.getsize(sys.argv[1])
+        print(json.dumps({"latency_ms": size / 1e3}))
+        """,
+    )
+    tuner = small_tuner(
+        space,
+        tmp_path,
+        budgets=None,
+        evaluator="command",
+        evaluator_options={"program": program},
+    )
+    tuner.search(**data)
+    for row in rows(tuner):
+        assert float(row["latency_ms"]) == len("trained 1") / 1e3
+    record = pathlib.Path(tuner.project_dir) / "trial_0" / FILE
+    assert json.loads(record.read_text())["units"] == {"latency_ms": "ms"}
+
+
+def test_without_one_nothing_changes(space, data, tmp_path):
+    tuner = searched(space, tmp_path, data, "analytic", max_trials=1)
+    (row,) = rows(tuner)
+    assert not [
+        name for name in row if name.endswith(("_noise", "measurement"))
+    ]
+    folder = pathlib.Path(tuner.project_dir)
+    assert not (folder / "probes").exists()
+    assert "measured" not in tuner.best_designs(1)[0].describe()
+    assert np.isfinite(float(row["latency_ms"]))

@@ -1,0 +1,253 @@
+"""The evaluator of a search at work: what is measured, and when."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import keras_tuner
+import numpy as np
+from absl import logging
+
+from tf_cosearch import evaluators, files
+from tf_cosearch.designs import export
+from tf_cosearch.evaluators.analytic import Analytic
+from tf_cosearch.evaluators.evaluator import (
+    BuiltDesign,
+    Evaluation,
+    Evaluator,
+    RefusedError,
+    check_costs,
+)
+from tf_cosearch.evaluators.measurement import Measurements
+from tf_cosearch.search import genomes as genome_arrays
+from tf_cosearch.search import measured
+
+if TYPE_CHECKING:
+    from tf_cosearch.search.oracle.oracle import CoSearchOracle
+
+QUANTILES = (0.5, 0.1, 0.9)
+"""Of analytic latency: what is measured before the first trial, untrained."""
+
+FOLDER = "probes"
+"""Where they lie in the folder of a search."""
+
+_DRAWN = 64
+_SEED = 2**32 - 9  # a trial number nobody reaches
+
+
+class ProbeState(TypedDict):
+    """What `probe.json` holds.
+
+    Attributes:
+        space: Fingerprint of the space.
+        genome: Of the design.
+    """
+
+    space: str
+    genome: list[int]
+
+
+class Measuring:
+    """What an evaluator is asked in a search.
+
+    The analytic model screens designs; the file of each trial is measured
+    once it is trained. Before the first trial, files of three untrained
+    networks are: a device that does not work ends the search before it
+    begins, and the model is corrected before it screens anything.
+
+    Args:
+        evaluator: Who measures.
+        oracle: Of the search.
+        project: Its folder.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        oracle: CoSearchOracle,
+        project: str | os.PathLike[str],
+    ) -> None:
+        self.evaluator = evaluator
+        self._oracle = oracle
+        self._project = pathlib.Path(project)
+        self._measurements = Measurements(
+            evaluator, self._project, self._project / FOLDER / "0"
+        )
+        costs = () if self.is_analytic else check_costs(evaluator.costs)
+        known = None if self.is_analytic else self.known
+        oracle.measure_by(evaluator.describe(), costs, known)
+
+    @property
+    def is_analytic(self) -> bool:
+        """Whether what is measured is what screened, so that nothing is."""
+        return isinstance(self.evaluator, Analytic)
+
+    def trial(
+        self,
+        genome: np.ndarray,
+        folder: pathlib.Path,
+        expected: Mapping[str, float],
+    ) -> dict[str, float]:
+        """Measures the trained file of a trial.
+
+        Args:
+            genome: Of the design.
+            folder: Of the trial.
+            expected: What it is thought to cost.
+
+        Returns:
+            What the trial reports: all costs, some of them measured.
+
+        Raises:
+            FailedTrialError: If the evaluator refuses the design.
+            FatalRuntimeError: If the device keeps failing; what was trained
+                is kept, and the trial goes on from there.
+        """
+        if self.is_analytic:
+            return {}
+        try:
+            return self._measure(genome, folder / export.MODEL, expected)
+        except RefusedError as error:
+            raise keras_tuner.errors.FailedTrialError(
+                f"The evaluator refused the design: {error}"
+            ) from error
+        except RuntimeError as error:
+            raise keras_tuner.errors.FatalRuntimeError(str(error)) from error
+
+    def known(self, genome: np.ndarray, folder: str) -> dict[str, float]:
+        """The same of a trial that an earlier search has trained.
+
+        One without files has nothing to measure, and is not chosen either.
+        """
+        tflite = pathlib.Path(folder, export.MODEL)
+        if not tflite.is_file():
+            return {}
+        try:
+            return self._measure(genome, tflite, {})
+        except RefusedError as error:
+            logging.warning("%s cannot be measured: %s", tflite, error)
+            return {}
+
+    def probe(self, untrained: Callable[[np.ndarray], bytes]) -> None:
+        """Measures a few untrained networks, once in a search.
+
+        Args:
+            untrained: From a genome to an int8 file of its network.
+
+        Raises:
+            RuntimeError: If the device keeps failing.
+            ValueError: If it refuses all of them.
+        """
+        if self.is_analytic:
+            return
+        refusals = []
+        genomes = self._spread()
+        for number, genome in enumerate(genomes):
+            folder = self._project / FOLDER / str(number)
+            try:
+                self._probe(genome, folder, untrained)
+            except RefusedError as error:
+                refusals.append(str(error))
+        if refusals and len(refusals) == len(genomes):
+            raise ValueError(
+                "An evaluator must be able to measure some network of the "
+                f"space. Received: a refusal of {len(refusals)}, the last "
+                f"one: {refusals[-1]}"
+            )
+
+    def _probe(
+        self,
+        genome: np.ndarray,
+        folder: pathlib.Path,
+        untrained: Callable[[np.ndarray], bytes],
+    ) -> None:
+        state: ProbeState = {
+            "space": self._oracle.identity.space["fingerprint"],
+            "genome": genome.tolist(),
+        }
+        tflite = folder / export.MODEL
+        try:
+            before, _ = files.read_json(folder / "probe.json", ProbeState)
+        except ValueError:
+            before = None
+        if before != state or not tflite.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            files.write_bytes(tflite, untrained(genome))
+            files.write_json(folder / "probe.json", state)
+        costs = self._evaluate(genome, tflite, {}).costs
+        names = measured.compared(costs)
+        self._oracle.prices.learn(genome, {n: costs[n].value for n in names})
+
+    def _spread(self) -> np.ndarray:
+        """`[N, P]` designs: one in the middle, a fast and a slow one."""
+        oracle, prices = self._oracle, self._oracle.prices
+        rng = np.random.default_rng([oracle.seed, _SEED])
+        drawn = genome_arrays.check(
+            oracle.space,
+            oracle.algorithm.problem.hold(oracle.space.sample(rng, _DRAWN)),
+        )
+        with prices.reach.afresh():
+            drawn = prices.within_reach(drawn)
+        order = np.argsort(prices.analytic(drawn)["latency_ms"])
+        rows = np.quantile(np.arange(len(drawn)), QUANTILES).astype(int)
+        return genome_arrays.unseen(drawn[order[rows]])
+
+    def _measure(
+        self,
+        genome: np.ndarray,
+        tflite: pathlib.Path,
+        expected: Mapping[str, float],
+    ) -> dict[str, float]:
+        evaluation = self._evaluate(genome, tflite, expected)
+        prices = self._oracle.prices
+        values = {n: cost.value for n, cost in evaluation.costs.items()}
+        names = measured.compared(values)
+        analytic = prices.analytic_of(genome)
+        counted = prices.overlaid(genome, {n: values[n] for n in names})
+        return {
+            **values,
+            **{n: counted[n] for n in analytic if n in counted},
+            **{f"{n}{measured.ANALYTIC}": analytic[n] for n in names},
+            **{
+                f"{n}{measured.NOISE}": cost.noise
+                for n, cost in evaluation.costs.items()
+            },
+            measured.SECONDS: evaluation.seconds,
+        }
+
+    def _evaluate(
+        self,
+        genome: np.ndarray,
+        tflite: pathlib.Path,
+        expected: Mapping[str, float],
+    ) -> Evaluation:
+        candidate = self._oracle.space.decode(genome)
+        design = BuiltDesign(
+            candidate.network.layers(), candidate.accelerator, tflite
+        )
+        return self._measurements.measure(design, expected)
+
+
+def make(
+    evaluator: str | Evaluator | type[Evaluator],
+    options: Mapping[str, Any] | None,
+) -> Evaluator:
+    """Makes the evaluator that a user chose.
+
+    Args:
+        evaluator: Its name or class, or one that is made.
+        options: Its options.
+
+    Raises:
+        ValueError: If it is none, or an option is not possible.
+        TypeError: If options are no mapping.
+    """
+    if not isinstance(options, (Mapping, type(None))):
+        raise TypeError(
+            "`evaluator_options` must map names to values. Received: "
+            f"{options!r}."
+        )
+    return evaluators.make(evaluator, options or {})
