@@ -121,3 +121,59 @@ def test_other_inputs_of_a_row_come_back_from_where_they_spilled():
     )
     # 4096 + 1024 + 4096 bytes, 5120 of room: all beyond are inputs.
     assert cost.layers.dram_bytes.numpy()[0, 1] == 1024 + (9216 - 5120 - 0)
+
+
+def by_hand():
+    """A chip of 1 GHz whose host sends a byte in 10 cycles, takes one in 5."""
+    return {
+        "process/clock_ghz": 1,
+        "host_link/input_gbs": 0.1,
+        "host_link/output_gbs": 0.2,
+        "host_link/instruction_bytes": 100,
+    }
+
+
+def test_what_crosses_a_link_to_the_host_overlaps_with_nothing():
+    """Inputs of 1024 bytes, answers of 1024: neither passes the DRAM."""
+    rows = [
+        Layer("conv", "conv2d", 8, 8, 16, 8, 8, 16),
+        Layer("move", "data_movement", 8, 8, 16, 8, 8, 16),
+        Layer("add", "elementwise", 8, 8, 16, 8, 8, 16),
+    ]
+    chip = accelerators.from_paths(by_hand())
+    cost = estimate(pad([rows]), chip, per_layer=True)
+    free = chip._replace(host_link=chip.host_link._replace(output_gbs=0))
+    alone = estimate(pad([rows]), free, per_layer=True)
+    assert not cost.layers.dram_bytes.numpy().any()
+    far = accelerators.from_paths(by_hand() | {"dram/bandwidth_gbs": 0.01})
+    assert estimate(pad([rows]), far).latency_ms == cost.latency_ms
+    fixed = cost.layers.fixed_cycles.numpy()[0]
+    # A window of 16 values and its weights, or an element, by 64 bytes a
+    # cycle, and the 8 of the pipeline.
+    assert fixed.tolist() == [
+        10 * (1024 + 100) + 32 / 64 + 8,
+        1 / 64 + 8,  # what computes nothing has no instructions
+        10 * 100 + 5 * 1024 + 1 / 64 + 8,
+    ]
+    saved = (cost.latency_ms - alone.latency_ms).numpy()
+    assert saved == pytest.approx(5 * 1024 / 1e6, rel=1e-4)
+
+
+def test_a_faster_link_is_never_slower_and_none_is_the_fastest():
+    rows = several()
+    latencies = [
+        float(
+            estimate(
+                pad([rows]),
+                accelerators.from_paths(
+                    by_hand()
+                    | {
+                        "host_link/input_gbs": gbs,
+                        "host_link/output_gbs": gbs,
+                    }
+                ),
+            ).latency_ms[0]
+        )
+        for gbs in (0.01, 0.1, 1, 10)
+    ]
+    assert latencies == sorted(latencies, reverse=True)

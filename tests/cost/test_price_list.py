@@ -28,6 +28,9 @@ def chips(count, seed, **fixed):
     }
     values |= {
         "dram/onload_share": rng.choice([0.0, 0.5, 1.0], count),
+        "host_link/input_gbs": rng.choice([0.0, 0.4], count),
+        "host_link/output_gbs": rng.choice([0.0, 0.1], count),
+        "host_link/instruction_bytes": rng.choice([0.0, 2800.0], count),
         "runtime/inference_us": rng.choice([0.0, 20.0], count),
         "runtime/layer_us": rng.choice([0.0, 0.5], count),
         "runtime/memory_share": rng.choice([1.0, 0.01], count),

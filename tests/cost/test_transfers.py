@@ -34,6 +34,7 @@ def machines():
         pe_memory__activation_share=[1, 1, 0, 1, 1, 1],
         pe_memory__weight_share=[1, 1, 1, 0.5, 1, 1],
         dram__onload_share=[0, 0.5, 0, 0, 1, 0],
+        host_link__input_gbs=[0, 0, 0, 1, 0, 1],
     )
 
 
@@ -55,12 +56,13 @@ def test_every_pair_moves_what_estimate_says(machines):
         assert moved.params[index, 0] == cost.params[0]
 
 
-def test_memories_that_hold_a_network_are_one_for_each_onload_share():
+@pytest.mark.parametrize("path", ["dram__onload_share", "host_link__input_gbs"])
+def test_memories_that_hold_a_network_are_one_but_for_how_images_come(path):
     """But not for the network that only one of them holds."""
     moved = transfers(
         chips(
             pe_memory__capacity_mib=[4, 4, 64, 64],
-            dram__onload_share=[0, 1, 0, 1],
+            **{path: [0, 1, 0, 1]},
         )
     )
     small, large = moved.index

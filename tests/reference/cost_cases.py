@@ -1,5 +1,7 @@
 """Random layers and accelerators, small enough to be walked."""
 
+import random
+
 from tf_cosearch import accelerators
 from tf_cosearch.networks.workload import Layer
 
@@ -103,26 +105,31 @@ def _dilation(rng, kernel, stride):
 
 
 def random_chip(rng):
-    return accelerators.from_paths(
-        {
-            "pe_array/columns": rng.randint(1, 4),
-            "pe_array/rows": rng.randint(1, 3),
-            "pe_array/lanes": rng.randint(1, 3),
-            "pe_array/simd_units": rng.randint(1, 8),
-            "pe_array/dot_width": rng.randint(1, 4),
-            "pe_array/input_streams": rng.randint(1, 10),
-            "pe_array/pipeline_cycles": rng.choice([0, 8]),
-            "register_file/capacity_kib": rng.choice([0.0625, 0.25, 0.5, 2]),
-            "pe_memory/capacity_mib": rng.choice([0.001, 0.004, 0.1]),
-            "pe_memory/width_bytes": rng.choice([4, 32, 256]),
-            "pe_memory/weight_share": rng.choice([0, 0.5, 1]),
-            "pe_memory/activation_share": rng.choice([0, 0.5, 1, 1]),
-            "interconnect/width_bytes": rng.choice([2, 16, 64]),
-            "dram/bandwidth_gbs": rng.choice([0.5, 5, 25]),
-            "dram/onload_share": rng.choice([0, 0.5, 1]),
-            "runtime/layer_us": rng.choice([0, 1]),
-            "runtime/inference_us": rng.choice([0, 1]),
-            "runtime/compute_share": rng.choice([1, 0.5]),
-            "runtime/memory_share": rng.choice([1, 0.25]),
-        }
-    )
+    values = {
+        "pe_array/columns": rng.randint(1, 4),
+        "pe_array/rows": rng.randint(1, 3),
+        "pe_array/lanes": rng.randint(1, 3),
+        "pe_array/simd_units": rng.randint(1, 8),
+        "pe_array/dot_width": rng.randint(1, 4),
+        "pe_array/input_streams": rng.randint(1, 10),
+        "pe_array/pipeline_cycles": rng.choice([0, 8]),
+        "register_file/capacity_kib": rng.choice([0.0625, 0.25, 0.5, 2]),
+        "pe_memory/capacity_mib": rng.choice([0.001, 0.004, 0.1]),
+        "pe_memory/width_bytes": rng.choice([4, 32, 256]),
+        "pe_memory/weight_share": rng.choice([0, 0.5, 1]),
+        "pe_memory/activation_share": rng.choice([0, 0.5, 1, 1]),
+        "interconnect/width_bytes": rng.choice([2, 16, 64]),
+        "dram/bandwidth_gbs": rng.choice([0.5, 5, 25]),
+        "dram/onload_share": rng.choice([0, 0.5, 1]),
+        "runtime/layer_us": rng.choice([0, 1]),
+        "runtime/inference_us": rng.choice([0, 1]),
+        "runtime/compute_share": rng.choice([1, 0.5]),
+        "runtime/memory_share": rng.choice([1, 0.25]),
+    }
+    other = random.Random(repr(values))  # as many draws of `rng` as ever
+    values |= {
+        "host_link/input_gbs": other.choice([0, 0, 0.4]),
+        "host_link/output_gbs": other.choice([0, 0, 0.1]),
+        "host_link/instruction_bytes": other.choice([0, 2800]),
+    }
+    return accelerators.from_paths(values)

@@ -219,7 +219,8 @@ def off_chip(layers, chip, images):
             beyond -= outside[-1]
         if not share:  # what is held is off the chip already
             outside[2] -= row.held_elements * each
-        brought = row.network_in_elements * each
+        by_dram = not chip.host_link.input_gbs
+        brought = row.network_in_elements * each * by_dram
         if brought:  # other inputs may be off the chip as well
             rows, columns = row.in_h, row.in_w
             if is_mac(row):
@@ -236,7 +237,7 @@ def off_chip(layers, chip, images):
             needed = (rows * columns * row.in_c + row.side_elements) * each
             others = max(needed - brought, 0)
             outside[0] = brought + min(outside[0], others)
-        leaving = row.network_out_elements * out_bits(row) / 8
+        leaving = row.network_out_elements * out_bits(row) / 8 * by_dram
         outside[1] = max(outside[1], leaving)
         weights = used[number] * (1 - kept)
         again = min(
@@ -456,6 +457,16 @@ def tied(options, objective, leakage_pj):
     return [o for o in options if keys(o)[0] <= least * (1 + TIE)]
 
 
+def linked(row, link):
+    """Nanoseconds on the link to the host; GB/s are bytes a nanosecond."""
+    sent = row.network_in_elements * row.activation_bits / 8
+    if is_mac(row) or row.op in ("pool", "elementwise"):
+        sent += link.instruction_bytes
+    sent = sent / link.input_gbs if link.input_gbs else 0
+    answer = row.network_out_elements * out_bits(row) / 8
+    return sent + (answer / link.output_gbs if link.output_gbs else 0)
+
+
 def price(row, chip, option, dram_bytes, edges, leakage_pj):
     """(cycles, pJ) of a layer with a mapping."""
     ghz, node = chip.process.clock_ghz, chip.process.node_nm
@@ -469,6 +480,7 @@ def price(row, chip, option, dram_bytes, edges, leakage_pj):
         + edges / dram_rate
         + window / chip.interconnect.width_bytes
         + chip.pe_array.pipeline_cycles
+        + linked(row, chip.host_link) * ghz
         + max(option[0], (dram_bytes - edges) / dram_rate)
     )
     pj = option[1] + leakage_pj * cycles

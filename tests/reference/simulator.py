@@ -578,6 +578,7 @@ class OffChip:
     total: float
     first: float
     last: float
+    answer: float
 
 
 def off_chip(layer, chip, images=1):
@@ -616,7 +617,11 @@ def off_chip(layer, chip, images=1):
     image *= images * each
     # Other tensors that find no room: what lies beyond inputs and outputs.
     share = chip.pe_memory.activation_share
-    elsewhere = max(live - capacity * share - inputs * each - answer, 0)
+    beyond = max(live - capacity * share, 0)
+    elsewhere = max(beyond - inputs * each - answer, 0)
+    if chip.host_link.input_gbs:  # all else is here, or finds no room
+        image = min(beyond, inputs * each)
+        answer = min(beyond - image, answer)
     if not share:  # what is held is off the chip already
         elsewhere = right * each
 
@@ -630,7 +635,31 @@ def off_chip(layer, chip, images=1):
         total=fetched + answer + elsewhere,
         first=max(window, chip.dram.onload_share * image),
         last=min(layer.out_w * layer.out_c * written, answer),
+        answer=answer,
     )
+
+
+def by_link(layer, chip, images):
+    """Nanoseconds on the link: the image, instructions, then the answer."""
+    link, now = chip.host_link, 0.0
+    height, width = layer.in_h, layer.in_w
+    if layer.op in (*WEIGHTED, "matmul"):
+        height = inside(
+            height, layer.out_h, layer.k_h, layer.stride_h, layer.dilation_h
+        )
+        width = inside(
+            width, layer.out_w, layer.k_w, layer.stride_w, layer.dilation_w
+        )
+    image = height * width * layer.in_c + layer.side_elements
+    if link.input_gbs:
+        now += image * images * layer.activation_bits / 8 / link.input_gbs
+        if layer.op not in ("data_movement", "embedding"):
+            now += link.instruction_bytes / link.input_gbs
+    if link.output_gbs:
+        answer = layer.out_h * layer.out_w * layer.out_c * images
+        bits = layer.output_bits or layer.activation_bits
+        now += answer * bits / 8 / link.output_gbs
+    return now
 
 
 def _fetched(outer, inner, half):
@@ -667,6 +696,7 @@ def timeline(layer, chip, counts, is_elastic=True, images=1):
     outside, clock = off_chip(layer, chip, images), chip.process.clock_ghz
     dram_bytes = chip.dram.bandwidth_gbs / clock  # a cycle
     now = chip.runtime.layer_us * 1e3 * clock
+    now += by_link(layer, chip, images) * clock
     # The first window comes, it and its weights are brought to the array, and
     # the pipeline fills.
     now += outside.first / dram_bytes
@@ -696,10 +726,7 @@ def timeline(layer, chip, counts, is_elastic=True, images=1):
                 clocks[resource] += busy
         now = max(clocks)
     else:
-        answer = layer.out_h * layer.out_w * layer.out_c * images
-        bits = layer.output_bits or layer.activation_bits
-        answer = answer * bits / 8 - outside.last
-        leaving = answer / dram_bytes
+        leaving = (outside.answer - outside.last) / dram_bytes
         coming = rest - leaving
         for step in range(steps):
             dram = 0.0

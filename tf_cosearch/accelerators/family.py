@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from tf_cosearch.accelerators.dram import Dram
+from tf_cosearch.accelerators.host_link import HostLink
 from tf_cosearch.accelerators.process import Process
 from tf_cosearch.accelerators.runtime import Runtime
 
@@ -27,12 +28,15 @@ class Room(NamedTuple):
         weight_bytes: The most of it for weights that stay.
         activation_bytes: The most of it for activations between layers.
         onload_share: Part of an off-chip input that must come first.
+        image_share: 1 where image and answer pass the DRAM, 0 where they
+            cross a link to the host.
     """
 
     capacity_bytes: Any
     weight_bytes: Any
     activation_bytes: Any
     onload_share: Any
+    image_share: Any = 1.0
 
 
 class OnChip(NamedTuple):
@@ -55,12 +59,16 @@ class Accelerator(Protocol):
     """An accelerator of some family: a `NamedTuple` of its components.
 
     The fields of every component are numbers, or `[B]` tensors for a batch.
-    Of these three components every family has some.
+    Of these four components every family has some.
     """
 
     @property
     def dram(self) -> Dram:
         """The memory off the chip."""
+
+    @property
+    def host_link(self) -> HostLink:
+        """What the host is behind."""
 
     @property
     def process(self) -> Process:

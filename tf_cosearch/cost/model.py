@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +14,12 @@ from tf_cosearch.accelerators.family import OBJECTIVES, OnChip
 from tf_cosearch.arithmetic import sum_two
 from tf_cosearch.cost import kernels
 from tf_cosearch.cost.costs import Cost, LayerCost
-from tf_cosearch.cost.off_chip import OffChip, off_chip
+from tf_cosearch.cost.off_chip import (
+    OffChip,
+    answer_bytes,
+    image_bytes,
+    off_chip,
+)
 from tf_cosearch.networks import table_errors
 from tf_cosearch.networks.loops import Loops, loops_of
 from tf_cosearch.networks.workload import LayerTable
@@ -195,8 +200,8 @@ def _add_up(
     steady_cycles = machine.dram.cycles(
         outside.steady_bytes(), machine.process.clock_ghz
     )
-    fixed = fixed_cycles(
-        machine, 1.0, operand_bytes(layers, loops), outside.edge_bytes()
+    fixed = serial_cycles(
+        machine, serial_of(layers, loops), outside.edge_bytes()
     )
     cycles = tf.maximum(chosen.cycles, steady_cycles) + fixed
     mac_pj = arithmetic_pj(layers, machine)
@@ -286,39 +291,66 @@ def put_together(
     )
 
 
-def operand_bytes(layers: LayerTable, loops: Loops) -> Any:
-    """What must come before the first operation of layers, `[B, L]`.
+class Serial(NamedTuple):
+    """What of layers nothing overlaps with, whatever runs them.
 
-    That is the window and the weights of a dot product; what has none starts
-    with one element.
+    Each field is `[B, L]`, or a sum of such.
+
+    Attributes:
+        starts: Layers that are started.
+        operations: Those of them that compute something.
+        operand_bytes: What must come before the first operation: the window
+            and the weights of a dot product; what has none starts with one
+            element.
+        image_bytes: What comes from outside the chip.
+        answer_bytes: What leaves it.
     """
+
+    starts: Any
+    operations: Any
+    operand_bytes: Any
+    image_bytes: Any
+    answer_bytes: Any
+
+
+def serial_of(layers: LayerTable, loops: Loops) -> Serial:
+    """The `Serial` of a run of each layer, `[B, L]`."""
     weight_bytes = layers.has_weights * (layers.operand_bits() / 8)
     window = tf.where(loops.is_mac > 0, loops.in_c * loops.taps, 1.0)
-    return window * (loops.activation_bytes + weight_bytes)
+    return Serial(
+        starts=layers.is_layer,
+        operations=layers.is_mac + layers.is_vector,
+        operand_bytes=window * (loops.activation_bytes + weight_bytes),
+        image_bytes=image_bytes(layers, loops),
+        answer_bytes=answer_bytes(layers, loops),
+    )
 
 
-def fixed_cycles(
-    machine: Accelerator, starts: Any, operands: Any, edge_bytes: Any
-) -> Any:
+def serial_cycles(machine: Accelerator, serial: Serial, edge_bytes: Any) -> Any:
     """Cycles that cannot overlap; proportional, so sums may be passed.
 
     Args:
         machine: The accelerators.
-        starts: Layers that are started.
-        operands: `operand_bytes` of them.
+        serial: What of layers nothing overlaps with.
         edge_bytes: DRAM traffic before their first and after their last
             operations.
 
     Returns:
-        Cycles of starting layers, of these transfers and of the pipeline, in
-        the shape the arguments broadcast to.
+        Cycles of starting layers, of these transfers, of the host's link and
+        of the pipeline, in the shape the arguments broadcast to.
     """
     clock_ghz = machine.process.clock_ghz
     start = machine.runtime.layer_cycles(clock_ghz)
     return (
-        starts * (start + machine.pipeline_cycles())
-        + machine.operand_cycles(operands)
+        serial.starts * (start + machine.pipeline_cycles())
+        + machine.operand_cycles(serial.operand_bytes)
         + machine.dram.cycles(edge_bytes, clock_ghz)
+        + machine.host_link.cycles(
+            serial.image_bytes,
+            serial.answer_bytes,
+            serial.operations,
+            clock_ghz,
+        )
     )
 
 

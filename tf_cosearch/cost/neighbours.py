@@ -13,7 +13,14 @@ import numpy as np
 from tf_cosearch import accelerators
 from tf_cosearch.accelerators import families, stacking
 
-OFF_CHIP = ("dram/bandwidth_gbs", "dram/onload_share", "runtime/inference_us")
+OFF_CHIP = (
+    "dram/bandwidth_gbs",
+    "dram/onload_share",
+    "host_link/input_gbs",
+    "host_link/output_gbs",
+    "host_link/instruction_bytes",
+    "runtime/inference_us",
+)
 """Parameters that the mapping of a layer does not depend on, in any family."""
 
 
@@ -39,7 +46,7 @@ class Sorted(NamedTuple):
     """Accelerators in an order in which those that share most are neighbours.
 
     Attributes:
-        memories: Different `family.Room`, `[4, M]`.
+        memories: Different `family.Room`, `[R, M]`.
         memory_of: Which of them each accelerator has, `[H]`.
         arrays: Accelerators with different arrays, `[P, A]`.
         runs: Runs of neighbours, those of a tile one after another.

@@ -92,8 +92,8 @@ def off_chip(layers: LayerTable, loops: Loops, room: Room) -> OffChip:
     kept = room.activation_bytes
     beyond = tf.maximum(live - kept, 0.0)
     per_half = 2 / room.capacity_bytes
-    brought = layers.network_in_elements * loops.activation_bytes
-    leaving = layers.network_out_elements * loops.out_element_bytes
+    brought = room.image_share * image_bytes(layers, loops)
+    leaving = room.image_share * answer_bytes(layers, loops)
     spilled_in = tf.minimum(in_bytes, beyond)
     spilled_out = tf.minimum(out_bytes, beyond - spilled_in)
     elsewhere = beyond - spilled_in - spilled_out
@@ -130,6 +130,16 @@ def off_chip(layers: LayerTable, loops: Loops, room: Room) -> OffChip:
         out_c_tiles=out_c_tiles,
         needed_bytes=needed,
     )
+
+
+def image_bytes(layers: LayerTable, loops: Loops) -> Any:
+    """What layers read that comes from outside the chip, `[B, L]`."""
+    return layers.network_in_elements * loops.activation_bytes
+
+
+def answer_bytes(layers: LayerTable, loops: Loops) -> Any:
+    """What layers write that leaves the chip, `[B, L]`."""
+    return layers.network_out_elements * loops.out_element_bytes
 
 
 def all_stays(layers: LayerTable, loops: Loops, room: Room) -> Any:

@@ -289,10 +289,9 @@ class PriceList:
 
             dram_bytes = of_chips(moved.dram_bytes)
             missing = of_chips(moved.needed_bytes) - capacity
-            fixed = model.fixed_cycles(
+            fixed = model.serial_cycles(
                 chips,
-                moved.starts[some],
-                moved.operands[some],
+                model.Serial(*(total[some] for total in moved.serial)),
                 of_chips(moved.edge_bytes),
             )
             cost = model.put_together(

@@ -27,7 +27,7 @@ class Transfers:
 
     Args:
         tables: `N` networks, `[L, F]` each.
-        memories: Different `family.Room` of accelerators, `[4, M]`.
+        memories: Different `family.Room` of accelerators, `[R, M]`.
 
     Attributes:
         index: The pair of each network with each memory, `[N, M]`.
@@ -37,8 +37,7 @@ class Transfers:
         dram_bytes: Sum of all of it, `[Q]`.
         residency: Share of the weights that stays, `[Q]`.
         needed_bytes: What two tiles of one row take at most, `[Q]`.
-        starts: Runs of layers, `[N, 1]`.
-        operands: Sum of `model.operand_bytes`, `[N, 1]`.
+        serial: Sums of all runs, each `[N, 1]`.
         macs: Multiply-accumulates, `[N, 1]`.
         params: Parameters, `[N, 1]`.
     """
@@ -50,14 +49,14 @@ class Transfers:
         self._runs = table.repeats.numpy()
         stays_of, outside_of = _graphs(len(columns))
         stays, *sums = (value.numpy() for value in stays_of(columns, memories))
-        self.operands, self.macs, self.params = (x[:, None] for x in sums)
-        self.starts = (self._runs * table.is_layer.numpy()).sum(1)[:, None]
-        shares = Room(*memories).onload_share
-        networks, chosen = np.nonzero(_told_apart(stays, shares))
+        self.macs, self.params, *serial = (x[:, None] for x in sums)
+        self.serial = model.Serial(*serial)
+        kinds = _kinds(Room(*memories))
+        networks, chosen = np.nonzero(_told_apart(stays, kinds))
         self.index = np.zeros(stays.shape, np.intp)
         self.index[networks, chosen] = np.arange(len(networks))
-        for share in np.unique(shares):
-            alike = stays & (shares == share)
+        for kind in np.unique(kinds):
+            alike = stays & (kinds == kind)
             first = self.index[np.arange(len(stays)), alike.argmax(1)]
             self.index = np.where(alike, first[:, None], self.index)
         (
@@ -122,11 +121,17 @@ class Transfers:
         return self._of_memory[memory]
 
 
-def _told_apart(stays: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Of memories that hold all of a network, one for each onload share."""
+def _kinds(room: Room) -> np.ndarray:
+    """Numbers memories by what tells those apart that hold all of a network."""
+    shares = np.stack([room.onload_share, room.image_share])
+    return np.unique(shares, axis=1, return_inverse=True)[1].reshape(-1)
+
+
+def _told_apart(stays: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """Of memories that hold all of a network, one of each kind."""
     result = ~stays
-    for share in np.unique(shares):
-        alike = stays & (shares == share)
+    for kind in np.unique(kinds):
+        alike = stays & (kinds == kind)
         some = np.flatnonzero(alike.any(1))
         result[some, alike[some].argmax(1)] = True
     return result
@@ -155,9 +160,12 @@ def _stays(columns: Any, memories: Any) -> Any:
 
     return (
         off_chip.all_stays(layers, loops, room),
-        total(layers.all_runs(model.operand_bytes(layers, loops))),
         total(layers.all_runs(layers.macs())),
         total(layers.params()),
+        *(
+            total(layers.all_runs(part))
+            for part in model.serial_of(layers, loops)
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from tf_cosearch.accelerators.families.edge_tpu.register_file import (
     RegisterFile,
 )
 from tf_cosearch.accelerators.family import Room
+from tf_cosearch.accelerators.host_link import HostLink
 from tf_cosearch.accelerators.process import Process
 from tf_cosearch.accelerators.runtime import Runtime
 
@@ -39,6 +40,7 @@ class EdgeTpu(NamedTuple):
     pe_memory: PEMemory = PEMemory()
     interconnect: Interconnect = Interconnect()
     dram: Dram = Dram()
+    host_link: HostLink = HostLink()
     process: Process = Process()
     runtime: Runtime = Runtime()
 
@@ -85,6 +87,7 @@ class EdgeTpu(NamedTuple):
             self.pe_memory.weight_bytes(pes),
             self.pe_memory.activation_bytes(pes),
             self.dram.onload_share,
+            1 - self.host_link.is_there(),
         )
 
     def write_pj(self) -> Any:

@@ -1,0 +1,70 @@
+"""The link to the host that an accelerator serves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tf_cosearch.accelerators.parameter import Fixed
+
+
+class HostLink(NamedTuple):
+    """What an image, an answer and instructions cross, one after the other.
+
+    Where the chip hangs on USB or PCIe, an image is sent before anything is
+    computed and an answer after everything is; neither passes the DRAM
+    interface then. Of every operation `instruction_bytes` are sent at each
+    inference. `input_gbs` is the bandwidth towards the chip and `output_gbs`
+    that towards the host, with what the host does to an answer. At an
+    `input_gbs` of 0 there is no link: images are in the chip's own DRAM; at an
+    `output_gbs` of 0 answers take no time. Fields are numbers or `[B]`
+    tensors.
+
+    Example:
+    A picture of 150,528 bytes and a thousand scores, by USB.
+
+    >>> link = HostLink(input_gbs=0.4, output_gbs=0.4)
+    >>> float(link.cycles(150528, 1000, 0, clock_ghz=0.5)) / 0.5e6  # ms
+    0.37882
+    """
+
+    input_gbs: Annotated[Any, Fixed("GB/s", 0, 4096)] = 0
+    output_gbs: Annotated[Any, Fixed("GB/s", 0, 4096)] = 0
+    instruction_bytes: Annotated[Any, Fixed("bytes/operation", 0, 1e6)] = 0
+
+    def is_there(self) -> Any:
+        """1 where there is a link, else 0."""
+        return _where(self.input_gbs > 0, 1.0, 0.0)
+
+    def cycles(
+        self, in_bytes: Any, out_bytes: Any, operations: Any, clock_ghz: Any
+    ) -> Any:
+        """Cycles that the link takes, proportional to what crosses it.
+
+        Args:
+            in_bytes: Bytes of images.
+            out_bytes: Bytes of answers.
+            operations: Operations that are instructed.
+            clock_ghz: The clock of the chip.
+
+        Returns:
+            Cycles, in the shape the arguments broadcast to.
+        """
+        sent = in_bytes + operations * self.instruction_bytes
+        return sent * _cycles_a_byte(
+            self.input_gbs, clock_ghz
+        ) + out_bytes * _cycles_a_byte(self.output_gbs, clock_ghz)
+
+
+def _cycles_a_byte(bandwidth_gbs: Any, clock_ghz: Any) -> Any:
+    is_free = bandwidth_gbs == 0
+    return _where(is_free, 0.0, clock_ghz / _where(is_free, 1.0, bandwidth_gbs))
+
+
+def _where(condition: Any, yes: Any, no: Any) -> Any:
+    """Of tensors, or of numbers."""
+    if tf.is_tensor(condition):
+        return tf.where(condition, yes, no)
+    return np.where(condition, yes, no).astype(np.float32)
