@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,11 +53,13 @@ class BatchReading(SharedReading):
 
 
 class Calibration(BatchReading):
-    """Reads a network with the moments of a batch, and notes what it saw.
+    """Reads a network with the moments of batches, and notes what it saw.
+
+    Each batch is normalised by its own moments. Those of all images follow
+    from these, and a range is of all that was seen.
 
     Attributes:
         values: The network's weights, by names of layer and weight.
-        averages: Mean and variance of what each normalisation read, by layer.
         ranges: The lowest and the highest number of each tensor that is int8
             in the file, by layer.
     """
@@ -63,26 +67,85 @@ class Calibration(BatchReading):
     def __init__(self, weights: SharedWeights) -> None:
         super().__init__(weights)
         self.values: dict[tuple[str, str], Any] = {}
-        self.averages: dict[str, tuple[Any, Any]] = {}
         self.ranges: dict[str, tuple[float, float]] = {}
+        self._batch: set[str] = set()  # whose range it has widened
+        self._images: list[int] = []
+        self._moments: dict[str, list[tuple[Any, Any]]] = {}
+        self._readers: dict[str, dict[str, bool]] = {}
+
+    def see(self, network: Network, images: np.ndarray) -> None:
+        """Reads the network with one more batch."""
+        self._batch = set()
+        self._images.append(len(images))
+        self.logits(network, images)
+
+    @functools.cached_property
+    def averages(self) -> dict[str, tuple[Any, Any]]:
+        """Mean and variance of what each normalisation read, by layer."""
+        return {
+            name: pooled(self._images, moments)
+            for name, moments in self._moments.items()
+        }
+
+    @functools.cached_property
+    def joined(self) -> set[str]:
+        """Layers that a concatenation reads, and nothing else.
+
+        TFLite has one scale for all it reads and puts out: these write in that
+        one at once.
+        """
+        return {
+            writer
+            for writer, readers in self._readers.items()
+            if [*readers.values()] == [True]
+        }
 
     def weight(self, layer: Any, name: str, part: Part) -> Any:
         """Copies a part, and notes it."""
-        value = super().weight(layer, name, part)
-        self.values[layer.name, name] = value
-        return value
+        if (layer.name, name) not in self.values:
+            value = super().weight(layer, name, part)
+            self.values[layer.name, name] = value
+        return self.values[layer.name, name]
 
     def observe(self, layer: Any, mean: Any, variance: Any) -> None:
         """Notes the moments of a batch."""
-        self.averages[layer.name] = mean, variance
+        self._moments.setdefault(layer.name, []).append((mean, variance))
 
-    def final(self, x: Signal) -> Signal:
+    def final(self, x: Signal, reader: Any = None) -> Signal:
         """Notes the range of a tensor; 0 is in each, as int8 needs one."""
-        if x.writer not in self.ranges:
-            low = min(float(tf.reduce_min(x.value)), 0.0)
-            high = max(float(tf.reduce_max(x.value)), 0.0)
+        name = "" if reader is None else reader.name
+        joins = isinstance(reader, tf_keras.layers.Concatenate)
+        self._readers.setdefault(x.writer, {})[name] = joins
+        if x.writer not in self._batch:
+            self._batch.add(x.writer)
+            low, high = self.ranges.get(x.writer, (0.0, 0.0))
+            low = min(float(tf.reduce_min(x.value)), low)
+            high = max(float(tf.reduce_max(x.value)), high)
             self.ranges[x.writer] = low, high
         return x._replace(is_final=True)
+
+
+def pooled(
+    counts: Sequence[int], moments: Sequence[tuple[Any, Any]]
+) -> tuple[Any, Any]:
+    """Mean and variance of all images from those of batches.
+
+    Args:
+        counts: Images of each batch.
+        moments: Mean and variance of each, `[C]`, not of a sample.
+
+    Example: of 1 and 3 in one batch, and 8 in another.
+
+    >>> mean, variance = pooled([2, 1], [(2.0, 1.0), (8.0, 0.0)])
+    >>> float(mean), float(variance)  # 1 + 9 + 64 over 3, less 4 * 4
+    (4.0, 8.666666984558105)
+    """
+    if len(moments) == 1:
+        return moments[0]
+    shares = np.divide(counts, sum(counts), dtype=np.float32)
+    means, variances = (tf.stack(each) for each in zip(*moments, strict=True))
+    mean = tf.tensordot(shares, means, 1)
+    return mean, tf.tensordot(shares, variances + (means - mean) ** 2, 1)
 
 
 class Measurement(SharedReading):
@@ -128,9 +191,9 @@ class Measurement(SharedReading):
         """A sigmoid in 256 steps that TFLite has for any, whatever it saw."""
         return tf.minimum(tf.round(x * 256), 255) / 256 if self._is_int8 else x
 
-    def final(self, x: Signal) -> Signal:
+    def final(self, x: Signal, reader: Any = None) -> Signal:
         """A tensor in 256 steps over the range of the calibration."""
-        if not self._is_int8 or x.is_final:
+        if not self._is_int8 or x.is_final or x.writer in self._seen.joined:
             return x
         low, high = self._seen.ranges[x.writer]
         high = max(high, low + _LEAST)
@@ -179,7 +242,8 @@ class Evaluator:
     def calibrate(self, network: Network) -> Calibration:
         """Averages and ranges of a network, and its weights."""
         seen = Calibration(self._weights)
-        seen.logits(network, self._images[: _batch_size(network)])
+        for images in _batches(network, self._images):
+            seen.see(network, images)
         return seen
 
     def logits(self, network: Network, images: Any) -> np.ndarray:
@@ -214,19 +278,22 @@ class Evaluator:
         return right / len(self._x)
 
     def rough_accuracy(self, network: Network) -> float:
-        """The share that a network gets right of a batch, in one pass.
+        """The share of some validation images that a network gets right.
 
-        It is normalised by that batch, and not rounded: some validation
-        images, spread over all of them.
+        They are spread over all of them, normalised by their own moments and
+        not rounded: one pass, or some of large images.
 
         Args:
             network: Of the space.
         """
-        size = min(ROUGH_IMAGES, len(self._x), _batch_size(network))
+        size = min(ROUGH_IMAGES, len(self._x))
         places = np.linspace(0, len(self._x) - 1, size).astype(int)
-        logits = BatchReading(self._weights).logits(network, self._x[places])
-        answers = np.argmax(logits, axis=-1)
-        return float((answers == self._y[places]).mean())
+        reading = BatchReading(self._weights)
+        answers = [
+            np.argmax(reading.logits(network, images), axis=-1)
+            for images in _batches(network, self._x[places])
+        ]
+        return float((np.concatenate(answers) == self._y[places]).mean())
 
     def model(self, network: Network) -> tf_keras.Model:
         """The network as a Keras model of its own, with the weights it shares.
@@ -313,6 +380,11 @@ def calibration_images(data: Inputs, count: int) -> np.ndarray:
             "designs one by one, with accuracy='trained'."
         )
     return found
+
+
+def _batches(network: Network, images: np.ndarray) -> list[np.ndarray]:
+    """As few batches as there is room for, of about as many images each."""
+    return np.array_split(images, -(-len(images) // _batch_size(network)))
 
 
 def _batch_size(network: Network) -> int:

@@ -65,7 +65,9 @@ class Rule(NamedTuple):
         run: From reading, layer, inputs and weights to its output.
         is_fused: Whether int8 arithmetic does it together with the layer
             before, so that nothing is rounded between them.
-        keeps_scale: Whether what it puts out is rounded if its input is.
+        keeps_scale: Whether TFLite has the scale of its input for what it
+            puts out.
+        keeps_steps: Whether what it puts out is rounded if its input is.
         check: Told layer and input shapes once, may refuse the layer.
     """
 
@@ -73,6 +75,7 @@ class Rule(NamedTuple):
     run: Callable[[SharedReading, Any, Values, Weights], Any]
     is_fused: bool = False
     keeps_scale: bool = False
+    keeps_steps: bool = False
     check: Callable[[Any, Sequence[Any]], None] = lambda layer, shapes: None
 
 
@@ -97,7 +100,14 @@ def rule(layer: Any) -> Rule:
             return _CLIPS
     if isinstance(layer, tf_keras.layers.ReLU):
         return _CLIPS
+    if isinstance(layer, _AVERAGING) and _is_average(layer):
+        return _AVERAGES
     return _MOVES if isinstance(layer, _MOVING) else _PLAIN
+
+
+def _is_average(layer: Any) -> bool:
+    """Whether it puts out other numbers than it reads."""
+    return getattr(layer, "interpolation", "") != "nearest"
 
 
 def _require_plain(layer: Any) -> None:
@@ -325,13 +335,23 @@ _RULES: dict[type, Rule] = {
     _L.BatchNormalization: Rule(
         _norm_parts, _run_norm, is_fused=True, check=_require_image
     ),
-    _L.Dropout: Rule(_no_parts, _run_dropout, keeps_scale=True),
+    _L.Dropout: Rule(
+        _no_parts, _run_dropout, keeps_scale=True, keeps_steps=True
+    ),
 }
 _PLAIN = Rule(_no_parts, _run_plain, check=_require_no_weights)
 _CLIPS = Rule(_no_parts, _run_plain, is_fused=True)
-_SIGMOID = Rule(_no_parts, _run_sigmoid, keeps_scale=True)
+_SIGMOID = Rule(_no_parts, _run_sigmoid, keeps_steps=True)
 _SWISH = Rule(_no_parts, _run_swish)
-_MOVES = Rule(_no_parts, _run_plain, keeps_scale=True)
+_AVERAGES = Rule(_no_parts, _run_plain, keeps_scale=True)
+_AVERAGING = (_L.AveragePooling2D, _L.UpSampling2D)
+"""Layers whose averages are rounded to steps of their input. A global average
+has a scale of its own.
+
+Reference: TensorFlow Lite 8-bit quantization specification, AVERAGE_POOL_2D,
+RESIZE_BILINEAR and MEAN.
+"""
+_MOVES = Rule(_no_parts, _run_plain, keeps_scale=True, keeps_steps=True)
 _MOVING = (
     _L.Reshape,
     _L.Permute,

@@ -28,7 +28,7 @@ class Signal(NamedTuple):
     Attributes:
         value: `[N, ...]` numbers; `None` where only shapes are read.
         shape: Of the value, the number of images first, which may be `None`.
-        writer: Name of the layer.
+        writer: Name of the layer whose range is that of the value.
         is_final: Whether it is rounded already, where activations are.
     """
 
@@ -127,15 +127,19 @@ class SharedReading(KerasBuilder, abc.ABC):
         signals: list[Signal] = x if isinstance(x, list) else [x]
         known = rule(layer)
         if not known.is_fused:
-            signals = [self.final(signal) for signal in signals]
+            signals = [self.final(signal, layer) for signal in signals]
         values = [signal.value for signal in signals]
         parts = known.parts(layer, signals[0].shape)
         weights = {
             name: self.weight(layer, name, part) for name, part in parts.items()
         }
         y = known.run(self, layer, values, weights)
-        is_final = known.keeps_scale and signals[0].is_final
-        return Signal(y, tuple(y.shape), layer.name, is_final)
+        return Signal(
+            y,
+            tuple(y.shape),
+            signals[0].writer if known.keeps_scale else layer.name,
+            is_final=known.keeps_steps and signals[0].is_final,
+        )
 
     def key(self, layer: Any, name: str, part: Part) -> str:
         """Under which name a part of the weights is kept."""
@@ -167,8 +171,9 @@ class SharedReading(KerasBuilder, abc.ABC):
         """What a sigmoid puts out, from 0 to 1."""
         return x
 
-    def final(self, x: Signal) -> Signal:
-        """A tensor as the next operation reads it."""
+    def final(self, x: Signal, reader: Any = None) -> Signal:
+        """A tensor as the next layer reads it, if there is one."""
+        del reader
         return x
 
     def dropped(self, layer: Any, x: Any) -> Any:
