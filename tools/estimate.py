@@ -6,6 +6,7 @@ r"""Estimates latency, energy and area of a network on an accelerator.
     python tools/estimate.py --layers=layers.csv --accelerator=edge_tpu_v1 \
         --format=csv
     python tools/estimate.py --network=mobilenet_edgetpu --roofline=roofline.png
+    python tools/estimate.py --model=my.tflite --evaluator=litert_cpu
 
 The network is a published one by name, a YAML file, a TFLite or Keras model, or
 a table of layers with H,W,Cin,Cout,Kh,Kw,stride,groups,OH,OW. The JSON has
@@ -58,6 +59,7 @@ flags.DEFINE_integer(
 flags.DEFINE_string(
     "roofline", None, "Picture to write, with every layer on the roofline."
 )
+command_line.define_evaluator()
 flags.mark_flags_as_mutual_exclusive(
     ["model", "network", "layers"], required=True
 )
@@ -67,11 +69,13 @@ def main() -> None:
     import tf_cosearch as cs
     from tf_cosearch import text
     from tf_cosearch.cost.explain import complexity, summary
-    from tf_cosearch.designs import cost_table, roofline
+    from tf_cosearch.designs import cost_table, evaluations, roofline
+    from tf_cosearch.evaluators.evaluator import BuiltDesign
 
     if FLAGS.roofline is not None:
         command_line.output_picture(FLAGS.roofline, "--roofline")
     accelerator = cs.load_accelerator(FLAGS.accelerator)
+    evaluator = _evaluator()
     layers, reading = _network()
     result = {
         "accelerator": FLAGS.accelerator,
@@ -80,6 +84,11 @@ def main() -> None:
             layers, accelerator, FLAGS.objective, FLAGS.batch_size
         ),
     }
+    if evaluator is not None:
+        path = pathlib.Path(FLAGS.model)
+        design = BuiltDesign(layers, accelerator, path.absolute())
+        evaluation = evaluator(design)
+        result["measured"] = evaluations.plain(evaluation, result)
     if FLAGS.roofline is not None or FLAGS.format == "json":
         points = complexity.roofline(layers, accelerator)
         result = complexity.with_roofline(result, points)
@@ -93,6 +102,27 @@ def main() -> None:
         print(text.comma_separated(rows), end="")
     else:
         print(cost_table.table(result, FLAGS.per_layer, FLAGS.mappings))
+    if evaluator is not None and FLAGS.format == "table":
+        print(evaluations.told(FLAGS.evaluator, result["measured"]))
+
+
+def _evaluator() -> cs.Evaluator | None:
+    """Who measures the file; None if that is left to the cost model."""
+    if FLAGS.evaluator == "analytic":
+        command_line.make_evaluator()  # which has no options
+        return None
+    if not str(FLAGS.model).endswith(".tflite"):
+        raise ValueError(
+            "--evaluator must be asked about a file. Received: "
+            f"{FLAGS.evaluator} for {FLAGS.model or 'no --model'}. Give a "
+            ".tflite as --model."
+        )
+    if FLAGS.format == "csv":
+        raise ValueError(
+            "--evaluator must be printed as a table or JSON. Received: "
+            "--format=csv. Use --format=json."
+        )
+    return command_line.make_evaluator()
 
 
 def _title(result: dict[str, Any]) -> str:

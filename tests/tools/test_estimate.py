@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import textwrap
@@ -9,7 +10,9 @@ import textwrap
 import command_line
 import keras
 import pytest
+import tensorflow as tf
 import tflite_files
+from devices import device
 
 import tf_cosearch as cs
 
@@ -277,3 +280,64 @@ def test_nothing_but_the_answer_is_printed(finished):
     )
     assert done.stderr == ""
     assert json.loads(done.stdout)["layers"]
+
+
+@pytest.fixture
+def tflite(tmp_path):
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)]
+    )
+    path = tmp_path / "my.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    return path
+
+
+def test_a_file_is_measured_without_a_search(call, tflite):
+    done = call("estimate", f"--model={tflite}", "--evaluator=litert_cpu")
+    assert (done.code, done.err) == (0, "")
+    last = done.out.splitlines()[-1]
+    assert re.fullmatch(
+        r"litert_cpu, in .+ s: latency \S+ .s \(noise .+, analytic .+\)", last
+    )
+
+
+def test_what_a_program_says_stands_beside_the_model(call, tflite, tmp_path):
+    program = device(tmp_path, "print(json.dumps({'latency_ms': 7, 'v': 5}))")
+    done = call(
+        "estimate",
+        f"--model={tflite}",
+        "--evaluator=command",
+        f"--evaluator_option=program={program}",
+        "--evaluator_option=costs=[latency_ms, v]",
+        "--format=json",
+    )
+    assert (done.code, done.err) == (0, "")
+    result = json.loads(done.out)
+    assert result["measured"]["latency_ms"] == {
+        "value": 7.0,
+        "unit": "ms",
+        "noise": 0.0,
+        "analytic": result["latency_ms"],
+    }
+    assert result["measured"]["v"]["value"] == 5.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--network=mobilenet_v2"], "asked about a file"),
+        (["--model=my.keras"], "asked about a file"),
+        (["--model={}", "--format=csv"], "a table or JSON"),
+        (["--model={}", "--evaluator_option=cores=2"], "Unknown option of"),
+        (["--model={}", "--evaluator_option=threads=0"], "at least 1"),
+        (["--model={}", "--evaluator=litert"], "Did you mean 'litert_cpu'"),
+        (
+            ["--model={}", "--evaluator=command"],
+            "`program` must be a program",
+        ),
+    ],
+)
+def test_evaluators_are_checked(call, tflite, arguments, message):
+    given = [argument.format(tflite) for argument in arguments]
+    done = call("estimate", "--evaluator=litert_cpu", *given)
+    assert message in done.message

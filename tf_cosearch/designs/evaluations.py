@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pathlib
 import statistics
@@ -11,6 +12,7 @@ from typing import Any
 
 from tf_cosearch import files, metrics
 from tf_cosearch.evaluators import measurement
+from tf_cosearch.evaluators.evaluator import Evaluation
 from tf_cosearch.search.measured import ANALYTIC, NOISE, PREDICTED, SECONDS
 from tf_cosearch.text import duration
 
@@ -34,6 +36,71 @@ def cost(name: str, known: Mapping[str, float]) -> str:
     if not known.keys() >= {f"{name}{NOISE}", f"{name}{PREDICTED}"}:
         return value
     return f"{value} (predicted {text(known[f'{name}{PREDICTED}'])})"
+
+
+def plain(
+    evaluation: Evaluation, analytic: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What was measured of a file, for JSON.
+
+    Args:
+        evaluation: Of the file.
+        analytic: What the model says of it, by name; more is ignored.
+
+    Returns:
+        For each cost `value`, `unit`, `noise` and, if the model knows it,
+        `analytic`; the `seconds` of the call.
+    """
+    costs = {
+        name: {
+            **quantity._asdict(),
+            **({"analytic": analytic[name]} if name in analytic else {}),
+        }
+        for name, quantity in evaluation.costs.items()
+    }
+    return {**costs, "seconds": evaluation.seconds}
+
+
+def told(evaluator: str, measured: Mapping[str, Any]) -> str:
+    """The same in words.
+
+    Args:
+        evaluator: What it is called.
+        measured: What `plain` returned.
+
+    Example:
+    >>> print(told("board", {"latency_ms": {"value": 2.0, "unit": "ms",
+    ...     "noise": 0.1, "analytic": 1.5}, "cycles": {"value": 7.0,
+    ...     "unit": "", "noise": 0.0}, "seconds": 3.0}))
+    board, in 3 s: latency 2 ms (noise 100 µs, analytic 1.5 ms), cycles 7
+    """
+    texts = []
+    for name, cost in measured.items():
+        if name == "seconds":
+            continue
+        if name in metrics.names():
+            word, text = metrics.get(name).word, metrics.get(name).text
+        else:
+            word = name
+            text = functools.partial(_text, unit=cost["unit"])
+        others = [
+            f"{kind} {text(cost[kind])}"
+            for kind in ("noise", "analytic")
+            if cost.get(kind)
+        ]
+        aside = f" ({', '.join(others)})" if others else ""
+        texts.append(f"{word} {text(cost['value'])}{aside}")
+    return f"{evaluator}, in {_seconds(measured['seconds'])}: " + ", ".join(
+        texts
+    )
+
+
+def _text(value: float, unit: str) -> str:
+    return f"{value:,.6g} {unit}".strip()
+
+
+def _seconds(seconds: float) -> str:
+    return duration(seconds) if seconds >= 1 else f"{seconds:.2g} s"
 
 
 def remark(
@@ -69,9 +136,8 @@ def remark(
     if not told:
         return ""
     seconds = statistics.median(m[SECONDS] for m in finished if SECONDS in m)
-    call = duration(seconds) if seconds >= 1 else f"{seconds:.2g} s"
     return (
-        f"Measured by {evaluator}, a call {call} in the median: "
+        f"Measured by {evaluator}, a call {_seconds(seconds)} in the median: "
         f"{'; '.join(told)}"
     )
 

@@ -60,7 +60,7 @@ class Command(Evaluator):
 
     def __init__(
         self,
-        program: Sequence[str] | str,
+        program: Sequence[str] | str = (),
         costs: Sequence[str] = ("latency_ms",),
         timeout_s: float = 60.0,
         retries: int = 3,
