@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import keras_tuner
 
 from tf_cosearch import (
+    arguments,
     configuration,
     files,
     identity,
@@ -28,12 +29,11 @@ from tf_cosearch.distributed.tuner import DurableTuner, project_folder
 from tf_cosearch.evaluators.evaluator import Evaluator
 from tf_cosearch.metrics import values
 from tf_cosearch.search import early_stopping as early_stopping_lib
-from tf_cosearch.search import executions, measured, objectives
+from tf_cosearch.search import executions, measured
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.hypermodel import CoSearchHyperModel
 from tf_cosearch.search.objectives import Reward
-from tf_cosearch.search.oracle import options as options_lib
 from tf_cosearch.search.oracle.durable import reason
 from tf_cosearch.search.oracle.oracle import EXPECTED, CoSearchOracle
 from tf_cosearch.search.oracle.warm_start import require_outside
@@ -45,9 +45,6 @@ from tf_cosearch.training import checkpoint, inputs
 if TYPE_CHECKING:
     from tf_cosearch.supernet.search import SupernetSearch
     from tf_cosearch.training.recipes import Recipe
-
-TRIALS = 20
-"""Designs that are trained unless told."""
 
 
 class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
@@ -164,55 +161,25 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         evaluator_options: Mapping[str, Any] | None = None,
     ) -> None:
         made = measuring.make(evaluator, evaluator_options)
-        space = _joint_space(space, hypermodel, accelerator)
-        if not isinstance(oracle_options, (Mapping, type(None))):
-            raise TypeError(
-                "`oracle_options` must map names to values. Received: "
-                f"{oracle_options!r}."
-            )
+        space = arguments.joint_space(space, hypermodel, accelerator)
         configuration.at_least("executions_per_trial", executions_per_trial, 1)
         rule = early_stopping_lib.get(early_stopping)
-        of_oracle = {
-            "budgets": budgets,
-            "max_trials": max_trials,
-            "objective": objective,
-            "reward": reward,
-            "seed": seed,
-            "oracle_options": oracle_options or None,
-            "start_from": start_from or None,
-            "warm_start": warm_start,
-        }
-        given = [name for name, value in of_oracle.items() if value is not None]
-        if isinstance(oracle, CoSearchOracle):
-            co_oracle = cast("CoSearchOracle", oracle)
-            if co_oracle.space is not space:
-                raise ValueError(
-                    "`oracle` must be over `space`. Received: a CoSearchOracle "
-                    "over another one. Pass the space that it was made with."
-                )
-            if given:
-                raise ValueError(
-                    f"{', '.join(given)} must be given to the oracle itself. "
-                    f"Received: them beside a {type(oracle).__name__}. Pass "
-                    "them where it is made, or the name of its algorithm here."
-                )
-        else:
-            co_oracle = options_lib.make(
-                oracle,
-                oracle_options or {},
-                space=space,
-                budgets=budgets,
-                max_trials=TRIALS if max_trials is None else max_trials,
-                reward="hard" if reward is None else reward,
-                seed=seed,
-                start_from=start_from,
-                warm_start=warm_start,
-                **({} if objective is None else {"objective": objective}),
-            )
-        _require_space_alone(co_oracle)
+        co_oracle = arguments.oracle(
+            space,
+            oracle,
+            oracle_options=oracle_options,
+            budgets=budgets,
+            max_trials=max_trials,
+            objective=objective,
+            reward=reward,
+            seed=seed,
+            start_from=start_from or None,
+            warm_start=warm_start,
+        )
+        arguments.require_space_alone(co_oracle)
         is_own = hasattr(space.network_space, "hypermodel")
         if type(self).run_trial is CoSearchTuner.run_trial and not is_own:
-            _require_measured(
+            arguments.require_measured(
                 co_oracle,
                 [n for n in metrics.accuracies() if n != accuracies.ACCURACY],
             )
@@ -222,7 +189,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         if overwrite and co_oracle.earlier is not None:
             require_outside(co_oracle.earlier.source, project)
         self._measuring = measuring.Measuring(made, co_oracle, project)
-        _require_other_names(space, co_oracle.measures)
+        arguments.require_other_names(space, co_oracle.measures)
         self._supernet = accuracies.search(
             accuracy,
             supernet,
@@ -457,7 +424,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         measured = fit.rehearse(
             recipe, data, callbacks, self._of_phases["quantization"]
         )
-        _require_measured(self.co_oracle, measured)
+        arguments.require_measured(self.co_oracle, measured)
         if self._rule is not None and recipe.accuracy is None:
             raise ValueError(
                 "early_stopping needs an accuracy after each epoch. Received: "
@@ -474,7 +441,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
 
     def on_search_begin(self) -> None:
         """Says what is searched; from now on the search can be continued."""
-        _require_space_alone(self.co_oracle)
+        arguments.require_space_alone(self.co_oracle)
         self.claim()
         if not self._is_worker():
             self.co_oracle.take_known()
@@ -682,76 +649,3 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
 def _parts(data: Any) -> tuple[Any, ...]:
     """Arrays of data that may be a pair, a pipeline, or none."""
     return tuple(data) if isinstance(data, (tuple, list)) else (data,)
-
-
-def _joint_space(
-    space: SearchSpace | None, hypermodel: Any, accelerator: Any
-) -> SearchSpace:
-    """What is searched."""
-    is_over_space = getattr(hypermodel, "space", None) is space
-    if space is None and hypermodel is not None:
-        joint = SearchSpace.from_hypermodel(hypermodel, accelerator)
-    elif space is None or not isinstance(space, SearchSpace):
-        raise TypeError(
-            f"`space` must be a SearchSpace. Received: {space!r}. Use "
-            "SearchSpace.load(name), or give a model of your own as "
-            "`hypermodel`."
-        )
-    elif accelerator is not None:
-        raise ValueError(
-            "`accelerator` must be given to SearchSpace.load. Received: it "
-            "beside a space, which has accelerators."
-        )
-    elif hypermodel is None:
-        joint = space
-    elif not is_over_space:
-        raise ValueError(
-            "Beside a space, `hypermodel` must be a CoSearchHyperModel over "
-            f"it. Received: {hypermodel!r}. Leave the space out to search a "
-            "model of your own."
-        )
-    else:
-        joint = space.with_hypermodel(hypermodel)
-    return joint
-
-
-def _require_other_names(space: SearchSpace, costs: Sequence[str]) -> None:
-    """Refuses hyperparameters that would be taken for results."""
-    columns = set(report.trial_columns(costs))
-    names = {parameter.name for parameter in space.parameters}
-    if taken := sorted(names & columns):
-        raise ValueError(
-            "Hyperparameters must have other names than columns of "
-            f"trials.csv. Received: {', '.join(taken)}. Rename them."
-        )
-
-
-def _require_space_alone(oracle: CoSearchOracle) -> None:
-    """Refuses hyperparameters that would be drawn, but never used."""
-    entries = [entry.name for entry in oracle.hyperparameters.space]
-    earlier = oracle.earlier.designs if oracle.earlier is not None else []
-    known = [name for design in earlier for name in design.values]
-    tried = [
-        name
-        for trial in oracle.trials.values()
-        for name in trial.hyperparameters.values
-    ]
-    names = {parameter.name for parameter in oracle.space.parameters}
-    others = [name for name in entries + known + tried if name not in names]
-    if others:
-        raise ValueError(
-            "A CoSearchTuner must search its space alone, as its training "
-            "uses no other hyperparameters. Received: "
-            f"{', '.join(dict.fromkeys(others))}. Leave them out, or set what "
-            "they stand for by an argument such as learning_rate; a "
-            "keras_tuner.Tuner of your own may use them."
-        )
-
-
-def _require_measured(oracle: CoSearchOracle, measured: Sequence[str]) -> None:
-    """Refuses to train for an accuracy that no trial will report."""
-    for name in objectives.names(oracle.objective):
-        if name not in measured:
-            raise configuration.unknown(
-                "objective of a CoSearchTuner", name, measured
-            )

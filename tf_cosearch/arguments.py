@@ -1,0 +1,139 @@
+"""What a `CoSearchTuner` is made of, from what it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from tf_cosearch import configuration
+from tf_cosearch.designs import report
+from tf_cosearch.search import objectives
+from tf_cosearch.search.algorithms.algorithm import Algorithm
+from tf_cosearch.search.oracle import options
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
+from tf_cosearch.search.space import SearchSpace
+
+TRIALS = 20
+"""Designs that are trained unless told."""
+
+
+def oracle(
+    space: SearchSpace,
+    chosen: str | Algorithm | type[Algorithm] | CoSearchOracle,
+    oracle_options: Any,
+    **given: Any,
+) -> CoSearchOracle:
+    """The oracle of a search: the one given, or one that is made.
+
+    Args:
+        space: What is searched.
+        chosen: Who suggests, or an oracle.
+        oracle_options: Further arguments, if it is made.
+        **given: Arguments of a `CoSearchOracle` by name; None is the default.
+
+    Raises:
+        TypeError: If the options are no mapping.
+        ValueError: If an oracle is over another space, or given arguments
+            that it has itself.
+    """
+    if not isinstance(oracle_options, (Mapping, type(None))):
+        raise TypeError(
+            "`oracle_options` must map names to values. Received: "
+            f"{oracle_options!r}."
+        )
+    named = [name for name, value in given.items() if value is not None]
+    if not isinstance(chosen, CoSearchOracle):
+        defaults = {"max_trials": TRIALS, "reward": "hard", "start_from": ()}
+        filled = {
+            name: defaults.get(name) if value is None else value
+            for name, value in given.items()
+            if name in named or name != "objective"  # which has one there
+        }
+        return options.make(chosen, oracle_options or {}, space=space, **filled)
+    made = cast("CoSearchOracle", chosen)
+    if made.space is not space:
+        raise ValueError(
+            "`oracle` must be over `space`. Received: a CoSearchOracle "
+            "over another one. Pass the space that it was made with."
+        )
+    named += ["oracle_options"] if oracle_options else []
+    if named:
+        raise ValueError(
+            f"{', '.join(named)} must be given to the oracle itself. "
+            f"Received: them beside a {type(chosen).__name__}. Pass "
+            "them where it is made, or the name of its algorithm here."
+        )
+    return made
+
+
+def joint_space(
+    space: SearchSpace | None, hypermodel: Any, accelerator: Any
+) -> SearchSpace:
+    """What is searched."""
+    is_over_space = getattr(hypermodel, "space", None) is space
+    if space is None and hypermodel is not None:
+        joint = SearchSpace.from_hypermodel(hypermodel, accelerator)
+    elif space is None or not isinstance(space, SearchSpace):
+        raise TypeError(
+            f"`space` must be a SearchSpace. Received: {space!r}. Use "
+            "SearchSpace.load(name), or give a model of your own as "
+            "`hypermodel`."
+        )
+    elif accelerator is not None:
+        raise ValueError(
+            "`accelerator` must be given to SearchSpace.load. Received: it "
+            "beside a space, which has accelerators."
+        )
+    elif hypermodel is None:
+        joint = space
+    elif not is_over_space:
+        raise ValueError(
+            "Beside a space, `hypermodel` must be a CoSearchHyperModel over "
+            f"it. Received: {hypermodel!r}. Leave the space out to search a "
+            "model of your own."
+        )
+    else:
+        joint = space.with_hypermodel(hypermodel)
+    return joint
+
+
+def require_other_names(space: SearchSpace, costs: Sequence[str]) -> None:
+    """Refuses hyperparameters that would be taken for results."""
+    columns = set(report.trial_columns(costs))
+    names = {parameter.name for parameter in space.parameters}
+    if taken := sorted(names & columns):
+        raise ValueError(
+            "Hyperparameters must have other names than columns of "
+            f"trials.csv. Received: {', '.join(taken)}. Rename them."
+        )
+
+
+def require_space_alone(oracle: CoSearchOracle) -> None:
+    """Refuses hyperparameters that would be drawn, but never used."""
+    entries = [entry.name for entry in oracle.hyperparameters.space]
+    earlier = oracle.earlier.designs if oracle.earlier is not None else []
+    known = [name for design in earlier for name in design.values]
+    tried = [
+        name
+        for trial in oracle.trials.values()
+        for name in trial.hyperparameters.values
+    ]
+    names = {parameter.name for parameter in oracle.space.parameters}
+    others = [name for name in entries + known + tried if name not in names]
+    if others:
+        raise ValueError(
+            "A CoSearchTuner must search its space alone, as its training "
+            "uses no other hyperparameters. Received: "
+            f"{', '.join(dict.fromkeys(others))}. Leave them out, or set what "
+            "they stand for by an argument such as learning_rate; a "
+            "keras_tuner.Tuner of your own may use them."
+        )
+
+
+def require_measured(oracle: CoSearchOracle, measured: Sequence[str]) -> None:
+    """Refuses to train for an accuracy that no trial will report."""
+    for name in objectives.names(oracle.objective):
+        if name not in measured:
+            raise configuration.unknown(
+                "objective of a CoSearchTuner", name, measured
+            )
