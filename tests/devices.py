@@ -1,11 +1,19 @@
 """Small programs that stand in for a lab's devices, and designs for them."""
 
+import importlib.util
 import pathlib
 import sys
 import textwrap
 
+import pytest
+
 import tf_cosearch as cs
 from tf_cosearch.evaluators.evaluator import BuiltDesign
+
+needs_vela = pytest.mark.skipif(
+    importlib.util.find_spec("ethosu") is None,
+    reason="ethos-u-vela is not installed, see extra `vela`",
+)
 
 
 def device(folder, body, name="device.py"):

@@ -42,6 +42,8 @@ PYTHON = code_blocks("python")
 SHORTER = {
     "--space=evolved": "--max_trials=1 --epochs=1",
     "--accuracy=supernet": "--supernet_trials=20",
+    "runs/cpu ": "--max_trials=1 --epochs=1",
+    "runs/board ": "--max_trials=1 --epochs=1",
     "--early_stopping": "--max_trials=2 --epochs=2 --oracle=random",
     "--data=idx": "--train_size=64 --validation_size=32",
     "--workers=2": "--max_trials=2 --epochs=1 --oracle=random",
@@ -104,6 +106,7 @@ def desk(tmp_path_factory):
         "network,latency_ms\nmobilenet_v1,2.4\nmobilenet_v2,2.6\n"
         "efficientnet_edgetpu_s,5.0\nmobilenet_edgetpu,3.1\n"
     )
+    (folder / "measure.py").write_text("print('{\"latency_ms\": 0.1}')")
     (folder / "fashion").mkdir()
     small_idx.write_set(folder / "fashion", 200, 50, classes=10, pixels=28)
     (folder / "my_search.py").write_text(

@@ -1,15 +1,11 @@
 import importlib.util
 
 import pytest
+from devices import needs_vela
 
 import tf_cosearch as cs
 from tf_cosearch import evaluators
 from tf_cosearch.evaluators.evaluator import BuiltDesign, RefusedError
-
-HAS_VELA = importlib.util.find_spec("ethosu") is not None
-needs_vela = pytest.mark.skipif(
-    not HAS_VELA, reason="ethos-u-vela is not installed, see extra `vela`"
-)
 
 
 def built(path):

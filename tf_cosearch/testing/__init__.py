@@ -12,6 +12,7 @@ pytest collects a subclass with every test of its suite.
 from tf_cosearch.benchmark.toys import ToySpace, place, run_trials, toy_estimate
 from tf_cosearch.testing.blocks import BlockSuite
 from tf_cosearch.testing.components import ComponentSuite
+from tf_cosearch.testing.evaluators import EvaluatorSuite
 from tf_cosearch.testing.metrics import MetricSuite
 from tf_cosearch.testing.operations import OperationSuite
 from tf_cosearch.testing.oracles import OracleSuite
@@ -19,6 +20,7 @@ from tf_cosearch.testing.oracles import OracleSuite
 __all__ = [
     "BlockSuite",
     "ComponentSuite",
+    "EvaluatorSuite",
     "MetricSuite",
     "OperationSuite",
     "OracleSuite",
