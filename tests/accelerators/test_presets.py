@@ -15,6 +15,8 @@ PEAKS = {
     "edge_tpu_v3": 8.73,
     "pixel4_edge_tpu": 4.1,
     "pixel6_edge_tpu": 32.8,
+    "systolic_128x128": 22.9,  # 2 x 128 x 128 x 0.7 GHz
+    "systolic_32x32": 2.05,
     "zigzag_edge_tpu_like": 2.05,
 }
 

@@ -15,6 +15,7 @@ class Searched(NamedTuple):
         low: Smallest value the model holds for.
         high: Largest value the model holds for.
         integer: Whether it counts something.
+        words: What 0, 1 and so on are called in files, if it is no quantity.
     """
 
     choices: tuple[float, ...]
@@ -22,6 +23,7 @@ class Searched(NamedTuple):
     low: float
     high: float
     integer: bool = False
+    words: tuple[str, ...] = ()
 
 
 class Fixed(NamedTuple):
@@ -38,6 +40,11 @@ class Fixed(NamedTuple):
     low: float
     high: float
     integer: bool = False
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Presets set quantities only."""
+        return ()
 
     @property
     def choices(self) -> tuple[float, ...]:

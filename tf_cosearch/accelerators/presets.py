@@ -129,6 +129,12 @@ def check_value(
         ValueError: If it is no number or outside the range.
     """
     parameter = accelerators.parameters(family)[path]
+    if parameter.words and isinstance(value, str):
+        if value not in parameter.words:
+            raise configuration.unknown(
+                f"{path} in {where}", value, parameter.words
+            )
+        value = parameter.words.index(value)
     number = configuration.number(value, f"{path} in {where}")
     if not parameter.low <= number <= parameter.high:
         raise ValueError(
@@ -161,12 +167,18 @@ def save_accelerator(
         "family": families.name_of(accelerator),
         "description": description,
     }
+    known = accelerators.parameters(content["family"])
     if calibration:
         content["calibration"] = calibration
     for parameter, value in accelerators.to_paths(accelerator).items():
         component, name = parameter.split("/")
         number = float(value)
+        words = known[parameter].words
         content.setdefault(component, {})[name] = (
-            int(number) if number == int(number) else number
+            words[int(number)]
+            if words
+            else int(number)
+            if number == int(number)
+            else number
         )
     files.write_text(path, yaml.safe_dump(content, sort_keys=False, width=76))

@@ -120,6 +120,13 @@ LOGIC_LEAKAGE = Constant(
     40.0,
     "Aladdin 40 nm component table: multiplier at 1 ns, 0.08 mW on 6350 um2",
 )
+_REGISTER = (
+    "Aladdin 40 nm component table: a register bit at 1 ns, 8.9995e-3 pJ, "
+    "5.981433 um2, 7.395312e-5 mW; eight of them"
+)
+REGISTER_WRITE = Constant(8 * 8.9995e-3, "pJ/byte", 40.0, _REGISTER)
+REGISTER_AREA = Constant(8 * 5.981433e-6, "mm2/byte", 40.0, _REGISTER)
+REGISTER_LEAKAGE = Constant(8 * 7.395312e-5, "mW/byte", 40.0, _REGISTER)
 INTER_PE_TRANSFER = Constant(
     2.0,
     "MACs/16 bit",
@@ -196,6 +203,19 @@ def transfer_energy_pj(node_nm: Any) -> Any:
     """Energy of moving one byte between PEs, in picojoules."""
     word_bytes = 2.0
     return INTER_PE_TRANSFER.value / word_bytes * mac_energy_pj(16, 16, node_nm)
+
+
+def register_energy_pj(node_nm: Any) -> Any:
+    """Energy of writing one byte to a register; follows that of logic."""
+    return REGISTER_WRITE.value * _exp(
+        LOGIC_ENERGY_EXPONENT.value * _log(node_nm / REGISTER_WRITE.node_nm)
+    )
+
+
+def register_area_mm2(register_bytes: Any, node_nm: Any) -> Any:
+    """Area of registers; shrinks with the square."""
+    scale = (node_nm / REGISTER_AREA.node_nm) ** 2
+    return REGISTER_AREA.value * register_bytes * scale
 
 
 def mac_area_mm2(node_nm: Any) -> Any:

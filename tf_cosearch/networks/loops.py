@@ -55,6 +55,7 @@ class Loops(NamedTuple):
     sum_bytes: Any
     is_mac: Any
     is_vector: Any
+    passes: Any
     steps: Any
     images: Any
     row_windows: Windows
@@ -71,8 +72,9 @@ def loops_of(layers: LayerTable, images: Any = 1.0) -> Loops:
         images: How many there are, see `LayerTable.stack_images`.
 
     Returns:
-        `Loops`; `out_c` and `in_c` are those of a group, `steps` are the
-        cycles of one dot product of up to `dot_width` channels at all taps.
+        `Loops`; `out_c` and `in_c` are those of a group, `passes` the steps of
+        a product on an 8-bit multiplier, `steps` the cycles of one dot product
+        of up to `dot_width` channels at all taps.
     """
     is_mac = layers.is_mac > 0
     activation_bytes = out_element_bytes = layers.activation_bits / 8
@@ -98,6 +100,7 @@ def loops_of(layers: LayerTable, images: Any = 1.0) -> Loops:
         sum_bytes=ACCUMULATOR_BYTES * outputs,
         is_mac=layers.is_mac,
         is_vector=layers.is_vector,
+        passes=passes,
         steps=taps
         * tf.where(is_mac, passes, 1.0)
         * (layers.is_mac + layers.is_vector),

@@ -13,6 +13,7 @@ from tf_cosearch.benchmark.toys import ToySpace, place, run_trials, toy_estimate
 from tf_cosearch.testing.blocks import BlockSuite
 from tf_cosearch.testing.components import ComponentSuite
 from tf_cosearch.testing.evaluators import EvaluatorSuite
+from tf_cosearch.testing.families import FamilySuite
 from tf_cosearch.testing.metrics import MetricSuite
 from tf_cosearch.testing.operations import OperationSuite
 from tf_cosearch.testing.oracles import OracleSuite
@@ -21,6 +22,7 @@ __all__ = [
     "BlockSuite",
     "ComponentSuite",
     "EvaluatorSuite",
+    "FamilySuite",
     "MetricSuite",
     "OperationSuite",
     "OracleSuite",

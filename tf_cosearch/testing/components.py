@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tf_cosearch import accelerators
+from tf_cosearch.accelerators import families
 from tf_cosearch.cost.costs import Cost
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.workload import Layer, pad
@@ -18,38 +19,41 @@ _LAYERS = (
 
 
 class ComponentSuite:
-    """Tests of the component called `name`, a field of `Accelerator`.
+    """Tests of the component called `name`, a field of a family's accelerators.
 
     Attributes:
         name: The component's name.
+        family: The family's name.
     """
 
     name: str
+    family: str = families.DEFAULT
 
     def paths(self) -> list[str]:
         """Its parameters."""
         return [
             path
-            for path in accelerators.parameters()
+            for path in accelerators.parameters(self.family)
             if path.startswith(f"{self.name}/")
         ]
 
     def cost(self, path: str, values: list[float]) -> Cost:
         """What the layers cost as one parameter changes, `[B]`."""
-        chips = accelerators.from_paths({path: np.asarray(values, np.float32)})
+        changed = {path: np.asarray(values, np.float32)}
+        chips = accelerators.from_paths(changed, self.family)
         return estimate(pad([_LAYERS] * len(values)), chips)
 
     def choices(self, path: str) -> list[float]:
         """Values of a parameter, what the search chooses or its range."""
-        held = accelerators.parameters()[path]
+        held = accelerators.parameters(self.family)[path]
         return list(held.choices) or [held.low, held.high]
 
     def test_parameters_are_described(self) -> None:
         """Unit, range, and a default and choices inside it."""
-        defaults = accelerators.to_paths(accelerators.default())
+        defaults = accelerators.to_paths(accelerators.default(self.family))
         require(bool(self.paths()), f"{self.name} has no parameters")
         for path in self.paths():
-            held = accelerators.parameters()[path]
+            held = accelerators.parameters(self.family)[path]
             for value in (defaults[path], *held.choices):
                 require(held.low <= value <= held.high, f"{path}: {value}")
             ordered = list(held.choices) == sorted(set(held.choices))
@@ -67,7 +71,7 @@ class ComponentSuite:
     def test_area_grows_with_what_is_searched(self) -> None:
         """More of what is built is not free; more of a setting costs none."""
         for path in self.paths():
-            if accelerators.parameters()[path].choices:
+            if accelerators.parameters(self.family)[path].choices:
                 area = self.cost(path, self.choices(path)).area_mm2.numpy()
                 step = np.diff(area)
                 good = (step > 0).all() or (step == 0).all()

@@ -1,0 +1,192 @@
+import csv
+
+import numpy as np
+import pytest
+
+from tf_cosearch import accelerators, configuration
+from tf_cosearch.accelerators import families
+from tf_cosearch.accelerators.families.edge_tpu import FAMILY, EdgeTpu
+from tf_cosearch.accelerators.family import Accelerator
+from tf_cosearch.cost.model import estimate
+from tf_cosearch.networks.importers import layers_csv
+from tf_cosearch.networks.workload import Layer, pad
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.exact import best_accelerators
+from tf_cosearch.search.space import SearchSpace
+from tf_cosearch.testing import FamilySuite
+
+
+class TestEdgeTpu(FamilySuite):
+    name = "edge_tpu"
+    slack = 0.02  # halves of arrays are no mapping of their own
+
+
+class TestSystolic(FamilySuite):
+    name = "systolic"
+    may_slow = ("array/rows", "array/columns")  # data pass all of the array
+
+
+def test_every_family_passes_its_suite():
+    suites = {suite.name for suite in FamilySuite.__subclasses__()}
+    assert suites == set(families.names())
+
+
+def test_unknown_families_are_named_with_those_there_are():
+    with pytest.raises(ValueError, match=r"'gpu'.*Known: edge_tpu, .*systolic"):
+        accelerators.default("gpu")
+    with pytest.raises(ValueError, match=r"family in .*: 'gpu'.*systolic"):
+        SearchSpace.load("digits", accelerator={"family": "gpu"})
+    with pytest.raises(TypeError, match=r"edge_tpu, .*Received: float"):
+        families.of(1.0)
+    with pytest.raises(
+        ValueError, match=r"Received: 'tpu', where .*'edge_tpu'"
+    ):
+        families.register("tpu", FAMILY)
+
+
+def test_a_space_may_be_of_another_family():
+    chosen = {"family": "systolic", "array/rows": [8, 16], "array/columns": 8}
+    space = SearchSpace.load("digits", accelerator=chosen)
+    names = {parameter.name for parameter in space.parameters}
+    assert space.family == "systolic"
+    assert "array/rows" in names
+    assert "pe_array/rows" not in names
+    genomes = space.sample(np.random.default_rng(0), 5)
+    table, chips = space.batch(genomes)
+    assert (estimate(table, chips).latency_ms.numpy() > 0).all()
+    assert space.decode(genomes[0]).accelerator.array.columns == 8
+    usual = SearchSpace.load("digits")
+    assert usual.fingerprint != space.fingerprint
+    with pytest.raises(ValueError, match=r"family, systolic.*Received: .*edge"):
+        space.encode_accelerator(EdgeTpu())
+    with pytest.raises(ValueError, match=r"of systolic .*: 'pe_array/rows'"):
+        SearchSpace.load("digits", accelerator={**chosen, "pe_array/rows": 2})
+
+
+def test_the_best_accelerator_of_a_family_is_known():
+    conv = Layer("conv", "conv2d", 28, 28, 64, 28, 28, 64, 3, 3)
+    choices = {
+        "array/rows": [8, 32, 64],
+        "array/columns": [8, 64],
+        "array/dataflow": ["weight_stationary", "output_stationary"],
+        "scratchpad/capacity_kib": [256],
+        "dram/bandwidth_gbs": [20],
+    }
+    best = best_accelerators(
+        [conv], Budgets(), 1, choices=choices, family="systolic"
+    )[0]
+    chip = best.accelerator
+    assert families.name_of(chip) == "systolic"
+    assert (chip.array.rows, chip.array.columns) == (64, 64)
+    alone = estimate(pad([[conv]]), chip)
+    np.testing.assert_allclose(best.goal, alone.latency_ms, rtol=1e-5)
+
+
+def simulated():
+    path = configuration.shipped("measurements", "systolic_layers.csv")
+    layers = layers_csv.read_layers_csv(path)
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    kinds = accelerators.parameters("systolic")["array/dataflow"].words
+    chips = accelerators.from_paths(
+        {
+            "array/rows": np.float32([row["array/rows"] for row in rows]),
+            "array/columns": np.float32([row["array/columns"] for row in rows]),
+            "array/dataflow": np.float32(
+                [kinds.index(row["array/dataflow"]) for row in rows]
+            ),
+        },
+        "systolic",
+    )
+    return layers, chips, np.int64([int(row["cycles"]) for row in rows])
+
+
+def compute_cycles(layers, chips):
+    cost = estimate(pad([[layer] for layer in layers]), chips, per_layer=True)
+    return np.rint(cost.layers.busy_cycles[0].numpy()[:, 0]).astype(int)
+
+
+def test_systolic_arrays_take_the_cycles_of_scale_sim():
+    layers, chips, cycles = simulated()
+    assert len(cycles) >= 300
+    np.testing.assert_array_equal(compute_cycles(layers, chips), cycles)
+
+
+def closed_form(dataflow, r, c, m, k, n):
+    """Cycles of a matrix product; the formulas by hand."""
+    up = lambda a, b: -(-a // b)  # noqa: E731
+    if dataflow == 1:
+        return up(m, r) * up(n, c) * (r + c + k - 2) - 1
+    across, streamed = (n, m) if dataflow == 0 else (m, n)
+    return up(k, r) * up(across, c) * (2 * r + c + streamed - 2) - 1
+
+
+def test_groups_are_products_one_after_another():
+    rng = np.random.default_rng(0)
+    layers, rows, columns, flows, cycles = [], [], [], [], []
+    for _ in range(300):
+        groups = int(rng.choice([1, 2, 6, 24]))
+        each_in, each_out = rng.integers(1, 20, 2).tolist()
+        size, kernel = int(rng.integers(1, 20)), int(rng.choice([1, 3, 5]))
+        if groups == 24:
+            each_in = each_out = 1
+        rows.append(rng.choice([4, 8, 32]))
+        columns.append(rng.choice([3, 16, 128]))
+        flows.append(rng.integers(3))
+        layers.append(
+            Layer(
+                "x",
+                "depthwise_conv2d" if each_in == 1 < groups else "conv2d",
+                size,
+                size + 1,
+                each_out * groups,
+                size,
+                size + 1,
+                each_in * groups,
+                kernel,
+                kernel,
+                groups=groups,
+            )
+        )
+        m, k = size * (size + 1), kernel**2 * each_in
+        one = closed_form(flows[-1], rows[-1], columns[-1], m, k, each_out)
+        cycles.append(groups * one)
+    chips = accelerators.from_paths(
+        {
+            "array/rows": np.float32(rows),
+            "array/columns": np.float32(columns),
+            "array/dataflow": np.float32(flows),
+        },
+        "systolic",
+    )
+    np.testing.assert_array_equal(compute_cycles(layers, chips), cycles)
+
+
+def test_weights_come_once_or_as_often_as_their_dataflow_says():
+    """8 x 8 positions, 32 inputs, 24 channels on 16 rows and 8 columns."""
+    conv = Layer("conv", "conv2d", 8, 8, 24, 8, 8, 32)
+    chips = accelerators.from_paths(
+        {
+            "array/rows": 16,
+            "array/columns": 8,
+            "array/dataflow": np.float32([0, 1, 2]),
+        },
+        "systolic",
+    )
+    moved = estimate(pad([[conv]] * 3), chips, per_layer=True).layers.traffic
+    by_hand = {
+        "weight_bytes": 32 * 24 * np.asarray([1, 4, 8]),
+        "input_bytes": 64 * 32 * np.asarray([3, 3, 1]),
+        "spilled_bytes": 64 * 24 * 4 * np.asarray([1, 0, 1]),
+        "output_bytes": 64 * 24 * np.asarray([1, 1, 1]),
+        "register_bytes": 64 * 32 * 24 * np.asarray([5, 6, 5]),
+    }
+    for name, values in by_hand.items():
+        np.testing.assert_allclose(getattr(moved, name)[:, 0], values)
+
+
+def test_accelerators_are_what_pricing_asks():
+    asked = [name for name in vars(Accelerator) if not name.startswith("_")]
+    for name in families.names():
+        chip = accelerators.default(name)
+        assert all(hasattr(chip, each) for each in asked)
