@@ -11,6 +11,7 @@ import functools
 import operator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 # Slightly less than one, see `divide_up`.
@@ -37,6 +38,19 @@ def divide_up(count: Any, parts: Any) -> Any:
     if is_one(parts):
         return count
     return tf.math.ceil(count * (_BELOW_ONE / parts))
+
+
+def inverse(rate: Any) -> Any:
+    """`1 / rate`, and 0 for a rate of 0, which stands for as fast as it gets.
+
+    Example:
+    >>> inverse(np.asarray([0.0, 4.0], np.float32))
+    array([0.  , 0.25], dtype=float32)
+    """
+    if tf.is_tensor(rate):
+        return tf.math.divide_no_nan(1.0, rate)
+    rate = np.asarray(rate, np.float32)
+    return np.divide(1, rate, out=np.zeros_like(rate), where=rate > 0)
 
 
 def at_most(count: Any, parts: Any) -> Any:

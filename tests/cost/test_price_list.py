@@ -35,6 +35,11 @@ def chips(count, seed, **fixed):
         "runtime/layer_us": rng.choice([0.0, 0.5], count),
         "runtime/memory_share": rng.choice([1.0, 0.01], count),
         "pe_memory/weight_share": rng.choice([0.0, 0.3, 1.0], count),
+        "pe_memory/whole_layers": rng.choice([0.0, 1.0], count),
+        "pe_memory/padded_weights": rng.choice([0.0, 1.0], count),
+        "pe_memory/tile_kib": rng.choice([0.0, 0.0, 64.0], count),
+        "interconnect/activation_width_bytes": rng.choice([0.0, 8.0], count),
+        "interconnect/ring_width_bytes": rng.choice([0.0, 4.0], count),
         **fixed,
     }
     return accelerators.from_paths(values)

@@ -34,9 +34,9 @@ TRAFFIC = Traffic._fields
 
 
 DECIDED = {
-    "latency": (370, 10),
-    "energy_delay": (376, 80),
-    "energy": (376, 95),
+    "latency": (356, 9),
+    "energy_delay": (368, 79),
+    "energy": (368, 95),
 }
 """Layers that some mapping is worse for, and those with a single best one."""
 

@@ -35,6 +35,9 @@ def machines():
         pe_memory__weight_share=[1, 1, 1, 0.5, 1, 1],
         dram__onload_share=[0, 0.5, 0, 0, 1, 0],
         host_link__input_gbs=[0, 0, 0, 1, 0, 1],
+        pe_memory__whole_layers=[0, 1, 1, 1, 0, 0],
+        pe_memory__padded_weights=[0, 0, 1, 0, 1, 0],
+        pe_memory__tile_kib=[0, 8, 0, 0, 16, 0],
     )
 
 

@@ -131,5 +131,10 @@ def random_chip(rng):
         "host_link/input_gbs": other.choice([0, 0, 0.4]),
         "host_link/output_gbs": other.choice([0, 0, 0.1]),
         "host_link/instruction_bytes": other.choice([0, 2800]),
+        "pe_memory/whole_layers": other.choice([0, 1]),
+        "pe_memory/padded_weights": other.choice([0, 1]),
+        "pe_memory/tile_kib": other.choice([0, 0, 0.5, 2]),
+        "interconnect/activation_width_bytes": other.choice([0, 0, 8]),
+        "interconnect/ring_width_bytes": other.choice([0, 4]),
     }
     return accelerators.from_paths(values)

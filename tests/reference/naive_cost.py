@@ -59,13 +59,13 @@ def estimate(layers, chip, objective="latency", batch_size=1):
     dram, stored = off_chip(layers, chip, batch_size)
     start = chip.runtime.inference_us * 1e3 * ghz
     cycles, energy = [start, start], [leakage_mw / ghz * start] * 2
-    for row, (dram_bytes, edges) in zip(layers, dram, strict=True):
+    for row, moved in zip(layers, dram, strict=True):
         options = [
             mapped(row, chip, on, dataflow, batch_size) for on, dataflow in WAYS
         ]
         taken = tied(options, objective, leakage_mw / ghz)
         prices = [
-            price(row, chip, option, dram_bytes, edges, leakage_mw / ghz)
+            price(row, chip, option, *moved, leakage_mw / ghz)
             for option in taken
         ]
         for _ in range(row.repeats):
@@ -80,7 +80,7 @@ def estimate(layers, chip, objective="latency", batch_size=1):
         tuple(macs / max(c, 1e-30) / peak for c in reversed(cycles)),
         sum(
             row.repeats * moved
-            for row, (moved, _) in zip(layers, dram, strict=True)
+            for row, (moved, *_) in zip(layers, dram, strict=True)
         ),
         stored,
     )
@@ -182,7 +182,8 @@ def besides(row):
 
 
 def off_chip(layers, chip, images):
-    """((bytes, of them before and after all work) of each layer, weights)."""
+    """Bytes of each layer, of them before and after all work, and of weights
+    that go round again; and all weights."""
     pes = chip.pe_array.columns * chip.pe_array.rows
     capacity = memories(chip)[0] * 1024 * pes
     tensors, used, stored = [], [], []
@@ -196,28 +197,33 @@ def off_chip(layers, chip, images):
                 (row.held_elements + right) * each,
             )
         )
-        weights = (
-            row.operand_elements * row.weight_bits / 8
-            + 4 * row.out_c * bool(row.use_bias)
-            if row.op in WEIGHTED
-            else 0
-        )
+        weights = compiled(row, chip) if row.op in WEIGHTED else 0
         table, read = besides(row)
         used.append(weights + read)
         stored.append(0 if row.reuses_weights else weights + table)
-    room = max(capacity - max(map(sum, tensors)), 0)
+    apart = chip.pe_memory.tile_kib > 0
+    room = capacity if apart else max(capacity - max(map(sum, tensors)), 0)
     room = min(room, capacity * chip.pe_memory.weight_share)
-    kept = min(room / sum(stored), 1) if sum(stored) else 1
+    kept = [min(room / sum(stored), 1) if sum(stored) else 1] * len(layers)
+    if chip.pe_memory.whole_layers and kept[0] < 1:
+        left = room
+        for number, size in enumerate(stored):
+            kept[number] = int(size <= left)
+            left -= size * kept[number]
+        share = sum(k * size for k, size in zip(kept, stored, strict=True))
+        for number, size in enumerate(stored):
+            kept[number] = kept[number] if size else share / sum(stored)
     moved = []
     for number, row in enumerate(layers):
         each = row.activation_bits / 8
         share = chip.pe_memory.activation_share
         beyond = max(sum(tensors[number]) - capacity * share, 0)
+        beyond *= not apart
         outside = []
         for tensor in tensors[number]:  # inputs make way first
             outside.append(min(tensor, beyond))
             beyond -= outside[-1]
-        if not share:  # what is held is off the chip already
+        if not share and not apart:  # what is held is off the chip already
             outside[2] -= row.held_elements * each
         by_dram = not chip.host_link.input_gbs
         brought = row.network_in_elements * each * by_dram
@@ -239,17 +245,68 @@ def off_chip(layers, chip, images):
             outside[0] = brought + min(outside[0], others)
         leaving = row.network_out_elements * out_bits(row) / 8 * by_dram
         outside[1] = max(outside[1], leaving)
-        weights = used[number] * (1 - kept)
-        again = min(
-            outside[0] * (max(math.ceil(weights * 2 / capacity), 1) - 1),
-            weights * (max(math.ceil(outside[0] * 2 / capacity), 1) - 1),
-        )
+        weights = used[number] * (1 - kept[number])
+        tiles = tiles_of(row, chip)
+        again = weights * (tiles - 1)
+        if not apart:
+            again = min(
+                outside[0] * (max(math.ceil(weights * 2 / capacity), 1) - 1),
+                weights * (max(math.ceil(outside[0] * 2 / capacity), 1) - 1),
+            )
         span = 1 + row.dilation_h * (row.k_h - 1)
         first = min(span * row.in_w * row.in_c * each, outside[0])
         first = max(first, chip.dram.onload_share * outside[0])
         last = min(row.out_w * row.out_c * out_bits(row) / 8, outside[1])
-        moved.append((sum(outside) + weights + again, first + last))
+        moved.append(
+            (
+                sum(outside) + weights + again,
+                first + last,
+                (used[number] - weights) * (tiles - 1),
+            )
+        )
     return moved, sum(stored)
+
+
+def up(count, multiple):
+    return -(-count // multiple) * multiple
+
+
+def channels(row, chip):
+    """Channels of inputs and outputs as they are stored."""
+    if not chip.pe_memory.padded_weights:
+        return row.in_c, row.out_c
+    in_c = row.in_c if row.groups > 1 else up(row.in_c, chip.pe_array.dot_width)
+    return in_c, up(row.out_c, chip.pe_array.simd_units)
+
+
+def compiled(row, chip):
+    """Bytes of weights and biases as they are stored."""
+    in_c, out_c = channels(row, chip)
+    elements = in_c // row.groups * out_c * row.k_h * row.k_w
+    beside = 8 if chip.pe_memory.padded_weights else 4
+    return elements * row.weight_bits / 8 + beside * out_c * bool(row.use_bias)
+
+
+def tiles_of(row, chip):
+    """Tiles of rows: each the largest that an activation memory holds."""
+    room = chip.pe_memory.tile_kib * 1024
+    if not room or row.op not in WEIGHTED:
+        return 1
+    array, (in_c, out_c) = chip.pe_array, channels(row, chip)
+    rows = -(-row.out_h // array.rows)
+    columns = -(-row.out_w // array.columns)
+    width = columns * row.stride_w + (row.k_w - 1) * row.dilation_w
+
+    def takes(height):
+        seen = height * row.stride_h + 2 * (row.k_h - 1) * row.dilation_h
+        made = height + row.k_h - 1
+        return (
+            seen * width * in_c * row.activation_bits
+            + made * columns * out_c * out_bits(row)
+        ) / 8
+
+    fit = [height for height in range(1, rows + 1) if takes(height) <= room]
+    return -(-rows // max(fit, default=1))
 
 
 def mapped(row, chip, on, dataflow, images):
@@ -428,7 +485,16 @@ def mapped(row, chip, on, dataflow, images):
         compute / chip.runtime.compute_share,
         (from_memory + to_memory) / ports,
         brought / (chip.interconnect.width_bytes * pes),
+        passed(row, chip.interconnect.activation_width_bytes) * busy,
     ), pj
+
+
+def passed(row, width):
+    """Cycles that activations take from PE to PE, once in and once out."""
+    inputs = row.in_h * row.in_w * row.in_c + row.side_elements
+    inputs += row.operand_elements * (row.op == "matmul")
+    bits = inputs * row.activation_bits + row.pixels * row.out_c * out_bits(row)
+    return bits / 8 / width if width else 0
 
 
 def distinct(outputs, kernel, stride, dilation):
@@ -467,9 +533,10 @@ def linked(row, link):
     return sent + (answer / link.output_gbs if link.output_gbs else 0)
 
 
-def price(row, chip, option, dram_bytes, edges, leakage_pj):
+def price(row, chip, option, dram_bytes, edges, repeated, leakage_pj):
     """(cycles, pJ) of a layer with a mapping."""
     ghz, node = chip.process.clock_ghz, chip.process.node_nm
+    ring = chip.interconnect.ring_width_bytes
     dram_rate = chip.dram.bandwidth_gbs / ghz
     elements = row.in_c / row.groups * row.k_h * row.k_w if is_mac(row) else 1
     window = elements * row.activation_bits / 8
@@ -481,6 +548,7 @@ def price(row, chip, option, dram_bytes, edges, leakage_pj):
         + window / chip.interconnect.width_bytes
         + chip.pe_array.pipeline_cycles
         + linked(row, chip.host_link) * ghz
+        + (repeated / ring if ring else 0)
         + max(option[0], (dram_bytes - edges) / dram_rate)
     )
     pj = option[1] + leakage_pj * cycles

@@ -72,6 +72,7 @@ class Counts:
     register_file_write_bytes: float = 0
     reduced_bytes: float = 0
     row_steps: int = 1
+    passed_bytes: float = 0
 
 
 def deal(count, parts):
@@ -329,6 +330,13 @@ def walk(layer, chip, mapping, images=1):
     bits = layer.output_bits or layer.activation_bits
     counts.output_bytes = nest.positions * layer.out_c * bits / 8
     counts.reduced_bytes += ACCUMULATOR_BYTES * nest.combined
+    if nest.is_busy:  # else activations are left where they are
+        inputs = layer.in_h * layer.in_w * layer.in_c + layer.side_elements
+        inputs = inputs * images + layer.operand_elements * (
+            layer.op == "matmul"
+        )
+        counts.passed_bytes = inputs * nest.input_bytes_each
+        counts.passed_bytes += counts.output_bytes
     return counts
 
 
@@ -561,9 +569,11 @@ def port_cycles(counts, chip):
 
 
 def link_cycles(counts, chip):
-    """Cycles that the interconnect is busy."""
+    """Cycles that the interconnect is busy, or activations on their way."""
     amount = counts.interconnect_bytes / counts.pes_at_work
-    return amount / chip.interconnect.width_bytes
+    cycles = amount / chip.interconnect.width_bytes
+    path = chip.interconnect.activation_width_bytes
+    return max(cycles, counts.passed_bytes / path if path else 0)
 
 
 def array_cycles(counts, chip):
@@ -579,6 +589,7 @@ class OffChip:
     first: float
     last: float
     answer: float
+    repeated: float
 
 
 def off_chip(layer, chip, images=1):
@@ -594,15 +605,15 @@ def off_chip(layer, chip, images=1):
     right = layer.operand_elements if layer.op == "matmul" else 0
     live = inputs + right + layer.held_elements * images
     live = live * each + answer
-    weights = has_weights * (
-        layer.operand_elements * layer.weight_bits / 8
-        + 4 * layer.use_bias * layer.out_c
-    )
+    weights = has_weights * _compiled(layer, chip)
     table = layer.stored_elements * layer.weight_bits / 8
     read = weights + min(table, outputs * layer.weight_bits / 8)
-    room = max(capacity - live, 0)
+    is_apart = chip.pe_memory.tile_kib > 0
+    room = capacity if is_apart else max(capacity - live, 0)
     room = min(room, capacity * chip.pe_memory.weight_share)
     stays = min(room / (weights + table), 1) if weights + table else 1
+    if chip.pe_memory.whole_layers:
+        stays = int(stays)
     streamed = read * (1 - stays)
     # The image comes in, but for what strides jump over; the answer leaves.
     height, width = layer.in_h, layer.in_w
@@ -617,18 +628,24 @@ def off_chip(layer, chip, images=1):
     image *= images * each
     # Other tensors that find no room: what lies beyond inputs and outputs.
     share = chip.pe_memory.activation_share
-    beyond = max(live - capacity * share, 0)
+    beyond = 0 if is_apart else max(live - capacity * share, 0)
     elsewhere = max(beyond - inputs * each - answer, 0)
     if chip.host_link.input_gbs:  # all else is here, or finds no room
         image = min(beyond, inputs * each)
         answer = min(beyond - image, answer)
-    if not share:  # what is held is off the chip already
+    if not share and not is_apart:  # what is held is off the chip already
         elsewhere = right * each
 
     fetched = min(
         _fetched(streamed, image, capacity / 2),
         _fetched(image, streamed, capacity / 2),
     )
+    repeated = 0.0
+    if is_apart and has_weights:
+        fetched = image
+        for tile in range(_row_tiles(layer, chip, images)):
+            fetched += streamed
+            repeated += (read - streamed) * (tile > 0)
     rows = len(range((layer.k_h - 1) * layer.dilation_h + 1))
     window = min(rows * layer.in_w * layer.in_c * each, image)
     return OffChip(
@@ -636,7 +653,58 @@ def off_chip(layer, chip, images=1):
         first=max(window, chip.dram.onload_share * image),
         last=min(layer.out_w * layer.out_c * written, answer),
         answer=answer,
+        repeated=repeated,
     )
+
+
+def _channels(layer, chip):
+    """Input and output channels as stored: lanes and dot products filled."""
+    in_c, out_c = layer.in_c, layer.out_c
+    if chip.pe_memory.padded_weights:
+        while layer.groups == 1 and in_c % chip.pe_array.dot_width:
+            in_c += 1
+        while out_c % chip.pe_array.simd_units:
+            out_c += 1
+    return in_c, out_c
+
+
+def _compiled(layer, chip):
+    """Bytes of the weights of a layer, with what stands by each channel."""
+    in_c, out_c = _channels(layer, chip)
+    beside = layer.use_bias * (8 if chip.pe_memory.padded_weights else 4)
+    weights = in_c // layer.groups * layer.k_h * layer.k_w * layer.weight_bits
+    return sum(weights / 8 + beside for _ in range(out_c))
+
+
+def _row_tiles(layer, chip, images):
+    """Tiles that the rows of a PE fall into, each as high as there is room.
+
+    Windows of the next layer overlap as those of this one do: by as many rows
+    do tiles of outputs, and by so many more those of inputs.
+    """
+    rows = deal(layer.out_h * images, chip.pe_array.rows)[0]
+    columns = deal(layer.out_w, chip.pe_array.columns)[0]
+    in_c, out_c = _channels(layer, chip)
+    bits = layer.output_bits or layer.activation_bits
+    last = (layer.k_w - 1) * layer.dilation_w
+    width = len(range(len(columns) * layer.stride_w + last))
+
+    def fits(height):
+        overlap = 2 * (layer.k_h - 1) * layer.dilation_h
+        lines = range(height * layer.stride_h + overlap)
+        inputs = len(lines) * width * in_c * layer.activation_bits
+        made = range(height + layer.k_h - 1)
+        outputs = len(made) * len(columns) * out_c * bits
+        return inputs + outputs <= 8192 * chip.pe_memory.tile_kib
+
+    tiles, waiting = 0, len(rows)
+    while waiting > 0:
+        height = 1
+        while height < len(rows) and fits(height + 1):
+            height += 1
+        waiting -= height
+        tiles += 1
+    return tiles
 
 
 def by_link(layer, chip, images):
@@ -697,6 +765,8 @@ def timeline(layer, chip, counts, is_elastic=True, images=1):
     dram_bytes = chip.dram.bandwidth_gbs / clock  # a cycle
     now = chip.runtime.layer_us * 1e3 * clock
     now += by_link(layer, chip, images) * clock
+    if chip.interconnect.ring_width_bytes:
+        now += outside.repeated / chip.interconnect.ring_width_bytes
     # The first window comes, it and its weights are brought to the array, and
     # the pipeline fills.
     now += outside.first / dram_bytes

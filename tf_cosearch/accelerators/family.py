@@ -30,6 +30,15 @@ class Room(NamedTuple):
         onload_share: Part of an off-chip input that must come first.
         image_share: 1 where image and answer pass the DRAM, 0 where they
             cross a link to the host.
+        whole_layers: 1 where weights leave the chip by whole layers, else 0.
+        out_c_multiple: Output channels that are stored fill multiples of it.
+        in_c_multiple: So do input channels, but those of groups.
+        channel_bytes: What is stored beside the weights of an output channel.
+        tile_bytes: Memory for activations alone in each part of the chip,
+            which works on as many rows at a time as fit; 0 where activations
+            are beside weights.
+        tile_rows: Parts that rows of an image are dealt to.
+        tile_columns: Parts that its columns are.
     """
 
     capacity_bytes: Any
@@ -37,6 +46,18 @@ class Room(NamedTuple):
     activation_bytes: Any
     onload_share: Any
     image_share: Any = 1.0
+    whole_layers: Any = 0.0
+    out_c_multiple: Any = 1.0
+    in_c_multiple: Any = 1.0
+    channel_bytes: Any = 4.0
+    tile_bytes: Any = 0.0
+    tile_rows: Any = 1.0
+    tile_columns: Any = 1.0
+
+    def keeps_what_it_is_given(self) -> Any:
+        """Where nothing of a network depends on it as long as all fits."""
+        as_in_a_file = (self.out_c_multiple == 1) & (self.in_c_multiple == 1)
+        return as_in_a_file & (self.tile_bytes == 0)
 
 
 class OnChip(NamedTuple):
@@ -104,6 +125,9 @@ class Accelerator(Protocol):
 
     def operand_cycles(self, operand_bytes: Any) -> Any:
         """Cycles until the first operands of a layer have come."""
+
+    def repeat_cycles(self, weight_bytes: Any) -> Any:
+        """Cycles of bringing weights that stay once more."""
 
     def missing_register_bytes(self) -> Any:
         """What registers lack for any layer to run."""

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_cosearch.accelerators.parameter import Fixed
+from tf_cosearch.arithmetic import inverse
 
 
 class HostLink(NamedTuple):
@@ -36,7 +37,8 @@ class HostLink(NamedTuple):
 
     def is_there(self) -> Any:
         """1 where there is a link, else 0."""
-        return _where(self.input_gbs > 0, 1.0, 0.0)
+        sign = tf.sign if tf.is_tensor(self.input_gbs) else np.sign
+        return sign(self.input_gbs)
 
     def cycles(
         self, in_bytes: Any, out_bytes: Any, operations: Any, clock_ghz: Any
@@ -53,18 +55,5 @@ class HostLink(NamedTuple):
             Cycles, in the shape the arguments broadcast to.
         """
         sent = in_bytes + operations * self.instruction_bytes
-        return sent * _cycles_a_byte(
-            self.input_gbs, clock_ghz
-        ) + out_bytes * _cycles_a_byte(self.output_gbs, clock_ghz)
-
-
-def _cycles_a_byte(bandwidth_gbs: Any, clock_ghz: Any) -> Any:
-    is_free = bandwidth_gbs == 0
-    return _where(is_free, 0.0, clock_ghz / _where(is_free, 1.0, bandwidth_gbs))
-
-
-def _where(condition: Any, yes: Any, no: Any) -> Any:
-    """Of tensors, or of numbers."""
-    if tf.is_tensor(condition):
-        return tf.where(condition, yes, no)
-    return np.where(condition, yes, no).astype(np.float32)
+        sent_ns = sent * inverse(self.input_gbs)
+        return (sent_ns + out_bytes * inverse(self.output_gbs)) * clock_ghz

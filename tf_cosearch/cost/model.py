@@ -201,7 +201,10 @@ def _add_up(
         outside.steady_bytes(), machine.process.clock_ghz
     )
     fixed = serial_cycles(
-        machine, serial_of(layers, loops), outside.edge_bytes()
+        machine,
+        serial_of(layers, loops),
+        outside.edge_bytes(),
+        outside.repeated_bytes,
     )
     cycles = tf.maximum(chosen.cycles, steady_cycles) + fixed
     mac_pj = arithmetic_pj(layers, machine)
@@ -326,7 +329,9 @@ def serial_of(layers: LayerTable, loops: Loops) -> Serial:
     )
 
 
-def serial_cycles(machine: Accelerator, serial: Serial, edge_bytes: Any) -> Any:
+def serial_cycles(
+    machine: Accelerator, serial: Serial, edge_bytes: Any, repeated_bytes: Any
+) -> Any:
     """Cycles that cannot overlap; proportional, so sums may be passed.
 
     Args:
@@ -334,6 +339,7 @@ def serial_cycles(machine: Accelerator, serial: Serial, edge_bytes: Any) -> Any:
         serial: What of layers nothing overlaps with.
         edge_bytes: DRAM traffic before their first and after their last
             operations.
+        repeated_bytes: Weights that stay and are brought once more.
 
     Returns:
         Cycles of starting layers, of these transfers, of the host's link and
@@ -345,6 +351,7 @@ def serial_cycles(machine: Accelerator, serial: Serial, edge_bytes: Any) -> Any:
         serial.starts * (start + machine.pipeline_cycles())
         + machine.operand_cycles(serial.operand_bytes)
         + machine.dram.cycles(edge_bytes, clock_ghz)
+        + machine.repeat_cycles(repeated_bytes)
         + machine.host_link.cycles(
             serial.image_bytes,
             serial.answer_bytes,

@@ -1,15 +1,19 @@
 """What passes the DRAM interface: image, answer, and what finds no room.
 
 The largest set of activations that a layer needs at once comes first; weights
-stay on the chip from inference to inference in what that leaves, and the share
-that finds no room is streamed. Activations of a layer beyond the memory go out
-or come in once.
+stay on the chip from inference to inference in what that leaves, see
+`residency`, and what finds no room is streamed. Activations of a layer beyond
+the memory go out or come in once.
 
 A layer whose inputs come from off the chip, or whose weights are streamed, is
 worked on in tiles of which the PE memories hold two, one at work and one on
 its way. One of two loop orders is taken, whichever moves less: weights
 outermost (each weight comes once, inputs again for every tile of weights), or
 rows outermost (inputs come once, weights again for every tile of rows).
+
+Where activations have memory of their own they never go out. A layer is worked
+on in tiles of as many rows as find room there. Weights that are streamed come
+again for every tile; those that stay go round once more.
 """
 
 from __future__ import annotations
@@ -20,10 +24,17 @@ import numpy as np
 import tensorflow as tf
 
 from tf_cosearch.accelerators.family import Room
+from tf_cosearch.arithmetic import divide_up
+from tf_cosearch.cost.residency import (
+    padded_in_c,
+    padded_out_c,
+    share_that_stays,
+    shares_that_stay,
+    stored_bytes,
+    used_bytes,
+)
 from tf_cosearch.networks.loops import Loops, loops_of
 from tf_cosearch.networks.workload import LayerTable
-
-BIAS_BYTES = 4
 
 
 class OffChip(NamedTuple):
@@ -37,6 +48,8 @@ class OffChip(NamedTuple):
         row_tiles: Tiles the rows of a layer fall into.
         out_c_tiles: Tiles the output channels fall into.
         needed_bytes: What two tiles of one row take of the PE memories.
+        repeated_bytes: Weights that stay and go round once more, while
+            nothing is computed.
     """
 
     residency: Any
@@ -46,6 +59,7 @@ class OffChip(NamedTuple):
     row_tiles: Any
     out_c_tiles: Any
     needed_bytes: Any
+    repeated_bytes: Any
 
     def edge_bytes(self) -> Any:
         """DRAM traffic that nothing overlaps with."""
@@ -72,7 +86,8 @@ def off_chip(layers: LayerTable, loops: Loops, room: Room) -> OffChip:
 
     Outputs leave likewise. All of it is of one run. Of a table `w` is what is
     read of it and did not stay. The first operation waits for the rows that
-    the taps of a window span, `(k_h - 1) dilation_h + 1` of them.
+    the taps of a window span, `(k_h - 1) dilation_h + 1` of them. Of an
+    activation memory apart the last line is `w (tiles - 1)`, see `row_tiles`.
 
     Args:
         layers: `LayerTable` of `[B, L]`.
@@ -83,14 +98,16 @@ def off_chip(layers: LayerTable, loops: Loops, room: Room) -> OffChip:
         The `OffChip`.
     """
     is_layer = layers.is_layer
-    live, used = _live_and_used(layers, loops)
-    stored = _stored(layers, loops, used)
+    live = live_bytes(layers, loops)
+    used = used_bytes(layers, loops, room)
+    stored = stored_bytes(layers, loops, used)
+    largest = tf.reduce_max(live, -1, keepdims=True)
+    residency, stays = shares_that_stay(stored, largest, room)
     in_bytes = layers.in_elements() * loops.activation_bytes
     out_bytes = loops.output_bytes
-    total = tf.reduce_sum(stored, -1, keepdims=True)
-    residency = _residency(live, total, room)
     kept = room.activation_bytes
-    beyond = tf.maximum(live - kept, 0.0)
+    is_apart = room.tile_bytes > 0
+    beyond = tf.where(is_apart, 0.0, tf.maximum(live - kept, 0.0))
     per_half = 2 / room.capacity_bytes
     brought = room.image_share * image_bytes(layers, loops)
     leaving = room.image_share * answer_bytes(layers, loops)
@@ -99,7 +116,9 @@ def off_chip(layers: LayerTable, loops: Loops, room: Room) -> OffChip:
     elsewhere = beyond - spilled_in - spilled_out
     # Where nothing is kept, what is held is where it was: off the chip.
     elsewhere = tf.where(
-        kept > 0, elsewhere, loops.weight_bytes * (1 - layers.has_weights)
+        (kept > 0) | is_apart,
+        elsewhere,
+        loops.weight_bytes * (1 - layers.has_weights),
     )
     # Of a row that reads from outside the chip the other inputs may be off it.
     others = tf.maximum(
@@ -111,10 +130,12 @@ def off_chip(layers: LayerTable, loops: Loops, room: Room) -> OffChip:
         brought > 0, tf.minimum(spilled_in, others), spilled_in
     )
     written = tf.maximum(spilled_out, leaving)
-    streamed = used * (1 - residency)
+    streamed = used * (1 - stays)
     out_c_tiles = tf.maximum(tf.math.ceil(streamed * per_half), 1.0)
-    row_tiles = tf.maximum(tf.math.ceil(read * per_half), 1.0)
-    again = tf.minimum(read * (out_c_tiles - 1), streamed * (row_tiles - 1))
+    in_halves = tf.maximum(tf.math.ceil(read * per_half), 1.0)
+    again = tf.minimum(read * (out_c_tiles - 1), streamed * (in_halves - 1))
+    tiles = row_tiles(layers, loops, room)
+    again = tf.where(is_apart, streamed * (tiles - 1), again)
     line = layers.in_w * layers.in_c * loops.activation_bytes
     span = (layers.k_h - 1) * layers.dilation_h + 1
     window = tf.minimum(span * line, read)
@@ -126,9 +147,10 @@ def off_chip(layers: LayerTable, loops: Loops, room: Room) -> OffChip:
         dram_bytes=(read + written + elsewhere + streamed + again) * is_layer,
         first_bytes=tf.maximum(window, room.onload_share * read),
         last_bytes=tf.minimum(row, written),
-        row_tiles=row_tiles,
+        row_tiles=tf.where(is_apart, tiles, in_halves),
         out_c_tiles=out_c_tiles,
         needed_bytes=needed,
+        repeated_bytes=(used - streamed) * (tiles - 1),
     )
 
 
@@ -156,11 +178,13 @@ def all_stays(layers: LayerTable, loops: Loops, room: Room) -> Any:
     Returns:
         Booleans, `[B, M]` or `[B, 1]`.
     """
-    live, used = _live_and_used(layers, loops)
-    stored = _stored(layers, loops, used)
+    live, used = live_bytes(layers, loops), used_bytes(layers, loops)
+    stored = stored_bytes(layers, loops, used)
     total = tf.reduce_sum(stored, -1, keepdims=True)
-    fits = tf.reduce_max(live, -1, keepdims=True) <= room.activation_bytes
-    return fits & (_residency(live, total, room) >= 1)
+    largest = tf.reduce_max(live, -1, keepdims=True)
+    stays = share_that_stays(total, largest, room) >= 1
+    stays &= largest <= room.activation_bytes
+    return stays & room.keeps_what_it_is_given()
 
 
 def live_and_stored_bytes(layers: LayerTable) -> tuple[np.ndarray, np.ndarray]:
@@ -184,33 +208,47 @@ def live_and_stored_bytes(layers: LayerTable) -> tuple[np.ndarray, np.ndarray]:
     """
     table = LayerTable(*(tf.constant(f, tf.float32) for f in layers))
     loops = loops_of(table)
-    live, used = _live_and_used(table, loops)
-    return live.numpy(), _stored(table, loops, used).numpy()
+    stored = stored_bytes(table, loops, used_bytes(table, loops))
+    return live_bytes(table, loops).numpy(), stored.numpy()
 
 
-def _live_and_used(layers: LayerTable, loops: Loops) -> tuple[Any, Any]:
-    """Bytes of activations while a layer runs, and of parameters it reads."""
+def live_bytes(layers: LayerTable, loops: Loops) -> Any:
+    """Bytes of activations while a layer runs, `[B, L]`."""
     elements = layers.in_elements() + layers.held_elements
     right_bytes = loops.weight_bytes * (1 - layers.has_weights)
     live = elements * loops.activation_bytes + loops.output_bytes + right_bytes
-    # A bias is a 32-bit number whatever the weights are.
-    biases = BIAS_BYTES * layers.use_bias * layers.out_c
-    used = (loops.weight_bytes + biases) * layers.has_weights
-    used += loops.table_bytes
-    return live * layers.is_layer, used * layers.is_layer
+    return live * layers.is_layer
 
 
-def _stored(layers: LayerTable, loops: Loops, used: Any) -> Any:
-    """Bytes of parameters that layers add to those of the layers before."""
-    if tf.is_tensor(layers.stored_elements):
-        stored_bytes = layers.stored_elements * (layers.weight_bits / 8)
-        used = used + (stored_bytes - loops.table_bytes) * layers.is_layer
-    return layers.once(used)
+def row_tiles(layers: LayerTable, loops: Loops, room: Room) -> Any:
+    """Tiles of rows that layers fall into in a memory for activations alone.
 
+    Rows and columns are dealt to parts of the chip. Of `c` columns, a tile of
+    `r` rows takes in a part, with channels as they are stored:
 
-def _residency(live: Any, total: Any, room: Room) -> Any:
-    """Share of the weights that stays beside the largest activations."""
-    beside = room.capacity_bytes - tf.reduce_max(live, -1, keepdims=True)
-    beside = tf.minimum(beside, room.weight_bytes)
-    share = tf.maximum(beside, 0.0) / tf.maximum(total, 1.0)
-    return tf.where(total > 0, tf.minimum(share, 1.0), 1.0)
+        inputs   (r stride_h + 2 (k_h - 1) dilation_h)
+                 (c stride_w + (k_w - 1) dilation_w) in_c
+        outputs  (r + k_h - 1) c out_c
+
+    that is, the rows of the windows and as many more, of inputs and of
+    outputs, as the windows of a next layer like it overlap by. A tile has at
+    least a row.
+
+    Args:
+        layers: `LayerTable` of `[B, L]`.
+        loops: `Loops` of `[B, L]`.
+        room: `Room` of `[B, 1]`.
+
+    Returns:
+        Tiles, `[B, L]`; 1 for what has no weights, or no memory apart.
+    """
+    rows = divide_up(layers.out_h, room.tile_rows)
+    columns = divide_up(layers.out_w, room.tile_columns)
+    line = columns * layers.stride_w + (layers.k_w - 1) * layers.dilation_w
+    line = line * padded_in_c(layers, room) * loops.activation_bytes
+    out_line = columns * padded_out_c(layers, room) * loops.out_element_bytes
+    halo = (layers.k_h - 1) * (2 * layers.dilation_h * line + out_line)
+    fit = (room.tile_bytes - halo) / (layers.stride_h * line + out_line)
+    fit = tf.clip_by_value(tf.floor(fit), 1.0, rows)
+    is_tiled = (room.tile_bytes > 0) & (layers.is_mac * layers.has_weights > 0)
+    return tf.where(is_tiled, tf.math.ceil(rows / fit), 1.0)

@@ -293,6 +293,7 @@ class PriceList:
                 chips,
                 model.Serial(*(total[some] for total in moved.serial)),
                 of_chips(moved.edge_bytes),
+                of_chips(moved.repeated_bytes),
             )
             cost = model.put_together(
                 chips,

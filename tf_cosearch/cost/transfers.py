@@ -34,7 +34,8 @@ class Transfers:
         steady_bytes: DRAM traffic of a run while the array is at work,
             `[Q, L]`.
         edge_bytes: Sum of the other DRAM traffic of layers, `[Q]`.
-        dram_bytes: Sum of all of it, `[Q]`.
+        repeated_bytes: Sum of weights that are brought once more, `[Q]`.
+        dram_bytes: Sum of all DRAM traffic, `[Q]`.
         residency: Share of the weights that stays, `[Q]`.
         needed_bytes: What two tiles of one row take at most, `[Q]`.
         serial: Sums of all runs, each `[N, 1]`.
@@ -62,6 +63,7 @@ class Transfers:
         (
             self.steady_bytes,
             self.edge_bytes,
+            self.repeated_bytes,
             self.dram_bytes,
             self.residency,
             self.needed_bytes,
@@ -179,6 +181,7 @@ def _outside(columns: Any, memories: Any, networks: Any, chosen: Any) -> Any:
     return (
         outside.steady_bytes() * layers.is_layer,
         tf.reduce_sum(layers.all_runs(edge_bytes), -1),
+        tf.reduce_sum(layers.all_runs(outside.repeated_bytes), -1),
         tf.reduce_sum(layers.all_runs(outside.dram_bytes), -1),
         tf.squeeze(outside.residency, -1),
         tf.reduce_max(outside.needed_bytes, -1),

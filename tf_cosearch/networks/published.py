@@ -11,7 +11,7 @@ from concurrent import futures
 from typing import Any, NamedTuple
 
 from tf_cosearch import configuration
-from tf_cosearch.networks import published_layouts
+from tf_cosearch.networks import published_layouts, stacks
 from tf_cosearch.networks.importers import keras_import
 from tf_cosearch.networks.published_layouts import Layout
 from tf_cosearch.networks.spaces.template import load_network
@@ -23,9 +23,12 @@ class _Application(NamedTuple):
 
     function: str
     input_px: int = 224
+    width: float | None = None
 
     def build(self, keras: Any, input_px: int) -> Any:
         options: dict[str, Any] = {}
+        if self.width is not None:
+            options["alpha"] = self.width
         if self.function.startswith("MobileNetV3"):
             options["include_preprocessing"] = False
         return getattr(keras.applications, self.function)(
@@ -45,6 +48,9 @@ _LAYOUTS: dict[str, Layout | _Application] = {
     "inception_v2": published_layouts.INCEPTION_V2,
     "inception_v3": _Application("InceptionV3", 299),
     "inception_v4": published_layouts.INCEPTION_V4,
+    "mobilenet_v1_0.25": _Application("MobileNet", width=0.25),
+    "mobilenet_v1_0.5": _Application("MobileNet", width=0.5),
+    "mobilenet_v1_0.75": _Application("MobileNet", width=0.75),
     "mobilenet_v3_large": _Application("MobileNetV3Large"),
     "mobilenet_v3_small": _Application("MobileNetV3Small"),
     "nasnet_mobile": _Application("NASNetMobile"),
@@ -78,7 +84,8 @@ def load(name: str, input_px: int | None = None) -> list[Layer]:
     """Loads a published network as the rows of its layer table.
 
     Args:
-        name: One of `names()`, or a YAML file that `load_network` reads.
+        name: One of `names()`, a stack as of `stacks.load`, or a YAML file
+            that `load_network` reads.
         input_px: Rows and columns of the image in pixels. Defaults to those
             that the network was published or benchmarked with.
 
@@ -98,6 +105,8 @@ def load(name: str, input_px: int | None = None) -> list[Layer]:
     if input_px is not None:
         configuration.at_least("input_px", input_px, 1)
     name = _ALIASES.get(name, name)
+    if stacks.is_stack(name) and input_px is None:
+        return stacks.load(name)
     if name not in _LAYOUTS:
         if name not in names() and not name.endswith((".yaml", ".yml")):
             raise configuration.unknown("network", name, names())

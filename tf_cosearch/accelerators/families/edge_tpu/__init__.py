@@ -45,7 +45,13 @@ FAMILY = Family(
     },
     shape=("pe_array/dot_width", "pe_array/simd_units", "pe_array/lanes"),
     depthwise_words=_depthwise_words,
-    off_chip=("pe_memory/weight_share",),
+    off_chip=(
+        "pe_memory/weight_share",
+        "pe_memory/whole_layers",
+        "pe_memory/padded_weights",
+        "pe_memory/tile_kib",
+        "interconnect/ring_width_bytes",
+    ),
     relations={
         "aspect ratio": {"pe_array/columns": 1, "pe_array/rows": -1},
         "PEs": _PES,

@@ -81,13 +81,21 @@ class EdgeTpu(NamedTuple):
 
     def room(self) -> Room:
         """All PE memories together."""
-        pes = self.pe_array.pes()
+        array, memory = self.pe_array, self.pe_memory
+        pes, is_padded = array.pes(), memory.padded_weights
         return Room(
-            self.pe_memory.capacity_bytes(pes),
-            self.pe_memory.weight_bytes(pes),
-            self.pe_memory.activation_bytes(pes),
+            memory.capacity_bytes(pes),
+            memory.weight_bytes(pes),
+            memory.activation_bytes(pes),
             self.dram.onload_share,
-            1 - self.host_link.is_there(),
+            image_share=1 - self.host_link.is_there(),
+            whole_layers=memory.whole_layers,
+            out_c_multiple=1 + is_padded * (array.simd_units - 1),
+            in_c_multiple=1 + is_padded * (array.dot_width - 1),
+            channel_bytes=memory.channel_bytes(),
+            tile_bytes=memory.tile_kib * 1024.0,
+            tile_rows=array.rows,
+            tile_columns=array.columns,
         )
 
     def write_pj(self) -> Any:
@@ -101,6 +109,10 @@ class EdgeTpu(NamedTuple):
     def operand_cycles(self, operand_bytes: Any) -> Any:
         """The first operands pass the interconnect before anything runs."""
         return self.interconnect.cycles(operand_bytes)
+
+    def repeat_cycles(self, weight_bytes: Any) -> Any:
+        """Weights go round to all PEs."""
+        return self.interconnect.ring_cycles(weight_bytes)
 
     def missing_register_bytes(self) -> Any:
         """What a register file lacks for its SIMD units."""

@@ -43,6 +43,9 @@ def choose(
     Returns:
         The `OnChip`.
     """
+    passed_cycles = machine.interconnect.activation_cycles(
+        _passed_bytes(layers, loops)
+    )
     leakage_pj = machine.leakage_mw() / machine.process.clock_ghz
     unit_pj = _unit_pj(machine)
     spaces = {
@@ -60,7 +63,10 @@ def choose(
         busy = (
             rate.compute_cycles,
             moved.moved_bytes() * rate.memory_cycles,
-            moved.interconnect_bytes(space) * rate.interconnect_cycles,
+            tf.maximum(
+                moved.interconnect_bytes(space) * rate.interconnect_cycles,
+                passed_cycles,
+            ),
         )
         cycles = tf.maximum(tf.maximum(busy[0], busy[1]), busy[2])
         energy_pj = _mapped_pj(unit_pj, rate, space, moved)
@@ -73,6 +79,16 @@ def choose(
             here = OnChip(*here[:2], number, busy, parts_pj, traffic)
         best = _better(best, (keys, here))
     return best[1]
+
+
+def _passed_bytes(layers: LayerTable, loops: Loops) -> Any:
+    """Activations that a layer takes in and puts out, each once.
+
+    What computes nothing leaves them where they are.
+    """
+    right_bytes = loops.weight_bytes * (1 - layers.has_weights)
+    in_bytes = layers.in_elements() * loops.activation_bytes + right_bytes
+    return (in_bytes + loops.output_bytes) * (loops.is_mac + loops.is_vector)
 
 
 def _keys(

@@ -16,6 +16,13 @@ class PEMemory(NamedTuple):
     `weight_share` of the memory keeps weights from inference to inference, at
     most `activation_share` keeps activations from layer to layer; 0 is a
     machine that streams all of them every time.
+
+    What a compiler makes of it: with `whole_layers` weights leave by whole
+    layers, in the order of their use. With `padded_weights` they are stored
+    for whole lanes: output channels in multiples of the SIMD units, input
+    channels of the dot products, and a 32-bit scale with each bias. With a
+    `tile_kib` activations have so much of a PE's memory for themselves: what
+    does not fit is worked on in tiles of rows instead of spilled.
     """
 
     capacity_mib: Annotated[
@@ -24,6 +31,10 @@ class PEMemory(NamedTuple):
     width_bytes: Annotated[Any, Fixed("bytes/cycle", 1, 4096)] = 256
     weight_share: Annotated[Any, Fixed("share of the capacity", 0, 1)] = 1
     activation_share: Annotated[Any, Fixed("share of the capacity", 0, 1)] = 1
+
+    whole_layers: Annotated[Any, Fixed("0 or 1", 0, 1, True)] = 0
+    padded_weights: Annotated[Any, Fixed("0 or 1", 0, 1, True)] = 0
+    tile_kib: Annotated[Any, Fixed("KiB a PE", 0, 1e6)] = 0
 
     def sram(self, node_nm: Any) -> Sram:
         """The macro that the memory of one PE is."""
@@ -40,6 +51,10 @@ class PEMemory(NamedTuple):
     def activation_bytes(self, pes: Any) -> Any:
         """The most that may be taken by activations between layers."""
         return self.activation_share * self.capacity_bytes(pes)
+
+    def channel_bytes(self) -> Any:
+        """What is stored with the weights of an output channel."""
+        return 4.0 + 4.0 * self.padded_weights
 
     def cycles(self, bytes_per_pe: Any) -> Any:
         """Cycles the port of a PE's memory is busy."""

@@ -8,6 +8,7 @@ from tf_cosearch.accelerators.dram import Dram
 from tf_cosearch.accelerators.families.systolic.array import Array
 from tf_cosearch.accelerators.families.systolic.scratchpad import Scratchpad
 from tf_cosearch.accelerators.family import Room
+from tf_cosearch.accelerators.host_link import HostLink
 from tf_cosearch.accelerators.process import Process
 from tf_cosearch.accelerators.runtime import Runtime
 
@@ -30,6 +31,7 @@ class Systolic(NamedTuple):
     array: Array = Array()
     scratchpad: Scratchpad = Scratchpad()
     dram: Dram = Dram()
+    host_link: HostLink = HostLink()
     process: Process = Process()
     runtime: Runtime = Runtime()
 
@@ -70,6 +72,7 @@ class Systolic(NamedTuple):
             self.scratchpad.weight_share * capacity,
             self.scratchpad.activation_share * capacity,
             self.dram.onload_share,
+            image_share=1 - self.host_link.is_there(),
         )
 
     def write_pj(self) -> Any:
@@ -83,6 +86,10 @@ class Systolic(NamedTuple):
     def operand_cycles(self, operand_bytes: Any) -> Any:
         """None, likewise."""
         return 0.0 * operand_bytes
+
+    def repeat_cycles(self, weight_bytes: Any) -> Any:
+        """None: what stays is brought as often as folds need it."""
+        return 0.0 * weight_bytes
 
     def missing_register_bytes(self) -> Any:
         """None: any layer runs."""
