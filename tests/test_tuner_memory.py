@@ -49,7 +49,9 @@ def test_only_what_fits_is_proposed_and_the_summary_says_so(
     room = middle(space, data)
     found = {}
     for name, limit in (("free", 2**50), ("none", None), ("tight", room)):
-        monkeypatch.setattr(launch, "training_room", lambda limit=limit: limit)
+        monkeypatch.setattr(
+            launch, "training_room", lambda _, limit=limit: limit
+        )
         tuner = small_tuner(space, tmp_path / name, oracle=oracle, max_trials=8)
         tuner.search(**{**data, "verbose": 1}, epochs=1)
         found[name] = trained_designs(tuner), capsys.readouterr().out
@@ -67,7 +69,7 @@ def test_only_what_fits_is_proposed_and_the_summary_says_so(
 def test_a_space_of_nothing_that_fits_is_refused(
     space, data, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(launch, "training_room", lambda: 10)
+    monkeypatch.setattr(launch, "training_room", lambda _: 10)
     tuner = small_tuner(space, tmp_path)
     with pytest.raises(ValueError, match=r"memory to train.*even the least"):
         tuner.search(**data, epochs=1)
@@ -78,7 +80,7 @@ def test_a_trial_that_was_begun_elsewhere_fails_if_it_does_not_fit(
     space, data, tmp_path, monkeypatch
 ):
     room = middle(space, data)
-    monkeypatch.setattr(launch, "training_room", lambda: None)
+    monkeypatch.setattr(launch, "training_room", lambda _: None)
     tuner = small_tuner(space, tmp_path, max_trials=1)
     tuner.search(**data, epochs=1)
     genomes = space.sample(np.random.default_rng(0), 200)
@@ -88,7 +90,7 @@ def test_a_trial_that_was_begun_elsewhere_fails_if_it_does_not_fit(
     begun["status"], begun["score"] = "RUNNING", None
     begun["hyperparameters"]["values"] = space.values(large)
     path.write_text(json.dumps(begun))
-    monkeypatch.setattr(launch, "training_room", lambda: room)
+    monkeypatch.setattr(launch, "training_room", lambda _: room)
     tuner = small_tuner(space, tmp_path, max_trials=2)
     tuner.search(**data, epochs=1)
     first, second = tuner.oracle.trials.values()
@@ -102,7 +104,7 @@ def test_a_worker_on_a_smaller_machine_says_why_it_does_not_train(
     room = middle(space, data)
     genomes = space.sample(np.random.default_rng(0), 200)
     needed = needs(space, data, genomes)
-    monkeypatch.setattr(launch, "training_room", lambda: room)
+    monkeypatch.setattr(launch, "training_room", lambda _: room)
     tuner = small_tuner(space, tmp_path, max_trials=1)
     tuner.search(**data, epochs=1)
     (trial,) = tuner.oracle.trials.values()
@@ -120,12 +122,12 @@ def test_a_finished_design_is_best_wherever_it_was_trained(
     space, data, tmp_path, monkeypatch
 ):
     room = middle(space, data)
-    monkeypatch.setattr(launch, "training_room", lambda: None)
+    monkeypatch.setattr(launch, "training_room", lambda _: None)
     tuner = small_tuner(space, tmp_path, max_trials=8)
     tuner.search(**data, epochs=1)
     assert (needs(space, data, trained_designs(tuner)) > room).any()
     before = [design.folder for design in tuner.best_designs(8)]
-    monkeypatch.setattr(launch, "training_room", lambda: room)
+    monkeypatch.setattr(launch, "training_room", lambda _: room)
     tuner = small_tuner(space, tmp_path, max_trials=8)
     tuner.search(**data, epochs=1)
     assert [design.folder for design in tuner.best_designs(8)] == before

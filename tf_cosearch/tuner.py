@@ -336,7 +336,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         else:
             self._data = tensors.prepare(x, y, **of_data, **of_tensors)
             self._rehearse(self._data, callbacks)
-        self._limit_training([x, y, *_parts(validation_data)])
+        arrays = [x, y, *_parts(validation_data)]
+        self._limit_training(arrays)
         self._progress = report.Progress(verbose)
         weight = of_tensors.pop("sample_weight", None)
         conditions = fingerprint.conditions(
@@ -360,22 +361,31 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             if self._supernet is not None:
                 if not self._is_worker():
                     stack.enter_context(files.owned(self.project_dir))
-                self._ask_supernet(self._supernet, conditions["data"], verbose)
+                self._ask_supernet(
+                    self._supernet, conditions["data"], verbose, arrays
+                )
             self.run(epochs=epochs, callbacks=callbacks)
         if self._is_worker():
             sys.exit()  # What a script does with the result, the chief does.
         self.write_trials()  # Even if there was nothing left to do.
 
     def _ask_supernet(
-        self, supernet: SupernetSearch, described: Any, verbose: int
+        self,
+        supernet: SupernetSearch,
+        described: Any,
+        verbose: int,
+        arrays: Sequence[Any],
     ) -> None:
         """Tells the oracle what a supernet says of designs."""
         supernet.prepare(cast("inputs.Inputs", self._data), described)
+        self._limit_training(arrays, supernet.weight_bytes)
         if not self._is_worker():
             self.reload()
             self.claim()
             self._progress.search(self.space.summary(), self.co_oracle)
         estimates = supernet.run(verbose)
+        # A worker has the weights from now on.
+        self._limit_training(arrays, supernet.weight_bytes)
         if estimates is not None:
             self.co_oracle.expect(estimates, supernet.algorithm)
 
@@ -383,11 +393,11 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         """Leaves in the folder which search it is of, before it begins."""
         self.save()
 
-    def _limit_training(self, data: Sequence[Any]) -> None:
+    def _limit_training(self, data: Sequence[Any], held_bytes: int = 0) -> None:
         """Lets nothing be proposed whose training this machine cannot hold."""
         from tf_cosearch.training import memory
 
-        room = launch.training_room()
+        room = launch.training_room(held_bytes)
         if room is not None and self._data is not None:
             size = self._data.batch_size
             self.co_oracle.prices.limit_training(

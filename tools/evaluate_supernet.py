@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import json
 import pathlib
+import sys
+from collections.abc import Callable
 
 import command_line
 from absl import flags
@@ -82,6 +84,8 @@ def main() -> None:
         trained,
         FLAGS.top,
         files=FLAGS.quantization_gap,
+        on_network=_progress(len(trained), "networks measured"),
+        on_file=_progress(FLAGS.quantization_gap, "int8 files measured"),
     )
     if FLAGS.format == "json":
         print(json.dumps(result, indent=2))
@@ -90,6 +94,21 @@ def main() -> None:
     if FLAGS.output is not None:
         title = f"{pathlib.Path(FLAGS.space).stem} on {FLAGS.data}"
         ranking_picture.plot(result, FLAGS.output, title)
+
+
+def _progress(most: int, words: str) -> Callable[[int], None]:
+    """Tells how far it is; the result alone goes to standard output."""
+    from tf_cosearch.supernet.progress import Clock
+
+    clock: Clock | None = None
+
+    def tell(done: int) -> None:
+        nonlocal clock
+        clock = clock or Clock(most, done)  # from the first on
+        if left := clock.left(done):
+            print(f"{done}/{most} {words}{left}", file=sys.stderr)
+
+    return tell
 
 
 if __name__ == "__main__":

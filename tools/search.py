@@ -197,6 +197,7 @@ def _default_workers(space: cs.SearchSpace, data: datasets.Dataset) -> int:
     """As many as the machine has room for, with these data and networks."""
     import numpy as np
 
+    import tf_cosearch as cs
     from tf_cosearch.distributed import launch
     from tf_cosearch.training import memory
 
@@ -204,7 +205,14 @@ def _default_workers(space: cs.SearchSpace, data: datasets.Dataset) -> int:
     arrays = [*data.train, *data.validation, *data.test]
     needs = memory.training_bytes(arrays, layers, FLAGS.batch_size)
     # The few largest are not proposed if a worker's share is too small.
-    return launch.default_workers(int(np.quantile(needs, 0.9)))
+    need = int(np.quantile(needs, 0.9))
+    if FLAGS.accuracy == "trained":
+        return launch.default_workers(need)
+    from tf_cosearch.supernet import supernet
+
+    source = _supernet() or cs.SupernetOptions()
+    of_supernet = supernet.memory_bytes(space.network_space, source)
+    return launch.default_workers(need, *of_supernet)
 
 
 def _oracle(

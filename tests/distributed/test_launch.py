@@ -100,6 +100,9 @@ def test_cores_are_divided(monkeypatch):
     given = launch.environment("worker1", 3, "127.0.0.1", 5)
     assert given["OMP_NUM_THREADS"] == given["TF_NUM_INTRAOP_THREADS"] == "2"
     assert given["KERASTUNER_ORACLE_PORT"] == "5"
+    # Workers wait while the chief works.
+    given = launch.environment("chief", 3, "127.0.0.1", 5)
+    assert given["OMP_NUM_THREADS"] == given["TF_NUM_INTRAOP_THREADS"] == "8"
 
 
 @pytest.mark.parametrize(
@@ -112,6 +115,26 @@ def test_workers_have_room(monkeypatch, limit_gib, training_gib, expected):
         launch.machine, "memory_bytes", lambda: limit_gib * 2**30
     )
     assert launch.default_workers(int(training_gib * 2**30)) == expected
+
+
+@pytest.mark.parametrize(
+    ("held_gib", "chief_gib", "expected"),
+    # 7 GiB less one and a quarter for the chief, each of a worker as much.
+    [(0, 0, 4), (0.25, 0, 3), (0.75, 0, 2), (0.25, 1, 3), (0.25, 4, 1)],
+)
+def test_workers_have_room_for_what_all_hold(
+    monkeypatch, held_gib, chief_gib, expected
+):
+    monkeypatch.setattr(launch.machine, "cores", lambda: 8)
+    monkeypatch.setattr(launch.machine, "memory_bytes", lambda: 7 * 2**30)
+    held, chief = (int(gib * 2**30) for gib in (held_gib, chief_gib))
+    assert launch.default_workers(0, held, chief) == expected
+    monkeypatch.delenv("TF_COSEARCH_WORKERS", raising=False)
+    assert launch.training_room(held) == int((5.75 - held_gib) * 2**30)
+    monkeypatch.setenv("TF_COSEARCH_WORKERS", str(expected))
+    room = launch.training_room(held)
+    assert room == (7 * 2**30 - 5 * 2**28 - held) // expected - 5 * 2**28 - held
+    assert launch.default_workers(room, held) == expected
 
 
 @pytest.mark.parametrize(

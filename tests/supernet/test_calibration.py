@@ -1,12 +1,14 @@
 """All networks are calibrated by the same images, whatever their size."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.supernet import evaluation
 from tf_cosearch.supernet.evaluation import BatchReading, Calibration, Evaluator
-from tf_cosearch.supernet.reading import Sharing
+from tf_cosearch.supernet.options import Sharing
 from tf_cosearch.supernet.weights import SharedWeights
 from tf_cosearch.training import inputs
 
@@ -120,3 +122,37 @@ def test_the_same_images_whatever_the_size(evaluator, monkeypatch, room):
         for x in read
     ]
     assert accuracy == np.mean(np.concatenate(answers) == evaluator._y)
+
+
+@pytest.mark.parametrize("count", [9, 1500])
+def test_validation_images_are_spread_over_all(count):
+    x = np.zeros((count, 8, 8, 1), np.float32)
+    x[:, 0, 0, 0] = np.arange(count)
+    pair = x, np.arange(count) % 3
+    data = inputs.prepare(
+        x[:48],
+        pair[1][:48],
+        input_shape=(8, 8, 1),
+        classes=3,
+        validation_data=pair,
+    )
+    images, labels = evaluation.validation_rows(data)
+    rows = np.linspace(0, count - 1, min(count, 1024)).astype(int)
+    np.testing.assert_array_equal(images[:, 0, 0, 0], rows)
+    np.testing.assert_array_equal(labels, rows % 3)
+
+
+def test_validation_images_are_never_all_in_memory():
+    def batches():
+        for _ in range(100):
+            yield np.zeros((40, 32, 32, 1), np.float32), np.zeros(40, int)
+
+    class Data:
+        validation_batches = staticmethod(batches)
+
+    tracemalloc.start()
+    images, _ = evaluation.validation_rows(Data())
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(images) == 1024
+    assert most < 2.5 * images.nbytes < 0.7 * 100 * 40 * 32 * 32 * 4

@@ -40,6 +40,14 @@ def test_regret_takes_the_worse_of_equals(top, lost):
     assert found == pytest.approx(lost)
 
 
+def test_tau_is_that_of_scipy():
+    rng = np.random.default_rng(1)
+    for most in (2, 5, 1000):
+        first, second = rng.integers(most, size=(2, 30))
+        tau = stats.kendalltau(first, second).statistic
+        assert ranking.kendall(first, second) == pytest.approx(tau)
+
+
 def test_intervals_are_those_of_tau_over_drawn_networks():
     rng = np.random.default_rng(5)
     figures = rng.integers(6, size=12)

@@ -8,8 +8,9 @@ import tf_cosearch as cs
 from tf_cosearch.networks import blocks, layer_ops
 from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.supernet.evaluation import Evaluator
+from tf_cosearch.supernet.options import Sharing
 from tf_cosearch.supernet.paths import Uniform
-from tf_cosearch.supernet.reading import Sharing, Signal, Survey
+from tf_cosearch.supernet.reading import Signal, Survey
 from tf_cosearch.supernet.training import TrainedPath
 from tf_cosearch.supernet.weights import SharedWeights
 from tf_cosearch.training import inputs, qat

@@ -14,7 +14,7 @@ from tf_cosearch.networks import blocks
 from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.supernet.evaluation import Evaluator, Measurement
 from tf_cosearch.supernet.layer_rules import rule
-from tf_cosearch.supernet.reading import Sharing
+from tf_cosearch.supernet.options import Sharing
 from tf_cosearch.supernet.weights import SharedWeights
 from tf_cosearch.training import evaluate, inputs, qat
 

@@ -10,6 +10,7 @@ import pytest
 from light_searches import BUDGETS, few, pretend, small_tuner
 
 import tf_cosearch as cs
+from tf_cosearch.distributed import launch
 from tf_cosearch.search.oracle.durable import reported
 from tf_cosearch.supernet import evaluation, progressive_shrinking
 from tf_cosearch.supernet.accuracies import ACCURACY
@@ -184,6 +185,17 @@ def test_more_trials_and_other_budgets(
     assert len(evaluated(other)) == 2
     last = other.co_oracle.trial_costs(other.co_oracle.trials["3"])
     assert last["latency_ms"] <= 0.0005
+
+
+def test_a_training_has_the_room_that_shared_weights_leave(
+    space, data, tmp_path, finished, monkeypatch
+):
+    held = []
+    monkeypatch.setattr(launch, "training_room", held.append)
+    made = tuner(space, tmp_path, supernet=supernet_of(finished))
+    made.search(**data)
+    size = Supernet.load(supernet_of(finished), space.network_space)
+    assert held == [0, *2 * [4 * size.weights.count]]
 
 
 def test_a_supernet_serves_other_searches(space, data, tmp_path, finished):
@@ -453,7 +465,13 @@ def test_trainings_are_proposed_with_its_advice(space, data, tmp_path):
     trials = list(made.co_oracle.trials.values())
     first = trials[0].hyperparameters.values
     assert known[tuple(first.items())] == max(known.values())
-    assert made.co_oracle.algorithm._model.trust > 0
+    estimates = made.co_oracle.algorithm.problem.estimates
+    assert {
+        tuple(space.values(genome).items()): accuracy
+        for genome, accuracy in zip(
+            estimates.genomes, estimates.accuracies, strict=True
+        )
+    } == known
     # Also of a design that was not among those the search evaluated.
     assert all(row[ACCURACY] for row in rows(made))
     designs = [trial.hyperparameters.values for trial in trials]

@@ -6,6 +6,7 @@ import fcntl
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,8 +21,8 @@ import tf_cosearch as cs
 from tf_cosearch import files, machine, seeds
 from tf_cosearch.identity import AnotherRunError
 from tf_cosearch.networks.spaces.template import Template
+from tf_cosearch.supernet import optimizer, saved, supernet, training
 from tf_cosearch.supernet import progress as progress_lib
-from tf_cosearch.supernet import saved, supernet, training
 from tf_cosearch.supernet.supernet import Supernet
 from tf_cosearch.training import checkpoint, fingerprint, inputs
 
@@ -305,6 +306,42 @@ def DATA_OF(networks):  # noqa: N802
 def test_other_options_cannot_go_on(begun, options, seed, words, no_weights):
     with pytest.raises(AnotherRunError, match=words):
         train(begun, options, seed)
+
+
+@pytest.mark.parametrize(
+    ("constant", "words"),
+    [
+        ("MOMENTUM", "optimizer.momentum=0.9, not 0.5"),
+        ("DECAY", "optimizer.decay=0.0001, not 0.5"),
+        ("LARGEST_NORM", "optimizer.largest_norm=0.3, not 0.5"),
+    ],
+)
+def test_another_optimizer_cannot_go_on(
+    begun, finished, monkeypatch, constant, words, caplog
+):
+    monkeypatch.setattr(optimizer, constant, 0.5)
+    with pytest.raises(AnotherRunError, match=re.escape(words)):
+        train(begun)
+    # What is finished serves, as it is.
+    assert Supernet.load(finished, SPACE, TOLD).is_finished
+    assert f"by another optimizer: {words}" in caplog.text
+
+
+def test_the_same_optimizer_is_not_remarked(finished, caplog):
+    Supernet.load(finished, SPACE, TOLD)
+    assert not caplog.text
+
+
+def test_memory_to_plan_with(finished):
+    size = 4 * Supernet(SPACE, OPTIONS).weights.count
+    assert supernet.memory_bytes(SPACE, OPTIONS) == (size, 4 * size)
+    assert supernet.memory_bytes(SPACE, finished) == (size, 2 * size)
+    more = dataclasses.replace(OPTIONS, norms_apart=True)
+    assert supernet.memory_bytes(SPACE, more)[0] > size
+
+
+def test_moments_are_not_kept_of_what_is_finished(whole):
+    assert "_optimizer" not in vars(whole)
 
 
 def test_another_batch_size_cannot_go_on(begun, no_weights):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tf_cosearch import text
+from tf_cosearch.supernet import progress
 from tf_cosearch.supernet.evaluation import Evaluator
 
 
@@ -55,8 +56,15 @@ def test_prints_and_draws(
     assert result["seconds"]["training"] == 8
     assert picture.read_bytes().startswith(b"\x89PNG")
     monkeypatch.setattr(Evaluator, "file_accuracy", lambda *_: 0.5)
+    monkeypatch.setattr(progress, "_PAUSE", -1.0)
     done = call_here(*arguments, "--quantization_gap=2")
-    assert (done.code, done.err) == (0, "")
+    assert done.code == 0
+    lines = done.err.splitlines()
+    assert [line.split("  (")[0] for line in lines] == [
+        *(f"{number}/6 networks measured" for number in range(1, 6)),
+        "1/2 int8 files measured",
+    ]
+    assert all(line.endswith(" left)") for line in lines)
     assert "6 trained networks" in done.out
     assert "top-5 regret" in done.out
     assert "Int8 files of 2 of them" in done.out

@@ -10,6 +10,7 @@ from light_searches import pretend
 
 import tf_cosearch as cs
 from tf_cosearch.designs import outcome
+from tf_cosearch.distributed import launch
 from tf_cosearch.supernet.supernet import Supernet
 from tf_cosearch.training import fit
 
@@ -100,6 +101,25 @@ def test_one_is_trained_as_flags_say(call_here, light, both, space, tmp_path):
     other = ("--supernet_epochs=3", f"--output_dir={tmp_path}")
     result = call_here("search", *both, *flags, *other)
     assert "options.epochs=2, not 3" in result.message
+
+
+def test_workers_are_planned_with_the_shared_weights(
+    call_here, both, supernet, space, tmp_path, monkeypatch
+):
+    def plan(need, *of_supernet):
+        raise ValueError(f"held {of_supernet}.")
+
+    monkeypatch.setattr(launch, "default_workers", plan)
+    folder = tmp_path / "run"
+    search = ("search", *both, "--workers=0", f"--output_dir={folder}")
+    size = 4 * Supernet.load(supernet, space.network_space).weights.count
+    message = call_here(*search, f"--supernet={supernet}").message
+    assert f"held ({size}, {2 * size})" in message
+    assert f"held ({size}, {4 * size})" in call_here(*search).message
+    message = call_here(*search, "--supernet=elsewhere").message
+    assert "A supernet must be a folder" in message
+    message = call_here(*search, "--accuracy=trained").message
+    assert "held ()" in message
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,9 @@ _WORKERS = "TF_COSEARCH_WORKERS"
 _SPOKEN_FOR = "TF_COSEARCH_SPOKEN_FOR"  # by the chief, on the same terminal
 
 
-def default_workers(training_bytes: int = 0) -> int:
+def default_workers(
+    training_bytes: int = 0, held_bytes: int = 0, chief_bytes: int = 0
+) -> int:
     """Workers that this machine has cores and memory for, at least 1.
 
     A GPU is for one: TensorFlow takes all of its memory. Limits of a container
@@ -40,29 +42,38 @@ def default_workers(training_bytes: int = 0) -> int:
 
     Args:
         training_bytes: What data and batches take of each.
+        held_bytes: What each holds beside them, and the chief as well.
+        chief_bytes: What the chief takes before that, while workers wait.
     """
     if tf.config.list_physical_devices("GPU"):
         return 1
     # Chief and launcher take about half a worker each.
     free = machine.memory_bytes() - WORKER_BYTES
-    most = free // (WORKER_BYTES + training_bytes)
+    each = WORKER_BYTES + held_bytes + training_bytes
+    most = min(
+        (free - held_bytes) // each, (free - chief_bytes) // WORKER_BYTES
+    )
     return max(1, min(machine.cores(), most))
 
 
-def training_room() -> int | None:
+def training_room(held_bytes: int = 0) -> int | None:
     """Bytes that each training of this process, or of its workers, may take.
 
     Beside TensorFlow itself, and with all other workers of `launch` at work.
     None is no limit that is known: on a GPU, which has memory of its own, and
     for a chief whose workers run on other machines.
+
+    Args:
+        held_bytes: What each process holds beside its training.
     """
     workers = int(os.environ.get(_WORKERS, "0"))
     is_chief_of_others = is_child() and not is_worker() and not workers
     if is_chief_of_others or tf.config.list_physical_devices("GPU"):
         return None
     # Chief and launcher take about half a worker each.
-    free = machine.memory_bytes() - (WORKER_BYTES if workers else 0)
-    return max(0, free // max(1, workers) - WORKER_BYTES)
+    of_chief = WORKER_BYTES + held_bytes if workers else 0
+    free = machine.memory_bytes() - of_chief
+    return max(0, free // max(1, workers) - WORKER_BYTES - held_bytes)
 
 
 def is_child() -> bool:
@@ -118,7 +129,8 @@ def environment(
     """What KerasTuner and TensorFlow read in a process of a search.
 
     The cores are divided among the workers, unless the caller's environment
-    says how many threads there should be.
+    says how many threads there should be. A chief has all of them: as long as
+    it computes itself, workers wait for it.
 
     Args:
         tuner_id: `chief` or the name of a worker.
@@ -126,7 +138,8 @@ def environment(
         ip: Where the chief listens.
         port: And at which port.
     """
-    threads = str(max(1, machine.cores() // workers))
+    share = 1 if tuner_id == "chief" else workers
+    threads = str(max(1, machine.cores() // share))
     counts = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
     return {
         **dict.fromkeys(counts, threads),

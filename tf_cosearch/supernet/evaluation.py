@@ -187,9 +187,10 @@ class Measurement(SharedReading):
             self._kernels[layer.name] = tf.round(kernel / step) * step
         return self._kernels[layer.name]
 
-    def share(self, x: Any) -> Any:
-        """A sigmoid in 256 steps that TFLite has for any, whatever it saw."""
-        return tf.minimum(tf.round(x * 256), 255) / 256 if self._is_int8 else x
+    def sigmoid(self, x: Any) -> Any:
+        """A sigmoid in the 256 steps that TFLite has for any input."""
+        y = super().sigmoid(x)
+        return tf.minimum(tf.round(y * 256), 255) / 256 if self._is_int8 else y
 
     def final(self, x: Signal, reader: Any = None) -> Signal:
         """A tensor in 256 steps over the range of the calibration."""
@@ -231,13 +232,7 @@ class Evaluator:
     ) -> None:
         self._weights = weights
         self._images = calibration_images(data, image_count)
-        validation = list(data.validation_batches())
-        x = np.concatenate([batch[0] for batch in validation])
-        y = np.concatenate([batch[1] for batch in validation])
-        # From their whole length, as they may be sorted by their labels.
-        count = min(len(x), VALIDATION_IMAGES)
-        rows = np.linspace(0, len(x) - 1, count).astype(int)
-        self._x, self._y = x[rows], y[rows]
+        self._x, self._y = validation_rows(data)
 
     def calibrate(self, network: Network) -> Calibration:
         """Averages and ranges of a network, and its weights."""
@@ -380,6 +375,30 @@ def calibration_images(data: Inputs, count: int) -> np.ndarray:
             "designs one by one, with accuracy='trained'."
         )
     return found
+
+
+def validation_rows(data: Inputs) -> tuple[np.ndarray, np.ndarray]:
+    """Validation images and their labels, `VALIDATION_IMAGES` at most.
+
+    They are read twice, so that only those that are taken are in memory.
+
+    Args:
+        data: Of the training.
+
+    Returns:
+        `[N, H, W, C]` and `[N]`, at equal distances over their whole length, as
+        they may be sorted by their labels.
+    """
+    total = sum(len(labels) for _, labels, *_ in data.validation_batches())
+    count = min(total, VALIDATION_IMAGES)
+    rows = np.linspace(0, total - 1, count).astype(int)
+    images, answers, first = [], [], 0
+    for x, y, *_ in data.validation_batches():
+        own = rows[(rows >= first) & (rows < first + len(x))] - first
+        images.append(x[own])
+        answers.append(y[own])
+        first += len(x)
+    return np.concatenate(images), np.concatenate(answers)
 
 
 def _batches(network: Network, images: np.ndarray) -> list[np.ndarray]:

@@ -317,14 +317,14 @@ def _run_sigmoid(
     reading: SharedReading, layer: Any, values: Values, weights: Weights
 ) -> Any:
     del layer, weights
-    return reading.share(tf.sigmoid(values[0]))
+    return reading.sigmoid(values[0])
 
 
 def _run_swish(
     reading: SharedReading, layer: Any, values: Values, weights: Weights
 ) -> Any:
     del layer, weights
-    return values[0] * reading.share(tf.sigmoid(values[0]))
+    return values[0] * reading.sigmoid(values[0])
 
 
 _L = tf_keras.layers

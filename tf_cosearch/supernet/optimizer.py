@@ -20,6 +20,15 @@ LARGEST_NORM = 0.3
 """Of the gradient of a step."""
 
 
+def constants() -> dict[str, float]:
+    """What a step depends on beside its gradients and the learning rate."""
+    return {
+        "momentum": MOMENTUM,
+        "decay": DECAY,
+        "largest_norm": LARGEST_NORM,
+    }
+
+
 class PartGradient(NamedTuple):
     """The gradient of a part of a weight.
 

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 from tf_cosearch import configuration
 from tf_cosearch.networks import blocks
 from tf_cosearch.supernet import paths as paths_lib
 
-if TYPE_CHECKING:
-    from tf_cosearch.supernet.reading import Sharing
+
+@dataclasses.dataclass(frozen=True)
+class Sharing:
+    """What networks share of a layer that both have.
+
+    Attributes:
+        apart: Settings of a block whose values have weights of their own. With
+            `block` operators share nothing, as in HSCoNAS; with `kernel_size`
+            neither do kernels.
+        norms_apart: Whether each number of channels has normalisations of its
+            own.
+
+    Reference: Guo et al., Single Path One-Shot, arXiv 1904.00420; Yu et al.,
+    Slimmable Neural Networks, arXiv 1812.08928 (normalisations of their own).
+    """
+
+    apart: tuple[str, ...] = ("block",)
+    norms_apart: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +37,8 @@ class SupernetOptions:
         learning_rate: Where it starts; it falls to 0 along a cosine.
         paths: Which networks share a step: `uniform`, `sandwich`, or those of
             a controller, `reinforce` or `ppo`, see `OneShot`.
-        apart: Settings of a block that nothing is shared over, see `Sharing`.
-        norms_apart: Whether each width has normalisations of its own.
+        apart: See `Sharing`.
+        norms_apart: See `Sharing`.
         shrink_stages: How often the space shrinks after that, see
             `ProgressiveShrinking`; each time some epochs follow.
         shrink_keep: Share of the choices of a layer that stay, at least one.
@@ -39,8 +54,8 @@ class SupernetOptions:
     epochs: int = 60
     learning_rate: float = 1.0
     paths: str = "uniform"
-    apart: tuple[str, ...] = ("block",)
-    norms_apart: bool = False
+    apart: tuple[str, ...] = Sharing.apart
+    norms_apart: bool = Sharing.norms_apart
     shrink_stages: int = 0
     shrink_keep: float = 0.5
 
@@ -89,7 +104,4 @@ class SupernetOptions:
     @property
     def sharing(self) -> Sharing:
         """What networks share."""
-        # Users of the options alone need not wait for tf_keras.
-        from tf_cosearch.supernet.reading import Sharing
-
         return Sharing(self.apart, self.norms_apart)

@@ -1,4 +1,4 @@
-"""Lines that tell how far the training of a supernet is."""
+"""Lines that tell how far something is, and how long it will take."""
 
 from __future__ import annotations
 
@@ -8,6 +8,41 @@ from tf_cosearch import text
 
 _PAUSE = 5.0
 """Seconds between two lines, at least."""
+
+
+class Clock:
+    """Says now and then how long it will take to do the rest.
+
+    Args:
+        most: How much there is to do.
+        done: How much has been done before.
+    """
+
+    def __init__(self, most: int, done: int = 0) -> None:
+        self._most, self._before = most, done
+        self._began = self._told = time.monotonic()
+
+    def left(self, done: int) -> str | None:
+        """The end of a line, `None` if it is not time for one.
+
+        Args:
+            done: How much has been done.
+
+        Returns:
+            Nothing once all is done.
+        """
+        now = time.monotonic()
+        if done == self._most:
+            return ""
+        if now - self._told < _PAUSE:
+            return None
+        self._told = now
+        rate = (now - self._began) / max(done - self._before, 1)
+        return f"  ({text.duration(rate * (self._most - done))} left)"
+
+    def took(self) -> str:
+        """How long it has taken."""
+        return text.duration(time.monotonic() - self._began)
 
 
 class Progress:
@@ -35,8 +70,7 @@ class Progress:
             size: Bytes that they take, with moments and copies.
             done: Epochs that there have been.
         """
-        self._began = self._told = time.monotonic()
-        self._done = done
+        self._clock = Clock(self._epochs, done)
         self._console.print(
             f"Supernet of {name}: {text.count(weights)} weights, "
             f"{text.count(size, 2)}B with their moments and a copy of both."
@@ -57,15 +91,9 @@ class Progress:
             epoch: How many there have been.
             loss: The mean loss of the last.
         """
-        now = time.monotonic()
-        is_last = epoch == self._epochs
-        if now - self._told < _PAUSE and not is_last:
-            return
-        self._told = now
-        took = now - self._began
-        left = took / (epoch - self._done) * (self._epochs - epoch)
-        self._console.print(
-            f"epoch {epoch}/{self._epochs}  loss {loss:.4f}  "
-            f"{text.duration(took)}"
-            + ("" if is_last else f"  ({text.duration(left)} left)")
-        )
+        left = self._clock.left(epoch)
+        if left is not None:
+            self._console.print(
+                f"epoch {epoch}/{self._epochs}  loss {loss:.4f}  "
+                f"{self._clock.took()}{left}"
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ def measure(
     evaluator: Evaluator,
     networks: Sequence[Network],
     accuracies: Sequence[float],
+    on_file: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
     """Makes int8 files of the slices of networks, and compares.
 
@@ -48,12 +49,16 @@ def measure(
         evaluator: Of the supernet.
         networks: Of its space.
         accuracies: What `Evaluator.accuracy` gave for each.
+        on_file: Told how many files are measured.
 
     Returns:
         Accuracies of the `files`; the `mean` and the `largest` distance from
         those given, as shares of the images; and Kendall's `tau` of both.
     """
-    files = [evaluator.file_accuracy(network) for network in networks]
+    files = []
+    for network in networks:
+        files.append(evaluator.file_accuracy(network))
+        on_file(len(files))
     apart = np.abs(np.subtract(files, accuracies))
     return {
         "accuracies": list(accuracies),

@@ -96,7 +96,7 @@ def kendall(first: Sequence[float], second: Sequence[float]) -> float:
     Reference: Kendall, The Treatment of Ties in Ranking Problems, Biometrika
     1945.
     """
-    return _or_0(stats.kendalltau(first, second).statistic)
+    return _tau(_orders(first), _orders(second))
 
 
 def regret(
@@ -105,7 +105,7 @@ def regret(
     """What is lost by training only the networks that are ranked highest.
 
     Of networks with the same figure the worse ones are taken, as they might
-    be.
+    be, see `ranked`.
 
     Args:
         figures: One for each network; more should be better.
@@ -117,14 +117,29 @@ def regret(
     0.1
     """
     reached = np.asarray(accuracies)
-    order = np.lexsort((reached, -np.asarray(figures, float)))
-    return float(reached.max() - reached[order[:top]].max())
+    highest = ranked(figures, accuracies)[:top]
+    return float(reached.max() - reached[highest].max())
+
+
+def ranked(figures: Sequence[float], accuracies: Sequence[float]) -> list[int]:
+    """Places of networks in the order of a figure, the highest first.
+
+    Args:
+        figures: One for each network.
+        accuracies: What the networks reached; of equals the worst is first.
+
+    Example:
+    >>> ranked([4, 5, 4], [0.9, 0.7, 0.8])
+    [1, 2, 0]
+    """
+    order = np.lexsort([np.asarray(accuracies), -np.asarray(figures, float)])
+    return [int(place) for place in order]
 
 
 def _spearman(values: Sequence[float], accuracies: Sequence[float]) -> float:
     if min(values) == max(values):
         return 0.0
-    return _or_0(stats.spearmanr(values, accuracies).statistic)
+    return float(stats.spearmanr(values, accuracies).statistic)
 
 
 def _interval(
@@ -144,11 +159,9 @@ def _orders(values: Sequence[float]) -> np.ndarray:
 
 
 def _tau(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Kendall's tau-b: scipy's takes ten times as long."""
+    """Kendall's tau-b of what `_orders` says of two figures.
+
+    scipy's takes ten times as long, and a thousand make an interval.
+    """
     untied = np.count_nonzero(ours) * np.count_nonzero(theirs)
     return float((ours * theirs).sum() / untied**0.5) if untied else 0.0
-
-
-def _or_0(statistic: float) -> float:
-    """0 of what has no order."""
-    return float(np.nan_to_num(statistic))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from tf_cosearch.supernet import ranking
 from tf_cosearch.supernet.accuracies import ACCURACY
 
 
@@ -46,8 +47,7 @@ def plot(
         label="trained networks",
     )
     figure.colorbar(points, label="Multiply-accumulates of an inference")
-    top = sorted(range(len(rows)), key=lambda i: (-across[i], up[i]))
-    top = top[: result["top"]]
+    top = ranking.ranked(across, up)[: result["top"]]
     axes.scatter(
         [across[i] for i in top],
         [up[i] for i in top],

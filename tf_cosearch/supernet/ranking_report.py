@@ -28,6 +28,7 @@ def report(
     seed: int = 0,
     files: int = 0,
     on_network: Callable[[int], None] = lambda done: None,
+    on_file: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
     """Measures trained networks on shared weights, and compares.
 
@@ -38,6 +39,7 @@ def report(
         seed: The same.
         files: Of how many networks an int8 file is made as well.
         on_network: Told how many networks are measured.
+        on_file: Told how many int8 files are.
 
     Returns:
         Plain JSON. `networks` has each one's accuracies, size and seconds;
@@ -98,6 +100,7 @@ def report(
             evaluator,
             [trained[place].network for place in places],
             [own[place] for place in places],
+            on_file,
         )
     return result
 

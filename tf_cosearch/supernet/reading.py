@@ -10,16 +10,17 @@ network that is built of Keras layers.
 from __future__ import annotations
 
 import abc
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import tensorflow as tf
 import tf_keras
 
 from tf_cosearch.networks.layer_ops import KerasBuilder, Shape
 from tf_cosearch.networks.network import BlockSpec, Network
 from tf_cosearch.supernet.layer_rules import Part, rule
+from tf_cosearch.supernet.options import Sharing
 
 
 class Signal(NamedTuple):
@@ -36,25 +37,6 @@ class Signal(NamedTuple):
     shape: tuple[int | None, ...]
     writer: str
     is_final: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Sharing:
-    """What networks share of a layer that both have.
-
-    Attributes:
-        apart: Settings of a block whose values have weights of their own. With
-            `block` operators share nothing, as in HSCoNAS; with `kernel_size`
-            neither do kernels.
-        norms_apart: Whether each number of channels has normalisations of its
-            own.
-
-    Reference: Guo et al., Single Path One-Shot, arXiv 1904.00420; Yu et al.,
-    Slimmable Neural Networks, arXiv 1812.08928 (normalisations of their own).
-    """
-
-    apart: tuple[str, ...] = ("block",)
-    norms_apart: bool = False
 
 
 class SharedReading(KerasBuilder, abc.ABC):
@@ -167,9 +149,9 @@ class SharedReading(KerasBuilder, abc.ABC):
         del layer, axis
         return kernel
 
-    def share(self, x: Any) -> Any:
-        """What a sigmoid puts out, from 0 to 1."""
-        return x
+    def sigmoid(self, x: Any) -> Any:
+        """A sigmoid, as it is multiplied by."""
+        return tf.sigmoid(x)
 
     def final(self, x: Signal, reader: Any = None) -> Signal:
         """A tensor as the next layer reads it, if there is one."""

@@ -14,11 +14,13 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 import numpy as np
+from absl import logging
 
 from tf_cosearch import files
-from tf_cosearch.identity import Identity
+from tf_cosearch.identity import Identity, differences
 from tf_cosearch.networks.spaces.network_space import NetworkSpace
 from tf_cosearch.search.oracle.state import IdentityState
+from tf_cosearch.supernet import optimizer
 from tf_cosearch.supernet.layer_rules import Part
 from tf_cosearch.training.checkpoint import Checkpoints, State
 
@@ -37,7 +39,8 @@ class Record(TypedDict):
     Attributes:
         format: Of the folder; another one cannot be read.
         identity: What `Identity` holds: the space of networks, the data, and
-            as training `options`, `seed` and `batch_size`.
+            as training `options`, `seed`, `batch_size` and constants of the
+            `optimizer`.
         weights: Shapes by key.
     """
 
@@ -119,6 +122,25 @@ def require_same(
         "train another one in another folder, or with --overwrite",
     )
     return record
+
+
+def remark_optimizer(
+    folder: str | os.PathLike[str], trained: Mapping[str, Any]
+) -> None:
+    """Warns of a supernet that this version would train with other constants.
+
+    Args:
+        folder: Of the supernet.
+        trained: What `Identity.training` of it is.
+    """
+    before, now = trained.get("optimizer"), optimizer.constants()
+    if before != now:
+        logging.warning(
+            "%s was trained by another optimizer: %s. Its ranking is that of "
+            "its training.",
+            folder,
+            "; ".join(differences("optimizer", before, now)),
+        )
 
 
 class _Versioned(TypedDict):

@@ -6,13 +6,11 @@ import functools
 import hashlib
 import os
 import pathlib
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from tf_cosearch import text
 from tf_cosearch.distributed import launch, worker
 from tf_cosearch.distributed.tuner import DurableTuner
 from tf_cosearch.identity import Identity
@@ -26,6 +24,7 @@ from tf_cosearch.supernet.accuracies import ACCURACY
 from tf_cosearch.supernet.evaluation import Evaluator
 from tf_cosearch.supernet.options import SupernetOptions
 from tf_cosearch.supernet.paths import CONTROLLERS
+from tf_cosearch.supernet.progress import Clock
 from tf_cosearch.supernet.supernet import Supernet
 from tf_cosearch.supernet.weights import require_blocks
 from tf_cosearch.training import settings
@@ -41,7 +40,6 @@ FOLDER = "supernet"
 """Folder of the supernet, and of the search on it, within a project."""
 
 _SEARCH = "search"
-_SECONDS = 10.0  # from one line of progress to the next
 
 
 class SupernetSearch:
@@ -110,6 +108,12 @@ class SupernetSearch:
             supernet.check(data, self._folder, described, self._goal)
             supernet.weights  # noqa: B018, says whether they can be shared
             self._supernet = supernet
+
+    @property
+    def weight_bytes(self) -> int:
+        """Memory of the shared weights, as far as they are here already."""
+        made = self._supernet
+        return 0 if made is None else made.weights.bytes
 
     def run(self, verbose: int) -> Estimates | None:
         """Trains the weights, unless they are, and searches.
@@ -291,14 +295,13 @@ class EvaluationTuner(DurableTuner):
         self._console = Console(
             quiet=not verbose, highlight=False, markup=False, soft_wrap=True
         )
-        self._began = self._told = time.monotonic()
-        self._before = 0
+        self._clock = Clock(self.co_oracle.max_trials)
 
     def on_search_begin(self) -> None:
         """Starts the clock; from now on the search can be continued."""
         self.save()
-        self._began = self._told = time.monotonic()
-        self._before = len(self.co_oracle.end_order)
+        done = len(self.co_oracle.end_order)
+        self._clock = Clock(self.co_oracle.max_trials, done)
 
     def run_trial(self, trial: Any) -> dict[str, float]:
         """Evaluates the design of a trial."""
@@ -308,16 +311,12 @@ class EvaluationTuner(DurableTuner):
     def on_trial_saved(self, trial: Any) -> None:
         """Prints a line of progress now and then."""
         done = len(self.co_oracle.end_order)
-        most = self.co_oracle.max_trials
-        now = time.monotonic()
-        if done < most and now - self._told < _SECONDS:
+        left = self._clock.left(done)
+        if left is None:
             return
-        self._told = now
         best = next(iter(self.co_oracle.get_best_trials(1)), None)
         value = 0.0 if best is None else durable.reported(best)[ACCURACY]
-        seconds = (now - self._began) / max(done - self._before, 1)
-        left = text.duration(seconds * (most - done))
         self._console.print(
-            f"{done}/{most} designs evaluated on the supernet  best of "
-            f"{value:.2%} there" + (f"  ({left} left)" if done < most else "")
+            f"{done}/{self.co_oracle.max_trials} designs evaluated on the "
+            f"supernet  best of {value:.2%} there{left}"
         )

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,13 @@ from tf_cosearch import configuration, files, seeds
 from tf_cosearch.identity import Identity, versions
 from tf_cosearch.networks.spaces.network_space import NetworkSpace
 from tf_cosearch.search.problem import Problem
-from tf_cosearch.supernet import evaluation, one_shot, saved, training
+from tf_cosearch.supernet import (
+    evaluation,
+    one_shot,
+    optimizer,
+    saved,
+    training,
+)
 from tf_cosearch.supernet import paths as paths_lib
 from tf_cosearch.supernet.evaluation import Evaluator
 from tf_cosearch.supernet.one_shot import OneShot
@@ -28,7 +34,12 @@ from tf_cosearch.supernet.progressive_shrinking import (
     ProgressiveShrinking,
     phases,
 )
-from tf_cosearch.supernet.weights import SharedWeights, require_blocks
+from tf_cosearch.supernet.weights import (
+    BYTES,
+    SharedWeights,
+    require_blocks,
+    survey,
+)
 from tf_cosearch.training.checkpoint import State
 from tf_cosearch.training.inputs import Inputs
 
@@ -39,6 +50,9 @@ epoch left them."""
 FIRST_EPOCHS = 3
 FAR = 3.0
 """From there on, a loss of so many times that of guessing is divergence."""
+
+READ_COPIES = 2
+"""To use one: they, and what is read from the disk."""
 
 OnEpoch = Callable[[int, float], None]
 """Told how many epochs there have been, and the loss of the last."""
@@ -116,11 +130,12 @@ class Supernet:
             f"train another one ({saved.TOOL})",
         )
         trained = before.training or {}
+        saved.remark_optimizer(folder, trained)
         supernet = cls(
             networks,
             SupernetOptions(**trained["options"]),
             trained["seed"],
-            copies=2,  # as they are, and as they are read
+            copies=READ_COPIES,
         )
         kept = saved.SavedSupernet(folder, record)
         state = kept.load()
@@ -255,9 +270,11 @@ class Supernet:
         progress: Progress,
         on_epoch: OnEpoch,
     ) -> None:
-        count = self.weights.count
         progress.begin(
-            self.networks.name, count, 4 * COPIES * count, self.epochs
+            self.networks.name,
+            self.weights.count,
+            COPIES * self.weights.bytes,
+            self.epochs,
         )
         if self.is_finished:
             return
@@ -285,6 +302,7 @@ class Supernet:
                 if kept and (self.is_finished or kept.is_due()):
                     kept.save(last)
                     is_saved = True
+            del self._optimizer  # its moments are of no use any more
         except BaseException as stop:
             if last is None:
                 last = self._state()
@@ -393,6 +411,7 @@ class Supernet:
             "options": dataclasses.asdict(self.options),
             "seed": self.seed,
             "batch_size": data.batch_size,
+            "optimizer": optimizer.constants(),
         }
         if goal is not None:
             plain["goal"] = one_shot.describe(goal)
@@ -430,6 +449,33 @@ class Supernet:
                 f"Received: {'sample weights' if has_weights else ''}"
                 f"{'' if has_weights else 'class_weight'}. Leave them out."
             )
+
+
+def memory_bytes(
+    networks: NetworkSpace, source: SupernetOptions | str | os.PathLike[str]
+) -> tuple[int, int]:
+    """Memory of shared weights, to plan what else there is room for.
+
+    Args:
+        networks: The space.
+        source: How they are to be trained, or the folder of a supernet.
+
+    Returns:
+        Bytes of one copy, and of as many as there are while they are trained,
+        or read.
+
+    Raises:
+        FileNotFoundError: If the folder has no supernet.
+        ValueError: If networks of the space cannot share weights.
+    """
+    if isinstance(source, SupernetOptions):
+        parts = survey(networks, source.sharing)
+        shapes: list[Sequence[int]] = [part.shape for part in parts.values()]
+        copies = COPIES
+    else:
+        shapes, copies = [*saved.read(source)["weights"].values()], READ_COPIES
+    size = BYTES * sum(map(math.prod, shapes))
+    return size, copies * size
 
 
 def _batches(data: Inputs, seed: int, epoch: int) -> Iterator[Any]:
