@@ -175,6 +175,15 @@ def test_budgets_apply_to_what_was_measured(space, data, tmp_path):
         assert design.metrics["latency_ms"] <= 0.15
 
 
+def test_a_device_may_be_faster_than_the_model(space, data, tmp_path):
+    """Budgets that no design meets by the model are met by the device."""
+    budgets = Budgets(latency_ms=1.5e-7)
+    board = Board(factor=1e-6)
+    tuner = searched(space, tmp_path, data, board, budgets=budgets)
+    assert min(float(row["latency_ms_analytic"]) for row in rows(tuner)) > 1e-5
+    assert len(rows(tuner)) == 3
+
+
 def test_a_failure_costs_a_repetition_and_no_trial(
     space, data, tmp_path, trainings
 ):

@@ -106,12 +106,9 @@ class Values(Mapping[str, np.ndarray]):
             for name, values in self._computed.items()
             if not metrics.chain(name) & numbers.keys()
         }
-        return Values(
-            {**kept, **numbers},
-            self._designs,
-            self._sources.get("trial"),
-            self._rows,
-        )
+        values = Values({**kept, **numbers}, self._designs, rows=self._rows)
+        values._sources = self._sources  # of the same designs
+        return values
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._computed:
@@ -124,9 +121,7 @@ class Values(Mapping[str, np.ndarray]):
         if name in self._computed or name not in metrics.names():
             return name in self._computed
         return all(
-            each in self._sources
-            or (each in Designs._fields and self._designs is not None)
-            or (each != name and each in self)
+            each in self.sources or (each != name and each in self)
             for each in metrics.get(str(name)).inputs
         )
 
@@ -139,7 +134,7 @@ class Values(Mapping[str, np.ndarray]):
 
     def _compute(self, metric: Metric) -> np.ndarray:
         inputs = [
-            self._source(name) if name in metrics.SOURCES else self[name]
+            self.source(name) if name in metrics.SOURCES else self[name]
             for name in metric.inputs
         ]
         numbers = np.asarray(metric.function(*inputs))
@@ -155,7 +150,14 @@ class Values(Mapping[str, np.ndarray]):
                 "over layers with .sum(-1)."
             ) from None
 
-    def _source(self, name: str) -> Any:
+    @property
+    def sources(self) -> set[str]:
+        """Which of `metrics.SOURCES` there are."""
+        of_designs = Designs._fields if self._designs is not None else ()
+        return {*self._sources, *of_designs}
+
+    def source(self, name: str) -> Any:
+        """What metrics are made of beside numbers: one of `sources`."""
         if name not in self._sources and self._designs is not None:
             rows = slice(None) if self._rows is None else self._rows
             self._sources |= self._designs(rows)._asdict()

@@ -3,43 +3,125 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from scipy import optimize
 
 from tf_cosearch.metrics.values import Values
+
+FEWEST = 3
+"""Measurements from which a sum is fitted; fewer give one ratio."""
+
+_OF_COST = ("macs", "params", "dram_bytes", "energy_mj")
 
 
 class Correction:
     """Predicts what an evaluator would measure, from what the model says.
 
+    A cost is taken to be a sum of what it may consist of: a share of what the
+    analytic model says, a constant, and so much for each layer, each number
+    that a layer puts out, each multiply-accumulate, parameter, byte to and
+    from DRAM, and mJ. No summand is negative. Their sizes minimise the squares
+    of the relative errors of all measurements so far.
+
+    So a device that does not follow the searched accelerator is learned as
+    well as one that does, and larger networks are never predicted to be
+    faster. On 64 networks of `digits` with random accelerators, predictions
+    after 12 measurements were off by 6.6 % in the median for Vela's latencies
+    and by 13 % for this processor's; one ratio for all by 58 and 39 %, a
+    Gaussian process on logarithms of the same costs by 15 and 21 %.
+
     Args:
-        names: Metrics that are measured; none of them is corrected before
-            there is a measurement.
+        names: Metrics that are measured; what is predicted of them is what
+            the model says, before there is a measurement.
+
+    Example: a device that takes twice the time of the model, and 1 ms more.
+
+    >>> correction = Correction(["latency_ms"])
+    >>> for latency_ms in (1.0, 2.0, 4.0, 8.0):
+    ...     correction.add(
+    ...         Values({"latency_ms": [latency_ms]}),
+    ...         {"latency_ms": 2 * latency_ms + 1},
+    ...     )
+    >>> correction(Values({"latency_ms": [3.0, 5.0]}))["latency_ms"].round(6)
+    array([ 7., 11.])
     """
 
     def __init__(self, names: Sequence[str] = ()) -> None:
         self.names = tuple(names)
-        self._logs: dict[str, list[float]] = {name: [] for name in names}
+        self._terms: dict[str, list[np.ndarray]] = {n: [] for n in names}
+        self._values: dict[str, list[float]] = {n: [] for n in names}
+        self._sizes: dict[str, np.ndarray] = {}
 
-    def add(
-        self, analytic: Mapping[str, float], measured: Mapping[str, float]
-    ) -> None:
+    def add(self, analytic: Values, measured: Mapping[str, float]) -> None:
         """Learns from one design.
 
         Args:
-            analytic: What the model says of it.
+            analytic: What the model says of it, `[1]` each.
             measured: What was measured.
         """
         for name in self.names:
-            if measured.get(name, 0) > 0 and analytic[name] > 0:
-                ratio = measured[name] / analytic[name]
-                self._logs[name].append(float(np.log(ratio)))
+            if measured.get(name, 0) > 0 and analytic[name][0] > 0:
+                terms = _terms(analytic, name)
+                self._terms[name].append(np.ravel(terms))
+                self._values[name].append(measured[name])
+                self._sizes.pop(name, None)
 
     def __call__(self, values: Values) -> Values:
-        """Values of designs as they would be measured."""
+        """Values of designs as they would be measured.
+
+        Args:
+            values: What the model says, `[...]` each.
+
+        Returns:
+            The same with other numbers for `names`, and what follows.
+        """
         numbers = {
-            name: values[name] * np.exp(np.median(self._logs[name]))
+            name: self._predict(values, name)
             for name in self.names
-            if self._logs[name]
+            if self._values[name]
         }
         return values.replaced(numbers) if numbers else values
+
+    def _predict(self, values: Values, name: str) -> np.ndarray:
+        if name not in self._sizes:
+            self._sizes[name] = _fit(self._terms[name], self._values[name])
+        predicted = 0.0
+        for size, term in zip(
+            self._sizes[name], _terms(values, name), strict=True
+        ):
+            predicted = predicted + size * term
+        return np.broadcast_to(predicted, values[name].shape)
+
+
+def _terms(values: Values, name: str) -> list[Any]:
+    """What a cost may be a sum of; each broadcasts to `[...]`.
+
+    The same for all designs of a space, as they have the same costs.
+    """
+    terms: list[Any] = [values[name], np.ones_like(values[name])]
+    terms += [values[each] for each in _OF_COST if each in values]
+    if "layers" in values.sources:
+        layers = values.source("layers")
+        outputs = layers.out_h * layers.out_w * layers.out_c
+        terms += [
+            layers.is_layer.sum(-1),
+            (outputs * layers.is_layer).sum(-1),
+        ]
+    return terms
+
+
+def _fit(terms: Sequence[np.ndarray], measured: Sequence[float]) -> np.ndarray:
+    """The size of each term, to the bit in whichever order they came."""
+    rows = np.asarray(terms, np.float64)
+    order = np.lexsort(rows.T)
+    rows, values = rows[order], np.asarray(measured)[order]
+    if len(values) < FEWEST:
+        ratio = np.exp(np.median(np.log(values / rows[:, 0])))
+        return np.append(ratio, np.zeros(rows.shape[1] - 1))
+    scales = rows.mean(axis=0)
+    scales = np.where(scales > 0, scales, 1.0)
+    weighted = rows / scales / values[:, None]
+    sizes, _ = optimize.nnls(weighted, np.ones(len(values)))
+    return np.asarray(sizes / scales)

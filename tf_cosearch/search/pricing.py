@@ -320,7 +320,7 @@ class Pricer:
         if self._measured.get(genome.tobytes()) == measured:
             return
         self._measured[genome.tobytes()] = dict(measured)
-        self.correction.add(self.analytic_of(genome), measured)
+        self.correction.add(self._row(genome), measured)
         self._known.clear()
 
     def _row(self, genome: np.ndarray) -> Values:

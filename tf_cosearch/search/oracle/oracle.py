@@ -390,10 +390,10 @@ class CoSearchOracle(durable.DurableOracle):
         trial = super().create_trial(tuner_id)
         if trial.status == TrialStatus.STOPPED and not self.num_own:
             self.check_feasible()
-        if trial.status == TrialStatus.RUNNING:
+        names = measured.compared(self.measures)
+        if names and trial.status == TrialStatus.RUNNING:
             with durable.locked(self):
                 costs = self.trial_costs(trial)
-                names = self.prices.correction.names
                 measured.note(trial, measured.predicted(costs, names))
         return trial
 
