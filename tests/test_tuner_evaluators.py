@@ -163,6 +163,14 @@ def test_a_broken_device_ends_a_search_before_it_begins(
         searched(space, tmp_path, data, Board([OSError("no board")] * 2))
     assert not trainings
 
+    class Other(Board):
+        def describe(self):
+            return {"class": "Other"}
+
+    # Nothing was measured, so that it is still to be chosen by whom.
+    tuner = searched(space, tmp_path, data, Other(), max_trials=1)
+    assert tuner.co_oracle.identity.evaluator == {"class": "Other"}
+
 
 def test_budgets_apply_to_what_was_measured(space, data, tmp_path):
     """Of the model all designs are within; of the board, only small ones."""

@@ -141,8 +141,6 @@ class Measuring:
             RuntimeError: If the device keeps failing.
             ValueError: If it refuses all of them.
         """
-        if self.is_analytic:
-            return
         refusals = []
         genomes = self._spread()
         for number, genome in enumerate(genomes):

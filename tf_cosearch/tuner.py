@@ -354,13 +354,15 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             **self._of_phases,
         )
         self.co_oracle.identify(**conditions, versions=identity.versions())
-        if not self._is_worker():
-            self._measuring.probe(self._untrained)
-            self.co_oracle.check_feasible()
         with contextlib.ExitStack() as stack:
+            if not self._is_worker():
+                stack.enter_context(files.owned(self.project_dir))
+                if not self._measuring.is_analytic:
+                    self.reload()
+                    self.claim()
+                    self._measuring.probe(self._untrained)
+                self.co_oracle.check_feasible()
             if self._supernet is not None:
-                if not self._is_worker():
-                    stack.enter_context(files.owned(self.project_dir))
                 self._ask_supernet(
                     self._supernet, conditions["data"], verbose, arrays
                 )

@@ -32,7 +32,8 @@ _INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
 _NOISE = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog|"
     rb"[IWE]\d{4} [\d:.]+ +\d+ [^ ]+\.(cc|h):\d+\]|"
-    rb"INFO: Created TensorFlow Lite|To enable the following instructions"
+    rb"INFO: Created TensorFlow Lite|To enable the following instructions|"
+    rb"fully_quantize: \d"
 )
 # What the package raises on purpose, with a message that stands for itself.
 _EXPECTED = (

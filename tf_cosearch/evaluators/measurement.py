@@ -142,11 +142,12 @@ class Measurements:
 
     def _given_up(self, reason: str) -> str:
         calls = self.evaluator.retries + 1
+        failed = "a failure" if calls == 1 else f"{calls} failures in a row"
         return (
-            f"{self._name} must measure what was trained. Received: {calls} "
-            f"failures in a row, the last one: {reason} Nothing is lost: put "
-            "the device right and run the same command again, which repeats "
-            "the measurement and no training."
+            f"{self._name} must measure what was trained. Received: {failed}, "
+            f"the last one: {reason} Nothing is lost: put the device right "
+            "and run the same command again, which repeats the measurement "
+            "and no training."
         )
 
     def _measure(

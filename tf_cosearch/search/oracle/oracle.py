@@ -655,7 +655,11 @@ class CoSearchOracle(durable.DurableOracle):
             )
         before = Identity.from_state(state["identity"])
         evaluator = self.identity.evaluator
-        now = Identity(self.identity.space, evaluator=evaluator)
+        now = Identity(
+            self.identity.space,
+            # Nothing is compared before there is a trial.
+            evaluator=evaluator if self.trials else None,
+        )
         self._require_same(now, before)
         super().set_state(state)
         if self._requested_seed is not None:
