@@ -130,8 +130,8 @@ def remark(
         ]
         if None not in away:
             told.append(
-                f"{metrics.get(name).word} was {away[0]:.2g} % from what was "
-                f"predicted, {away[1]:.2g} % from the analytic model"
+                f"{metrics.get(name).word} was {away[0]:.3g} % from what was "
+                f"predicted, {away[1]:.3g} % from the analytic model"
             )
     if not told:
         return ""
