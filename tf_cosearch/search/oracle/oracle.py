@@ -365,17 +365,7 @@ class CoSearchOracle(durable.DurableOracle):
             ValueError: If none of them meets the budgets, or the targets, see
                 `Budgets.explain`.
         """
-        self._proposals.check_feasible(self.budgets)
-        targets = self.reward.targets or self.budgets
-        if targets.limits().items() <= self.budgets.limits().items():
-            return
-        try:
-            self._proposals.check_feasible(targets)
-        except ValueError as error:
-            raise ValueError(
-                "Targets of the reward must be within reach, as budgets. "
-                f"{error}"
-            ) from None
+        self._proposals.check_feasible(self.budgets, self.reward.targets)
 
     # How KerasTuner drives it.
 
@@ -605,21 +595,7 @@ class CoSearchOracle(durable.DurableOracle):
         if self.trials:
             self._require_same(now, self.identity)
         if self.earlier is not None:
-            before = self.earlier.identity
-            if before is None or before.training is None:
-                logging.warning(
-                    "%s does not say which data and training its accuracies "
-                    "are of; they are taken to be the same as here.",
-                    self.earlier.source,
-                )
-            if before is not None:
-                now.require_same(
-                    # Costs are of this search, whoever measured there.
-                    dataclasses.replace(before, evaluator=None),
-                    warm_start_lib.RULE,
-                    self.earlier.source,
-                    "no warm start",
-                )
+            self.earlier.require_comparable(now)
         self.identity = now
 
     def _require_same(self, now: Identity, before: Identity) -> None:

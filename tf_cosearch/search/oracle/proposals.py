@@ -124,14 +124,32 @@ class Proposals:
         elsewhere = self._screen.wider(rng, self._batch, self.designs)
         return self._first(rng, itertools.chain(drawn, elsewhere))
 
-    def check_feasible(self, budgets: Budgets) -> None:
+    def check_feasible(
+        self, budgets: Budgets, targets: Budgets | None = None
+    ) -> None:
         """Makes sure that some design meets budgets.
 
+        Args:
+            budgets: The budgets.
+            targets: What a reward aims at, if that is something else.
+
         Raises:
-            ValueError: If none does, see `Budgets.explain`.
+            ValueError: If none does, or meets the targets, see
+                `Budgets.explain`.
         """
         with self._prices.reach.afresh():
             self._check_feasible(budgets)
+        if targets is None or (
+            targets.limits().items() <= budgets.limits().items()
+        ):
+            return
+        try:
+            self.check_feasible(targets)
+        except ValueError as error:
+            raise ValueError(
+                "Targets of the reward must be within reach, as budgets. "
+                f"{error}"
+            ) from None
 
     def _check_feasible(self, budgets: Budgets) -> None:
         rng = np.random.default_rng([self._seed, _CHECK])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from absl import logging
 from keras_tuner.engine.trial import TrialStatus
 
 from tf_cosearch import configuration, files
@@ -49,6 +51,27 @@ class EarlierSearch(NamedTuple):
     source: pathlib.Path
     identity: Identity | None
     designs: list[KnownDesign]
+
+    def require_comparable(self, now: Identity) -> None:
+        """Makes sure that its accuracies may stand beside those of a run.
+
+        Its costs may not: they are of that run, whoever measured here.
+
+        Args:
+            now: Identity of the run.
+
+        Raises:
+            AnotherRunError: If it is of other data, or another training.
+        """
+        if self.identity is None or self.identity.training is None:
+            logging.warning(
+                "%s does not say which data and training its accuracies "
+                "are of; they are taken to be the same as here.",
+                self.source,
+            )
+        if self.identity is not None:
+            before = dataclasses.replace(self.identity, evaluator=None)
+            now.require_same(before, RULE, self.source, "no warm start")
 
 
 def require_outside(
