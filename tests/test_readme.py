@@ -106,7 +106,8 @@ def desk(tmp_path_factory):
         "network,latency_ms\nmobilenet_v1,2.4\nmobilenet_v2,2.6\n"
         "efficientnet_edgetpu_s,5.0\nmobilenet_edgetpu,3.1\n"
     )
-    (folder / "measure.py").write_text("print('{\"latency_ms\": 0.1}')")
+    (program,) = code_blocks("py")
+    (folder / "measure.py").write_text(program)
     (folder / "fashion").mkdir()
     small_idx.write_set(folder / "fashion", 200, 50, classes=10, pixels=28)
     (folder / "my_search.py").write_text(
@@ -276,6 +277,7 @@ def test_python_runs_in_one_session(tmp_path, monkeypatch, capsys):
         assert_block_passes_its_suite()
         assert_metric_passes_its_suite()
     assert_algorithm_passes_its_suite(names["HillClimb"], tmp_path)
+    assert_evaluator_passes_its_suite(names["Board"])
     assert names["tuner"].co_oracle.budgets == names["budgets"]
     assert (tmp_path / "runs/example/design/model.tflite").is_file()
     (own,) = (tmp_path / "runs/own").glob("trial_*/model.tflite")
@@ -315,6 +317,16 @@ def assert_metric_passes_its_suite():
     suite.test_no_design_feels_its_neighbours()
     suite.test_networks_times_accelerators_are_pairs()
     suite.test_a_budget_lets_the_better_pass()
+
+
+def assert_evaluator_passes_its_suite(cls):
+    from tf_cosearch.testing import EvaluatorSuite
+
+    suite = EvaluatorSuite()
+    suite.evaluator = cls
+    suite.test_it_measures_what_it_names()
+    suite.test_it_says_what_it_is()
+    suite.test_it_says_the_same_again()
 
 
 def assert_algorithm_passes_its_suite(cls, folder):
