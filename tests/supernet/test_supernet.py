@@ -577,7 +577,7 @@ def test_progress(begun, monkeypatch, capsys):
     count = net.weights.count
     assert begin == (
         f"Supernet of tiny: {count / 1e3:.4g} k weights, "
-        f"{16 * count / 1e3:.2g} kB with their moments and a copy of both."
+        f"{16 * count / 1e3:.3g} kB with their moments and a copy of both."
     )
     assert on == "Continuing after 2 epochs."
     assert third.startswith(f"epoch 3/4  loss {net.losses[2]:.4f}  ")

@@ -107,8 +107,10 @@ class Calibration(BatchReading):
             self.values[layer.name, name] = value
         return self.values[layer.name, name]
 
-    def observe(self, layer: Any, mean: Any, variance: Any) -> None:
+    def observe(self, layer: Any, mean: Any, variance: Any, count: int) -> None:
         """Notes the moments of a batch."""
+        # The variance is a sample's; what is divided by is not.
+        variance = variance * (count - 1) / count
         self._moments.setdefault(layer.name, []).append((mean, variance))
 
     def final(self, x: Signal, reader: Any = None) -> Signal:

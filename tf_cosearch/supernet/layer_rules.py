@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -79,6 +81,7 @@ class Rule(NamedTuple):
     check: Callable[[Any, Sequence[Any]], None] = lambda layer, shapes: None
 
 
+@functools.lru_cache(maxsize=2**14)
 def rule(layer: Any) -> Rule:
     """How a layer runs.
 
@@ -95,14 +98,23 @@ def rule(layer: Any) -> Rule:
             return _SIGMOID
         if layer.activation is tf_keras.activations.swish:
             return _SWISH
+        if layer.activation is tf_keras.activations.relu:
+            return _RELU
         function = tf_keras.activations.serialize(layer.activation)
-        if function in ("linear", "relu"):
-            return _CLIPS
+        if function == "linear":
+            return _LINEAR
     if isinstance(layer, tf_keras.layers.ReLU):
-        return _CLIPS
+        return _CLIPS if _is_clipping(layer) else _RELU
     if isinstance(layer, _AVERAGING) and _is_average(layer):
         return _AVERAGES
     return _MOVES if isinstance(layer, _MOVING) else _PLAIN
+
+
+def _is_clipping(layer: Any) -> bool:
+    """Whether it is another function than the usual one."""
+    return bool(
+        layer.max_value is not None or layer.negative_slope or layer.threshold
+    )
 
 
 def _is_average(layer: Any) -> bool:
@@ -286,10 +298,10 @@ def _run_norm(
 ) -> Any:
     [x] = values
     channels = x.shape[-1]
-    scale = weights.get("gamma", tf.ones(channels))
-    offset = weights.get("beta", tf.zeros(channels))
+    scale = weights["gamma"] if layer.scale else tf.ones(channels)
+    offset = weights["beta"] if layer.center else tf.zeros(channels)
     known = reading.moments(layer)
-    none = tf.zeros(0)
+    none = _nothing()
     y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x,
         scale=scale,
@@ -297,13 +309,18 @@ def _run_norm(
         mean=none if known is None else known[0],
         variance=none if known is None else known[1],
         epsilon=layer.epsilon,
+        exponential_avg_factor=1.0,  # An integer takes three times as long.
         is_training=known is None,
     )
     if known is None:
-        # The kernel's variance is a sample's; what it divides by is not.
-        count = tf.size(x, tf.float32) / channels
-        reading.observe(layer, mean, variance * (count - 1) / count)
+        reading.observe(layer, mean, variance, math.prod(x.shape[:-1]))
     return y
+
+
+@functools.cache
+def _nothing() -> Any:
+    """What stands for moments that are those of the batch."""
+    return tf.zeros(0)
 
 
 def _run_dropout(
@@ -341,6 +358,11 @@ _RULES: dict[type, Rule] = {
 }
 _PLAIN = Rule(_no_parts, _run_plain, check=_require_no_weights)
 _CLIPS = Rule(_no_parts, _run_plain, is_fused=True)
+# As their layers, whose `__call__` takes as long as a small convolution.
+_LINEAR = Rule(_no_parts, lambda _, layer, x, weights: x[0], is_fused=True)
+_RELU = Rule(
+    _no_parts, lambda _, layer, x, weights: tf.nn.relu(x[0]), is_fused=True
+)
 _SIGMOID = Rule(_no_parts, _run_sigmoid, keeps_steps=True)
 _SWISH = Rule(_no_parts, _run_swish)
 _AVERAGES = Rule(_no_parts, _run_plain, keeps_scale=True)

@@ -73,7 +73,7 @@ class Progress:
         self._clock = Clock(self._epochs, done)
         self._console.print(
             f"Supernet of {name}: {text.count(weights)} weights, "
-            f"{text.count(size, 2)}B with their moments and a copy of both."
+            f"{text.count(size, 3)}B with their moments and a copy of both."
         )
         if done == self._epochs:
             self._console.print(f"All {done} epochs are done already.")

@@ -141,8 +141,15 @@ class SharedReading(KerasBuilder, abc.ABC):
         del layer
         return None
 
-    def observe(self, layer: Any, mean: Any, variance: Any) -> None:
-        """Told the moments of a batch that it was normalised by."""
+    def observe(self, layer: Any, mean: Any, variance: Any, count: int) -> None:
+        """Told the moments of a batch that it was normalised by.
+
+        Args:
+            layer: Normalised.
+            mean: `[C]`.
+            variance: `[C]`, that of a sample.
+            count: Of how many numbers of a channel.
+        """
 
     def rounded(self, layer: Any, kernel: Any, axis: int | None) -> Any:
         """A kernel as it is multiplied by, each index of `axis` on its own."""

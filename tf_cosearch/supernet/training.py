@@ -82,7 +82,11 @@ def path_loss(
     """The cross-entropy of a network on shared weights, and its gradients.
 
     It runs eagerly: no path comes twice, so that a graph of it would be traced
-    for one step.
+    for one step. A step of 64 images of `digits` takes 31 ms of one core at 8x8
+    pixels and 141 at 28x28, of which kernels take 19 and 112, convolutions and
+    their gradients three quarters of those. So graphs of single layers could
+    save a fifth at 28x28 at most; none was tried. At 8x8 it took 41 ms with
+    Keras' `__call__` of activations, and with moments that nobody read.
 
     Args:
         weights: The shared weights.
