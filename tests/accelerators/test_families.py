@@ -7,6 +7,7 @@ from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import families
 from tf_cosearch.accelerators.families.edge_tpu import FAMILY, EdgeTpu
 from tf_cosearch.accelerators.family import Accelerator
+from tf_cosearch.cost.calibrate import family_evidence
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.importers import layers_csv
 from tf_cosearch.networks.workload import Layer, pad
@@ -19,6 +20,10 @@ from tf_cosearch.testing import FamilySuite
 class TestEdgeTpu(FamilySuite):
     name = "edge_tpu"
     slack = 0.02  # halves of arrays are no mapping of their own
+
+
+class TestEthosU(FamilySuite):
+    name = "ethos_u"
 
 
 class TestSystolic(FamilySuite):
@@ -183,6 +188,70 @@ def test_weights_come_once_or_as_often_as_their_dataflow_says():
     }
     for name, values in by_hand.items():
         np.testing.assert_allclose(getattr(moved, name)[:, 0], values)
+
+
+def cycles_on_an_ethos_u(layer, **values):
+    chip = accelerators.from_paths(
+        {f"mac_array/{name}": value for name, value in values.items()},
+        "ethos_u",
+    )
+    cost = estimate(pad([[layer]]), chip, per_layer=True)
+    return float(cost.layers.busy_cycles[0][0, 0])
+
+
+def test_pieces_of_an_ethos_u_by_hand():
+    """128 multipliers: pieces of 2 pixels and 8 channels, 0.5 cycles each."""
+    # 24 x 12 pieces x 2 of channels, 2 steps of 32 inputs, 4 cycles each; the
+    # last block has 2,048 outputs.
+    conv = Layer("conv", "conv2d", 24, 24, 16, 24, 24, 64)
+    assert cycles_on_an_ethos_u(conv) == 4 * 2 * 24 * 12 * 2 + 2048 / 2
+    # 3 x 3 taps of 3 inputs are 3 steps of 4 taps, not 9 of 32 channels.
+    image = Layer("image", "conv2d", 24, 24, 16, 48, 48, 3, 3, 3, 2, 2)
+    assert cycles_on_an_ethos_u(image) == 4 * 3 * 24 * 12 * 2 + 2048 / 2
+    # 2 x 2 pixels are one piece of 256 multipliers, whose outputs take half
+    # the time; other buffers make blocks as large.
+    assert (
+        cycles_on_an_ethos_u(conv, macs=256) == 4 * 2 * 12 * 12 * 2 + 2048 / 4
+    )
+    # One pixel of 8 channels waits for its 256 weights, 8 a cycle.
+    dense = Layer("dense", "dense", 1, 1, 64, 1, 1, 320)
+    assert cycles_on_an_ethos_u(dense) == 8 * 10 * 32 + 64 / 2
+    # What is written, not multiplied, is the limit: 96 outputs of 16 inputs.
+    wide = Layer("wide", "conv2d", 24, 24, 96, 24, 24, 16)
+    assert cycles_on_an_ethos_u(wide) == 24 * 24 * 96 / 2 + 2048 / 2
+
+
+def test_scales_wait_for_the_dram_of_an_ethos_u65():
+    """10 bytes a channel, 256 of which are asked for at a time."""
+    conv = Layer("conv", "conv2d", 3, 3, 960, 3, 3, 32)
+    slow = cycles_on_an_ethos_u(conv, macs=256, latency_cycles=500)
+    assert slow == pytest.approx(960 * 10 / 256 * 500 + 9 * 128 / 4)
+    assert cycles_on_an_ethos_u(conv, macs=256) < slow / 3
+
+
+def test_groups_of_an_ethos_u_are_joined_by_an_operation():
+    conv = Layer("conv", "conv2d", 24, 24, 32, 24, 24, 64, groups=2)
+    half = Layer("half", "conv2d", 24, 24, 16, 24, 24, 32)
+    joined = 2 * cycles_on_an_ethos_u(half) + 24 * 24 * 32
+    assert cycles_on_an_ethos_u(conv) == joined
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    return [comparison.summary() for comparison in family_evidence.compare()]
+
+
+def test_ethos_u_agrees_with_vela(evidence):
+    held_out = [
+        said
+        for said in evidence
+        if said["family"] == "ethos_u" and said["role"] != family_evidence.SEEN
+    ]
+    assert len(held_out) == 6  # presets
+    for said in held_out:
+        assert said["rows"] >= 8
+        assert said["median_error"] < 0.1, said
+        assert said["kendall_tau"] >= 0.9, said
 
 
 def test_accelerators_are_what_pricing_asks():

@@ -14,6 +14,13 @@ PEAKS = {
     "edge_tpu_v1": 26.2,
     "edge_tpu_v2": 8.73,
     "edge_tpu_v3": 8.73,
+    # 2 x multipliers x clock
+    "ethos_u55_32": 0.032,
+    "ethos_u55_64": 0.064,
+    "ethos_u55_128": 0.128,
+    "ethos_u55_256": 0.256,
+    "ethos_u65_256": 0.512,
+    "ethos_u65_512": 1.024,
     "pixel4_edge_tpu": 4.1,
     "pixel6_edge_tpu": 32.8,
     "systolic_128x128": 22.9,  # 2 x 128 x 128 x 0.7 GHz

@@ -20,6 +20,7 @@ SCRIPTS = {
     "calibrate": "--acelerator=x",
     "benchmark_oracles": "--fromat=x",
     "launch": "--wrkers=2",
+    "measure_ethos_u": "--ouput=x",
     "measure_memory": "--trails=1",
     "stress_search": "--kils=1",
     "validate_cost_model": "--fromat=x",
