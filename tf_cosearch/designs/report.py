@@ -235,7 +235,7 @@ class Progress:
         if oracle.stop_reason:
             self._console.print(f"The search ended: {oracle.stop_reason}.")
         self._print_left_out(oracle)
-        for remark in oracle.algorithm.remarks:
+        for remark in oracle.remarks:
             self._console.print(f"{remark}.")
         self._print_front(oracle, num_trials)
         finished = [result.metrics for result in oracle.history.finished()]
