@@ -290,7 +290,7 @@ class Progress:
             columns.append((metric.heading(value), metric.name, scale))
             if metric.name in oracle.measures:
                 name = f"{metric.name}{measured.PREDICTED}"
-                columns.append(("predicted", name, scale))
+                columns.append(("pred.", name, scale))
         table = Table(title=f"Pareto front of accuracy, {words}")
         headings = (heading for heading, _, _ in columns)
         for heading in ("trial", "reward", "int8", *headings):
