@@ -14,6 +14,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import small_idx
+import yaml
 
 import tf_cosearch as cs
 from tf_cosearch import metrics
@@ -345,11 +346,14 @@ def assert_algorithm_passes_its_suite(cls, folder):
 
 
 def test_the_space_loads(tmp_path):
-    (block,) = code_blocks("yaml")
+    block, other = code_blocks("yaml")
     path = tmp_path / "space.yaml"
     path.write_text(block)
     space = cs.SearchSpace.load(path)
     assert space.fixed == {"process/node_nm": 28}
+    chosen = yaml.safe_load(other)["accelerator"]
+    space = cs.SearchSpace.load("digits", accelerator=chosen)
+    assert space.family == "systolic"
     assert space.num_networks > 1e6
 
 

@@ -208,10 +208,10 @@ def test_pieces_of_an_ethos_u_by_hand():
     # 3 x 3 taps of 3 inputs are 3 steps of 4 taps, not 9 of 32 channels.
     image = Layer("image", "conv2d", 24, 24, 16, 48, 48, 3, 3, 3, 2, 2)
     assert cycles_on_an_ethos_u(image) == 4 * 3 * 24 * 12 * 2 + 2048 / 2
-    # 2 x 2 pixels are one piece of 256 multipliers, whose outputs take half
-    # the time; other buffers make blocks as large.
+    # 2 x 2 pixels are one piece of 256 multipliers, which write an output in
+    # half the time and have blocks of twice as many.
     assert (
-        cycles_on_an_ethos_u(conv, macs=256) == 4 * 2 * 12 * 12 * 2 + 2048 / 4
+        cycles_on_an_ethos_u(conv, macs=256) == 4 * 2 * 12 * 12 * 2 + 4096 / 4
     )
     # One pixel of 8 channels waits for its 256 weights, 8 a cycle.
     dense = Layer("dense", "dense", 1, 1, 64, 1, 1, 320)

@@ -46,6 +46,9 @@ from tf_cosearch.networks.workload import LayerTable
 DECODED = 8.0
 """Weights that are decoded a cycle and core."""
 
+WAYS = ("32 channels at a tap", "8 channels at 4 taps", "channels one by one")
+"""How products are added up, by the number of a mapping."""
+
 _SUM = 3.0  # an element of a sum takes as long as so many others
 _JOIN = 2.0  # so does one of what groups are joined to, or so many cycles
 _PADDED = 16.0  # channels that a sum takes together
@@ -106,7 +109,8 @@ def on_chip(
     energy_pj = parts_pj[0] + parts_pj[1]
     if not per_layer:
         return OnChip(cycles, energy_pj)
-    index = tf.cast(block.by_taps, tf.float32) + tf.zeros_like(cycles)
+    index = tf.where(block.by_taps, 1.0, tf.where(block.by_channel, 2.0, 0.0))
+    index += tf.zeros_like(cycles)
     return OnChip(cycles, energy_pj, index, busy, parts_pj, moved)
 
 
@@ -230,7 +234,7 @@ def describe(mapping: int, tile: tuple[int, int, int] | None = None) -> str:
     >>> describe(0, (8, 8, 16))
     '32 channels at a tap, tile 8x8x16'
     """
-    words = ("32 channels at a tap", "8 channels at 4 taps")[mapping]
+    words = WAYS[mapping]
     if tile is not None:
         words += f", tile {'x'.join(map(str, tile))}"
     return words

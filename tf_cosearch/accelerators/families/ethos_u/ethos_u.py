@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tf_cosearch.accelerators.dram import Dram
 from tf_cosearch.accelerators.families.ethos_u.mac_array import (
     CHANNEL_BYTES,
     MacArray,
+)
+from tf_cosearch.accelerators.families.ethos_u.off_chip_memory import (
+    OffChipMemory,
 )
 from tf_cosearch.accelerators.families.ethos_u.system_sram import SystemSram
 from tf_cosearch.accelerators.family import Room
@@ -33,7 +35,7 @@ class EthosU(NamedTuple):
 
     mac_array: MacArray = MacArray()
     system_sram: SystemSram = SystemSram()
-    dram: Dram = Dram(bandwidth_gbs=0.5)
+    dram: OffChipMemory = OffChipMemory()
     host_link: HostLink = HostLink()
     process: Process = Process(clock_ghz=0.5)
     runtime: Runtime = Runtime()

@@ -29,9 +29,8 @@ class MacArray(NamedTuple):
 
     A core works on a piece of the output at a time: 4 channels of a pixel (32
     multipliers), 8 channels (64), of 2 pixels in a row (128), or of 2 x 2
-    (256). `buffer_kib` is the memory of a core for inputs and accumulators,
-    `latency_cycles` the time that flash or DRAM takes to answer. Fields are
-    numbers or `[B]` tensors.
+    (256). `latency_cycles` is the time that flash or DRAM takes to answer.
+    Fields are numbers or `[B]` tensors.
 
     Reference: Arm Ethos-U55 and Ethos-U65 NPU technical reference manuals,
     developer.arm.com, 102420 and 102023.
@@ -41,7 +40,6 @@ class MacArray(NamedTuple):
         Any, Searched((32, 64, 128, 256), "multipliers", 32, 256, True)
     ] = 128
     cores: Annotated[Any, Searched((1, 2), "cores", 1, 2, True)] = 1
-    buffer_kib: Annotated[Any, Fixed("KiB a core", 1, 1024)] = 24
     latency_cycles: Annotated[Any, Fixed("cycles", 0, 10000)] = 64
 
     def units(self) -> Any:
@@ -64,13 +62,18 @@ class MacArray(NamedTuple):
         """Cycles until bias and scale of an output channel have come."""
         return self.latency_cycles * (CHANNEL_BYTES / OUTSTANDING_BYTES)
 
+    def buffer_kib(self) -> Any:
+        """Memory of a core for inputs and accumulators."""
+        small = tf.where(self.macs >= 128, 24.0, 16.0)
+        return tf.where(self.macs >= 256, 48.0, small)
+
     def accumulators(self) -> Any:
         """Outputs of a block: two of them take two thirds of the buffers."""
-        return self.buffer_kib * (1024 / (3 * ACCUMULATOR_BYTES))
+        return self.buffer_kib() * (1024 / (3 * ACCUMULATOR_BYTES))
 
     def sram(self, node_nm: Any) -> Sram:
         """The buffer of a core."""
-        return Sram(self.buffer_kib, 16.0, node_nm)
+        return Sram(self.buffer_kib(), 16.0, node_nm)
 
     def area_mm2(self, node_nm: Any) -> Any:
         """Area of multipliers and buffers."""
