@@ -92,8 +92,12 @@ def main() -> None:
     else:
         print(ranking_report.table(result))
     if FLAGS.output is not None:
-        title = f"{pathlib.Path(FLAGS.space).stem} on {FLAGS.data}"
-        ranking_picture.plot(result, FLAGS.output, title)
+        data_name = pathlib.Path(FLAGS.data.rpartition(":")[2]).name
+        ranking_picture.plot(
+            result,
+            FLAGS.output,
+            f"Networks of {pathlib.Path(FLAGS.space).stem} on {data_name}",
+        )
 
 
 def _progress(most: int, words: str) -> Callable[[int], None]:

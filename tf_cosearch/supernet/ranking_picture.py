@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 from tf_cosearch.supernet import ranking
 from tf_cosearch.supernet.accuracies import ACCURACY
+
+_WIDTH = 60  # of a title, in letters
 
 
 def plot(
@@ -68,7 +71,7 @@ def plot(
 def _title(result: Mapping[str, Any], title: str) -> str:
     rankings = result["rankings"]
     low, high = rankings[ACCURACY]["interval"]
-    head = f"{title}:\n" if title else ""
+    head = f"{textwrap.fill(title, _WIDTH)}:\n" if title else ""
     return (
         f"{head}Kendall's tau {rankings[ACCURACY]['tau']:.2f} "
         f"({low:.2f} to {high:.2f}) over {len(result['networks'])} networks;\n"
