@@ -7,7 +7,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUTPUT ?= runs/digits
 
-DEVICE_PRESETS := coral_usb coral_dev pixel4_edge_tpu pixel6_edge_tpu
+PRESETS := configs/accelerators
+MEASURED := configs/measurements
+CALIBRATE := $(BIN)/python tools/calibrate.py \
+	--measurements=$(MEASURED)/published_latencies.csv,$(MEASURED)/edge_tpu_latencies.csv
 
 .PHONY: search test slow presets lint format clean
 
@@ -22,11 +25,21 @@ slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow
 
 presets: $(VENV)/.installed
-	for preset in $(DEVICE_PRESETS); do $(BIN)/python tools/calibrate.py \
-		--measurements=configs/measurements/published_latencies.csv \
-		--accelerator=configs/accelerators/$$preset.yaml \
-		--device=$${preset%_edge_tpu} \
-		--output=configs/accelerators/$$preset.yaml || exit 1; done
+	$(CALIBRATE) --device=coral_usb,coral_dev \
+		--accelerator=$(PRESETS)/coral_usb.yaml,$(PRESETS)/coral_dev.yaml \
+		--output=$(PRESETS)/coral_usb.yaml,$(PRESETS)/coral_dev.yaml \
+		--constants=activation_width,inference_us,link
+	$(CALIBRATE) --device=coral_pcie --constants=link \
+		--accelerator=$(PRESETS)/coral_pcie.yaml \
+		--output=$(PRESETS)/coral_pcie.yaml
+	$(CALIBRATE) --device=coral_pcie_float \
+		--constants=ring_width,link,output,inference_us \
+		--accelerator=$(PRESETS)/coral_pcie_float.yaml \
+		--output=$(PRESETS)/coral_pcie_float.yaml
+	for device in pixel4 pixel6; do $(CALIBRATE) --device=$$device \
+		--constants=activation_width \
+		--accelerator=$(PRESETS)/$${device}_edge_tpu.yaml \
+		--output=$(PRESETS)/$${device}_edge_tpu.yaml || exit 1; done
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -131,7 +131,7 @@ def test_what_was_measured_counts_and_the_rest_stands_beside(
     printed = " ".join(capsys.readouterr().out.split())
     assert "ms (predicted" in printed
     assert "Measured by Board, a call" in printed
-    assert "pred." in printed
+    assert "│ predicted" in printed or "┃ predicted" in printed
 
 
 def test_predictions_are_on_the_scale_of_the_device(space, data, tmp_path):
@@ -173,34 +173,14 @@ def test_a_broken_device_ends_a_search_before_it_begins(
 
 
 def test_budgets_apply_to_what_was_measured(space, data, tmp_path):
-    """Trained files take 1.4 times what untrained ones had let expect."""
-
-    class Warmer(Board):
-        def measure(self, design):
-            is_trained = design.tflite.read_bytes() != b"untrained"
-            self._factor = 1.4 if is_trained else 1.0
-            return super().measure(design)
-
-    limit = 0.15
+    """Of the model all designs are within; of the board, only small ones."""
     tuner = searched(
-        space,
-        tmp_path,
-        data,
-        Warmer(),
-        budgets=Budgets(latency_ms=limit),
-        max_trials=6,
+        space, tmp_path, data, Board(), budgets=Budgets(latency_ms=0.15)
     )
-    measured = [float(row["latency_ms"]) for row in rows(tuner)]
-    predicted = [float(row["latency_ms_predicted"]) for row in rows(tuner)]
-    assert max(predicted) <= limit < max(measured)
-    assert min(measured) <= limit
-    assert [row["feasible"] for row in rows(tuner)] == [
-        str(each <= limit) for each in measured
-    ]
-    best = [design.metrics["latency_ms"] for design in tuner.best_designs(9)]
-    assert sorted(best) == sorted(ms for ms in measured if ms <= limit)
-    # It has learned that it is warmer.
-    assert predicted[-1] > 1.1 * ms_of(tuner, tuner.oracle.trials["5"])
+    for row in rows(tuner):
+        assert (row["feasible"] == "True") == (float(row["latency_ms"]) <= 0.15)
+    for design in tuner.best_designs(9):
+        assert design.metrics["latency_ms"] <= 0.15
 
 
 def test_a_device_may_be_faster_than_the_model(space, data, tmp_path):

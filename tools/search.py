@@ -116,6 +116,15 @@ flags.DEFINE_integer(
     lower_bound=1,
 )
 OF_SUPERNET = command_line.define_supernet("supernet_")
+flags.register_multi_flags_validator(
+    ["accuracy", "supernet", *OF_SUPERNET],
+    lambda given: (
+        all(given[name] is None for name in OF_SUPERNET)
+        or (given["accuracy"] != "trained" and given["supernet"] is None)
+    ),
+    message=f"--{', --'.join(OF_SUPERNET)} are for --accuracy=supernet or "
+    "both, which train a supernet unless --supernet is given",
+)
 command_line.define_evaluator()
 flags.DEFINE_bool("overwrite", False, "Delete a search in --output_dir first.")
 flags.DEFINE_integer(
@@ -143,7 +152,6 @@ flags.DEFINE_integer(
 
 
 def main() -> None:
-    _require_supernet_is_trained()
     import tf_cosearch as cs
     from tf_cosearch import files
     from tf_cosearch.distributed import launch, worker
@@ -273,19 +281,6 @@ def _search(
             "there."
         ) from None
     return tuner
-
-
-def _require_supernet_is_trained() -> None:
-    """Refuses flags of a training that there will not be."""
-    given = [name for name in OF_SUPERNET if FLAGS[name].value is not None]
-    if given and (FLAGS.accuracy == "trained" or FLAGS.supernet is not None):
-        raise ValueError(
-            f"--{given[0]} must be for a search that trains a supernet. "
-            f"Received: it with --accuracy={FLAGS.accuracy}"
-            f"{f' and --supernet={FLAGS.supernet}' * bool(FLAGS.supernet)}. "
-            "Leave it out, or use --accuracy=supernet or both without "
-            "--supernet."
-        )
 
 
 def _supernet() -> Any:

@@ -8,6 +8,7 @@ from tf_cosearch.accelerators.families.edge_tpu import EdgeTpu
 # Pixels are assumed after; ZigZag's 1024 multiply-accumulates a cycle.
 PEAKS = {
     "coral_dev": 4.1,
+    "coral_pcie": 4.1,
     "coral_pcie_float": 4.1,
     "coral_usb": 4.1,
     "edge_tpu": 26.2,

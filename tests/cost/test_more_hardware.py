@@ -5,11 +5,16 @@ import pytest
 import tensorflow as tf
 
 from tf_cosearch import accelerators, configuration
-from tf_cosearch.accelerators import presets
+from tf_cosearch.accelerators import families, presets
 from tf_cosearch.cost.model import estimate
-from tf_cosearch.networks import published
+from tf_cosearch.networks import published, stacks
 from tf_cosearch.networks.workload import Layer, pad
 
+PRESETS = [
+    name
+    for name in configuration.names("accelerators")
+    if families.name_of(presets.load_accelerator(name)) == "edge_tpu"
+]
 FACTORS = (1, 2, 4)
 MORE = (
     "pe_array/columns",
@@ -21,8 +26,13 @@ MORE = (
     "register_file/capacity_kib",
     "pe_memory/capacity_mib",
     "pe_memory/width_bytes",
+    "pe_memory/tile_kib",
     "interconnect/width_bytes",
+    "interconnect/activation_width_bytes",
+    "interconnect/ring_width_bytes",
     "dram/bandwidth_gbs",
+    "host_link/input_gbs",
+    "host_link/output_gbs",
     "process/clock_ghz",
 )
 ROUNDING = 1e-4
@@ -73,9 +83,8 @@ NETWORKS = {
 @pytest.fixture(scope="module")
 def latencies():
     """Milliseconds by preset, parameter and factor, of each network."""
-    names = configuration.names("accelerators")
     cases, chips = [], []
-    for name in names:
+    for name in PRESETS:
         held = accelerators.to_paths(presets.load_accelerator(name))
         for path in MORE:
             for factor in FACTORS:
@@ -108,6 +117,31 @@ def test_more_hardware_is_never_slower(latencies, path):
         for less in FACTORS
         if what == path and less < factor
     }
-    assert len(slower) == 3 * len(NETWORKS) * 9
+    assert len(slower) == 3 * len(NETWORKS) * len(PRESETS)
     worst = max(slower, key=slower.get)
     assert slower[worst] <= LEFT.get(path, ROUNDING), (worst, slower[worst])
+
+
+@pytest.fixture(scope="module", params=PRESETS)
+def preset(request):
+    return presets.load_accelerator(request.param)
+
+
+def test_a_quarter_of_the_array_takes_about_four_times_as_long(preset):
+    """Of 49 convolutions 7x7, which are nothing but arithmetic."""
+    array = preset.pe_array
+    quarter = array._replace(rows=array.rows / 4, columns=array.columns)
+    if array.rows % 4:
+        quarter = array._replace(lanes=array.lanes / 4)
+    table = pad([stacks.load("conv7x7_stack")])
+    whole, small = (
+        float(estimate(table, preset._replace(pe_array=part)).latency_ms[0])
+        for part in (array, quarter)
+    )
+    assert 3.3 <= small / whole <= 4.2
+
+
+def test_layers_wait_for_different_things(preset):
+    cost = estimate(pad([vgg()]), preset, per_layer=True)
+    busy = np.stack([part[0] for part in cost.layers.busy_cycles])
+    assert len(set(busy.argmax(0))) > 1

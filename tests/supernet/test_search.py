@@ -20,13 +20,6 @@ from tf_cosearch.training import datasets, fit
 
 OPTIONS = cs.SupernetOptions(epochs=1)
 DESIGNS = 8
-LIGHT = {
-    "networks": 12,
-    "accelerators": 8,
-    "limits": 16,
-    "warm_up": 3,
-    "proposals": 64,
-}
 
 
 @pytest.fixture(scope="module")
@@ -259,25 +252,14 @@ def test_only_what_is_left_is_evaluated(space, data, shrunk, tmp_path):
     assert [*map(len, left)] == [1, 1, 1]
     network = space.network_space.canonical(tuple(genes[0] for genes in left))
     other = tuner(space, tmp_path, supernet=supernet_of(shrunk))
-    both = tuner(
-        space,
-        tmp_path,
-        supernet=supernet_of(shrunk),
-        accuracy="both",
-        oracle="grey_box",
-        oracle_options=LIGHT,
-        max_trials=4,
-        project_name="both",
-    )
-    for made in (other, both):
-        made.search(**data)
-    for made in (shrunk, other, both):
+    other.search(**data)
+    for made in (shrunk, other):
         (known,) = evaluated(made)
         assert len(known) == DESIGNS  # on as many accelerators
         for trial in made.co_oracle.trials.values():
             genome = made.co_oracle.trial_genome(trial)
             assert tuple(genome[:3].tolist()) == network
-        assert made.co_oracle.remarks == [
+        assert made.co_oracle.algorithm.remarks == [
             "Space shrunk to 1/8: stage1/filters 2 to 1, stage1/block 2 to 1, "
             "stage1/expansion 2 to 1"
         ]
@@ -466,7 +448,13 @@ def test_trainings_are_proposed_with_its_advice(space, data, tmp_path):
             accuracy="both",
             oracle="grey_box",
             max_trials=5,
-            oracle_options=LIGHT,
+            oracle_options={
+                "networks": 12,
+                "accelerators": 8,
+                "limits": 16,
+                "warm_up": 3,
+                "proposals": 64,
+            },
         )
         made.search(**data)
         return made

@@ -5,6 +5,7 @@ from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import presets
 
 PUBLISHED = configuration.shipped("measurements", "published_latencies.csv")
+OTHERS = configuration.shipped("measurements", "edge_tpu_latencies.csv")
 
 
 def read(path):
@@ -12,12 +13,13 @@ def read(path):
 
 
 def test_a_shipped_preset_is_what_the_script_makes(call, tmp_path):
-    shipped = configuration.shipped("accelerators", "coral_usb.yaml")
-    output = tmp_path / "new" / "coral_usb.yaml"
+    shipped = configuration.shipped("accelerators", "pixel4_edge_tpu.yaml")
+    output = tmp_path / "new" / "pixel4_edge_tpu.yaml"
     done = call(
         "calibrate",
-        f"--measurements={PUBLISHED}",
-        "--device=coral_usb",
+        f"--measurements={PUBLISHED},{OTHERS}",
+        "--device=pixel4",
+        "--constants=activation_width",
         f"--accelerator={shipped}",
         f"--output={output}",
     )
@@ -31,16 +33,46 @@ def test_a_shipped_preset_is_what_the_script_makes(call, tmp_path):
     assert read(output)["description"] == read(shipped)["description"]
     assert list(read(output)) == list(read(shipped))
     lines = done.out.splitlines()
-    assert lines[0].startswith("network  ")
     assert lines[0].endswith("measured   fitted  error  left out  error")
-    assert lines[1].startswith("mobilenet_v1 224 px  ")
-    assert lines[6].startswith("mean absolute error ")
-    assert lines[7].startswith("memory_share 0.00")
-    assert lines[8].startswith("bandwidth 0.")
-    assert lines[9] == f"Wrote {output}."
-    error = lines[6].split()[-1]
-    assert f"{error} when each is left out" in read(output)["calibration"]
-    assert "device coral_usb" in read(output)["calibration"]
+    assert lines[1] == "pixel4"
+    assert lines[2].startswith("  mobilenet_edgetpu_dm1.0 224 px  ")
+    assert lines[5].startswith("  mean absolute error ")
+    assert lines[6].startswith("activation_width 7.")
+    assert lines[7] == f"Wrote {output}."
+    error = lines[5].split()[-1]
+    assert f"{error} when each network is" in read(output)["calibration"]
+    assert "device pixel4: inter" in read(output)["calibration"]
+
+
+def test_several_hosts_of_a_chip_are_fitted_together(call, tmp_path):
+    rows = [
+        "device,network,latency_ms",
+        *(
+            f"{device},{network},{ms * times}"
+            for device, times in (("near", 1), ("far", 1.5))
+            for network, ms in (
+                ("dense_stack_140", 0.2),
+                ("dense_stack_1660", 8.5),
+                ("dense_stack_2620", 36.5),
+            )
+        ),
+    ]
+    (tmp_path / "hosts.csv").write_text("\n".join(rows))
+    made = [tmp_path / "near.yaml", tmp_path / "far.yaml"]
+    done = call(
+        "calibrate",
+        f"--measurements={tmp_path / 'hosts.csv'}",
+        "--device=near,far",
+        "--constants=link,inference_us",
+        "--accelerator=coral_pcie_float,coral_pcie_float",
+        f"--output={made[0]},{made[1]}",
+    )
+    assert (done.code, done.err) == (0, "")
+    near, far = map(presets.load_accelerator, made)
+    ratio = near.host_link.input_gbs / far.host_link.input_gbs
+    assert ratio == pytest.approx(1.5, rel=0.05)
+    assert near.runtime.inference_us == far.runtime.inference_us
+    assert "device far: host_link" in read(made[1])["calibration"]
 
 
 @pytest.fixture
@@ -83,6 +115,8 @@ def test_constants_of_choice_on_a_chip_of_ones_own(call, tmp_path, measured):
         ("--constants=memory_share,layer_us,bandwidth", "at least 6 different"),
         ("--device=mine", "must have the column device"),
         (f"--measurements={PUBLISHED}", "--device=NAME"),
+        ("--constants=links,link", "Did you mean 'link'"),
+        ("--output=a.yaml,b.yaml", "--output must name one for each device"),
     ],
 )
 def test_wrong_flags_are_refused(call, tmp_path, measured, flag, message):

@@ -125,11 +125,11 @@ def test_workers_are_planned_with_the_shared_weights(
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--supernet_epochs=3"], "it with --accuracy=trained. Leave it out"),
-        (["--nosupernet_norms_apart"], "--supernet_norms_apart must be for"),
+        (["--supernet_epochs=3"], "for --accuracy=supernet or both"),
+        (["--supernet_norms_apart"], "for --accuracy=supernet or both"),
         (
             ["--accuracy=both", "--supernet=a", "--supernet_paths=uniform"],
-            "it with --accuracy=both and --supernet=a. Leave it out",
+            "unless --supernet is given",
         ),
         (
             ["--accuracy=both", "--supernet_paths=sandwhich"],

@@ -280,6 +280,7 @@ class PriceList:
         chips = self._chips
         dram_pj, write_pj = model.transfer_pj(chips, 1.0)
         capacity = chips.room().capacity_bytes
+        repeats = moved.repeated_bytes.any()
         step = max(_BLOCK // len(self._sorted.rank), 1)
         for at in range(0, len(cycles), step):
             some = slice(at, at + step)
@@ -293,7 +294,7 @@ class PriceList:
                 chips,
                 model.Serial(*(total[some] for total in moved.serial)),
                 of_chips(moved.edge_bytes),
-                of_chips(moved.repeated_bytes),
+                of_chips(moved.repeated_bytes) if repeats else 0.0,
             )
             cost = model.put_together(
                 chips,

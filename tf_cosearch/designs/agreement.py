@@ -10,10 +10,14 @@ import numpy as np
 from scipy import stats
 
 from tf_cosearch.cost.calibrate import validation
+from tf_cosearch.networks import stacks
 
 _Rows: TypeAlias = Sequence[Mapping[str, Any]]
 
-_DEVICE_COLORS = ("tab:blue", "tab:red", "tab:orange", "tab:green")
+_DEVICE_COLORS = (
+    *("tab:blue", "tab:red", "tab:orange", "tab:green"),
+    *("tab:purple", "tab:brown"),
+)
 _REASON_COLORS = ("0.35", "tab:purple", "tab:olive", "tab:pink")
 _AGREE = f"within {validation.NOTABLE:.0%}"
 _BAND = 0.1  # relative error at the edge of the band around the diagonal
@@ -146,7 +150,11 @@ def _frame(axes: Any, rows: _Rows, kinds: Sequence[str]) -> None:
 
 
 def _number(axes: Any, rows: _Rows) -> None:
-    """Numbers the networks, by latency, and names them in a list."""
+    """Numbers the networks, by latency, and names them in a list.
+
+    Stacks are many, and on a line: they have no numbers.
+    """
+    rows = [row for row in rows if not stacks.is_stack(row["workload"])]
     rows = sorted(rows, key=lambda row: row["reference"])
     numbers = {
         name: number

@@ -235,7 +235,7 @@ class Progress:
         if oracle.stop_reason:
             self._console.print(f"The search ended: {oracle.stop_reason}.")
         self._print_left_out(oracle)
-        for remark in oracle.remarks:
+        for remark in oracle.algorithm.remarks:
             self._console.print(f"{remark}.")
         self._print_front(oracle, num_trials)
         finished = [result.metrics for result in oracle.history.finished()]
@@ -290,7 +290,7 @@ class Progress:
             columns.append((metric.heading(value), metric.name, scale))
             if metric.name in oracle.measures:
                 name = f"{metric.name}{measured.PREDICTED}"
-                columns.append(("pred.", name, scale))
+                columns.append(("predicted", name, scale))
         table = Table(title=f"Pareto front of accuracy, {words}")
         headings = (heading for heading, _, _ in columns)
         for heading in ("trial", "reward", "int8", *headings):

@@ -48,13 +48,11 @@ class Estimates(NamedTuple):
             offset: what counts is who is more accurate.
         choices: The genes that are left of each parameter of the network, if
             whoever estimated has dropped some.
-        remarks: Lines on them that a summary of the search should have.
     """
 
     genomes: np.ndarray
     accuracies: np.ndarray
     choices: Sequence[Sequence[int]] = ()
-    remarks: Sequence[str] = ()
 
 
 class History:

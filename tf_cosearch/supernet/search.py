@@ -147,7 +147,7 @@ class SupernetSearch:
             choices,
             [self._known_values(each) for each in self._trained.designs],
         )
-        self._require_feasible(oracle)
+        self._report_shrinking(oracle)
         tuner = EvaluationTuner(
             oracle,
             self,
@@ -167,7 +167,6 @@ class SupernetSearch:
             np.asarray([r.genome for r in finished], np.int64).reshape(shape),
             np.asarray([r.metrics[ACCURACY] for r in finished]),
             choices,
-            self._trained.remarks,
         )
 
     @property
@@ -193,9 +192,11 @@ class SupernetSearch:
             if design.get(parameter.name) in parameter.choices
         }
 
-    def _require_feasible(self, oracle: CoSearchOracle) -> None:
-        """Refuses a space of which nothing within the budgets is left."""
+    def _report_shrinking(self, oracle: CoSearchOracle) -> None:
+        """Has a summary of the search say what is left, if that will do."""
         remarks = self._trained.remarks
+        if self.algorithm is not None:
+            self.algorithm.remarks = remarks
         if not remarks or launch.is_worker():
             return
         try:

@@ -429,9 +429,8 @@ class Supernet:
                 "A controller that draws paths must have a goal, and other "
                 f"paths none. Received: {self.options.paths!r} "
                 f"{'without' if goal is None else 'with'} one. Train it in a "
-                "search, whose budgets and reward it needs: "
-                "accuracy='supernet', supernet=cs.SupernetOptions(paths=...) "
-                "(--supernet_paths of tools/search.py)."
+                "search, whose budgets and reward it needs: accuracy="
+                "'supernet', supernet=cs.SupernetOptions(paths=...)."
             )
 
     def _require_trainable(self, data: Inputs) -> None:

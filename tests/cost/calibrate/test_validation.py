@@ -2,11 +2,16 @@ import itertools
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from tf_cosearch import accelerators
+from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import presets
+from tf_cosearch.accelerators.families.edge_tpu import mapping
 from tf_cosearch.cost.calibrate import validation
 from tf_cosearch.cost.costs import bounds
+from tf_cosearch.networks.importers import layers_csv
+from tf_cosearch.networks.loops import loops_of
+from tf_cosearch.networks.workload import pad
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +54,7 @@ def test_depthwise_networks_are_slow_where_they_are(summary):
 
 def test_errors_are_those_of_the_rows(rows, summary, mean):
     of_devices = [row for row in rows if row["unit"] == "ms"]
-    assert len(of_devices) == 18
+    assert len(of_devices) == 18 + 80
     for kind in ("ours", "left_out", "baseline"):
         errors = [abs(row[kind] / row["reference"] - 1) for row in of_devices]
         assert mean("all", kind) == pytest.approx(np.mean(errors))
@@ -107,6 +112,44 @@ def test_the_reasons_are_right(zigzag):
     image, answer, weights = 28 * 28 * 16, 28 * 28 * 32, 128 * 32
     assert theirs[name] == pytest.approx(image + answer, rel=1e-3)
     assert ours[name] == pytest.approx(image + answer + weights, rel=5e-3)
+
+
+def test_depthwise_is_zigzags_where_it_is_unrolled_alike():
+    """All of the difference is in how 14 x 14 and 7 x 7 outputs are dealt.
+
+    Theirs goes to 4 x 4 PEs always, which pads it; ours deals channels there
+    where that is faster, as an array with buses to all PEs can. Dealt as
+    theirs, every depthwise layer takes the cycles that they say on the array;
+    with the image before, 6 % less at most, which stays unexplained.
+    """
+    path = configuration.shipped(
+        "measurements", f"{validation.ZIGZAG}_layers.csv"
+    )
+    layers = layers_csv.read_layers_csv(path)
+    _, numbered = layers_csv.read_rows(path)
+    chip = presets.load_accelerator(validation.ZIGZAG)
+    found = 0
+    for layer, (_, row) in zip(layers, numbered, strict=True):
+        if layer.op != "depthwise_conv2d":
+            continue
+        table = pad([[layer]])
+        machine = tf.nest.map_structure(
+            lambda value: tf.constant([[value]], tf.float32), chip
+        )
+        space = mapping.spread(
+            table,
+            loops_of(table),
+            machine,
+            ("columns", "rows", "out_c", "out_c"),
+        )
+        cycles = float(space.compute_cycles[0, 0])
+        assert cycles == float(row["ideal_temporal_cycles"])
+        image = layer.touched_elements / 8
+        assert cycles + image == pytest.approx(
+            float(row["latency_cycles"]), rel=0.06
+        )
+        found += 1
+    assert found == 4
 
 
 def test_the_template_is_zigzags():

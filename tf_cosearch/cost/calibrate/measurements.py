@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pathlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tf_cosearch import configuration
@@ -86,6 +87,34 @@ def read_measurements(
         )
     chosen = _of_device(numbered, device) if "device" in header else numbered
     return [_measurement(row) for row in chosen]
+
+
+def read_device(
+    paths: Sequence[str | pathlib.Path], device: str
+) -> list[Measurement]:
+    """Reads the rows of a device from all files that have some.
+
+    Args:
+        paths: CSV files as of `read_measurements`, with a column `device`.
+        device: Which rows to read.
+
+    Returns:
+        A `Measurement` for each, in the order of the files.
+
+    Raises:
+        ValueError: If no file has rows of the device, or a row is wrong.
+    """
+    measured, known = [], []
+    for path in paths:
+        _, rows = layers_csv.read_rows(pathlib.Path(path))
+        devices = [cells.get("device", "") for _, cells in rows]
+        known += devices
+        if device in devices:
+            measured += read_measurements(path, device)
+    if not measured:
+        where = f"device in {', '.join(map(str, paths))}, column device"
+        raise configuration.unknown(where, device, dict.fromkeys(known))
+    return measured
 
 
 def _of_device(rows: list[_Row], device: str | None) -> list[_Row]:

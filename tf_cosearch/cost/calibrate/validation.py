@@ -12,17 +12,34 @@ from scipy import stats
 from tf_cosearch import configuration
 from tf_cosearch.accelerators.presets import load_accelerator
 from tf_cosearch.cost.calibrate import baseline
-from tf_cosearch.cost.calibrate.calibration import calibrate
-from tf_cosearch.cost.calibrate.measurements import read_measurements
+from tf_cosearch.cost.calibrate.joint import calibrate_jointly
+from tf_cosearch.cost.calibrate.measurements import read_device
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks import workload
 from tf_cosearch.networks.importers import layers_csv
 
+MEASURED = ("published_latencies.csv", "edge_tpu_latencies.csv")
+"""Files of `configs/measurements` that have latencies of devices."""
+
+GROUPS = (
+    (
+        {"coral_usb": "coral_usb", "coral_dev": "coral_dev"},
+        ("activation_width", "inference_us", "link"),
+    ),
+    ({"coral_pcie": "coral_pcie"}, ("link",)),
+    (
+        {"coral_pcie_float": "coral_pcie_float"},
+        ("ring_width", "link", "output", "inference_us"),
+    ),
+    ({"pixel4": "pixel4_edge_tpu"}, ("activation_width",)),
+    ({"pixel6": "pixel6_edge_tpu"}, ("activation_width",)),
+)
+"""Devices that are fitted together with their presets, and what is fitted."""
+
 DEVICES = {
-    "coral_usb": "coral_usb",
-    "coral_dev": "coral_dev",
-    "pixel4": "pixel4_edge_tpu",
-    "pixel6": "pixel6_edge_tpu",
+    device: preset
+    for presets, _ in GROUPS
+    for device, preset in presets.items()
 }
 """Presets of the devices that are measured in `configs/measurements`."""
 
@@ -102,38 +119,33 @@ class ZigZagComparison(NamedTuple):
     reasons: tuple[str, ...]
 
 
-def compare_devices(
-    path: str | pathlib.Path | None = None,
-) -> list[DeviceComparison]:
+def compare_devices() -> list[DeviceComparison]:
     """Compares the presets of devices with what was measured on them.
 
-    Args:
-        path: CSV of measurements of all `DEVICES`, by default the shipped
-            one.
-
     Returns:
-        A comparison for each device.
+        A comparison for each of `DEVICES`.
     """
-    path = path or configuration.shipped(
-        "measurements", "published_latencies.csv"
-    )
+    paths = [configuration.shipped("measurements", name) for name in MEASURED]
     compared = []
-    for device, preset in DEVICES.items():
-        accelerator = load_accelerator(preset)
-        measured = read_measurements(path, device)
-        table = workload.pad([m.layers for m in measured])
-        result = calibrate(measured, accelerator)
-        compared.append(
-            DeviceComparison(
-                device,
-                preset,
-                result.names,
-                result.measured_ms,
-                np.asarray(estimate(table, accelerator).latency_ms, float),
-                result.left_out_ms,
-                baseline.left_out(measured, accelerator),
+    for presets, constants in GROUPS:
+        measured = {d: read_device(paths, d) for d in presets}
+        chips = {d: load_accelerator(preset) for d, preset in presets.items()}
+        result = calibrate_jointly(measured, chips, constants)
+        for device, preset in presets.items():
+            rows = measured[device]
+            table = workload.pad([m.layers for m in rows])
+            cost = estimate(table, chips[device])
+            compared.append(
+                DeviceComparison(
+                    device,
+                    preset,
+                    result.names[device],
+                    result.measured_ms[device],
+                    np.asarray(cost.latency_ms, float),
+                    result.left_out_ms[device],
+                    baseline.left_out(rows, chips[device]),
+                )
             )
-        )
     return compared
 
 
@@ -248,8 +260,9 @@ def summarize(
         zigzag: What `compare_zigzag` gave.
 
     Returns:
-        `devices`: mean and median absolute errors by device, and for `all`
-        rows, of `ours` (as fitted), `left_out` and `baseline` (both of
+        `devices`: mean and median absolute errors and Kendall's tau by
+        device, and for `all` rows, of `ours` (as fitted), `left_out` and
+        `baseline` (both of
         networks left out). `order`: whether `TRAP`, of which the first is
         slower, is in order by each of them. `zigzag`: `median_error`,
         `mean_error`, `kendall_tau` and, by reason, how many layers differ by
@@ -268,6 +281,20 @@ def summarize(
         kind: np.concatenate([known[kind] for known in errors.values()])
         for kind in kinds
     }
+    taus = {
+        compared.device: {
+            kind: _tau(getattr(compared, field), compared.measured)
+            for kind, field in kinds.items()
+        }
+        for compared in devices
+    }
+    measured = np.concatenate([compared.measured for compared in devices])
+    taus["all"] = {
+        kind: _tau(
+            np.concatenate([getattr(c, field) for c in devices]), measured
+        )
+        for kind, field in kinds.items()
+    }
     device, slower, faster = TRAP
     [trap] = [compared for compared in devices if compared.device == device]
     places = [trap.names.index(name) for name in (slower, faster)]
@@ -278,6 +305,7 @@ def summarize(
                 kind: {
                     "mean": float(values.mean()),
                     "median": float(np.median(values)),
+                    "kendall_tau": taus[machine][kind],
                 }
                 for kind, values in known.items()
             }
@@ -290,12 +318,15 @@ def summarize(
         "zigzag": {
             "median_error": float(np.median(np.abs(difference))),
             "mean_error": float(np.abs(difference).mean()),
-            "kendall_tau": float(
-                stats.kendalltau(zigzag.ours, zigzag.theirs).statistic
-            ),
+            "kendall_tau": _tau(zigzag.ours, zigzag.theirs),
             "reasons": {
                 reason: zigzag.reasons.count(reason)
                 for reason in sorted(set(filter(None, zigzag.reasons)))
             },
         },
     }
+
+
+def _tau(one: np.ndarray, other: np.ndarray) -> float:
+    """Kendall's tau: 1 where both have the same order."""
+    return float(stats.kendalltau(one, other).statistic)

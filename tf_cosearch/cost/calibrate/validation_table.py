@@ -28,7 +28,12 @@ def table(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
         cells.append([f"{machine}, {group[0]['unit']}", *[""] * 8])
         cells += map(_cells, group)
         if machine in summary["devices"]:
-            cells.append(_mean_cells(summary["devices"][machine]))
+            errors = summary["devices"][machine]
+            cells += [
+                _error_cells("mean absolute error", errors, "mean", "{:.1%}"),
+                _error_cells("median", errors, "median", "{:.1%}"),
+                _error_cells("Kendall tau", errors, "kendall_tau", "{:.2f}"),
+            ]
     order, zigzag = summary["order"], summary["zigzag"]
     in_order = ", ".join(
         f"{name} {'yes' if order[kind] else 'no'}"
@@ -71,8 +76,13 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     return [*cells, row["reason"] or ""]
 
 
-def _mean_cells(errors: Mapping[str, Mapping[str, float]]) -> list[str]:
-    cells = ["  mean absolute error", ""]
+def _error_cells(
+    name: str,
+    errors: Mapping[str, Mapping[str, float]],
+    figure: str,
+    style: str,
+) -> list[str]:
+    cells = [f"  {name}", ""]
     for kind in KINDS:
-        cells += ["", f"{errors[kind]['mean']:.1%}"]
+        cells += ["", style.format(errors[kind][figure])]
     return [*cells, ""]

@@ -354,12 +354,6 @@ class CoSearchOracle(durable.DurableOracle):
         """Number of trials begun that are this search's own."""
         return len(self.trials) - self.num_known
 
-    @property
-    def remarks(self) -> list[str]:
-        """Lines that a summary of the search should have."""
-        told = () if self._estimates is None else self._estimates.remarks
-        return [*told, *self.algorithm.remarks]
-
     def check_feasible(self) -> None:
         """Makes sure, before anything is trained, that limits can be met.
 

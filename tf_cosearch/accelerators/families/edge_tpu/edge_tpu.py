@@ -82,7 +82,7 @@ class EdgeTpu(NamedTuple):
     def room(self) -> Room:
         """All PE memories together."""
         array, memory = self.pe_array, self.pe_memory
-        pes, is_padded = array.pes(), memory.padded_weights
+        pes = array.pes()
         return Room(
             memory.capacity_bytes(pes),
             memory.weight_bytes(pes),
@@ -90,8 +90,8 @@ class EdgeTpu(NamedTuple):
             self.dram.onload_share,
             image_share=1 - self.host_link.is_there(),
             whole_layers=memory.whole_layers,
-            out_c_multiple=1 + is_padded * (array.simd_units - 1),
-            in_c_multiple=1 + is_padded * (array.dot_width - 1),
+            out_c_multiple=memory.out_c_multiple(array.simd_units),
+            in_c_multiple=memory.in_c_multiple(array.dot_width),
             channel_bytes=memory.channel_bytes(),
             tile_bytes=memory.tile_kib * 1024.0,
             tile_rows=array.rows,
