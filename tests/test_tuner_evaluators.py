@@ -218,6 +218,24 @@ def test_a_dead_device_ends_a_search_and_loses_no_training(
     assert [row["status"] for row in rows(tuner)] == ["COMPLETED"] * 3
 
 
+def test_a_device_that_has_become_slow_is_told_from_a_slow_design(
+    space, data, tmp_path, trainings
+):
+    class Hot(Board):
+        def measure(self, design):
+            self._factor = 2.0 if self.trials() else 1.0
+            return super().measure(design)
+
+    with pytest.raises(RuntimeError, match=r"Received: 2 times that, .* cool"):
+        searched(space, tmp_path, data, Hot())
+    assert len(trainings) == 2
+    cool = searched(space, tmp_path, data, Board())
+    assert len(trainings) == 3
+    for row in rows(cool):
+        trial = cool.oracle.trials[row["trial_id"]]
+        assert float(row["latency_ms"]) == pytest.approx(ms_of(cool, trial))
+
+
 def test_a_kill_after_a_measurement_repeats_neither(
     space, data, tmp_path, trainings, monkeypatch
 ):

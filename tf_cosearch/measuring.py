@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Callable, Mapping
@@ -33,6 +34,9 @@ QUANTILES = (0.5, 0.1, 0.9)
 
 FOLDER = "probes"
 """Where they lie in the folder of a search."""
+
+PROBE = "probe.json"
+"""Of which design one is."""
 
 _DRAWN = 64
 _SEED = 2**32 - 9  # a trial number nobody reaches
@@ -74,7 +78,7 @@ class Measuring:
         self._oracle = oracle
         self._project = pathlib.Path(project)
         self._measurements = Measurements(
-            evaluator, self._project, self._project / FOLDER / "0"
+            evaluator, self._project, self._first_probe
         )
         costs = () if self.is_analytic else check_costs(evaluator.costs)
         known = None if self.is_analytic else self.known
@@ -167,17 +171,22 @@ class Measuring:
             "genome": genome.tolist(),
         }
         tflite = folder / export.MODEL
-        try:
-            before, _ = files.read_json(folder / "probe.json", ProbeState)
-        except ValueError:
-            before = None
-        if before != state or not tflite.is_file():
+        if _read(folder) != state or not tflite.is_file():
             folder.mkdir(parents=True, exist_ok=True)
             files.write_bytes(tflite, untrained(genome))
-            files.write_json(folder / "probe.json", state)
+            files.write_json(folder / PROBE, state)
         costs = self._evaluate(genome, tflite, {}).costs
         names = measured.compared(costs)
         self._oracle.prices.learn(genome, {n: costs[n].value for n in names})
+
+    def _first_probe(self) -> BuiltDesign | None:
+        """The first of them, whichever process has measured it."""
+        folder = self._project / FOLDER / "0"
+        state = _read(folder)
+        space = self._oracle.identity.space["fingerprint"]
+        if state is None or state["space"] != space:
+            return None
+        return self._built(np.asarray(state["genome"]), folder / export.MODEL)
 
     def _spread(self) -> np.ndarray:
         """`[N, P]` designs: one in the middle, a fast and a slow one."""
@@ -222,11 +231,20 @@ class Measuring:
         tflite: pathlib.Path,
         expected: Mapping[str, float],
     ) -> Evaluation:
-        candidate = self._oracle.space.decode(genome)
-        design = BuiltDesign(
-            candidate.network.layers(), candidate.accelerator, tflite
-        )
+        design = self._built(genome, tflite)
         return self._measurements.measure(design, expected)
+
+    def _built(self, genome: np.ndarray, tflite: pathlib.Path) -> BuiltDesign:
+        candidate = self._oracle.space.decode(genome)
+        layers = candidate.network.layers()
+        return BuiltDesign(layers, candidate.accelerator, tflite)
+
+
+def _read(folder: pathlib.Path) -> ProbeState | None:
+    """Of which design a probe is; None if nobody can tell."""
+    with contextlib.suppress(ValueError):
+        return files.read_json(folder / PROBE, ProbeState)[0]
+    return None
 
 
 def make(

@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 from devices import design
 
@@ -57,6 +59,14 @@ def test_what_is_public_tells_one_from_another():
         "costs": ["latency_ms", "celsius"],
         "port": 5,
     }
+
+
+def test_what_another_process_has_otherwise_is_not_told(tmp_path):
+    own = Own()
+    own.lock, own.path, own.pair = threading.Lock(), tmp_path, (1, "a")
+    told = own.describe()
+    assert "lock" not in told
+    assert (told["path"], told["pair"]) == (str(tmp_path), [1, "a"])
 
 
 @pytest.mark.parametrize("costs", [[], "area_mm2", ["a b"], [1], ["trial"]])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
+import os
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
@@ -65,8 +68,9 @@ class Evaluator:
     metric known before a trial, `latency_ms` for one, counts instead of what
     the analytic model says; any other is a column beside.
 
-    What is public of an instance, together with its class, tells one
-    evaluator from another: results of two are not compared.
+    What is public of an instance and plain, numbers, texts, paths, lists and
+    mappings of them, tells it from others of its class. Costs by two
+    evaluators are not compared.
 
     Attributes:
         costs: Names of what is measured.
@@ -108,13 +112,15 @@ class Evaluator:
 
     def describe(self) -> dict[str, Any]:
         """What tells it from others, as plain JSON."""
-        public = {
-            name: _plain(value)
-            for name, value in sorted(vars(self).items())
-            if not name.startswith("_")
-        }
-        cls = type(self)
-        return {"class": cls.__name__, "costs": list(self.costs), **public}
+        told: dict[str, Any] = {"class": type(self).__name__}
+        told["costs"] = list(self.costs)
+        for name, value in sorted(vars(self).items()):
+            # A connection or a lock is another object in every process.
+            with contextlib.suppress(TypeError, ValueError):
+                if not name.startswith("_"):
+                    text = json.dumps(value, default=os.fspath)
+                    told[name] = json.loads(text)
+        return told
 
     def __call__(self, design: BuiltDesign) -> Evaluation:
         """Measures a design, and refuses what makes no sense.
@@ -214,13 +220,3 @@ def positive(name: str, value: Any) -> float:
     if number <= 0:
         raise ValueError(f"`{name}` must be positive. Received: {value!r}.")
     return number
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (str, int, float, bool, type(None))):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    return str(value)

@@ -9,7 +9,7 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypedDict
 
 from absl import logging
@@ -63,15 +63,15 @@ class Measurements:
         evaluator: Who measures.
         project: The folder of a search; processes that share it take turns
             at an evaluator that works on one design at a time.
-        reference: A folder with a file that was measured before, to tell a
-            device that has become slow from a design that is.
+        reference: Finds a design that was measured before, to tell a device
+            that has become slow from a design that is; None if there is none.
     """
 
     def __init__(
         self,
         evaluator: Evaluator,
         project: pathlib.Path,
-        reference: pathlib.Path,
+        reference: Callable[[], BuiltDesign | None],
     ) -> None:
         self.evaluator = evaluator
         self._project, self._reference = project, reference
@@ -156,16 +156,16 @@ class Measurements:
         with self._turn():
             evaluation = self.evaluator(design)
             if _times(evaluation, expected) >= SURPRISE:
-                self._require_steady(design)
+                self._require_steady()
         return evaluation
 
-    def _require_steady(self, design: BuiltDesign) -> None:
+    def _require_steady(self) -> None:
         """Tells a slow device from a slow design, by one that is known."""
-        tflite = self._reference / design.tflite.name
-        before = self.read(tflite) if tflite.is_file() else None
-        if before is None:
+        known = self._reference()
+        before = self.read(known.tflite) if known else None
+        if known is None or before is None:
             return
-        now = self.evaluator(design._replace(tflite=tflite))
+        now = self.evaluator(known)
         values = {name: cost.value for name, cost in before.costs.items()}
         times = _times(now, values)
         if times >= SLOWER:
@@ -173,8 +173,8 @@ class Measurements:
                 "A device must take the time for a file that it took before. "
                 f"Received: {times:.2g} times that, "
                 f"{now.costs[STEADY].value:.4g} "
-                f"{now.costs[STEADY].unit} for {tflite}. Let it cool down, or "
-                "end what else it does."
+                f"{now.costs[STEADY].unit} for {known.tflite}. Let it cool "
+                "down, or end what else it does."
             )
 
     @contextlib.contextmanager
