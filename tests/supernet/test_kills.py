@@ -66,8 +66,9 @@ def test_alone_it_loses_what_was_running_and_nothing_else(killed):
         assert not each["kills_left"]
     assert trained(folder / "alone") == trained(folder / "whole")
     assert evaluated(folder / "alone") == evaluated(folder / "whole")
-    # Epochs are so short here that not each is saved, see `Checkpoints`.
-    assert whole["epoch"] < alone["epoch"] < whole["epoch"] + 4
+    # Of short epochs not each is saved, see `Checkpoints`; of long ones, on a
+    # busy machine, none is lost.
+    assert whole["epoch"] <= alone["epoch"] < whole["epoch"] + 4
     assert alone["evaluation"] == whole["evaluation"] + 1
     assert alone["training"] == whole["training"] + 1
     assert alone["trained"] == whole["trained"]
