@@ -1,12 +1,22 @@
 import csv
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from tf_cosearch import accelerators, configuration
-from tf_cosearch.accelerators import families
+from tf_cosearch.accelerators import families, presets
+from tf_cosearch.accelerators.dram import Dram
 from tf_cosearch.accelerators.families.edge_tpu import FAMILY, EdgeTpu
-from tf_cosearch.accelerators.family import Accelerator
+from tf_cosearch.accelerators.family import (
+    Accelerator,
+    Family,
+    OnChip,
+    Room,
+)
+from tf_cosearch.accelerators.host_link import HostLink
+from tf_cosearch.accelerators.process import Process
+from tf_cosearch.accelerators.runtime import Runtime
 from tf_cosearch.cost.calibrate import family_evidence
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.importers import layers_csv
@@ -252,6 +262,72 @@ def test_ethos_u_agrees_with_vela(evidence):
         assert said["rows"] >= 8
         assert said["median_error"] < 0.1, said
         assert said["kendall_tau"] >= 0.9, said
+
+
+class Toy(NamedTuple):
+    """A machine of one multiplier that keeps nothing."""
+
+    dram: Dram = Dram()
+    host_link: HostLink = HostLink()
+    process: Process = Process(clock_ghz=1)
+    runtime: Runtime = Runtime()
+
+    macs_per_cycle = pes = port_bytes = area_mm2 = lambda self: 1.0
+    leakage_mw = write_pj = pipeline_cycles = lambda self: 0.0
+    operand_cycles = repeat_cycles = lambda self, moved: 0.0 * moved
+
+    def missing_register_bytes(self):
+        return 0.0 * self.process.clock_ghz
+
+    def room(self):
+        return Room(1e6, 0.0, 0.0, self.dram.onload_share)
+
+
+def toy_layers(layers, loops, machine, objective, per_layer):
+    cycles = layers.macs() / machine.runtime.compute_share
+    energy = 0.0 * cycles
+    parts = (cycles,), (energy,), None
+    return (
+        OnChip(cycles, energy, energy, *parts)
+        if per_layer
+        else OnChip(cycles, energy)
+    )
+
+
+def test_a_family_of_your_own_needs_nothing_but_itself(monkeypatch, tmp_path):
+    """It is registered, saved, searched exactly and priced as it says."""
+    monkeypatch.setattr(families, "_FAMILIES", dict(families._FAMILIES))
+    families.register(
+        "toy",
+        Family(
+            accelerator=Toy,
+            on_chip=toy_layers,
+            describe=lambda mapping, tile=None: "one by one",
+            memory="compute",
+            memory_noun="memory",
+            bounds=("compute",),
+            energy_parts=("compute",),
+            relief={"dram": ("dram/bandwidth_gbs",)},
+            array={},
+            shape=(),
+            depthwise_words=lambda chip: "",
+        ),
+    )
+    path = tmp_path / "chip.yaml"
+    path.write_text("family: toy\ndram: {bandwidth_gbs: 5}\n")
+    chip = presets.load_accelerator(path)
+    assert chip == Toy(dram=Dram(bandwidth_gbs=5))
+    # 64 positions, 32 to 64 channels: so many products, a cycle each; 2 KiB of
+    # weights and 256 bytes of biases, inputs and outputs pass 5 bytes a cycle.
+    conv = Layer("conv", "conv2d", 8, 8, 64, 8, 8, 32)
+    cost = estimate(pad([[conv]]), chip)
+    assert float(cost.dram_bytes[0]) == 64 * (32 + 64) + 32 * 64 + 4 * 64
+    assert float(cost.latency_ms[0]) >= 64 * 32 * 64 / 1e6
+    best = best_accelerators([conv], Budgets(), 1, family="toy")[0]
+    assert families.name_of(best.accelerator) == "toy"
+    assert best.accelerator.dram.bandwidth_gbs == 25
+    space = SearchSpace.load("digits", accelerator={"family": "toy"})
+    assert space.num_accelerators == 5
 
 
 def test_accelerators_are_what_pricing_asks():

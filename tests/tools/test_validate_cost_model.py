@@ -4,23 +4,30 @@ import json
 
 import pytest
 
-from tf_cosearch.cost.calibrate import validation
+from tf_cosearch.cost.calibrate import family_evidence, validation
+
+
+@pytest.fixture(scope="module")
+def families():
+    return family_evidence.compare()
 
 
 @pytest.fixture(autouse=True)
-def quick(compared, monkeypatch):
+def quick(compared, families, monkeypatch):
     """Spares the script the comparisons, which are the same every time."""
     devices, zigzag = compared
     monkeypatch.setattr(validation, "compare_devices", lambda: devices)
     monkeypatch.setattr(validation, "compare_zigzag", lambda: zigzag)
+    monkeypatch.setattr(family_evidence, "compare", lambda: families)
 
 
-def test_json_has_rows_and_summary(call, compared):
+def test_json_has_rows_and_summary(call, compared, families):
     done = call("validate_cost_model", "--format=json")
     assert (done.code, done.err) == (0, "")
     result = json.loads(done.out)
     assert result["rows"] == validation.rows(*compared)
     summary = validation.summarize(*compared)
+    assert result.pop("families") == [each.summary() for each in families]
     assert {k: v for k, v in result.items() if k != "rows"} == summary
 
 
@@ -38,6 +45,8 @@ def test_the_table_has_every_row_and_the_summary(call, compared):
     assert "Kendall tau 0.9" in done.out
     for reason in validation.REASONS.values():
         assert reason in done.out
+    for words in ("systolic_32x32, layers seen", "u65_512, networks left out"):
+        assert words in done.out
 
 
 def test_the_csv_is_one_table(call, compared):
