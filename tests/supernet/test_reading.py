@@ -8,6 +8,7 @@ import tf_cosearch as cs
 from tf_cosearch.networks import blocks, layer_ops
 from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.supernet.evaluation import Evaluator
+from tf_cosearch.supernet.layer_rules import rule
 from tf_cosearch.supernet.options import Sharing
 from tf_cosearch.supernet.paths import Uniform
 from tf_cosearch.supernet.reading import Signal, Survey
@@ -199,6 +200,24 @@ def test_values_of_two_settings_are_told_apart():
     keys = [k for k in weights.arrays if k.startswith("stage1_block1_project/")]
     assert "stage1_block1_project/expansion=2/groups=1/kernel" in keys
     assert "stage1_block1_project/expansion=1/groups=2/kernel" in keys
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        tf_keras.layers.ReLU(),
+        tf_keras.layers.ReLU(6.0),
+        tf_keras.layers.ReLU(negative_slope=0.1),
+        tf_keras.layers.ReLU(threshold=1.0),
+        tf_keras.layers.Activation("relu"),
+        tf_keras.layers.Activation("linear"),
+        tf_keras.layers.Activation("tanh"),
+    ],
+)
+def test_an_activation_is_that_of_its_layer(layer):
+    x = np.array([[-3.0, 0.5, 2.0, 7.0]], np.float32)
+    found = rule(layer).run(None, layer, [x], {})
+    np.testing.assert_array_equal(found, layer(x))
 
 
 def test_dropout_follows_the_seed_and_the_layer():
