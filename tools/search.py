@@ -166,7 +166,8 @@ def main() -> None:
     space = cs.SearchSpace.load(
         FLAGS.space, data.input_shape, data.classes, FLAGS.accelerator
     )
-    if not FLAGS.workers and not launch.is_child():
+    has_default = not FLAGS.workers and not launch.is_child()
+    if has_default and not evaluator.is_disturbed:
         workers = min(_default_workers(space, data), FLAGS.max_trials)
         if workers > 1:
             del data  # which is read by those that train

@@ -1,6 +1,7 @@
 import pytest
 from devices import device
 
+from tf_cosearch.distributed import launch
 from tf_cosearch.training import fit
 
 
@@ -25,6 +26,27 @@ def test_a_device_that_is_dead_from_the_start(
         )
         assert "a failure, the last one" in done.message
         assert "no board" in done.message
+
+
+@pytest.mark.parametrize("evaluator", ["litert_cpu", "analytic"])
+def test_trainings_do_not_disturb_a_measurement(
+    evaluator, call_here, flags, monkeypatch
+):
+    """On a machine that has room for four workers."""
+
+    def stop(*arguments):
+        raise ValueError("Only one works here.")
+
+    def launched(command, workers):
+        raise ValueError(f"{workers} work here.")
+
+    monkeypatch.setattr(fit, "untrained", stop)
+    monkeypatch.setattr(launch, "default_workers", lambda needed: 4)
+    monkeypatch.setattr(launch, "launch", launched)
+    given = ("--workers=0", "--max_trials=9", f"--evaluator={evaluator}")
+    done = call_here("search", *flags, *given)
+    expected = "Only one works" if evaluator == "litert_cpu" else "4 work"
+    assert expected in done.message
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,8 @@ class Evaluator:
         costs: Names of what is measured.
         is_exclusive: Whether it works on one design at a time, as a board
             does that several workers share.
+        is_disturbed: Whether trainings on this machine would slow it, so that
+            a search has one worker unless told otherwise.
         retries: How often a call that fails is repeated.
         pause_s: Seconds before the first repetition, twice that before the
             next, and so on.
@@ -92,6 +94,7 @@ class Evaluator:
 
     costs: Sequence[str] = ("latency_ms",)
     is_exclusive: bool = True
+    is_disturbed: bool = False
     retries: int = 3
     pause_s: float = 2.0
 

@@ -34,6 +34,8 @@ class LitertCpu(Evaluator):
         ValueError: If one is out of its range.
     """
 
+    is_disturbed = True
+
     def __init__(
         self, threads: int = 1, repeats: int = 200, warm_up: int = 20
     ) -> None:
