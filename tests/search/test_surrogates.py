@@ -119,16 +119,23 @@ def test_words_are_one_hot_and_relations_are_logarithms():
     words = [p for p in space.parameters if isinstance(p.choices[0], str)]
     extra = sum(len(p.choices) - 1 for p in words)
     single = sum(len(p.choices) == 1 for p in space.parameters)
-    count = len(space.parameters) + extra - single + len(families.relations())
+    count = (
+        len(space.parameters)
+        + extra
+        - single
+        + len(families.get("edge_tpu").relations)
+    )
     assert features.shape[1] == count + 1
     values = [space.values(genome) for genome in genomes[:50]]
     aspect = [v["pe_array/columns"] / v["pe_array/rows"] for v in values]
-    relation = features[:50, -len(families.relations()) - 1]
+    relation = features[:50, -len(families.get("edge_tpu").relations) - 1]
     slope, offset = np.polyfit(np.log(aspect), relation, 1)
     np.testing.assert_allclose(
         np.log(aspect) * slope + offset, relation, atol=1e-9
     )
-    related = features[:, -len(families.relations()) - 1 : -1].var(axis=0)
+    related = features[
+        :, -len(families.get("edge_tpu").relations) - 1 : -1
+    ].var(axis=0)
     np.testing.assert_allclose(related, related[0], rtol=0.15)
     assert features.var(axis=0).sum() == pytest.approx(1, rel=0.1)
 

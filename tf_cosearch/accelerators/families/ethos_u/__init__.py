@@ -6,6 +6,8 @@ from tf_cosearch.accelerators.family import Family
 
 __all__ = ["FAMILY", "EthosU"]
 
+_UNITS = {"mac_array/macs": 1, "mac_array/cores": 1}
+
 
 def _depthwise_words(chip: EthosU) -> str:
     return "depthwise uses 4 products of 32 of every output"
@@ -26,4 +28,8 @@ FAMILY = Family(
     array={"mac_array/macs": "multipliers", "mac_array/cores": "cores"},
     shape=("mac_array/macs", "mac_array/cores"),
     depthwise_words=_depthwise_words,
+    relations={
+        "multipliers": _UNITS,
+        "multipliers to bandwidth": {**_UNITS, "dram/bandwidth_gbs": -1},
+    },
 )
