@@ -309,7 +309,7 @@ def _run_norm(
         mean=none if known is None else known[0],
         variance=none if known is None else known[1],
         epsilon=layer.epsilon,
-        exponential_avg_factor=1.0,  # An integer takes three times as long.
+        exponential_avg_factor=1.0,  # An integer would be converted.
         is_training=known is None,
     )
     if known is None:
