@@ -23,6 +23,7 @@ MORE = (
     "pe_array/simd_units",
     "pe_array/dot_width",
     "pe_array/input_streams",
+    "pe_array/vector_units",
     "register_file/capacity_kib",
     "pe_memory/capacity_mib",
     "pe_memory/width_bytes",

@@ -327,7 +327,7 @@ def mapped(row, chip, on, dataflow, images):
     taps = row.k_h * row.k_w
     a_bytes, w_bytes = row.activation_bits / 8, right_bits(row) / 8 * macs
     outputs = row.pixels * row.out_c
-    streams = array.input_streams if macs else array.simd_units
+    streams = array.input_streams if macs else array.vector_units
 
     def seen(outputs, blocks, kernel, stride, dilation):
         """Rows or columns that blocks of at most one more read, by filling."""
@@ -421,7 +421,8 @@ def mapped(row, chip, on, dataflow, images):
     # A reduction to few outputs keeps all units busy, then adds up pairs.
     parts_of_taps, taps_in_turn = 1, taps
     if busy and not macs:
-        units = array.columns * array.rows * array.lanes * array.simd_units
+        units = array.columns * array.rows * array.lanes
+        units *= min(array.simd_units, array.vector_units)
         parts_of_taps = max(min(units // outputs, taps), 1)
         taps_in_turn = -(-taps // parts_of_taps)
         taps_in_turn += (parts_of_taps - 1).bit_length()

@@ -13,7 +13,7 @@ The machine:
   as it has SIMD units or, if a group has fewer, as many whole groups as there
   is room for and input streams. With columns on the units a job is one
   channel, at as many columns as there are streams. A vector operation is a
-  group a channel; its units all have inputs of their own.
+  group a channel; its vector units have inputs of their own.
 - All jobs of a group are at work at once, on lanes of their own: a slot. There
   are as many slots as fit the lanes; a group with more jobs than lanes takes
   several channel passes. PEs are dealt to slots, or slots to PEs.
@@ -159,7 +159,7 @@ class Nest:
         ]
         self.row_pes = deal(len(self.row_blocks), pes["rows"])
         self.column_blocks = deal(layer.out_w, pes["columns"])
-        streams = array.input_streams if self.is_mac else array.simd_units
+        streams = array.input_streams if self.is_mac else array.vector_units
         self.row_steps = max(map(len, self.row_blocks))
         widest = max(map(len, self.column_blocks))
         at_once = 1
@@ -285,7 +285,8 @@ class Nest:
     def _deal_taps(self):
         """Taps of a vector operation go to units that would be idle."""
         array = self.chip.pe_array
-        units = array.columns * array.rows * array.lanes * array.simd_units
+        units = array.columns * array.rows * array.lanes
+        units *= min(array.simd_units, array.vector_units)
         outputs = self.positions * self.layer.out_c
         parts = 1
         while (

@@ -52,7 +52,7 @@ def test_the_table_has_every_row_and_the_summary(call, compared):
 def test_the_csv_is_one_table(call, compared):
     done = call("validate_cost_model", "--format=csv")
     rows = list(csv.DictReader(io.StringIO(done.out)))
-    assert len(rows) == 18 + 80 + 30
+    assert len(rows) == 18 + 82 + 30
     assert rows[0]["machine"] == "coral_usb"
     assert float(rows[0]["reference"]) == 2.4
     assert rows[-1]["baseline"] == ""

@@ -54,7 +54,7 @@ def test_depthwise_networks_are_slow_where_they_are(summary):
 
 def test_errors_are_those_of_the_rows(rows, summary, mean):
     of_devices = [row for row in rows if row["unit"] == "ms"]
-    assert len(of_devices) == 18 + 80
+    assert len(of_devices) == 18 + 82
     for kind in ("ours", "left_out", "baseline"):
         errors = [abs(row[kind] / row["reference"] - 1) for row in of_devices]
         assert mean("all", kind) == pytest.approx(np.mean(errors))

@@ -187,8 +187,9 @@ def spread(
     each image apart: of `N` images there are `min(b N, n)`. A pass reads rows x
     columns x `in_c`, and there are ceil(j / p) of them.
 
-    A vector operation takes the steps of `reduction_parts` instead of taps, and
-    its parts are dealt to PEs that would be idle.
+    A vector operation has `vector_units` for input streams. It takes the steps
+    of `reduction_parts` instead of taps, and its parts are dealt to PEs that
+    would be idle.
 
     Args:
         layers: `LayerTable` of `[B, L]`.
@@ -209,7 +210,9 @@ def spread(
             result = result * sizes[level] if on == loop else result
         return result
 
-    streams = tf.where(loops.is_mac > 0, array.input_streams, array.simd_units)
+    streams = tf.where(
+        loops.is_mac > 0, array.input_streams, array.vector_units
+    )
     pes, lanes = product("out_c", 2), product("out_c", 3)
     pe_lanes = sizes[LEVELS[2]] if unrolling[2] == "out_c" else 1.0
     columns = product("columns", 3)
@@ -402,7 +405,8 @@ def reduction_parts(loops: Loops, machine: EdgeTpu) -> Any:
         Parts, `[B, L]`; 1 for what is no vector operation.
     """
     array = machine.pe_array
-    units = array.pes() * array.lanes * array.simd_units
+    units = tf.minimum(array.simd_units, array.vector_units)
+    units = array.pes() * array.lanes * units
     parts = tf.minimum(tf.floor(units / loops.outputs), loops.taps)
     return tf.maximum(parts * loops.is_vector, 1.0)
 

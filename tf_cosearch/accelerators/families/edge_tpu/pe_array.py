@@ -15,8 +15,9 @@ class PEArray(NamedTuple):
     SIMD units; a unit adds up a few int8 products a cycle that belong to one
     output. The units of a lane see the same input vector unless the lane has
     several `input_streams`: so many units can work on groups, or positions, of
-    their own. `pipeline_cycles` is what fills and drains the pipeline of
-    a layer. Fields are numbers or `[B]` tensors.
+    their own. At most `vector_units` of a lane work on pooling, additions and
+    what else has no products. `pipeline_cycles` is what fills and drains the
+    pipeline of a layer. Fields are numbers or `[B]` tensors.
 
     Reference: NAHAS (arXiv 2102.08619) for the values of the search space.
     """
@@ -29,6 +30,7 @@ class PEArray(NamedTuple):
     ] = 64
     dot_width: Annotated[Any, Fixed("products", 1, 64, True)] = 4
     input_streams: Annotated[Any, Fixed("inputs", 1, 4096, True)] = 4
+    vector_units: Annotated[Any, Fixed("SIMD units", 1, 4096, True)] = 4096
     pipeline_cycles: Annotated[Any, Fixed("cycles", 0, 1e4)] = 8
 
     def pes(self) -> Any:
