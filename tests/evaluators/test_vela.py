@@ -4,12 +4,19 @@ import pytest
 from devices import needs_vela
 
 import tf_cosearch as cs
-from tf_cosearch import evaluators
+from tf_cosearch import configuration, evaluators
+from tf_cosearch.evaluators import vela
 from tf_cosearch.evaluators.evaluator import BuiltDesign, RefusedError
 
+PRESETS = [
+    name
+    for name in configuration.names("accelerators")
+    if name.startswith("ethos_u")
+]
 
-def built(path):
-    return BuiltDesign([], cs.load_accelerator("edge_tpu"), path)
+
+def built(path, accelerator="edge_tpu"):
+    return BuiltDesign([], cs.load_accelerator(accelerator), path)
 
 
 @needs_vela
@@ -24,6 +31,25 @@ def test_a_file_is_compiled(int8_file):
     assert 0 < costs["peak_memory_kib"].value < 64
     assert 0 < costs["model_kib"].value < 64
     assert costs["cpu_operators"].value == 0
+
+
+@pytest.mark.parametrize(
+    "preset",
+    [n for n in configuration.names("accelerators") if n.startswith("ethos_u")],
+)
+def test_an_ethos_u_is_compiled_for_as_it_is(preset):
+    accelerator = cs.load_accelerator(preset)
+    assert vela.configuration(accelerator) == preset.replace("_", "-")
+
+
+@needs_vela
+def test_a_file_is_compiled_for_the_accelerator_of_its_design(int8_file):
+    judge = evaluators.make("vela", {})
+    cycles = [
+        judge(built(int8_file, preset)).costs["cycles"].value
+        for preset in ("ethos_u55_32", "ethos_u55_256", "edge_tpu")
+    ]
+    assert cycles[0] > cycles[1] == cycles[2]
 
 
 @needs_vela

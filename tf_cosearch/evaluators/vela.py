@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
+from tf_cosearch.accelerators.families.ethos_u.ethos_u import EthosU
 from tf_cosearch.evaluators import program
 from tf_cosearch.evaluators.evaluator import (
     BuiltDesign,
@@ -23,6 +24,9 @@ from tf_cosearch.evaluators.evaluator import (
 
 PACKAGE = "ethos-u-vela"
 
+DEFAULT = "ethos-u55-256"
+"""What a file is compiled for where nobody says."""
+
 _MAIN = "from ethosu.vela.vela import main; main()"
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _OF_CPU = re.compile(r"CPU operators = (\d+)")
@@ -31,15 +35,17 @@ _OF_CPU = re.compile(r"CPU operators = (\d+)")
 class Vela(Evaluator):
     """Compiles the file for an Ethos-U and says what Vela predicts of it.
 
-    The accelerator of the design is not asked: it is the Ethos-U of these
-    options, so that a search should hold its own to one.
+    Where the accelerator of a design is an Ethos-U, the file is compiled for
+    one of as many multipliers, in a system that Vela knows; any other is not
+    asked, so that a search should hold it to one.
 
     `latency_ms` is `cycles` at the clock of the system, `peak_memory_kib` the
     SRAM, and `model_kib` what is stored in flash and DRAM. Time of
     `cpu_operators`, which an Ethos-U cannot run, is in none of them.
 
     Args:
-        accelerator: One of Vela's `--accelerator-config`.
+        accelerator: One of Vela's `--accelerator-config`; by default that of
+            the design, or `ethos-u55-256`.
         system: One of its `--system-config`; by default Vela's choice.
         memory_mode: One of its `--memory-mode`; by default Vela's choice.
         timeout_s: Most seconds that it may take.
@@ -62,7 +68,7 @@ class Vela(Evaluator):
 
     def __init__(
         self,
-        accelerator: str = "ethos-u55-256",
+        accelerator: str | None = None,
         system: str | None = None,
         memory_mode: str | None = None,
         timeout_s: float = 600.0,
@@ -95,7 +101,8 @@ class Vela(Evaluator):
     def measure(self, design: BuiltDesign) -> Mapping[str, Quantity]:
         """Compiles the file."""
         flags = {
-            "--accelerator-config": self.accelerator,
+            "--accelerator-config": self.accelerator
+            or configuration(design.accelerator),
             "--system-config": self.system,
             "--memory-mode": self.memory_mode,
         }
@@ -143,3 +150,20 @@ class Vela(Evaluator):
             "cycles": Quantity(float(row["cycles_total"]), ""),
             "cpu_operators": Quantity(float(on_cpu[1]) if on_cpu else 0.0, ""),
         }
+
+
+def configuration(accelerator: Any) -> str:
+    """What Vela calls the Ethos-U that an accelerator is, or the default.
+
+    Example:
+    >>> from tf_cosearch.accelerators import presets
+    >>> configuration(presets.load_accelerator("ethos_u55_64"))
+    'ethos-u55-64'
+    >>> configuration(presets.load_accelerator("edge_tpu"))
+    'ethos-u55-256'
+    """
+    if not isinstance(accelerator, EthosU):
+        return DEFAULT
+    units = int(accelerator.macs_per_cycle())
+    is_u65 = units > 256 or accelerator.system_sram.arena_in_dram > 0
+    return f"ethos-u{65 if is_u65 else 55}-{units}"
