@@ -231,6 +231,21 @@ def test_pieces_of_an_ethos_u_by_hand():
     assert cycles_on_an_ethos_u(wide) == 24 * 24 * 96 / 2 + 2048 / 2
 
 
+def test_vector_operations_of_an_ethos_u_by_hand():
+    # 24 channels are summed as 32, an element in 3 x 0.5 cycles.
+    add = Layer("add", "elementwise", 24, 24, 24, 24, 24, 24)
+    assert cycles_on_an_ethos_u(add) == 24 * 24 * 32 * 1.5  # Vela says so, too
+    # Of a mean of 9 taps 160 x 8 channels each wait for 3 sets of weights.
+    mean = Layer("mean", "pool", 1, 1, 1280, 3, 3, 1280, 3, 3)
+    assert cycles_on_an_ethos_u(mean) == 160 * 3 * 32 + 128 / 2
+    # A pooling of 9 taps takes 9 cycles a piece, of which there are 12 x 6 x 4;
+    # of 4 taps less than its outputs take to be written.
+    pool = Layer("pool", "pool", 12, 12, 32, 24, 24, 32, 3, 3, 2, 2)
+    assert cycles_on_an_ethos_u(pool) == 12 * 6 * 4 * 9 + 2048 / 2
+    pool = Layer("pool", "pool", 12, 12, 32, 24, 24, 32, 2, 2, 2, 2)
+    assert cycles_on_an_ethos_u(pool) == 12 * 12 * 32 / 2 + 2048 / 2
+
+
 def test_scales_wait_for_the_dram_of_an_ethos_u65():
     """10 bytes a channel, 256 of which are asked for at a time."""
     conv = Layer("conv", "conv2d", 3, 3, 960, 3, 3, 32)
