@@ -67,7 +67,7 @@ def off_chip(family: str) -> tuple[str, ...]:
 
     Example:
     >>> off_chip("edge_tpu")[-1]
-    'pe_memory/weight_share'
+    'interconnect/ring_width_bytes'
     """
     return (*OFF_CHIP, *families.get(family).off_chip)
 

@@ -242,6 +242,8 @@ def row_tiles(layers: LayerTable, loops: Loops, room: Room) -> Any:
     Returns:
         Tiles, `[B, L]`; 1 for what has no weights, or no memory apart.
     """
+    if not tf.is_tensor(room.tile_bytes):
+        return tf.ones_like(layers.out_h)
     rows = divide_up(layers.out_h, room.tile_rows)
     columns = divide_up(layers.out_w, room.tile_columns)
     line = columns * layers.stride_w + (layers.k_w - 1) * layers.dilation_w

@@ -119,6 +119,8 @@ def shares_that_stay(stored: Any, largest: Any, room: Room) -> tuple[Any, Any]:
     """
     total = tf.reduce_sum(stored, -1, keepdims=True)
     share = share_that_stays(total, largest, room)
+    if not tf.is_tensor(room.whole_layers):
+        return share, share + tf.zeros_like(stored)
     is_whole = (room.whole_layers > 0) & (share < 1)
 
     def whole() -> tuple[Any, Any]:

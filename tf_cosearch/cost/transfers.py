@@ -48,7 +48,8 @@ class Transfers:
         table = workload.pad(tables)
         columns = np.stack(table.columns())
         self._runs = table.repeats.numpy()
-        stays_of, outside_of = _graphs(len(columns))
+        memories = _needed(memories)
+        stays_of, outside_of = _graphs(len(columns), len(memories))
         stays, *sums = (value.numpy() for value in stays_of(columns, memories))
         self.macs, self.params, *serial = (x[:, None] for x in sums)
         self.serial = model.Serial(*serial)
@@ -123,6 +124,18 @@ class Transfers:
         return self._of_memory[memory]
 
 
+def _needed(memories: np.ndarray) -> np.ndarray:
+    """Memories without the last fields that are the defaults of all."""
+    needed = len(memories)
+    least = Room._fields.index("image_share") + 1
+    while needed > least:
+        default = Room._field_defaults[Room._fields[needed - 1]]
+        if (memories[needed - 1] != default).any():
+            break
+        needed -= 1
+    return memories[:needed]
+
+
 def _kinds(room: Room) -> np.ndarray:
     """Numbers memories by what tells those apart that hold all of a network."""
     shares = np.stack([room.onload_share, room.image_share])
@@ -140,10 +153,10 @@ def _told_apart(stays: np.ndarray, kinds: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def _graphs(columns: int) -> tuple[Any, Any]:
+def _graphs(columns: int, rows: int) -> tuple[Any, Any]:
     """`_stays` and `_outside` for tables with the first so many columns."""
     table = tf.TensorSpec((columns, None, None))
-    rooms = tf.TensorSpec((len(Room._fields), None))
+    rooms = tf.TensorSpec((rows, None))
     pairs = [tf.TensorSpec((None,), tf.int32)] * 2
     return (
         tf.function(_stays, [table, rooms], autograph=False),

@@ -94,8 +94,8 @@ class EdgeTpu(NamedTuple):
             in_c_multiple=memory.in_c_multiple(array.dot_width),
             channel_bytes=memory.channel_bytes(),
             tile_bytes=memory.tile_kib * 1024.0,
-            tile_rows=array.rows,
-            tile_columns=array.columns,
+            tile_rows=memory.tile_parts(array.rows),
+            tile_columns=memory.tile_parts(array.columns),
         )
 
     def write_pj(self) -> Any:

@@ -71,6 +71,11 @@ class PEMemory(NamedTuple):
         """What input channels that are stored fill multiples of."""
         return 1 + self.padded_weights * (_least(dot_width, 4) - 1)
 
+    def tile_parts(self, pes: Any) -> Any:
+        """PEs that rows, or columns, of tiles are dealt to; 1 without tiles."""
+        sign = tf.sign if tf.is_tensor(self.tile_kib) else np.sign
+        return 1 + sign(self.tile_kib) * (pes - 1)
+
     def channel_bytes(self) -> Any:
         """What is stored with the weights of an output channel."""
         return 4.0 + 4.0 * self.padded_weights
