@@ -72,7 +72,7 @@ def told(evaluator: str, measured: Mapping[str, Any]) -> str:
     >>> print(told("board", {"latency_ms": {"value": 2.0, "unit": "ms",
     ...     "noise": 0.1, "analytic": 1.5}, "cycles": {"value": 7.0,
     ...     "unit": "", "noise": 0.0}, "seconds": 3.0}))
-    board, in 3 s: latency 2 ms (noise 100 µs, analytic 1.5 ms), cycles 7
+    board, in 3 s: latency 2 ms (noise 0.1 ms, analytic 1.5 ms), cycles 7
     """
     texts = []
     for name, cost in measured.items():
