@@ -209,6 +209,6 @@ def _number(axes: Any, rows: _Rows) -> None:
         ),
         transform=axes.transAxes,
         va="top",
-        fontsize=9,
-        linespacing=1.25,
+        fontsize=7,  # so that the list ends above the diagonal
+        linespacing=1.15,
     )

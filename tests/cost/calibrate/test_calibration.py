@@ -104,6 +104,16 @@ def test_what_is_fitted_by_default():
         assert set(result.constants) == expected
 
 
+@pytest.mark.parametrize(
+    ("share", "remarks"), [(0.0123, ["memory_share 0.0123"]), (0.2, [])]
+)
+def test_a_share_that_stands_for_something_else_is_told(share, remarks):
+    measured = measure(chip(memory_share=share), NETWORKS[:3])
+    result = calibration.calibrate(measured, chip(), ["memory_share"])
+    assert [line.split(" is ")[0] for line in result.remarks()] == remarks
+    assert all(line in result.table() for line in result.remarks())
+
+
 def test_what_makes_no_difference_stays_ideal():
     names = NETWORKS[:3]
     result = calibration.calibrate(

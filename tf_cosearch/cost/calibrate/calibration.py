@@ -31,6 +31,10 @@ CONSTANTS = {
 }
 """Parameters of an accelerator that can be fitted, by their short names."""
 
+PLAUSIBLE_SHARE = 0.05
+"""Assumed to be the least of a peak that compiled code achieves: what is fitted
+below stands for something else."""
+
 _ADDED = ("inference_us", "layer_us")  # the latency is linear in these
 _LEAST_NETWORKS = 3
 _NETWORKS_A_CONSTANT = 2
@@ -108,7 +112,20 @@ class Calibration(NamedTuple):
         mean = ("mean absolute error", "", "", f"{self.fit_error:.1%}", "")
         rows.append((*mean, f"{self.left_out_error:.1%}"))
         constants = [f"{k} {value:g}" for k, value in self.constants.items()]
-        return "\n".join([text.table(rows, "<>>>>>"), *constants])
+        return "\n".join(
+            [text.table(rows, "<>>>>>"), *constants, *self.remarks()]
+        )
+
+    def remarks(self) -> list[str]:
+        """A line for each constant that no such hardware would have."""
+        return [
+            f"{name} {value:g} is not plausible: something else than "
+            f"{accelerators.parameters()[CONSTANTS[name]].unit} is slow, and "
+            "costs of other accelerators will be wrong. Give the accelerator "
+            "a host_link, or fit --constants=link,activation_width."
+            for name, value in self.constants.items()
+            if name.endswith("_share") and value < PLAUSIBLE_SHARE
+        ]
 
 
 def mean_error(predicted: np.ndarray, measured: np.ndarray) -> float:
