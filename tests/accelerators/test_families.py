@@ -200,12 +200,24 @@ def test_weights_come_once_or_as_often_as_their_dataflow_says():
         np.testing.assert_allclose(getattr(moved, name)[:, 0], values)
 
 
-def cycles_on_an_ethos_u(layer, **values):
+def test_a_look_up_is_read_once_whatever_its_dataflow():
+    looked_up = Layer(
+        "table", "embedding", 8, 8, 16, 8, 8, 1, stored_elements=4096
+    )
+    chips = accelerators.from_paths(
+        {"array/rows": 16, "array/dataflow": np.float32([0, 1, 2])}, "systolic"
+    )
+    cost = estimate(pad([[looked_up]] * 3), chips, per_layer=True)
+    read = cost.layers.traffic.weight_bytes[:, 0].numpy()
+    np.testing.assert_array_equal(read, [8 * 8 * 16] * 3)
+
+
+def cycles_on_an_ethos_u(layer, batch_size=1, **values):
     chip = accelerators.from_paths(
         {f"mac_array/{name}": value for name, value in values.items()},
         "ethos_u",
     )
-    cost = estimate(pad([[layer]]), chip, per_layer=True)
+    cost = estimate(pad([[layer]]), chip, per_layer=True, batch_size=batch_size)
     return float(cost.layers.busy_cycles[0][0, 0])
 
 
@@ -238,12 +250,23 @@ def test_vector_operations_of_an_ethos_u_by_hand():
     # Of a mean of 9 taps 160 x 8 channels each wait for 3 sets of weights.
     mean = Layer("mean", "pool", 1, 1, 1280, 3, 3, 1280, 3, 3)
     assert cycles_on_an_ethos_u(mean) == 160 * 3 * 32 + 128 / 2
+    # So do those of two images, worked on together; a sum is no mean.
+    assert cycles_on_an_ethos_u(mean, 2) == 160 * 3 * 32 + 256 / 2
+    add = Layer("add", "elementwise", 1, 1, 64, 1, 1, 64)
+    assert cycles_on_an_ethos_u(add) == 64 * 1.5
     # A pooling of 9 taps takes 9 cycles a piece, of which there are 12 x 6 x 4;
     # of 4 taps less than its outputs take to be written.
     pool = Layer("pool", "pool", 12, 12, 32, 24, 24, 32, 3, 3, 2, 2)
     assert cycles_on_an_ethos_u(pool) == 12 * 6 * 4 * 9 + 2048 / 2
     pool = Layer("pool", "pool", 12, 12, 32, 24, 24, 32, 2, 2, 2, 2)
     assert cycles_on_an_ethos_u(pool) == 12 * 12 * 32 / 2 + 2048 / 2
+
+
+def test_what_only_moves_data_costs_nothing_on_an_ethos_u():
+    move = Layer("move", "data_movement", 8, 8, 16, 8, 8, 16)
+    chip = accelerators.from_paths({}, "ethos_u")
+    layers = estimate(pad([[move]]), chip, per_layer=True).layers
+    assert not sum(float(field[0, 0]) for field in layers.traffic)
 
 
 def test_scales_wait_for_the_dram_of_an_ethos_u65():
@@ -274,9 +297,9 @@ def test_ethos_u_agrees_with_vela(evidence):
     ]
     assert len(held_out) == 6  # presets
     for said in held_out:
-        assert said["rows"] >= 8
-        assert said["median_error"] < 0.1, said
-        assert said["kendall_tau"] >= 0.9, said
+        assert said["rows"] == 17
+        assert said["median_error"] < 0.06, said
+        assert said["kendall_tau"] > 0.98, said
 
 
 class Toy(NamedTuple):

@@ -177,3 +177,12 @@ def test_a_faster_link_is_never_slower_and_none_is_the_fastest():
         for gbs in (0.01, 0.1, 1, 10)
     ]
     assert latencies == sorted(latencies, reverse=True)
+
+
+def test_without_a_link_an_answer_passes_the_dram_alone():
+    chip = EdgeTpu()
+    one_way = chip._replace(host_link=chip.host_link._replace(output_gbs=0.1))
+    table = pad([several()])
+    assert (
+        estimate(table, one_way).latency_ms == estimate(table, chip).latency_ms
+    )

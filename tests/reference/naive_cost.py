@@ -526,10 +526,12 @@ def tied(options, objective, leakage_pj):
 
 def linked(row, link):
     """Nanoseconds on the link to the host; GB/s are bytes a nanosecond."""
+    if not link.input_gbs:
+        return 0
     sent = row.network_in_elements * row.activation_bits / 8
     if is_mac(row) or row.op in ("pool", "elementwise"):
         sent += link.instruction_bytes
-    sent = sent / link.input_gbs if link.input_gbs else 0
+    sent = sent / link.input_gbs
     answer = row.network_out_elements * out_bits(row) / 8
     return sent + (answer / link.output_gbs if link.output_gbs else 0)
 

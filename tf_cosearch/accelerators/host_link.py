@@ -54,9 +54,10 @@ class HostLink(NamedTuple):
         Returns:
             Cycles, in the shape the arguments broadcast to.
         """
-        rates = self.input_gbs, self.output_gbs
-        if not any(tf.is_tensor(rate) or np.any(rate) for rate in rates):
+        rate = self.input_gbs
+        if not (tf.is_tensor(rate) or np.any(rate)):
             return 0.0  # spares arrays of many networks by many chips
         sent = in_bytes + operations * self.instruction_bytes
         sent_ns = sent * inverse(self.input_gbs)
-        return (sent_ns + out_bytes * inverse(self.output_gbs)) * clock_ghz
+        answer_ns = out_bytes * inverse(self.output_gbs) * self.is_there()
+        return (sent_ns + answer_ns) * clock_ghz

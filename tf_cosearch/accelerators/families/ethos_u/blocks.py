@@ -191,7 +191,7 @@ def _compute(loops: Loops, machine: EthosU, block: _Block) -> Any:
     decode = set_cycles * block.steps * deep * block.positions
     pool = deep * block.across * tf.maximum(loops.taps, float(STEP_CYCLES))
     # The mean of a whole map is a depthwise convolution.
-    is_mean = loops.rows * loops.columns == 1
+    is_mean = (loops.rows * loops.columns == loops.images) & (loops.taps > 1)
     pool = tf.where(is_mean, decode, pool)
     inside = tf.where(is_mac, tf.maximum(multiply, decode), pool)
     scales = array.scale_cycles() * block.depth * block.positions
@@ -223,7 +223,7 @@ def _moved(layers: LayerTable, loops: Loops, block: _Block) -> Traffic:
         input_bytes=input_bytes,
         output_bytes=loops.output_bytes * is_busy,
         buffer_bytes=input_bytes * loops.taps
-        + 2 * loops.sum_bytes * block.steps,
+        + 2 * loops.sum_bytes * block.steps * is_busy,
     )
 
 

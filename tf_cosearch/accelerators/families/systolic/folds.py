@@ -124,7 +124,7 @@ def _products(
         on_rows * m_on_columns * (through + array.rows + n),
     )
     is_mac = loops.is_mac > 0
-    weights, once = loops.weight_bytes + loops.table_bytes, 1.0
+    once = 1.0
     windows = m * k * (loops.groups * loops.activation_bytes)
     side = layers.side_elements * loops.activation_bytes
     images = tf.minimum(loops.images, loops.rows)
@@ -137,7 +137,8 @@ def _products(
     )
     macs = m * k * n * loops.groups * loops.is_mac
     return cycles - 1, Traffic(
-        weight_bytes=weights * pick(once, m_on_rows, m_on_columns),
+        weight_bytes=loops.weight_bytes * pick(once, m_on_rows, m_on_columns)
+        + loops.table_bytes,
         input_bytes=tf.where(
             is_mac,
             windows * pick(on_columns, on_columns, once) + side,
