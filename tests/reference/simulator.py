@@ -724,7 +724,7 @@ def by_link(layer, chip, images):
         now += image * images * layer.activation_bits / 8 / link.input_gbs
         if layer.op not in ("data_movement", "embedding"):
             now += link.instruction_bytes / link.input_gbs
-    if link.output_gbs:
+    if link.input_gbs and link.output_gbs:
         answer = layer.out_h * layer.out_w * layer.out_c * images
         bits = layer.output_bits or layer.activation_bits
         now += answer * bits / 8 / link.output_gbs
