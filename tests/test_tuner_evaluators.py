@@ -342,6 +342,9 @@ def test_what_was_measured_does_not_outlast_its_evaluator(
     for row in rows(second):
         assert "celsius" not in row
         assert float(row["latency_ms"]) < 0.05
+    for design in second.best_designs(9):
+        assert "measured" not in design.describe()
+    assert "measured" in first.best_designs(1)[0].describe()
 
 
 def test_results_without_files_are_not_measured_and_not_chosen(

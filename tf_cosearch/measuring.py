@@ -87,7 +87,7 @@ class Measuring:
     @property
     def is_analytic(self) -> bool:
         """Whether what is measured is what screened, so that nothing is."""
-        return isinstance(self.evaluator, Analytic)
+        return type(self.evaluator) is Analytic
 
     def trial(
         self,
@@ -151,7 +151,7 @@ class Measuring:
             folder = self._project / FOLDER / str(number)
             try:
                 self._probe(genome, folder, untrained)
-            except RefusedError as error:
+            except ValueError as error:  # refused, or not to be converted
                 refusals.append(str(error))
         if refusals and len(refusals) == len(genomes):
             raise ValueError(

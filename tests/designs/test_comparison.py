@@ -84,3 +84,10 @@ def test_names_may_come_again():
         "a": [pathlib.Path("x"), pathlib.Path("z")],
         "b": [pathlib.Path("y")],
     }
+
+
+def test_what_an_earlier_search_trained_is_no_training_here():
+    known = {**trial(0.95, 1.0, 200.0, "60"), "status": "KNOWN"}
+    found = reached([known, trial(0.9, 1.0, 200.0, "30")], BUDGETS)
+    assert (found.trials, found.feasible, found.minutes) == (1, 2, 0.5)
+    assert found.accuracy == 0.95

@@ -91,3 +91,17 @@ def test_the_analytic_one_says_what_estimate_says():
         float(cost.latency_ms[0] * cost.energy_mj[0]), rel=1e-6
     )
     assert costs["peak_memory_kib"].unit == "KiB"
+
+
+def test_patience_makes_no_other_one():
+    patient = Own()
+    patient.retries, patient.pause_s = 9, 1.0
+    assert patient.describe() == Own().describe()
+
+
+@pytest.mark.parametrize(
+    "name", ["dram_bytes", "macs", "power_noise", "stopped_epoch"]
+)
+def test_costs_with_another_meaning_are_refused(name):
+    with pytest.raises(ValueError, match="means something else"):
+        check_costs(["latency_ms", name])

@@ -190,3 +190,18 @@ def test_one_board_is_used_by_one_process_at_a_time(is_exclusive, tmp_path):
     for thread in threads:
         thread.join()
     assert Shared.most == (1 if is_exclusive else 2)
+
+
+def test_one_that_counts_its_calls_is_the_same(tmp_path):
+    class Counting(Scripted):
+        calls = 0
+
+        def measure(self, design):
+            self.calls += 1
+            return super().measure(design)
+
+    judge = Counting(2.0)
+    first = measurements(judge, tmp_path).measure(design(tmp_path), {})
+    again = measurements(Counting(), tmp_path).measure(design(tmp_path), {})
+    assert again == first
+    assert judge.calls == 1

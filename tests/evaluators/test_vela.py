@@ -5,7 +5,7 @@ from devices import needs_vela
 
 import tf_cosearch as cs
 from tf_cosearch import configuration, evaluators
-from tf_cosearch.evaluators import vela
+from tf_cosearch.evaluators import program, vela
 from tf_cosearch.evaluators.evaluator import BuiltDesign, RefusedError
 
 PRESETS = [
@@ -89,3 +89,19 @@ def test_without_the_package_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'tf_cosearch\[vela\]'"):
         evaluators.make("vela", {})
+
+
+@pytest.mark.parametrize(
+    ("code", "error"), [(1, RefusedError), (-9, program.ExitError)]
+)
+def test_only_what_vela_says_is_a_refusal(tmp_path, monkeypatch, code, error):
+    def ends(*arguments):
+        raise program.ExitError("ended", code)
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(program, "run", ends)
+    file = tmp_path / "model.tflite"
+    file.write_bytes(b"file")
+    judge = evaluators.make("vela", {"accelerator": "ethos-u55-128"})
+    with pytest.raises(error):
+        judge.measure(built(file))

@@ -14,14 +14,15 @@ from tf_cosearch.designs.report import read_trials
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.pareto import hypervolume
 
-ACCURACY = "accuracy_int8"
+ACCURACY, COMPLETED = "accuracy_int8", "COMPLETED"
 
 
 class Reached(NamedTuple):
     """What a search has reached within budgets.
 
     Attributes:
-        trials: Designs that it trained.
+        trials: Designs that it trained; those of an earlier search, which it
+            was started with, are not counted, but are within the rest.
         feasible: How many of these are within the budgets.
         accuracy: The best int8 accuracy of those, NaN if there is none.
         front: Share of the box of `reached` that its designs dominate.
@@ -74,9 +75,9 @@ def reached(
             "The accuracy that counts nothing must be from 0 to below 1. "
             f"Received: {floor}."
         )
-    trained = list(trials)
     accuracies, points = [], []
-    for trial in trained:
+    known = list(trials)
+    for trial in known:
         shares = [
             float(metrics.get(name).share(trial[name], limit))
             for name, limit in limits.items()
@@ -84,6 +85,7 @@ def reached(
         if max(shares) <= 1:
             accuracies.append(trial[ACCURACY])
             points.append([(1 - trial[ACCURACY]) / (1 - floor), *shares])
+    trained = [t for t in known if t.get("status", COMPLETED) == COMPLETED]
     seconds = [float(trial.get("seconds") or 0) for trial in trained]
     return Reached(
         trials=len(trained),

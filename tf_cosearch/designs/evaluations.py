@@ -170,12 +170,13 @@ def describe(
         of the call. Empty if nothing was measured.
     """
     record = None
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, FileNotFoundError):
         record, _ = files.read_json(
             pathlib.Path(folder, measurement.FILE),
             measurement.MeasurementState,
         )
-    if record is None:
+    # A file that an earlier search brought may have been measured there alone.
+    if record is None or SECONDS not in known:
         return {}
     kinds = {"predicted": PREDICTED, "analytic": ANALYTIC}
     costs = {

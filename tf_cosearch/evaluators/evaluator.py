@@ -61,6 +61,10 @@ class RefusedError(ValueError):
     """A design that an evaluator cannot judge, however often it is asked."""
 
 
+_MANNERS = ("retries", "pause_s", "is_exclusive", "is_disturbed")
+"""How an evaluator is asked, which does not change what it answers."""
+
+
 class Evaluator:
     """Says what designs cost: a model, a compiler, or a device.
 
@@ -120,7 +124,7 @@ class Evaluator:
         for name, value in sorted(vars(self).items()):
             # A connection or a lock is another object in every process.
             with contextlib.suppress(TypeError, ValueError):
-                if not name.startswith("_"):
+                if not name.startswith("_") and name not in _MANNERS:
                     text = json.dumps(value, default=os.fspath)
                     told[name] = json.loads(text)
         return told
@@ -198,7 +202,12 @@ def check_costs(costs: Any) -> tuple[str, ...]:
     for name in costs:
         if not isinstance(name, str) or not name.isidentifier():
             raise ValueError(f"{rule}. Received: {name!r}.")
-        if name in metrics.TAKEN or name.startswith(("accuracy", "seconds")):
+        is_taken = name in metrics.TAKEN or name == "stopped_epoch"
+        is_taken |= name.startswith(("accuracy", "seconds"))
+        is_taken |= name.endswith(metrics.ENDINGS)
+        # What the cost model counts cannot be told beside what it counts.
+        is_taken |= name in metrics.SCALARS and name not in metrics.names()
+        if is_taken:
             raise ValueError(
                 "An evaluator must measure costs. Received: "
                 f"{name}, which means something else. Use another name."

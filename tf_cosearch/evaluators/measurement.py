@@ -74,6 +74,9 @@ class Measurements:
         reference: Callable[[], BuiltDesign | None],
     ) -> None:
         self.evaluator = evaluator
+        # Once, as an evaluator may count its calls.
+        told = json.dumps(evaluator.describe(), sort_keys=True)
+        self._described = told.encode()
         self._project, self._reference = project, reference
 
     def read(self, tflite: pathlib.Path) -> Evaluation | None:
@@ -82,7 +85,7 @@ class Measurements:
         Args:
             tflite: Its path; the record lies beside it.
         """
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, KeyError, FileNotFoundError):
             state, _ = files.read_json(tflite.with_name(FILE), MeasurementState)
             if state is not None and state["of"] == self._key(tflite):
                 costs = {
@@ -189,8 +192,7 @@ class Measurements:
             yield
 
     def _key(self, tflite: pathlib.Path) -> str:
-        told = json.dumps(self.evaluator.describe(), sort_keys=True)
-        digest = hashlib.sha256(told.encode())
+        digest = hashlib.sha256(self._described)
         digest.update(tflite.read_bytes())
         return digest.hexdigest()[:32]
 

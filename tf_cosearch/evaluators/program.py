@@ -15,6 +15,18 @@ MOST_BYTES = 2**20
 _LINE = 300  # characters of its last line that help
 
 
+class ExitError(RuntimeError):
+    """A program that ended with an exit code other than 0.
+
+    Attributes:
+        code: The exit code, negative for a signal.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 def run(
     command: Sequence[str],
     folder: str | os.PathLike[str],
@@ -37,8 +49,9 @@ def run(
 
     Raises:
         TimeoutError: If it took longer.
-        RuntimeError: If it cannot be started, or its exit code is not 0; says
-            the last line of its standard error.
+        RuntimeError: If it cannot be started.
+        ExitError: If its exit code is not 0; says the last line of its
+            standard error.
     """
     folder = pathlib.Path(folder)
     said, log = folder / "stdout", folder / "stderr"
@@ -71,9 +84,10 @@ def run(
             process.wait()
     if code:
         lines = _read(log).strip().splitlines() or ["nothing on stderr"]
-        raise RuntimeError(
+        raise ExitError(
             f"{_name(command)} must end with exit code 0. Received: {code}, "
-            f"{lines[-1][-_LINE:]}."
+            f"{lines[-1][-_LINE:]}.",
+            code,
         )
     return _read(said)
 

@@ -126,8 +126,10 @@ class Vela(Evaluator):
                     folder,
                     self._timeout_s,
                 )
-            except RuntimeError as error:  # it would say the same again
-                raise RefusedError(
+            except program.ExitError as error:
+                if error.code < 0:  # killed, whatever the file is
+                    raise
+                raise RefusedError(  # it would say the same again
                     f"Vela must compile the file. {error}"
                 ) from None
             summaries = list(folder.glob("*_summary_*.csv"))

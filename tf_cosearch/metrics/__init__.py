@@ -43,6 +43,9 @@ SOURCES = ("layers", "accelerator", "trial")
 TAKEN = (*SOURCES, "trial_id", "status", "feasible", "reward", "seconds")
 """Names that mean something else where those of metrics stand."""
 
+ENDINGS = ("_predicted", "_analytic", "_noise")
+"""What follows the name of a cost that was measured, for what stands beside."""
+
 _METRICS: dict[str, Metric] = {}
 
 _IS_SCANNING = False

@@ -13,8 +13,7 @@ from keras_tuner.engine.trial import Trial
 
 from tf_cosearch import metrics
 
-PREDICTED, ANALYTIC, NOISE = "_predicted", "_analytic", "_noise"
-"""What follows the name of a cost."""
+PREDICTED, ANALYTIC, NOISE = metrics.ENDINGS
 
 SECONDS = "seconds_measurement"
 """The price of the call."""
