@@ -54,7 +54,7 @@ flags.DEFINE_list(
     "layer_us. By default memory_share, and bandwidth if the weights of some "
     "network do not fit on the chip. Or, of one device or of several together, "
     "activation_width, ring_width, tile_kib, layer_us, link, output, "
-    "bandwidth, inference_us.",
+    "bandwidth, inference_us; of several link and inference_us by default.",
 )
 flags.DEFINE_list(
     "output",

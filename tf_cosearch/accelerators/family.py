@@ -21,7 +21,9 @@ OBJECTIVES = ("latency", "energy", "energy_delay")
 class Room(NamedTuple):
     """What of a network finds room on the chip.
 
-    Each field is `[B, 1]`, or `[M]` where nothing is said of layers.
+    Each field is `[B, 1]`, or `[M]` where nothing is said of layers; a number
+    is one that is left out of the graph, so what differs from a default must
+    be computed from the accelerator's fields.
 
     Attributes:
         capacity_bytes: Capacity of the memory on the chip.

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from tf_cosearch import configuration, metrics
 from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.cost.costs import SCALARS
 from tf_cosearch.networks.workload import Layer
 
 
@@ -206,7 +207,7 @@ def check_costs(costs: Any) -> tuple[str, ...]:
         is_taken |= name.startswith(("accuracy", "seconds"))
         is_taken |= name.endswith(metrics.ENDINGS)
         # What the cost model counts cannot be told beside what it counts.
-        is_taken |= name in metrics.SCALARS and name not in metrics.names()
+        is_taken |= name in SCALARS and name not in metrics.names()
         if is_taken:
             raise ValueError(
                 "An evaluator must measure costs. Received: "

@@ -2,8 +2,8 @@
 
 What is on the chip is the same behind every host, so that it cannot hide in
 the link of one: its constants and its driver's are shared, those of links are
-each host's own.
-The squared relative errors of all rows together are made least.
+each host's own. The squared logarithms of predicted by measured latencies of
+all rows together are made least.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Constant(NamedTuple):
 
     Attributes:
         paths: Parameters of an accelerator that have its value.
-        low: The least that is plausible; 0 is allowed where it is added time.
+        low: The least that is plausible, more than 0.
         high: The most that is plausible.
         is_shared: Whether it is of the chip or its driver, or of each host.
     """
@@ -259,7 +259,6 @@ class _Fit:
         return {
             device: accelerators.replace(chip, self._paths(device, values))
             for device, chip in self._chips.items()
-            if device in self._measured
         }
 
     def _paths(self, device: str, values: Mapping[str, Any]) -> dict[str, Any]:
