@@ -163,3 +163,13 @@ def test_nothing_is_told_of_constants_within():
         joint.calibrate_jointly(
             {"usb": measure(chip(0.4, 300))}, {"usb": chip(1, 300)}, ("link",)
         )
+
+
+@pytest.mark.parametrize("family", ["systolic", "ethos_u"])
+def test_constants_of_another_family_are_refused(family):
+    chips = {"usb": accelerators.from_paths({}, family)}
+    measured = {"usb": measure(chip(0.4, 300))}
+    with pytest.raises(ValueError, match=rf"activation_width .* {family}"):
+        joint.calibrate_jointly(measured, chips, ("activation_width", "link"))
+    result = joint.calibrate_jointly(measured, chips, ("inference_us",))
+    assert result.constants["inference_us"] > 0

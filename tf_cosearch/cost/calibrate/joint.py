@@ -16,7 +16,7 @@ import numpy as np
 from scipy import optimize
 
 from tf_cosearch import accelerators, configuration, text
-from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.accelerators import Accelerator, families
 from tf_cosearch.cost.calibrate.measurements import Measurement
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks import workload
@@ -181,6 +181,7 @@ def calibrate_jointly(
             f"accelerator. Received: measurements of {with_rows}, "
             f"accelerators of {list(chips)}."
         )
+    _check_families(chips, constants)
     fit = _Fit(measured, chips, constants)
     fit.check_rows()
     everything = np.ones(len(fit.labels), bool)
@@ -203,6 +204,27 @@ def calibrate_jointly(
         fit.by_device(fitted_ms),
         fit.by_device(left_out_ms),
     )
+
+
+def _check_families(
+    chips: Mapping[str, Accelerator], constants: Sequence[str]
+) -> None:
+    """Refuses constants of components that an accelerator does not have."""
+    for device, chip in chips.items():
+        family = families.name_of(chip)
+        held = accelerators.parameters(family)
+        fitting = [
+            name
+            for name, constant in CONSTANTS.items()
+            if all(path in held for path in constant.paths)
+        ]
+        missing = [name for name in constants if name not in fitting]
+        if missing:
+            raise ValueError(
+                "Constants must be of components that the accelerator has. "
+                f"Received: {', '.join(missing)} for {device}, of the family "
+                f"{family}. It has {', '.join(fitting)}."
+            )
 
 
 class _Fit:
