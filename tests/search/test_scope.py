@@ -82,3 +82,79 @@ def test_budgets_must_be_met_with_the_side_that_is_held():
     )
     with pytest.raises(ValueError, match="must meet the budgets"):
         held.check_feasible()
+
+
+def measured_search(folder, searched, reload=False, latency_ms=1.45):
+    """A search within a budget, on a device."""
+    oracle = CoSearchOracle(
+        SPACE,
+        "random",
+        Budgets(latency_ms=latency_ms),
+        searched=searched,
+        estimate=toy_estimate,
+        max_trials=8,
+        seed=0,
+    )
+    oracle.measure_by({"class": "Device"}, ["latency_ms"])
+    place(oracle, folder)
+    if reload:
+        oracle.reload()
+    return oracle
+
+
+@pytest.mark.parametrize(
+    ("searched", "held"),
+    [
+        ("network", slice(2, 4)),
+        ("accelerator", slice(0, 2)),
+        ("phased", slice(0, 2)),
+        ("phased_reverse", slice(2, 4)),
+    ],
+)
+def test_a_continued_search_holds_what_it_held(tmp_path, searched, held):
+    """Though it has learned that everything is ten times as fast."""
+    begun = np.asarray(run_trials(measured_search(tmp_path, searched), 2))
+    oracle = measured_search(tmp_path, searched, reload=True)
+    for genome in begun:
+        latency_ms = oracle.prices.analytic_of(genome)["latency_ms"]
+        oracle.prices.learn(genome, {"latency_ms": latency_ms / 10})
+    genomes = np.asarray(run_trials(oracle, 2))
+    assert len(genomes) == 2
+    assert (genomes[:, held] == begun[0, held]).all()
+
+
+def test_what_a_second_phase_goes_on_from_is_decided_once(tmp_path):
+    """A trial of the first that ends late changes nothing, nor does a stop."""
+
+    def end(oracle, trial, accuracy):
+        oracle.update_trial(trial.trial_id, {"accuracy_int8": accuracy})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+
+    def chips(oracle):
+        genomes = map(oracle.trial_genome, oracle.trials.values())
+        return [genome[2:].tolist() for genome in genomes]
+
+    oracle = measured_search(tmp_path, "phased", latency_ms=9)
+    first = [oracle.create_trial(f"worker{i}") for i in range(4)]
+    for trial, accuracy in zip(first[:3], (0.3, 0.5, 0.4), strict=True):
+        end(oracle, trial, accuracy)
+    end(oracle, oracle.create_trial("worker0"), 0.1)
+    end(oracle, first[3], 0.9)
+    end(oracle, oracle.create_trial("worker0"), 0.1)
+    again = measured_search(tmp_path, "phased", True, 9)
+    again.create_trial("worker0")
+    best, late = chips(again)[1], chips(again)[3]
+    assert best != late
+    assert chips(again)[4:] == [best] * 3
+
+
+def test_another_side_may_be_given_later(tmp_path):
+    run_trials(measured_search(tmp_path, "network"), 1)
+    fixed = np.asarray([0, 0, 3, 5])
+    oracle = CoSearchOracle(
+        SPACE, "random", searched="network", fixed=fixed, estimate=toy_estimate
+    )
+    oracle.measure_by({"class": "Device"}, ["latency_ms"])
+    place(oracle, tmp_path).reload()
+    assert list(run_trials(oracle, 1)[-1][2:]) == [3, 5]

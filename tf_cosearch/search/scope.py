@@ -52,6 +52,9 @@ class Scope:
             the design meets the budgets.
         max_trials: Length of the search; a phase is half of it.
         seed: What the draw follows from.
+        held: What was decided to be held before, genes by a name of the
+            decision; new ones are entered, and none is made twice, whatever
+            is learned of costs later.
 
     Raises:
         ValueError: If an argument is not known or possible.
@@ -68,6 +71,7 @@ class Scope:
         fixed: Mapping[str, Any] | np.ndarray | None,
         max_trials: int | None,
         seed: int,
+        held: dict[str, list[int]],
     ) -> None:
         if searched not in SEARCHED:
             raise configuration.unknown("scope of a search", searched, SEARCHED)
@@ -93,7 +97,7 @@ class Scope:
         self.searched = searched
         self._space, self._pricer = space, pricer
         self._budgets, self._reward = budgets, reward
-        self._seed = seed
+        self._seed, self._held = seed, held
         self._half = (max_trials or 0) // 2
 
     def held(self, number: int) -> list[int]:
@@ -139,15 +143,26 @@ class Scope:
         held = self.held(number)
         if not held:
             return np.asarray(genomes)
-        is_second = self.searched.startswith("phased") and number >= self._half
-        design = best if is_second and best is not None else self._start
         genomes = np.array(genomes)
-        genomes[:, held] = design[held]
+        genomes[:, held] = self._design(number, best)[held]
         return genomes
 
-    @functools.cached_property
-    def _start(self) -> np.ndarray:
-        """The design that the fixed side is taken from."""
+    def _design(self, number: int, best: np.ndarray | None) -> np.ndarray:
+        """`[P]` that the side which is not searched is taken from."""
+        is_second = self.searched.startswith("phased") and number >= self._half
+        second = f"best of {self._half} trials"
+        if is_second and best is not None:
+            self._held.setdefault(second, best.tolist())
+        if is_second and second in self._held:
+            return np.asarray(self._held[second])
+        # Other values of a user ask for another decision.
+        first = f"start with {sorted(self._fixed.items())}"
+        if first not in self._held:
+            self._held[first] = self._drawn().tolist()
+        return np.asarray(self._held[first])
+
+    def _drawn(self) -> np.ndarray:
+        """`[P]` with the values of a user, and drawn ones for the rest."""
         rng = np.random.default_rng([self._seed, _START])
         draws = genome_arrays.complete(self._space, rng, self._fixed, 4 * ROUGH)
         screen = Screen(self._space, self._pricer, self._budgets)

@@ -235,6 +235,7 @@ class CoSearchOracle(durable.DurableOracle):
         self._initial = [fixed_genes(space, d) for d in initial_designs]
         self._networks = published_starts.encode(space, start_from)
         self._genomes: dict[str, np.ndarray] = {}
+        self._held: dict[str, list[int]] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -251,6 +252,7 @@ class CoSearchOracle(durable.DurableOracle):
             fixed=self.asked["fixed"],
             max_trials=self.own_trials,
             seed=self.seed,
+            held=self._held,
         )
         self._proposals = Proposals(
             space,
@@ -502,7 +504,7 @@ class CoSearchOracle(durable.DurableOracle):
             **{**self.asked, "initial_designs": first},
         )
         oracle.prices.limit_as(self.prices)
-        oracle._choices = choices
+        oracle._choices, oracle._held = choices, {**self._held}
         oracle._begin()
         return oracle
 
@@ -614,6 +616,7 @@ class CoSearchOracle(durable.DurableOracle):
         return {
             **super().get_state(),
             "identity": dataclasses.asdict(self.identity),
+            "held": self._held,
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -638,6 +641,8 @@ class CoSearchOracle(durable.DurableOracle):
         )
         self._require_same(now, before)
         super().set_state(state)
+        for name, genome in state.get("held", {}).items():
+            self._held[name] = check(self.space, [genome])[0].tolist()
         if self._requested_seed is not None:
             self.seed = self._requested_seed
         configuration.at_least("seed", self.seed, 0)

@@ -136,6 +136,8 @@ class OracleState(_OfKerasTuner, SearchState, total=False):
     Attributes:
         has_workers: Whether only workers may still be at a trial when this is
             read again.
+        held: Genes that one side is held to, see `Scope`.
     """
 
     has_workers: bool
+    held: dict[str, list[int]]
