@@ -156,6 +156,64 @@ def test_a_search_begins_with_untrained_networks(
     assert len(trainings) == 2
 
 
+def probes(tuner):
+    path = pathlib.Path(tuner.project_dir) / "probes" / "probes.json"
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("searched", ["phased", "network"])
+def test_a_continued_search_has_the_untrained_networks_it_had(
+    searched, space, data, tmp_path
+):
+    options = {"searched": searched, "proposals": 64}
+    first = searched_by(options, space, tmp_path, data, Board(), 2)
+    board = Board()
+    second = searched_by(options, space, tmp_path, data, board, 4)
+    assert probes(second) == probes(first)
+    assert board.calls == ["trial_2", "trial_3"]
+
+
+def searched_by(options, space, folder, data, board, most):
+    return searched(
+        space, folder, data, board, max_trials=most, oracle_options=options
+    )
+
+
+def test_what_refuses_an_untrained_network_is_not_asked_again(
+    space, data, tmp_path
+):
+    failures = [RefusedError("It needs 300 KiB.")]
+    first = searched(space, tmp_path, data, Board(failures), max_trials=1)
+    assert "300 KiB" in probes(first)["refused"]["0"]
+    board = Board()
+    searched(space, tmp_path, data, board, max_trials=2)
+    assert board.calls == ["trial_1"]
+
+
+def test_an_untrained_network_that_is_tried_counts_once(space, data, tmp_path):
+    """Trained, it takes twice the time, which goes before."""
+
+    class Twice(Board):
+        def measure(self, design):
+            self._factor = 1 + design.tflite.parent.name.startswith("trial")
+            return super().measure(design)
+
+    known = probes(searched(space, tmp_path, data, Twice(), max_trials=1))
+    options = {"proposals": 64, "initial_designs": known["genomes"][:1]}
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    one = searched_by(options, space, whole, data, Twice(), 3)
+    for most in (1, 2, 3):
+        other = searched_by(options, space, parts, data, Twice(), most)
+    for mine, theirs in zip(rows(one), rows(other), strict=True):
+        for end in ("", "_predicted"):
+            name = f"latency_ms{end}"
+            assert mine[name] == theirs[name]
+    trial = other.oracle.trials["0"]
+    assert other.oracle.trial_costs(trial)["latency_ms"] == pytest.approx(
+        2 * ms_of(other, trial)
+    )
+
+
 def test_a_broken_device_ends_a_search_before_it_begins(
     space, data, tmp_path, trainings
 ):

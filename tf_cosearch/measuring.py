@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import shutil
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -35,23 +36,27 @@ QUANTILES = (0.5, 0.1, 0.9)
 FOLDER = "probes"
 """Where they lie in the folder of a search."""
 
-PROBE = "probe.json"
-"""Of which design one is."""
+PROBES = "probes.json"
+"""What they are, in that folder."""
 
 _DRAWN = 64
 _SEED = 2**32 - 9  # a trial number nobody reaches
 
 
-class ProbeState(TypedDict):
-    """What `probe.json` holds.
+class ProbesState(TypedDict):
+    """What `probes.json` holds.
 
     Attributes:
         space: Fingerprint of the space.
-        genome: Of the design.
+        genomes: Of the designs.
+        evaluator: Whom they were shown.
+        refused: Why it cannot measure some of them, by number.
     """
 
     space: str
-    genome: list[int]
+    genomes: list[list[int]]
+    evaluator: dict[str, Any]
+    refused: dict[str, str]
 
 
 class Measuring:
@@ -76,9 +81,9 @@ class Measuring:
     ) -> None:
         self.evaluator = evaluator
         self._oracle = oracle
-        self._project = pathlib.Path(project)
+        self._folder = pathlib.Path(project, FOLDER)
         self._measurements = Measurements(
-            evaluator, self._project, self._first_probe
+            evaluator, self._folder.parent, self._known_probe
         )
         costs = () if self.is_analytic else check_costs(evaluator.costs)
         known = None if self.is_analytic else self.known
@@ -145,57 +150,84 @@ class Measuring:
             RuntimeError: If the device keeps failing.
             ValueError: If it refuses all of them.
         """
-        refusals = []
-        genomes = self._spread()
-        for number, genome in enumerate(genomes):
-            folder = self._project / FOLDER / str(number)
-            try:
-                self._probe(genome, folder, untrained)
-            except ValueError as error:  # refused, or not to be converted
-                refusals.append(str(error))
-        if refusals and len(refusals) == len(genomes):
+        state = self._probes() or self._chosen()
+        evaluator = self._oracle.identity.evaluator
+        if state["evaluator"] != evaluator:
+            state |= {"evaluator": dict(evaluator or {}), "refused": {}}
+        refused = dict(state["refused"])
+        for number, genome in enumerate(state["genomes"]):
+            if str(number) not in refused:
+                try:
+                    self._probe(number, np.asarray(genome), untrained)
+                except ValueError as error:  # or it cannot be converted
+                    refused[str(number)] = str(error)
+        if len(refused) == len(state["genomes"]):
             raise ValueError(
                 "An evaluator must be able to measure some network of the "
-                f"space. Received: a refusal of {len(refusals)}, the last "
-                f"one: {refusals[-1]}"
+                f"space. Received: a refusal of {len(refused)}, the last "
+                f"one: {refused[max(refused)]}"
             )
+        if refused != state["refused"]:
+            state["refused"] = refused
+            files.write_json(self._folder / PROBES, state)
+
+    def _chosen(self) -> ProbesState:
+        """Chooses them, and writes down which they are, before any is made."""
+        state: ProbesState = {
+            "space": self._oracle.identity.space["fingerprint"],
+            "genomes": self._spread().tolist(),
+            "evaluator": dict(self._oracle.identity.evaluator or {}),
+            "refused": {},
+        }
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir()
+        files.write_json(self._folder / PROBES, state)
+        return state
+
+    def _probes(self) -> ProbesState | None:
+        """What was chosen before; None if there is nothing of this space."""
+        with contextlib.suppress(ValueError):
+            state, _ = files.read_json(self._folder / PROBES, ProbesState)
+            space = self._oracle.identity.space["fingerprint"]
+            if state is not None and state["space"] == space:
+                genome_arrays.check(self._oracle.space, state["genomes"])
+                return state
+        return None
 
     def _probe(
         self,
+        number: int,
         genome: np.ndarray,
-        folder: pathlib.Path,
         untrained: Callable[[np.ndarray], bytes],
     ) -> None:
-        state: ProbeState = {
-            "space": self._oracle.identity.space["fingerprint"],
-            "genome": genome.tolist(),
-        }
-        tflite = folder / export.MODEL
-        if _read(folder) != state or not tflite.is_file():
-            folder.mkdir(parents=True, exist_ok=True)
+        tflite = self._folder / str(number) / export.MODEL
+        if not tflite.is_file():
+            tflite.parent.mkdir(exist_ok=True)
             files.write_bytes(tflite, untrained(genome))
-            files.write_json(folder / PROBE, state)
         costs = self._evaluate(genome, tflite, {}).costs
-        names = measured.compared(costs)
-        self._oracle.prices.learn(genome, {n: costs[n].value for n in names})
+        known = {n: costs[n].value for n in measured.compared(costs)}
+        self._oracle.prices.learn(genome, known, is_trained=False)
 
-    def _first_probe(self) -> BuiltDesign | None:
-        """The first of them, whichever process has measured it."""
-        folder = self._project / FOLDER / "0"
-        state = _read(folder)
-        space = self._oracle.identity.space["fingerprint"]
-        if state is None or state["space"] != space:
-            return None
-        return self._built(np.asarray(state["genome"]), folder / export.MODEL)
+    def _known_probe(self) -> BuiltDesign | None:
+        """The first that was measured, whichever process has done so."""
+        state = self._probes()
+        for number, genome in enumerate(state["genomes"] if state else ()):
+            tflite = self._folder / str(number) / export.MODEL
+            if tflite.is_file() and self._measurements.read(tflite):
+                return self._built(np.asarray(genome), tflite)
+        return None
 
     def _spread(self) -> np.ndarray:
         """`[N, P]` designs: one in the middle, a fast and a slow one."""
         oracle, prices = self._oracle, self._oracle.prices
         rng = np.random.default_rng([oracle.seed, _SEED])
-        drawn = genome_arrays.check(
-            oracle.space,
-            oracle.algorithm.problem.hold(oracle.space.sample(rng, _DRAWN)),
+        fixed = oracle.asked["fixed"]
+        given = genome_arrays.fixed_genes(
+            oracle.space, {} if fixed is None else fixed
         )
+        drawn = oracle.space.sample(rng, _DRAWN)
+        drawn[:, list(given)] = list(given.values())
+        drawn = genome_arrays.check(oracle.space, drawn)
         with prices.reach.afresh():
             drawn = prices.within_reach(drawn)
         order = np.argsort(prices.analytic(drawn)["latency_ms"])
@@ -238,13 +270,6 @@ class Measuring:
         candidate = self._oracle.space.decode(genome)
         layers = candidate.network.layers()
         return BuiltDesign(layers, candidate.accelerator, tflite)
-
-
-def _read(folder: pathlib.Path) -> ProbeState | None:
-    """Of which design a probe is; None if nobody can tell."""
-    with contextlib.suppress(ValueError):
-        return files.read_json(folder / PROBE, ProbeState)[0]
-    return None
 
 
 def make(

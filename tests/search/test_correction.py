@@ -154,7 +154,9 @@ def test_nothing_is_predicted_to_cost_less_than_nothing():
     correction = Correction(["latency_ms"])
     for latency_ms, measured in ((1.0, 9.0), (2.0, 5.0), (3.0, 1.0)):
         correction.add(
-            Values({"latency_ms": [latency_ms]}), {"latency_ms": measured}
+            latency_ms,
+            Values({"latency_ms": [latency_ms]}),
+            {"latency_ms": measured},
         )
     costs = correction(Values({"latency_ms": [0.01, 100.0]}))["latency_ms"]
     assert (costs > 0).all()
@@ -163,6 +165,6 @@ def test_nothing_is_predicted_to_cost_less_than_nothing():
 
 def test_a_cost_of_0_says_nothing():
     correction = Correction(["latency_ms"])
-    correction.add(Values({"latency_ms": [1.0]}), {"latency_ms": 0.0})
+    correction.add(0, Values({"latency_ms": [1.0]}), {"latency_ms": 0.0})
     values = Values({"latency_ms": [3.0]})
     assert correction(values)["latency_ms"] == [3.0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class Correction:
     >>> correction = Correction(["latency_ms"])
     >>> for latency_ms in (1.0, 2.0, 4.0, 8.0):
     ...     correction.add(
+    ...         f"a design of {latency_ms} ms",
     ...         Values({"latency_ms": [latency_ms]}),
     ...         {"latency_ms": 2 * latency_ms + 1},
     ...     )
@@ -50,22 +51,28 @@ class Correction:
 
     def __init__(self, names: Sequence[str] = ()) -> None:
         self.names = tuple(names)
-        self._terms: dict[str, list[np.ndarray]] = {n: [] for n in names}
-        self._values: dict[str, list[float]] = {n: [] for n in names}
+        self._rows: dict[str, dict[Hashable, tuple[np.ndarray, float]]] = {
+            name: {} for name in names
+        }
         self._sizes: dict[str, np.ndarray] = {}
 
-    def add(self, analytic: Values, measured: Mapping[str, float]) -> None:
-        """Learns from one design.
+    def add(
+        self,
+        design: Hashable,
+        analytic: Values,
+        measured: Mapping[str, float],
+    ) -> None:
+        """Learns from one design, which counts once however often it comes.
 
         Args:
+            design: What tells it from others.
             analytic: What the model says of it, `[1]` each.
             measured: What was measured.
         """
         for name in self.names:
             if measured.get(name, 0) > 0 and analytic[name][0] > 0:
-                terms = _terms(analytic, name)
-                self._terms[name].append(np.ravel(terms))
-                self._values[name].append(measured[name])
+                terms = np.ravel(_terms(analytic, name))
+                self._rows[name][design] = terms, measured[name]
                 self._sizes.pop(name, None)
 
     def __call__(self, values: Values) -> Values:
@@ -80,13 +87,14 @@ class Correction:
         numbers = {
             name: self._predict(values, name)
             for name in self.names
-            if self._values[name]
+            if self._rows[name]
         }
         return values.replaced(numbers) if numbers else values
 
     def _predict(self, values: Values, name: str) -> np.ndarray:
         if name not in self._sizes:
-            self._sizes[name] = _fit(self._terms[name], self._values[name])
+            terms, measured = zip(*self._rows[name].values(), strict=True)
+            self._sizes[name] = _fit(terms, measured)
         predicted = 0.0
         for size, term in zip(
             self._sizes[name], _terms(values, name), strict=True

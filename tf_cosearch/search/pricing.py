@@ -310,17 +310,25 @@ class Pricer:
         numbers = {name: np.full(1, each) for name, each in measured.items()}
         return _numbers(self._row(genome).replaced(numbers))
 
-    def learn(self, genome: np.ndarray, measured: Mapping[str, float]) -> None:
+    def learn(
+        self,
+        genome: np.ndarray,
+        measured: Mapping[str, float],
+        is_trained: bool = True,
+    ) -> None:
         """Takes what was measured of one canonical genome for what it costs.
 
         Args:
             genome: `[P]`.
             measured: Numbers by name.
+            is_trained: Whether it was measured of a trained file, which goes
+                before one that is not, whichever is told first.
         """
-        if self._measured.get(genome.tobytes()) == measured:
+        key = genome.tobytes()
+        if key in self._measured and not is_trained:
             return
-        self._measured[genome.tobytes()] = dict(measured)
-        self.correction.add(self._row(genome), measured)
+        self._measured[key] = dict(measured)
+        self.correction.add(key, self._row(genome), measured)
         self._known.clear()
 
     def _row(self, genome: np.ndarray) -> Values:
