@@ -311,7 +311,8 @@ class Toy(NamedTuple):
     runtime: Runtime = Runtime()
 
     macs_per_cycle = pes = port_bytes = area_mm2 = lambda self: 1.0
-    leakage_mw = write_pj = pipeline_cycles = lambda self: 0.0
+    leakage_mw = register_bytes = lambda self: 0.0
+    write_pj = pipeline_cycles = lambda self: 0.0
     operand_cycles = repeat_cycles = lambda self, moved: 0.0 * moved
 
     def missing_register_bytes(self):

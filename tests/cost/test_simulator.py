@@ -10,7 +10,7 @@ import random
 import numpy as np
 import pytest
 import tensorflow as tf
-from reference import simulator
+from reference import naive_cost, simulator
 from reference.cost_cases import KINDS, random_chip, random_layer
 
 from tf_cosearch.accelerators.families.edge_tpu import mapping
@@ -215,6 +215,7 @@ def _keys(one, chip, objective):
         simulator.port_cycles(one, chip),
         simulator.link_cycles(one, chip),
     )
+    waiting_mw = naive_cost.waiting_mw(chip, chip.macs_per_cycle())
     registers = chip.register_file.sram(node_nm)
     memory = chip.pe_memory.sram(node_nm)
     read = one.weight_bytes + one.input_bytes + one.spilled_bytes
@@ -225,7 +226,7 @@ def _keys(one, chip, objective):
         + (one.output_bytes + one.spilled_bytes) * memory.write_pj()
         + (one.interconnect_bytes + one.reduced_bytes)
         * chip.interconnect.transfer_pj(node_nm)
-        + chip.leakage_mw() / clock * cycles
+        + (chip.leakage_mw() + waiting_mw) / clock * cycles
     )
     return {
         "latency": (cycles, energy_pj),

@@ -137,5 +137,10 @@ def random_chip(rng):
         "pe_memory/tile_kib": other.choice([0, 0, 0.5, 2]),
         "interconnect/activation_width_bytes": other.choice([0, 0, 8]),
         "interconnect/ring_width_bytes": other.choice([0, 4]),
+        "process/clocked_share": other.choice([0, 0.25, 1]),
+        "dram/byte_pj": other.choice([70, 5]),
+        "dram/idle_mw": other.choice([0, 3]),
+        "host_link/byte_pj": other.choice([0, 1e4]),
+        "host_link/idle_mw": other.choice([0, 20]),
     }
     return accelerators.from_paths(values)

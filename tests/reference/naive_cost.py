@@ -56,18 +56,16 @@ def estimate(layers, chip, objective="latency", batch_size=1):
     pes = array.columns * array.rows
     peak = pes * array.lanes * array.simd_units * array.dot_width
     area, leakage_mw = silicon(chip, peak)
+    idle_pj = (leakage_mw + waiting_mw(chip, peak)) / ghz
     dram, stored = off_chip(layers, chip, batch_size)
     start = chip.runtime.inference_us * 1e3 * ghz
-    cycles, energy = [start, start], [leakage_mw / ghz * start] * 2
+    cycles, energy = [start, start], [idle_pj * start] * 2
     for row, moved in zip(layers, dram, strict=True):
         options = [
             mapped(row, chip, on, dataflow, batch_size) for on, dataflow in WAYS
         ]
-        taken = tied(options, objective, leakage_mw / ghz)
-        prices = [
-            price(row, chip, option, *moved, leakage_mw / ghz)
-            for option in taken
-        ]
+        taken = tied(options, objective, idle_pj)
+        prices = [price(row, chip, option, *moved, idle_pj) for option in taken]
         for _ in range(row.repeats):
             for index, extreme in enumerate((min, max)):
                 cycles[index] += extreme(p[0] for p in prices)
@@ -125,6 +123,20 @@ def silicon(chip, peak):
         area += count * sram(technology.SRAM_AREA, *memory, node)
         leakage += count * sram(technology.SRAM_LEAKAGE, *memory, node)
     return area, leakage
+
+
+def waiting_mw(chip, peak):
+    """Milliwatts of clock, DRAM and link.
+
+    Two operands and a product a multiplier are clocked, and a sum a unit.
+    """
+    bits = 8 * (4 * peak + 4 * peak / chip.pe_array.dot_width)
+    scale = (chip.process.node_nm / 40) ** 0.59
+    milliwatts = chip.process.clock_ghz * 7.936518e-3 * bits * scale
+    milliwatts *= chip.process.clocked_share
+    if chip.host_link.input_gbs:
+        milliwatts += chip.host_link.idle_mw
+    return milliwatts + chip.dram.idle_mw
 
 
 def registers(chip):
@@ -509,11 +521,11 @@ def distinct(outputs, kernel, stride, dilation):
     )
 
 
-def tied(options, objective, leakage_pj):
+def tied(options, objective, idle_pj):
     """The best mappings, with those that are as good but for rounding."""
 
     def keys(option):
-        cycles, needed = option[0], option[1] + leakage_pj * option[0]
+        cycles, needed = option[0], option[1] + idle_pj * option[0]
         return {
             "latency": (cycles, needed),
             "energy": (needed, cycles),
@@ -536,7 +548,18 @@ def linked(row, link):
     return sent + (answer / link.output_gbs if link.output_gbs else 0)
 
 
-def price(row, chip, option, dram_bytes, edges, repeated, leakage_pj):
+def crossing(row, link):
+    """Bytes on the link, whatever time they take."""
+    if not link.input_gbs:
+        return 0
+    crossed = row.network_in_elements * row.activation_bits / 8
+    crossed += row.network_out_elements * out_bits(row) / 8
+    if is_mac(row) or row.op in ("pool", "elementwise"):
+        crossed += link.instruction_bytes
+    return crossed
+
+
+def price(row, chip, option, dram_bytes, edges, repeated, idle_pj):
     """(cycles, pJ) of a layer with a mapping."""
     ghz, node = chip.process.clock_ghz, chip.process.node_nm
     ring = chip.interconnect.ring_width_bytes
@@ -554,12 +577,13 @@ def price(row, chip, option, dram_bytes, edges, repeated, leakage_pj):
         + (repeated / ring if ring else 0)
         + max(option[0], (dram_bytes - edges) / dram_rate)
     )
-    pj = option[1] + leakage_pj * cycles
+    pj = option[1] + idle_pj * cycles
     macs = row.pixels * row.operand_elements
     pj += macs * mac_pj(right_bits(row), row.activation_bits, node)
     if row.op in ("pool", "elementwise"):
         taps = row.k_h * row.k_w
         pj += row.pixels * row.out_c * taps * mac_pj(0, 0, node)
-    pj += dram_bytes * technology.DRAM_ACCESS.value
+    pj += dram_bytes * chip.dram.byte_pj
+    pj += crossing(row, chip.host_link) * chip.host_link.byte_pj
     pj += dram_bytes * sram(technology.SRAM_WRITE, *memories(chip), node)
     return cycles, pj

@@ -114,7 +114,10 @@ class Accelerator(Protocol):
         """Area of all components."""
 
     def leakage_mw(self) -> Any:
-        """Power that flows whether or not anything is computed."""
+        """Power that transistors leak."""
+
+    def register_bytes(self) -> Any:
+        """Registers between and behind multipliers, which a clock reaches."""
 
     def room(self) -> Room:
         """What the memory on the chip holds."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tf_cosearch.accelerators import Accelerator, families
+from tf_cosearch.accelerators import Accelerator, families, power
 
 
 def bounds(accelerator: Accelerator) -> tuple[str, ...]:
@@ -24,9 +24,10 @@ def energy_parts(accelerator: Accelerator) -> tuple[str, ...]:
     Example:
     >>> from tf_cosearch import accelerators
     >>> energy_parts(accelerators.default())
-    ('mac', 'register_file', 'pe_memory', 'interconnect', 'dram', 'leakage')
+    ('mac', 'register_file', 'pe_memory', 'interconnect', 'dram', \
+'host_link', 'clock', 'leakage')
     """
-    return ("mac", *families.of(accelerator).energy_parts, "dram", "leakage")
+    return ("mac", *families.of(accelerator).energy_parts, *power.PARTS)
 
 
 class LayerCost(NamedTuple):

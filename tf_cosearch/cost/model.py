@@ -9,7 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from tf_cosearch import configuration
-from tf_cosearch.accelerators import Accelerator, families, technology
+from tf_cosearch.accelerators import (
+    Accelerator,
+    families,
+    power,
+    technology,
+)
 from tf_cosearch.accelerators.family import OBJECTIVES, OnChip
 from tf_cosearch.arithmetic import sum_two
 from tf_cosearch.cost import kernels
@@ -42,7 +47,15 @@ def estimate(
         cycles = start + fill + max(compute, PE memory, interconnect,
                                     DRAM - its part of fill and drain) + drain
 
-    The energy of all components adds up. Of all mappings a layer is given the
+    The energy of all components adds up, with the power that flows meanwhile:
+
+        energy = arithmetic + accesses x energy of each
+                 + DRAM bytes x dram/byte_pj + link bytes x host_link/byte_pj
+                 + idle power x time
+        idle power = leakage + registers clocked x energy a cycle x clock
+                     + dram/idle_mw + host_link/idle_mw
+
+    Of all mappings a layer is given the
     one that is fastest on the chip and, among equally fast ones, needs least
     energy; or the one of least energy, or energy times cycles, if asked.
 
@@ -200,16 +213,18 @@ def _add_up(
     steady_cycles = machine.dram.cycles(
         outside.steady_bytes(), machine.process.clock_ghz
     )
+    serial = serial_of(layers, loops)
     fixed = serial_cycles(
         machine,
-        serial_of(layers, loops),
+        serial,
         outside.edge_bytes(),
         outside.repeated_bytes,
     )
     cycles = tf.maximum(chosen.cycles, steady_cycles) + fixed
     mac_pj = arithmetic_pj(layers, machine)
     dram_pj, write_pj = transfer_pj(machine, outside.dram_bytes)
-    energy_pj = chosen.energy_pj + mac_pj + dram_pj + write_pj
+    crossing_pj = link_pj(machine, serial)
+    energy_pj = chosen.energy_pj + mac_pj + dram_pj + write_pj + crossing_pj
     is_layer = layers.is_layer
     total_cycles, total_pj = sum_two(
         layers.all_runs(cycles) * is_layer,
@@ -222,7 +237,7 @@ def _add_up(
         total_cycles,
         total_pj,
         area_mm2=accelerator.area_mm2(),
-        leakage_mw=accelerator.leakage_mw(),
+        idle_mw=power.idle_mw(accelerator),
         macs=macs,
         params=params,
         dram_bytes=tf.reduce_sum(layers.all_runs(outside.dram_bytes), -1),
@@ -239,19 +254,21 @@ def _add_up(
     family = families.of(accelerator)
     on_chip_pj = list(chosen.parts_pj)
     on_chip_pj[family.energy_parts.index(family.memory)] += write_pj
-    parts_pj = (
-        mac_pj,
-        *on_chip_pj,
-        dram_pj,
-        machine.leakage_mw() / machine.process.clock_ghz * cycles,
-    )
+    idle_pj = [
+        mw / machine.process.clock_ghz * cycles
+        for mw in power.idle_power(machine)
+    ]
+    idle_pj[power.PARTS.index("dram")] += dram_pj
+    idle_pj[power.PARTS.index("host_link")] += crossing_pj
+    parts_pj = (mac_pj, *on_chip_pj, *idle_pj)
     by_layer = _layer_cost(
         layers, machine, outside, chosen, cycles, fixed, parts_pj
     )
     totals = [tf.reduce_sum(part, -1) for part in by_layer.energy_parts_mj]
     clock_ghz = accelerator.process.clock_ghz
     start_cycles = accelerator.runtime.inference_cycles(clock_ghz)
-    totals[-1] += accelerator.leakage_mw() / clock_ghz * start_cycles / 1e9
+    for at, mw in enumerate(power.idle_power(accelerator), -len(power.PARTS)):
+        totals[at] += mw / clock_ghz * start_cycles / 1e9
     return cost._replace(energy_parts_mj=tuple(totals), layers=by_layer)
 
 
@@ -260,7 +277,7 @@ def put_together(
     cycles: Any,
     energy_pj: Any,
     area_mm2: Any,
-    leakage_mw: Any,
+    idle_mw: Any,
     macs: Any,
     **rest: Any,
 ) -> Cost:
@@ -272,9 +289,9 @@ def put_together(
     Args:
         accelerator: What the networks run on.
         cycles: Cycles of all layers.
-        energy_pj: Energy of all layers but for leakage.
+        energy_pj: Energy of all layers but for what flows all the time.
         area_mm2: `accelerator.area_mm2()`.
-        leakage_mw: `accelerator.leakage_mw()`.
+        idle_mw: `power.idle_mw(accelerator)`.
         macs: Multiply-accumulates of all layers.
         **rest: Other fields of `Cost`.
 
@@ -286,7 +303,7 @@ def put_together(
     peak = accelerator.macs_per_cycle()
     return Cost(
         latency_ms=cycles / (clock_ghz * 1e6),
-        energy_mj=(energy_pj + leakage_mw / clock_ghz * cycles) / 1e9,
+        energy_mj=(energy_pj + idle_mw / clock_ghz * cycles) / 1e9,
         area_mm2=area_mm2,
         utilization=macs / (cycles * peak),
         macs=macs,
@@ -378,7 +395,14 @@ def arithmetic_pj(layers: LayerTable, machine: Accelerator) -> Any:
 def transfer_pj(machine: Accelerator, dram_bytes: Any) -> tuple[Any, Any]:
     """Energy off the chip, and on it, of what passes the interface."""
     write_pj = machine.write_pj()
-    return dram_bytes * machine.dram.access_pj(), dram_bytes * write_pj
+    return dram_bytes * machine.dram.byte_pj, dram_bytes * write_pj
+
+
+def link_pj(machine: Accelerator, serial: Serial) -> Any:
+    """Energy of what crosses the host's link; proportional, as cycles are."""
+    return machine.host_link.energy_pj(
+        serial.image_bytes, serial.answer_bytes, serial.operations
+    )
 
 
 def _layer_cost(

@@ -16,9 +16,11 @@ from tf_cosearch.accelerators import families, stacking
 OFF_CHIP = (
     "dram/bandwidth_gbs",
     "dram/onload_share",
+    "dram/byte_pj",
     "host_link/input_gbs",
     "host_link/output_gbs",
     "host_link/instruction_bytes",
+    "host_link/byte_pj",
     "runtime/inference_us",
 )
 """Parameters that the mapping of a layer does not depend on, in any family."""

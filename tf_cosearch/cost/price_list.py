@@ -35,7 +35,7 @@ import scipy.sparse
 import tensorflow as tf
 
 from tf_cosearch import accelerators, configuration, machine
-from tf_cosearch.accelerators import Accelerator, families, stacking
+from tf_cosearch.accelerators import Accelerator, families, power, stacking
 from tf_cosearch.accelerators.family import OBJECTIVES
 from tf_cosearch.arithmetic import as_one
 from tf_cosearch.cost import kernels, model
@@ -104,7 +104,7 @@ class PriceList:
         self._family = families.name_of(accelerators)
         self._chips = stacking.unstack(self._hardware, self._family)
         self._area_mm2 = self._chips.area_mm2()
-        self._leakage_mw = self._chips.leakage_mw()
+        self._idle_mw = power.idle_mw(self._chips)
         self._missing = np.asarray(self._chips.missing_register_bytes())
         self._objective = objective
         self._most = most_bytes // 8
@@ -290,9 +290,10 @@ class PriceList:
 
             dram_bytes = of_chips(moved.dram_bytes)
             missing = of_chips(moved.needed_bytes) - capacity
+            serial = model.Serial(*(total[some] for total in moved.serial))
             fixed = model.serial_cycles(
                 chips,
-                model.Serial(*(total[some] for total in moved.serial)),
+                serial,
                 of_chips(moved.edge_bytes),
                 of_chips(moved.repeated_bytes) if repeats else 0.0,
             )
@@ -300,9 +301,10 @@ class PriceList:
                 chips,
                 cycles[some].take(self._sorted.rank, 1) + fixed,
                 energy_pj[some].take(self._sorted.rank, 1)
-                + dram_bytes * (dram_pj + write_pj),
+                + dram_bytes * (dram_pj + write_pj)
+                + model.link_pj(chips, serial),
                 area_mm2=self._area_mm2,
-                leakage_mw=self._leakage_mw,
+                idle_mw=self._idle_mw,
                 macs=moved.macs[some],
                 params=moved.params[some],
                 dram_bytes=dram_bytes,

@@ -66,6 +66,7 @@ def table(
     energy = ", ".join(
         f"{name} {part / costs['energy_mj']:.0%}"
         for name, part in costs["energy_parts_mj"].items()
+        if part
     )
     lines += [
         f"{costs['accelerator']}: {costs['peak_tops']:.3g} TOPS peak, "

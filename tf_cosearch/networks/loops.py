@@ -15,6 +15,9 @@ from tf_cosearch.networks.workload import LayerTable, common_step
 ACCUMULATOR_BYTES = 4
 """What a partial sum takes."""
 
+PRODUCT_BYTES = 2
+"""What a product of two 8-bit operands takes."""
+
 
 class Windows(NamedTuple):
     """Windows of layers along rows, or columns, each field `[B, L]`.

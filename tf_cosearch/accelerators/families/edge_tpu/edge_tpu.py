@@ -69,7 +69,7 @@ class EdgeTpu(NamedTuple):
         )
 
     def leakage_mw(self) -> Any:
-        """Power that flows whether or not anything is computed."""
+        """Power that transistors leak."""
         node_nm = self.process.node_nm
         pes = self.pe_array.pes()
         lanes = pes * self.pe_array.lanes
@@ -78,6 +78,10 @@ class EdgeTpu(NamedTuple):
             + lanes * self.register_file.sram(node_nm).leakage_mw()
             + pes * self.pe_memory.sram(node_nm).leakage_mw()
         )
+
+    def register_bytes(self) -> Any:
+        """Those of the array."""
+        return self.pe_array.register_bytes()
 
     def room(self) -> Room:
         """All PE memories together."""

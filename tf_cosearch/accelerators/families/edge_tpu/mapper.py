@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from tf_cosearch.accelerators import power
 from tf_cosearch.accelerators.families.edge_tpu import mapping
 from tf_cosearch.accelerators.families.edge_tpu.edge_tpu import EdgeTpu
 from tf_cosearch.accelerators.families.edge_tpu.mapping import Spread
@@ -30,7 +31,7 @@ def choose(
 ) -> OnChip:
     """Tries every mapping on every layer and keeps the best.
 
-    Only what happens on the chip counts, with the leakage of that time: so a
+    Only what happens on the chip counts, with the idle power of that time: so a
     layer keeps its mapping whatever the DRAM and its place in a network.
 
     Args:
@@ -46,7 +47,7 @@ def choose(
     passed_cycles = machine.interconnect.activation_cycles(
         _passed_bytes(layers, loops)
     )
-    leakage_pj = machine.leakage_mw() / machine.process.clock_ghz
+    idle_pj = power.idle_mw(machine) / machine.process.clock_ghz
     unit_pj = _unit_pj(machine)
     spaces = {
         unrolling: mapping.spread(layers, loops, machine, unrolling)
@@ -70,7 +71,7 @@ def choose(
         )
         cycles = tf.maximum(tf.maximum(busy[0], busy[1]), busy[2])
         energy_pj = _mapped_pj(unit_pj, rate, space, moved)
-        keys = _keys(objective, cycles, energy_pj, leakage_pj)
+        keys = _keys(objective, cycles, energy_pj, idle_pj)
         here = OnChip(cycles, energy_pj)
         if per_layer:
             number = tf.fill(tf.shape(cycles), float(index))
@@ -92,12 +93,12 @@ def _passed_bytes(layers: LayerTable, loops: Loops) -> Any:
 
 
 def _keys(
-    objective: str, cycles: Any, energy_pj: Any, leakage_pj: Any
+    objective: str, cycles: Any, energy_pj: Any, idle_pj: Any
 ) -> tuple[Any, Any]:
     """What a mapping is chosen by, and what tells equally good ones apart."""
     if objective == "latency":
-        return cycles, energy_pj  # equally fast ones leak the same
-    needed_pj = energy_pj + leakage_pj * cycles
+        return cycles, energy_pj  # equally fast ones idle the same
+    needed_pj = energy_pj + idle_pj * cycles
     if objective == "energy":
         return needed_pj, cycles
     return needed_pj * cycles, cycles

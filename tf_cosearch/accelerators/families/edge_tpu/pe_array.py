@@ -6,6 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 from tf_cosearch.accelerators import technology
 from tf_cosearch.accelerators.parameter import Fixed, Searched
+from tf_cosearch.networks.loops import ACCUMULATOR_BYTES, PRODUCT_BYTES
 
 
 class PEArray(NamedTuple):
@@ -40,6 +41,12 @@ class PEArray(NamedTuple):
     def macs_per_cycle(self) -> Any:
         """Multiply-accumulates a cycle when nothing stands idle."""
         return self.pes() * self.lanes * self.simd_units * self.dot_width
+
+    def register_bytes(self) -> Any:
+        """Of all units: two operands and a product each, and a sum a unit."""
+        products = self.dot_width * (2 + PRODUCT_BYTES)
+        units = self.pes() * self.lanes * self.simd_units
+        return units * (products + ACCUMULATOR_BYTES)
 
     def unrolling(self) -> tuple[Any, Any, Any, Any]:
         """Sizes of the levels that a mapping can unroll a loop over."""

@@ -62,12 +62,16 @@ class EthosU(NamedTuple):
         )
 
     def leakage_mw(self) -> Any:
-        """Power that flows whether or not anything is computed."""
+        """Power that transistors leak."""
         node_nm = self.process.node_nm
         return (
             self.mac_array.leakage_mw(node_nm)
             + self.system_sram.sram(node_nm).leakage_mw()
         )
+
+    def register_bytes(self) -> Any:
+        """Those of the array."""
+        return self.mac_array.register_bytes()
 
     def room(self) -> Room:
         """The SRAM, for activations alone."""

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tf_cosearch.accelerators import technology
 from tf_cosearch.accelerators.parameter import Fixed, Searched
 from tf_cosearch.accelerators.sram import Sram
-from tf_cosearch.networks.loops import ACCUMULATOR_BYTES
+from tf_cosearch.networks.loops import ACCUMULATOR_BYTES, PRODUCT_BYTES
 
 DOT_WIDTH = 8
 """Products that are added up for an output in a cycle."""
@@ -74,6 +74,12 @@ class MacArray(NamedTuple):
     def sram(self, node_nm: Any) -> Sram:
         """The buffer of a core."""
         return Sram(self.buffer_kib(), 16.0, node_nm)
+
+    def register_bytes(self) -> Any:
+        """Of all multipliers: two operands and a product, and shared sums."""
+        return self.units() * (
+            2 + PRODUCT_BYTES + ACCUMULATOR_BYTES / DOT_WIDTH
+        )
 
     def area_mm2(self, node_nm: Any) -> Any:
         """Area of multipliers and buffers."""

@@ -89,7 +89,8 @@ def on_chip(
         machine.runtime.memory_cycles((read + written) / array.port_bytes()),
     )
     parts_pj = (
-        moved.register_bytes * technology.register_energy_pj(node_nm),
+        moved.register_bytes
+        * technology.register_energy_pj(node_nm, machine.process.clocked_share),
         read * sram.read_pj() + written * sram.write_pj(),
     )
     cycles = tf.maximum(busy[0], busy[1])

@@ -57,12 +57,16 @@ class Systolic(NamedTuple):
         )
 
     def leakage_mw(self) -> Any:
-        """Power that flows whether or not anything is computed."""
+        """Power that transistors leak."""
         node_nm = self.process.node_nm
         return (
             self.array.leakage_mw(node_nm)
             + self.scratchpad.sram(node_nm).leakage_mw()
         )
+
+    def register_bytes(self) -> Any:
+        """Those of the array."""
+        return self.array.register_bytes()
 
     def room(self) -> Room:
         """The scratchpad."""
