@@ -279,6 +279,15 @@ def define_data() -> None:
     )
 
 
+def define_image_divisor() -> None:
+    """Defines the flag of what pixels are divided by."""
+    define_positive(
+        "divide",
+        "What pixels are divided by, such as 255. If left out, a network of a "
+        "space gets them as in its training, and any other as they are.",
+    )
+
+
 def define_image_size() -> None:
     """Defines the flag of the size that images are brought to."""
     flags.DEFINE_list(

@@ -39,12 +39,12 @@ class SavedNetwork:
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Of what goes into it, without the batch."""
-        return tuple(self._outline().inputs[0].shape)[1:]
+        return tuple(self.outline().inputs[0].shape)[1:]
 
     @property
     def classes(self) -> int:
         """Numbers that it puts out."""
-        return int(self._outline().outputs[0].shape[-1])
+        return int(self.outline().outputs[0].shape[-1])
 
     def build(self, keras: Any = None) -> Any:
         """Refuses, with what to do."""
@@ -61,13 +61,21 @@ class SavedNetwork:
         Raises:
             ValueError: If it consists of more than layers of Keras.
         """
-        return from_keras(self._outline(), on_unknown=lambda kind: None)
+        return from_keras(self.outline(), on_unknown=lambda kind: None)
 
     def get_config(self) -> dict[str, Any]:
         """The values and the architecture, as plain values for JSON."""
         return self._config
 
-    def _outline(self) -> Any:
+    def outline(self, with_weights: bool = False) -> Any:
+        """The architecture as a Keras model, whose values are not trained.
+
+        Args:
+            with_weights: Whether its weights have values at all.
+
+        Raises:
+            ValueError: If it consists of more than layers of Keras.
+        """
         if self._config["model"] is None:
             raise ValueError(
                 "A design must state the architecture of its network to be "
@@ -75,4 +83,6 @@ class SavedNetwork:
                 "no `get_config`. Write one and search again, or price "
                 "`from_keras(build(hp))`."
             )
-        return keras_files.from_config(self._config["model"], self.name)
+        return keras_files.from_config(
+            self._config["model"], self.name, with_weights=with_weights
+        )

@@ -270,19 +270,7 @@ def to_tflite(model: Any, images: np.ndarray | None = None) -> bytes:
             `check_int8`.
         RuntimeError: If TensorFlow cannot convert the model.
     """
-    spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, "images")
-    function = tf.function(
-        lambda images: model(images, training=False)
-    ).get_concrete_function(spec)
-    # Writing a SavedModel, Keras functions and all, is nine tenths of the
-    # time of from_keras_model; with constants there is nothing to write.
-    frozen = convert_to_constants.convert_variables_to_constants_v2(
-        function, lower_control_flow=False
-    )
-    _refuse_loops(frozen.graph.as_graph_def())
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [frozen], tf.Module()
-    )
+    converter = _converter(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8
@@ -293,17 +281,55 @@ def to_tflite(model: Any, images: np.ndarray | None = None) -> bytes:
         converter.target_spec.supported_ops = [
             tf.lite.OpsSet.TFLITE_BUILTINS_INT8
         ]
+    content = _converted(converter)
+    check_int8(content)
+    return content
+
+
+def to_float_tflite(model: Any) -> bytes:
+    """Converts to TFLite as it is, in float32.
+
+    Args:
+        model: A float model of either Keras.
+
+    Returns:
+        The file. Its batch size is 1; an interpreter may resize it.
+
+    Raises:
+        ValueError: If the model has a loop.
+        RuntimeError: If TensorFlow cannot convert the model.
+    """
+    return _converted(_converter(model))
+
+
+def _converter(model: Any) -> Any:
+    """A converter of a model, for a batch of one."""
+    spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, "images")
+    function = tf.function(
+        lambda images: model(images, training=False)
+    ).get_concrete_function(spec)
+    # Writing a SavedModel, Keras functions and all, is nine tenths of the
+    # time of from_keras_model; with constants there is nothing to write.
+    frozen = convert_to_constants.convert_variables_to_constants_v2(
+        function, lower_control_flow=False
+    )
+    _refuse_loops(frozen.graph.as_graph_def())
+    return tf.lite.TFLiteConverter.from_concrete_functions(
+        [frozen], tf.Module()
+    )
+
+
+def _converted(converter: Any) -> bytes:
     with warnings.catch_warnings():
         # The statistics are in the fake-quantization nodes.
         warnings.filterwarnings("ignore", "Statistics for quantized inputs")
         try:
-            content = converter.convert()
+            content: bytes = converter.convert()
         except Exception as error:
             raise RuntimeError(
-                "TensorFlow must be able to convert the network to int8. "
+                "TensorFlow must be able to convert the network. "
                 f"Received: {error}"
             ) from error
-    check_int8(content)
     return content
 
 

@@ -80,6 +80,50 @@ def test_round_trip(tmp_path, package, ending):
     assert keras_import.from_keras(loaded) == keras_import.from_keras(saved)
 
 
+def trained(package):
+    """A model whose every weight and moment is a number of its own."""
+    kl = package.layers
+    model = chain(
+        package,
+        kl.Conv2D(8, 3, name="conv"),
+        kl.BatchNormalization(epsilon=0.1),
+        kl.LeakyReLU(),
+        package.Sequential([kl.Flatten(), kl.Dense(2, activation="swish")]),
+        shape=(8, 8, 3),
+    )
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.random(w.shape) for w in model.get_weights()])
+    return model
+
+
+@BOTH
+@ENDINGS
+def test_weights_come_with_the_model_if_asked_for(tmp_path, package, ending):
+    saved = trained(package)
+    saved.compile("adam", "mse")
+    path = tmp_path / f"model.{ending}"
+    saved.save(path)
+    loaded = keras_files.load_trained(path)
+    assert not getattr(loaded, "compiled", False)
+    images = np.random.default_rng(1).random((4, 8, 8, 3), np.float32)
+    np.testing.assert_array_equal(loaded(images), saved(images))
+
+
+@BOTH
+@ENDINGS
+def test_weights_that_are_not_there_are_missed(tmp_path, package, ending):
+    config = config_of(trained(package))
+    path = write(tmp_path / f"m.{ending}", config, package.__version__)
+    with pytest.raises(ValueError, match="must hold the weights") as info:
+        keras_files.load_trained(path)
+    assert "\n" not in str(info.value)
+    small = json.dumps(config_of(chain(package, package.layers.Dense(2**20))))
+    huge = small.replace("[null, 4, 6]", f"[null, 4, {2**20}]")
+    path = write(tmp_path / f"h.{ending}", huge, package.__version__)
+    with pytest.raises(ValueError, match="for 1,099,512,676,352 weights"):
+        keras_files.load_trained(path)
+
+
 @ENDINGS
 def test_operations_without_a_layer(tmp_path, ending):
     image = keras.Input((4, 6))

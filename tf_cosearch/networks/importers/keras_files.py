@@ -1,8 +1,8 @@
 """Loads Keras model files of either Keras, without running what they hold.
 
 Only the architecture is read, and only what `keras_config` leaves of it is
-built. Weights are neither read nor allocated: what a network costs does not
-depend on their values.
+built. Weights are neither read nor allocated, unless they are asked for: what a
+network costs does not depend on their values.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import importlib
 import json
 import math
 import pathlib
+import warnings
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -22,17 +23,23 @@ _FEW = 2**16
 _LARGEST_CONFIG = 2**26  # bytes; a thousand layers take about 2**20
 
 
-def load_keras(path: str | pathlib.Path, input_px: int | None = None) -> Any:
+def load_keras(
+    path: str | pathlib.Path,
+    input_px: int | None = None,
+    with_weights: bool = False,
+) -> Any:
     """Builds the model of a `.keras` or `.h5` file, without its weights.
 
     Args:
         path: A model file, with its architecture.
         input_px: Rows and columns of input images whose size the file leaves
             open.
+        with_weights: Whether its weights get initial values, to be set.
 
     Returns:
         The model, not compiled, of the Keras that saved it: `keras` (version
-        3) or `tf_keras` (version 2). Its weights have shapes and no values.
+        3) or `tf_keras` (version 2). Its weights have shapes and, unless
+        asked for, no values.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -55,19 +62,60 @@ def load_keras(path: str | pathlib.Path, input_px: int | None = None) -> Any:
             "without an architecture, of weights alone. Save the whole model "
             "with `model.save`."
         )
-    return from_config(config, path, version, input_px)
+    return from_config(config, path, version, input_px, with_weights)
+
+
+def load_trained(path: str | pathlib.Path) -> Any:
+    """Builds the model of a `.keras` or `.h5` file, with its weights.
+
+    Args:
+        path: A model file, with its architecture.
+
+    Returns:
+        As of `load_keras`, with the weights of the file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: As of `load_keras`, or if weights are damaged or missing.
+    """
+    path = pathlib.Path(path)
+    # A small file may state weights that no memory has room for.
+    count = load_keras(path).count_params()
+    stored = _weight_bytes(path)
+    if count > stored:
+        raise ValueError(
+            f"{path} must hold the weights of its model. Received: {stored:,} "
+            f"bytes for {count:,} weights. Save the whole model again."
+        )
+    model = load_keras(path, with_weights=True)
+    try:
+        with warnings.catch_warnings():
+            # The state of an optimizer, which the model does not have.
+            warnings.filterwarnings("ignore", "Skipping variable loading")
+            model.load_weights(path)
+    except Exception as error:  # h5py, zipfile and Keras raise what they like
+        raise ValueError(
+            f"{path} must hold the weights of its model. Received: "
+            f"{_short(error)}. Save the whole model again."
+        ) from error
+    return model
 
 
 def from_config(
-    config: Any, path: Any, version: str = "", input_px: int | None = None
+    config: Any,
+    path: Any,
+    version: str = "",
+    input_px: int | None = None,
+    with_weights: bool = False,
 ) -> Any:
-    """Builds the model of a configuration, without its weights.
+    """Builds the model of a configuration.
 
     Args:
         config: What `to_json` of a model states.
         path: Where it stands, for messages.
         version: Of the Keras that wrote it; empty if that is not known.
         input_px: See `load_keras`.
+        with_weights: See `load_keras`.
 
     Returns:
         See `load_keras`.
@@ -92,7 +140,7 @@ def from_config(
             f"it. Received: {_short(error)}. Save it again with Keras."
         ) from error
     try:
-        with without_weights():
+        with contextlib.nullcontext() if with_weights else without_weights():
             return _built(config, keras)
     except Exception as error:  # layers raise what they like
         first: BaseException = error
@@ -197,6 +245,14 @@ def _stated_in_zip(path: pathlib.Path) -> tuple[Any, str]:
 
         metadata = read("metadata.json") or {}
         return read("config.json"), str(metadata.get("keras_version", ""))
+
+
+def _weight_bytes(path: pathlib.Path) -> int:
+    """The most bytes that weights of a file can have."""
+    if not zipfile.is_zipfile(path):
+        return path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        return sum(entry.file_size for entry in archive.infolist())
 
 
 def _short(error: BaseException) -> str:

@@ -1,0 +1,1 @@
+"""What rounding to integers does to a network: found, watched, and limited."""

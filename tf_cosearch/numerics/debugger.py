@@ -1,0 +1,392 @@
+"""Runs a float and a quantized network side by side, layer by layer.
+
+Two errors are told apart. One is against the float network, which grows along
+the depth. The other is the layer's own: the float layer is fed with what the
+quantized layer has read, so that what differs is its rounding and nothing from
+before.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tf_cosearch import text
+from tf_cosearch.networks.importers.tflite_file import Graph
+from tf_cosearch.numerics import (
+    cut_network,
+    matching,
+    stated_scales,
+    weight_errors,
+)
+from tf_cosearch.numerics.diagnosis import Diagnosis, diagnose
+from tf_cosearch.numerics.layer_errors import LayerErrors
+from tf_cosearch.numerics.matching import Layer
+from tf_cosearch.numerics.playback import Playback, Quantization
+from tf_cosearch.numerics.weight_errors import WeightErrors
+
+IMAGE = "image"
+"""What the layer is called that is the image itself."""
+
+_BATCH_BYTES = 2**26  # of all tensors, for the images that run at a time
+
+
+class LayerReport(NamedTuple):
+    """What the debugger says of a layer.
+
+    Attributes:
+        name: Of the layer.
+        kind: Its operator; `INPUT` is the image.
+        depth: Its place in the order of execution.
+        errors: Of what it puts out.
+        weights: Of its weights, if it has any.
+        diagnosis: The likely cause of its error.
+    """
+
+    name: str
+    kind: str
+    depth: int
+    errors: LayerErrors
+    weights: WeightErrors | None
+    diagnosis: Diagnosis
+
+    def described(self) -> dict[str, Any]:
+        """All numbers by name; what there is not is None."""
+        errors, weights = self.errors, self.weights
+        dead = errors.dead()
+        return {
+            "layer": self.name,
+            "operator": self.kind,
+            "depth": self.depth,
+            "sqnr_db": _finite(errors.sqnr_db),
+            "own_sqnr_db": _finite(errors.own_sqnr_db),
+            "largest_error": errors.largest,
+            "mean_error": errors.mean,
+            "saturated_share": errors.saturated_share,
+            "used_share": errors.used_share,
+            "bulk_share": errors.bulk_share,
+            "channels": len(dead),
+            "dead_channels": int(dead.sum()),
+            "dead_by_rounding": int((dead & ~errors.dead_in_float()).sum()),
+            "weight_spread": weights and weights.spread,
+            "weight_sqnr_db": weights and _finite(weights.sqnr_db),
+            "cause": self.diagnosis.cause,
+            "advice": self.diagnosis.advice,
+        }
+
+
+def compare(
+    float_content: bytes, quantized_content: bytes, images: np.ndarray
+) -> list[LayerReport]:
+    """Compares two networks on the same images.
+
+    Args:
+        float_content: Of a float .tflite file.
+        quantized_content: Of the quantized one that was made from it.
+        images: float32 `[N, ...]`, as the float network takes them.
+
+    Returns:
+        Layers in execution order, the image first.
+
+    Raises:
+        ValueError: If a file is damaged, layers do not match, or the images
+            are none, of another shape, or no numbers.
+    """
+    floats = matching.read(float_content, "The float model")
+    quantized = matching.read(quantized_content, "The quantized model")
+    layers = matching.match(floats, quantized)
+    check_images(images, quantized.tensors[quantized.inputs[0]].shape[1:])
+    parts = cut_network.cut(float_content, layers)
+    players = (
+        Playback(quantized_content, "The quantized model"),
+        Playback(float_content, "The float model"),
+        Playback(parts.content, "The float model"),
+    )
+    shown = [each for each in layers if not each.is_inner]
+    errors = [
+        LayerErrors(
+            Quantization(players[0].tensors[layer.tensor]),
+            _channels(quantized, layer.tensor),
+        )
+        for layer in shown
+    ]
+    size = max(
+        1, _BATCH_BYTES // sum(player.bytes_an_image() for player in players)
+    )
+    size = min(size, len(images))
+    while size > 1 and not _can_take(players, size, len(images) % size):
+        size = 1
+    for start in range(0, len(images), size):
+        batch = np.ascontiguousarray(images[start : start + size])
+        _play(players, batch, layers, shown, errors, parts.inputs)
+    return _reports(shown, errors, floats, quantized, players[0])
+
+
+def check_images(images: np.ndarray, shape: Sequence[int]) -> None:
+    """Refuses images that say nothing of a network.
+
+    Args:
+        images: `[N, ...]`.
+        shape: What the network takes, without the batch.
+
+    Raises:
+        ValueError: If there are none, their shape is another, or one holds
+            no finite number.
+    """
+    if images.ndim < 1 or images.shape[1:] != tuple(shape):
+        expected = ", ".join(map(str, ("N", *shape)))
+        raise ValueError(
+            f"Images must be [{expected}], what the network takes. Received: "
+            f"shape {images.shape}."
+        )
+    if not len(images):
+        raise ValueError("There must be images. Received: an empty batch.")
+    wrong = ~np.isfinite(images).reshape(len(images), -1).all(-1)
+    if wrong.any():
+        raise ValueError(
+            "Images must be finite numbers. Received: NaN or infinity in "
+            f"{int(wrong.sum())} of {len(images)}, first in number "
+            f"{int(wrong.argmax())}."
+        )
+
+
+def _can_take(players: Sequence[Playback], size: int, remainder: int) -> bool:
+    """Whether all networks take several images at a time."""
+    sizes = [size, remainder] if remainder else [size]
+    return all(player.resize(n) for player in players for n in sizes)
+
+
+def _play(
+    players: Sequence[Playback],
+    images: np.ndarray,
+    layers: Sequence[Layer],
+    shown: Sequence[Layer],
+    errors: Sequence[LayerErrors],
+    places: Sequence[int],
+) -> None:
+    """Plays a batch through all networks, and counts."""
+    quantized, floats, parts = players
+    for player in players:
+        player.resize(len(images))
+    [entry] = quantized.inputs
+    details = quantized.tensors[entry]
+    quantized.play([Quantization(details).integers(images, details["dtype"])])
+    floats.play([images.astype(np.float32)])
+    stored = {layer.tensor: quantized.tensor(layer.tensor) for layer in layers}
+    numbers = {
+        index: Quantization(quantized.tensors[index]).numbers(array)
+        for index, array in stored.items()
+    }
+    parts.play(
+        [
+            numbers[place].reshape(
+                len(images), *parts.tensors[index]["shape"][1:]
+            )
+            for place, index in zip(places, parts.inputs, strict=True)
+        ]
+    )
+    for layer, counted in zip(shown, errors, strict=True):
+        if layer.operator is None:
+            own = images
+        elif layer.is_copy:
+            own = numbers[layer.inputs[0]]
+        else:
+            own = parts.tensor(layer.target)
+        counted.add(stored[layer.tensor], floats.tensor(layer.target), own)
+
+
+def _channels(graph: Graph, tensor: int) -> int:
+    """Numbers along the last axis."""
+    shape = graph.tensors[tensor].shape
+    return shape[-1] if len(shape) > 1 else 1
+
+
+def _reports(
+    shown: Sequence[Layer],
+    errors: Sequence[LayerErrors],
+    floats: Graph,
+    quantized: Graph,
+    player: Playback,
+) -> list[LayerReport]:
+    weights = {
+        layer.tensor: _weights(layer, floats, quantized, player)
+        for layer in shown
+    }
+    doubts = stated_scales.doubts(shown, weights, quantized, player)
+    reports: list[LayerReport] = []
+    names: set[str] = set()
+    for layer, counted in zip(shown, errors, strict=True):
+        if layer.operator is not None and layer.kind in matching.MOVES:
+            continue  # it puts out what it reads
+        own = weights[layer.tensor]
+        found = diagnose(layer.kind, counted, own, doubts.get(layer.tensor))
+        report = LayerReport(
+            _name(layer, floats, names),
+            layer.kind,
+            len(reports),
+            counted,
+            own,
+            found,
+        )
+        reports.append(report)
+    return reports
+
+
+def _weights(
+    layer: Layer, floats: Graph, quantized: Graph, player: Playback
+) -> WeightErrors | None:
+    """The errors of the kernel of a layer, if it has one."""
+    if layer.operator is None or layer.counterpart is None:
+        return None
+    kernels = []
+    for graph, operator in (
+        (quantized, layer.operator),
+        (floats, floats.operators[layer.counterpart]),
+    ):
+        found = [
+            i
+            for i in operator.inputs
+            if i >= 0
+            and len(graph.tensors[i].shape) > 1
+            and graph.tensors[i].data is not None
+            and graph.tensors[i].type not in ("INT32", "INT64")
+        ]
+        if not found:
+            return None
+        kernels.append(found[0])
+    stored = matching.values(quantized.tensors[kernels[0]])
+    quantization = Quantization(player.tensors[kernels[0]])
+    return weight_errors.compare(
+        layer.kind,
+        matching.values(floats.tensors[kernels[1]]),
+        quantization.numbers(stored),
+        quantization.scale,
+    )
+
+
+def _name(layer: Layer, floats: Graph, names: set[str]) -> str:
+    """What Keras calls the layer, as far as the file tells."""
+    if layer.operator is None:
+        names.add(IMAGE)
+        return IMAGE
+    given = [layer.operator.name]
+    if layer.counterpart is not None:
+        operator = floats.operators[layer.counterpart]
+        given.insert(0, operator.name)
+        given += [
+            floats.tensors[i].name
+            for i in operator.inputs
+            if i >= 0 and floats.tensors[i].data is not None
+        ]
+    # Of what was folded into one operator, its own part comes last; what the
+    # graph puts out is often called nothing but that.
+    paths = [
+        part.split("/")
+        for name in given
+        for part in reversed(name.split(";"))
+        if "ReadVariableOp" not in part
+    ]
+    path = next(
+        (path for path in paths if len(path) > 1), ["", layer.operator.name]
+    )
+    name = path[-2] or path[-1]
+    name = re.sub(r"[^\w.-]", "_", name).removeprefix("quant_")
+    name = name or layer.kind.lower()
+    unique, number = name, 1
+    while unique in names:
+        number += 1
+        unique = f"{name}_{number}"
+    names.add(unique)
+    return unique
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def worst_first(reports: Sequence[LayerReport]) -> list[LayerReport]:
+    """Layers by what they add themselves: faults, then the noisiest first."""
+    return sorted(
+        reports,
+        key=lambda report: (
+            not report.diagnosis.is_fault,
+            report.errors.own_sqnr_db,
+        ),
+    )
+
+
+def table(reports: Sequence[LayerReport]) -> str:
+    """A line a layer.
+
+    Args:
+        reports: In the order to print.
+    """
+    rows = [
+        (
+            "layer",
+            "operator",
+            "SQNR",
+            "own",
+            "largest error",
+            "mean error",
+            "saturated",
+            "range used",
+            "dead",
+            "spread",
+            "likely cause",
+        )
+    ]
+    for report in reports:
+        of = report.described()
+        rows.append(
+            (
+                report.name,
+                report.kind,
+                _decibels(report.errors.sqnr_db),
+                _decibels(report.errors.own_sqnr_db),
+                f"{of['largest_error']:.3g}",
+                f"{of['mean_error']:.3g}",
+                f"{of['saturated_share']:.2%}",
+                _or_dash(of["used_share"], "{:.0%}"),
+                f"{of['dead_channels']}/{of['channels']}",
+                _or_dash(of["weight_spread"], "{:.3g}x"),
+                of["cause"],
+            )
+        )
+    return text.table(rows, "<<>>>>>>>><")
+
+
+def written(reports: Sequence[LayerReport], form: str, top: int) -> str:
+    """All that is to be said.
+
+    Args:
+        reports: In execution order.
+        form: `table`, `csv` or `json`; the latter two have all layers.
+        top: Rows of a table.
+    """
+    worst = worst_first(reports)
+    rows = [report.described() for report in worst]
+    if form == "csv":
+        return text.comma_separated(rows)
+    if form == "json":
+        return f"{json.dumps({'layers': rows}, indent=2)}\n"
+    lines = [table(worst[:top])]
+    if len(worst) > top:
+        lines.append(f"and {len(worst) - top} layers of less noise.")
+    advised = [report for report in worst[:top] if report.diagnosis.advice]
+    lines.append("\nWhat to do:" if advised else "\nNothing is to be done.")
+    lines += [f"  {each.name}: {each.diagnosis.advice}" for each in advised]
+    return "\n".join(lines) + "\n"
+
+
+def _decibels(value: float) -> str:
+    return "exact" if value == math.inf else f"{value:.1f} dB"
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
