@@ -3,11 +3,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import families, presets
 from tf_cosearch.accelerators.dram import Dram
 from tf_cosearch.accelerators.families.edge_tpu import FAMILY, EdgeTpu
+from tf_cosearch.accelerators.families.ethos_u import blocks
 from tf_cosearch.accelerators.family import (
     Accelerator,
     Family,
@@ -18,9 +20,12 @@ from tf_cosearch.accelerators.host_link import HostLink
 from tf_cosearch.accelerators.process import Process
 from tf_cosearch.accelerators.runtime import Runtime
 from tf_cosearch.cost.calibrate import family_evidence
+from tf_cosearch.cost.costs import energy_parts
+from tf_cosearch.cost.explain import complexity, summary
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.importers import layers_csv
-from tf_cosearch.networks.workload import Layer, pad
+from tf_cosearch.networks.loops import loops_of
+from tf_cosearch.networks.workload import Layer, LayerTable, pad
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.exact import best_accelerators
 from tf_cosearch.search.space import SearchSpace
@@ -39,6 +44,7 @@ class TestEthosU(FamilySuite):
 class TestSystolic(FamilySuite):
     name = "systolic"
     may_slow = ("array/rows", "array/columns")  # data pass all of the array
+    keeps_batches = False  # 192 KiB
 
 
 def test_every_family_passes_its_suite():
@@ -217,8 +223,13 @@ def cycles_on_an_ethos_u(layer, batch_size=1, **values):
         {f"mac_array/{name}": value for name, value in values.items()},
         "ethos_u",
     )
-    cost = estimate(pad([[layer]]), chip, per_layer=True, batch_size=batch_size)
-    return float(cost.layers.busy_cycles[0][0, 0])
+    chip = accelerators.replace(chip, {"system_sram/width_bytes": 64})
+    columns = (tf.constant(f, tf.float32) for f in pad([[layer]]))
+    layers = LayerTable(*columns).stack_images(batch_size)
+    machine = tf.nest.map_structure(lambda f: tf.constant([[float(f)]]), chip)
+    loops = loops_of(layers, batch_size)
+    done = blocks.on_chip(layers, loops, machine, "latency", False)
+    return float(done.cycles[0, 0])
 
 
 def test_pieces_of_an_ethos_u_by_hand():
@@ -282,6 +293,73 @@ def test_groups_of_an_ethos_u_are_joined_by_an_operation():
     half = Layer("half", "conv2d", 24, 24, 16, 24, 24, 32)
     joined = 2 * cycles_on_an_ethos_u(half) + 24 * 24 * 32
     assert cycles_on_an_ethos_u(conv) == joined
+
+
+def bound_on_an_ethos_u(layer, **values):
+    """What a layer waits for where neither SRAM nor flash is slow."""
+    chip = accelerators.from_paths(
+        {
+            "system_sram/width_bytes": 64,
+            "dram/bandwidth_gbs": 4096,
+            **{f"mac_array/{name}": value for name, value in values.items()},
+        },
+        "ethos_u",
+    )
+    row = summary.summarize([layer], chip)["layers"][0]
+    assert (
+        complexity.roofline([layer], chip)["layers"][0]["bound"]
+        == (row["bound"])
+    )
+    return row["bound"], row["busy_cycles"]
+
+
+def test_what_limits_layers_of_an_ethos_u():
+    conv = Layer("conv", "conv2d", 24, 24, 16, 24, 24, 64)
+    bound, busy = bound_on_an_ethos_u(conv)
+    assert (bound, busy["compute"]) == ("compute", 4 * 2 * 24 * 12 * 2)
+    # A pixel alone waits for its weights, 8 of which are decoded a cycle; of
+    # few inputs the many outputs, 2 of which are written a cycle.
+    dense = Layer("dense", "dense", 1, 1, 64, 1, 1, 320)
+    bound, busy = bound_on_an_ethos_u(dense)
+    assert (bound, busy["weight_decoder"]) == ("weight_decoder", 320 * 64 / 8)
+    wide = Layer("wide", "conv2d", 24, 24, 96, 24, 24, 16)
+    bound, busy = bound_on_an_ethos_u(wide)
+    assert (bound, busy["output_unit"]) == ("output_unit", 24 * 24 * 96 / 2)
+    # Scales come with the weights, 10 bytes a channel.
+    few = Layer("few", "conv2d", 3, 3, 960, 3, 3, 32)
+    bound, busy = bound_on_an_ethos_u(few, macs=256, latency_cycles=500)
+    assert bound == "weight_decoder"
+    assert busy["weight_decoder"] == 960 * 10 / 256 * 500
+
+
+def test_weights_of_an_ethos_u_are_read_from_sram_for_every_block():
+    """Of 4,096 pixels and 16 channels 128 are a block, so 32 are read."""
+    chip = accelerators.from_paths({}, "ethos_u")
+    conv = Layer("conv", "conv2d", 64, 64, 16, 64, 64, 32, use_bias=False)
+    cost = estimate(pad([[conv]]), chip, per_layer=True)
+    sram = chip.system_sram.sram(chip.process.node_nm)
+    read = 32 * 32 * 16 + 64 * 64 * 32
+    written = 64 * 64 * 16 + 32 * 16  # outputs, and weights that flash sends
+    by_hand = read * sram.read_pj() + written * sram.write_pj()
+    at = energy_parts(chip).index("system_sram")
+    assert float(cost.energy_parts_mj[at][0]) * 1e9 == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("macs", [100, 1024, 31])
+def test_only_ethos_u_that_exist_are_priced(macs, tmp_path):
+    path = tmp_path / "chip.yaml"
+    path.write_text(f"family: ethos_u\nmac_array: {{macs: {macs}}}\n")
+    with pytest.raises(ValueError, match=r"mac_array/macs in .* must "):
+        presets.load_accelerator(path)
+    chip = accelerators.from_paths({"mac_array/macs": macs}, "ethos_u")
+    conv = Layer("conv", "conv2d", 8, 8, 16, 8, 8, 8)
+    with pytest.raises(ValueError, match=r"one of \[32, 64.*Received: "):
+        estimate(pad([[conv]]), chip)
+    with pytest.raises(ValueError, match="mac_array/macs"):
+        SearchSpace.load(
+            "digits",
+            accelerator={"family": "ethos_u", "mac_array/macs": [32, macs]},
+        )
 
 
 @pytest.fixture(scope="module")

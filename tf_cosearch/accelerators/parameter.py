@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import typing
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ class Searched(NamedTuple):
         high: Largest value the model holds for.
         integer: Whether it counts something.
         words: What 0, 1 and so on are called in files, if it is no quantity.
+        exact: Whether nothing but the choices exists.
     """
 
     choices: tuple[float, ...]
@@ -24,6 +26,7 @@ class Searched(NamedTuple):
     high: float
     integer: bool = False
     words: tuple[str, ...] = ()
+    exact: bool = False
 
 
 class Fixed(NamedTuple):
@@ -50,6 +53,34 @@ class Fixed(NamedTuple):
     def choices(self) -> tuple[float, ...]:
         """Nothing to choose from."""
         return ()
+
+    @property
+    def exact(self) -> bool:
+        """All between the smallest and the largest value exists."""
+        return False
+
+
+def at_least(held: Searched | Fixed, value: float) -> float | None:
+    """The least value that a parameter may hold and that is not less.
+
+    Args:
+        held: What the parameter may hold.
+        value: What it should at least be.
+
+    Returns:
+        The value; `None` if there is none.
+
+    Example:
+    >>> units = Searched((8, 16, 32), "units", 1, 64, integer=True)
+    >>> at_least(units, 8.8), at_least(units._replace(exact=True), 8.8)
+    (9, 16)
+    >>> at_least(units, 65)
+    """
+    if held.exact:
+        return min((c for c in held.choices if c >= value), default=None)
+    if held.integer:
+        value = math.ceil(value - 1e-6)
+    return value if value <= held.high else None
 
 
 def fields(component: type) -> dict[str, Searched | Fixed]:

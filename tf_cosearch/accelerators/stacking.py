@@ -16,7 +16,7 @@ def stack(accelerator: Accelerator, batch: int) -> np.ndarray:
 
     Raises:
         ValueError: If a parameter has another batch size, is not finite, or
-            not positive where it must be.
+            not positive where it must be, or is a value that does not exist.
     """
     return np.stack(
         [np.broadcast_to(row, batch) for row in columns(accelerator, batch)]
@@ -45,6 +45,12 @@ def columns(accelerator: Accelerator, batch: int) -> list[np.ndarray]:
             raise ValueError(
                 f"{path} must be {least} and finite. Received: "
                 f"{array.flat[candidate]} for candidate {candidate}."
+            )
+        is_known = np.isin(array, parameters[path].choices)
+        if parameters[path].exact and not is_known.all():
+            raise ValueError(
+                f"{path} must be one of {list(parameters[path].choices)}. "
+                f"Received: {array.flat[int(np.argmin(is_known))]:g}."
             )
         values.append(array)
     return values

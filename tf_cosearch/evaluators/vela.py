@@ -167,5 +167,6 @@ def configuration(accelerator: Any) -> str:
     if not isinstance(accelerator, EthosU):
         return DEFAULT
     units = int(accelerator.macs_per_cycle())
-    is_u65 = units > 256 or accelerator.system_sram.arena_in_dram > 0
+    in_dram = accelerator.system_sram.arena_in_dram > 0
+    is_u65 = units > 256 or (units == 256 and in_dram)
     return f"ethos-u{65 if is_u65 else 55}-{units}"

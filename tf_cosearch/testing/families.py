@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from tf_cosearch.benchmark.random_tables import (
 )
 from tf_cosearch.cost.costs import Cost, bounds, energy_parts
 from tf_cosearch.cost.explain import complexity
+from tf_cosearch.cost.explain.advice import advise
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.cost.price_list import PriceList
 from tf_cosearch.networks.workload import Layer, LayerTable, pad
@@ -45,6 +47,7 @@ _NETWORK = (
     Layer("dense", "dense", 1, 1, 1000, 1, 1, 64),
 )
 _ROUNDING = 1 + 1e-5
+_SPEED_UP = re.compile(r"([\d.]+)x as fast")
 
 
 class FamilySuite:
@@ -56,11 +59,14 @@ class FamilySuite:
             has to be passed through.
         slack: How much slower a network may get of more of any other, as a
             mapper does not try all there is.
+        keeps_batches: Whether five images of 112 pixels find room in the
+            memory of the baseline, so that none of them is spilled.
     """
 
     name: str
     may_slow: tuple[str, ...] = ()
     slack: float = 0.0
+    keeps_batches: bool = True
 
     def default(self) -> Accelerator:
         """The baseline."""
@@ -200,11 +206,75 @@ class FamilySuite:
                     rtol=1e-5,
                 )
 
+    def test_images_together_cost_no_more_than_one_by_one(self) -> None:
+        """What is worked on together shares weights, starts and filling."""
+        table = pad([_NETWORK])
+        one = estimate(table, self.default())
+        for images in (2, 5):
+            cost = estimate(table, self.default(), batch_size=images)
+            macs = float(cost.macs[0])
+            require(macs == images * float(one.macs[0]), f"MACs: {macs}")
+            for name in ("latency_ms", "energy_mj", "dram_bytes"):
+                alone, together = (
+                    float(getattr(each, name)[0]) for each in (one, cost)
+                )
+                told = f"{name} of {images} images: {together}, of one: {alone}"
+                require(alone <= together, told)
+                if name == "latency_ms" or self.keeps_batches:
+                    require(together <= alone * images * _ROUNDING, told)
+            least = macs / (
+                self.default().macs_per_cycle()
+                * self.default().process.clock_ghz
+                * 1e6
+            )
+            slow_enough = float(cost.latency_ms[0]) * _ROUNDING >= least
+            require(bool(slow_enough), f"{images} images above the peak")
+
+    def test_advice_is_possible_and_true(self) -> None:
+        """Every change exists, and does of a layer what is said of it."""
+        chip, count = self.default(), 0
+        bandwidth = chip.dram.bandwidth_gbs
+        starved = {"dram/bandwidth_gbs": bandwidth / 8}
+        slow = {"dram/bandwidth_gbs": 64 * bandwidth}
+        slow |= {"runtime/memory_share": 0.1}
+        waits: set[str] = set()
+        for handicap in ({}, starved, slow):
+            machine = accelerators.replace(chip, handicap)
+            tried: dict[tuple[tuple[str, float], ...], Cost] = {}
+            answers = advise(_NETWORK, machine)
+            before = estimate(pad([_NETWORK]), machine, per_layer=True)
+            for row, answer in enumerate(answers):
+                require(answer.advice.strip() != "", f"layer {row}: no advice")
+                said = _SPEED_UP.findall(answer.advice)
+                for number, change in enumerate(answer.changes):
+                    for path, value in change.items():
+                        presets.check_value(path, value, "advice", self.name)
+                    key = tuple(change.items())
+                    if key not in tried:
+                        better = accelerators.replace(machine, change)
+                        table = pad([_NETWORK])
+                        tried[key] = estimate(table, better, per_layer=True)
+                    old, new = (
+                        float(cost.layers.latency_ms[0, row])
+                        for cost in (before, tried[key])
+                    )
+                    promised = float(said[min(number, len(said) - 1)])
+                    np.testing.assert_allclose(old / new, promised, rtol=0.01)
+                    count += 1
+                waits.add(re.split(r"[ :]", answer.advice)[0])
+        memory = families.get(self.name).memory
+        known = {"compute", "dram", memory}
+        require(waits >= known, f"nothing waits for {known - waits}")
+        require(count > 0, "no change is proposed")
+
     def test_layers_are_explained(self) -> None:
-        """Every layer has a mapping and advice, in words."""
+        """Every layer has a mapping in words, and a place on the roofline."""
         points = complexity.roofline(_NETWORK, self.default())
         for row in points["layers"]:
-            require(row["advice"].split()[0] != "", f"no advice: {row}")
+            require(
+                row["achieved_tops"] <= row["attainable_tops"] * _ROUNDING,
+                f"above its roof: {row}",
+            )
         family = families.get(self.name)
         cost = estimate(pad([_NETWORK]), self.default(), per_layer=True)
         words = [family.describe(int(m)) for m in cost.layers.mapping[0]]

@@ -16,7 +16,7 @@ import numpy as np
 
 from tf_cosearch import accelerators
 from tf_cosearch.accelerators import Accelerator, families
-from tf_cosearch.accelerators.parameter import Fixed, Searched
+from tf_cosearch.accelerators.parameter import Fixed, Searched, at_least
 from tf_cosearch.cost.costs import bounds
 from tf_cosearch.cost.explain import waste
 from tf_cosearch.cost.model import estimate
@@ -134,11 +134,11 @@ def _advise_transfer(
     found: dict[int, list[tuple[str, str]]] = {row: [] for row in rows}
     changes: dict[int, list[dict[str, float]]] = {row: [] for row in rows}
     for path in family.relief[bound]:
-        tried = values[path] * _FACTORS
-        factors = _FACTORS[tried <= held[path].high]
-        if not len(factors):
+        wanted = [float(f"{value:.6g}") for value in values[path] * _FACTORS]
+        possible = [at_least(held[path], value) for value in wanted]
+        variants = [{path: v} for v in dict.fromkeys(possible) if v is not None]
+        if not variants:
             continue
-        variants = [{path: float(f"{values[path] * f:.6g}")} for f in factors]
         prices = _price(layers, accelerator, variants)
         others = np.delete(prices.busy, index, -1).max(-1)
         past = prices.busy[..., index] <= _CLEAR * others
@@ -148,7 +148,7 @@ def _advise_transfer(
             first = int(past[:, row].argmax())
             then = f" before {prices.bound(first, row)} limits it, "
             then += prices.faster(now, first, row)
-            words = _widened(path, float(factors[first]), accelerator)
+            words = _widened(path, variants[first][path], accelerator)
             found[row].append((words, then))
             changes[row].append(variants[first])
     return {
@@ -159,9 +159,11 @@ def _advise_transfer(
     }
 
 
-def _widened(path: str, factor: float, accelerator: Accelerator) -> str:
-    """A change of bandwidth or memory in words."""
-    value = accelerators.to_paths(accelerator)[path] * factor
+def _widened(path: str, value: float, accelerator: Accelerator) -> str:
+    """A change of bandwidth, memory or array in words."""
+    if path in families.of(accelerator).array:
+        return _array_words({path: value}, accelerator)
+    factor = value / accelerators.to_paths(accelerator)[path]
     unit = _parameters(accelerator)[path].unit
     larger = accelerators.replace(accelerator, {path: value}).room()
     more = larger.capacity_bytes - accelerator.room().capacity_bytes
@@ -169,7 +171,7 @@ def _widened(path: str, factor: float, accelerator: Accelerator) -> str:
         noun = families.of(accelerator).memory_noun
         return f"{more / 1024:.4g} KiB more {noun} ({value:.4g} {unit})"
     noun = "bandwidth" if path == "dram/bandwidth_gbs" else "width"
-    return f"{factor:g}x the {noun} ({value:.4g} {unit})"
+    return f"{factor:.3g}x the {noun} ({value:.4g} {unit})"
 
 
 def _transfer_words(
@@ -245,7 +247,11 @@ def _doubled(accelerator: Accelerator) -> list[dict[str, float]]:
     """Arrays of twice the multipliers."""
     values, held = accelerators.to_paths(accelerator), _parameters(accelerator)
     array = families.of(accelerator).array
-    return [{p: v} for p in array if (v := 2 * values[p]) <= held[p].high]
+    return [
+        {path: value}
+        for path in array
+        if (value := at_least(held[path], 2 * values[path])) is not None
+    ]
 
 
 def _array_words(change: Mapping[str, float], accelerator: Accelerator) -> str:

@@ -6,8 +6,6 @@ from tf_cosearch.accelerators.family import Family
 
 __all__ = ["FAMILY", "EthosU"]
 
-_UNITS = {"mac_array/macs": 1, "mac_array/cores": 1}
-
 
 def _depthwise_words(chip: EthosU) -> str:
     return "depthwise uses 4 products of 32 of every output"
@@ -19,17 +17,21 @@ FAMILY = Family(
     describe=blocks.describe,
     memory="system_sram",
     memory_noun="SRAM",
-    bounds=("compute", "system_sram"),
+    bounds=("compute", "weight_decoder", "output_unit", "system_sram"),
     energy_parts=("buffers", "system_sram"),
     relief={
         "dram": ("dram/bandwidth_gbs", "system_sram/capacity_kib"),
+        "weight_decoder": ("mac_array/macs",),
+        "output_unit": ("mac_array/macs",),
         "system_sram": ("system_sram/width_bytes",),
     },
-    array={"mac_array/macs": "multipliers", "mac_array/cores": "cores"},
-    shape=("mac_array/macs", "mac_array/cores"),
+    array={"mac_array/macs": "multipliers"},
+    shape=(),
     depthwise_words=_depthwise_words,
     relations={
-        "multipliers": _UNITS,
-        "multipliers to bandwidth": {**_UNITS, "dram/bandwidth_gbs": -1},
+        "multipliers to bandwidth": {
+            "mac_array/macs": 1,
+            "dram/bandwidth_gbs": -1,
+        },
     },
 )

@@ -17,6 +17,9 @@ DRAM (`MacArray.scale_cycles`); outputs, which are written one in
 The last block is written when all else is done. Inputs pass the SRAM again for
 every block of channels.
 
+Weights are streamed to the SRAM first and read from there, which is what Vela
+does of a slow memory, so that each of those readings takes the energy of one.
+
 Groups are operations one after another, and what they are joined to is written
 once more, as their activation is an operation of its own. The mean of a whole
 map is a depthwise convolution. Blocks have 128 positions or so, 16 to 128
@@ -93,24 +96,25 @@ def on_chip(
     block = _block(loops, machine)
     moved = _moved(layers, loops, block)
     read = moved.weight_bytes + moved.input_bytes
-    busy = (
-        machine.runtime.compute_cycles(_compute(loops, machine, block)),
-        machine.runtime.memory_cycles(
-            sram.cycles(moved.input_bytes + moved.output_bytes)
-        ),
+    worked = tuple(
+        machine.runtime.compute_cycles(cycles)
+        for cycles in _work(loops, machine, block)
+    )
+    port = machine.runtime.memory_cycles(
+        sram.cycles(moved.input_bytes + moved.output_bytes)
     )
     buffer, macro = machine.mac_array.sram(node_nm), sram.sram(node_nm)
     parts_pj = (
         read * buffer.write_pj() + moved.buffer_bytes * buffer.read_pj(),
-        moved.input_bytes * macro.read_pj()
-        + moved.output_bytes * macro.write_pj(),
+        read * macro.read_pj() + moved.output_bytes * macro.write_pj(),
     )
-    cycles = tf.maximum(busy[0], busy[1])
+    cycles = tf.maximum(worked[0], port)
     energy_pj = parts_pj[0] + parts_pj[1]
     if not per_layer:
         return OnChip(cycles, energy_pj)
     index = tf.where(block.by_taps, 1.0, tf.where(block.by_channel, 2.0, 0.0))
     index += tf.zeros_like(cycles)
+    busy = (*worked[1:], port)
     return OnChip(cycles, energy_pj, index, busy, parts_pj, moved)
 
 
@@ -180,33 +184,53 @@ def _block(loops: Loops, machine: EthosU) -> _Block:
     )
 
 
-def _compute(loops: Loops, machine: EthosU, block: _Block) -> Any:
-    """Cycles that the array, or what feeds and empties it, is busy."""
+class _Work(NamedTuple):
+    """Cycles of layers on a core, each `[B, L]`.
+
+    Attributes:
+        all: From the first to the last of them.
+        array: Those in which the multipliers, or poolings, are busy.
+        decoder: Those in which weights are decoded or scales waited for.
+        output: Those in which results are scaled and written.
+    """
+
+    all: Any
+    array: Any
+    decoder: Any
+    output: Any
+
+
+def _work(loops: Loops, machine: EthosU, block: _Block) -> _Work:
+    """Cycles of the array, and of what feeds and empties it."""
     array, ceil = machine.mac_array, tf.math.ceil
     channels = array.piece()[2]
     is_mac = loops.is_mac > 0
-    deep = ceil(block.depth / (channels * array.cores))
+    deep = ceil(block.depth / (channels * array.cores()))
     multiply = STEP_CYCLES * loops.passes * block.steps * deep * block.across
     set_cycles = STEP_CYCLES * DOT_WIDTH * channels / DECODED
     decode = set_cycles * block.steps * deep * block.positions
     pool = deep * block.across * tf.maximum(loops.taps, float(STEP_CYCLES))
     # The mean of a whole map is a depthwise convolution.
     is_mean = (loops.rows * loops.columns == loops.images) & (loops.taps > 1)
-    pool = tf.where(is_mean, decode, pool)
-    inside = tf.where(is_mac, tf.maximum(multiply, decode), pool)
+    work = tf.where(is_mac, multiply, pool)
     scales = array.scale_cycles() * block.depth * block.positions
-    inside = tf.maximum(inside, tf.where(is_mac | is_mean, scales, 0.0))
+    feed = tf.where(is_mac | is_mean, tf.maximum(decode, scales), 0.0)
     is_sum = (loops.is_vector > 0) & (loops.taps == 1)
     element = array.element_cycles()
     write = element * tf.where(is_sum, _SUM, 1.0)
     padded = _PADDED * ceil(block.depth / _PADDED) / block.depth
     each = loops.outputs / block.operations * tf.where(is_sum, padded, 1.0)
     drain = tf.minimum(block.elements, each) * write
-    alone = tf.maximum(inside, each * write) + tf.where(is_sum, 0.0, drain)
+    inside = tf.maximum(tf.maximum(work, feed), each * write)
     again = loops.outputs * tf.minimum(_JOIN * element, _JOIN)
     joined = tf.where(block.operations > 1, again, 0.0)
-    is_busy = loops.is_mac + loops.is_vector
-    return (block.operations * alone + joined) * is_busy
+    count = block.operations * (loops.is_mac + loops.is_vector)
+    return _Work(
+        count * (inside + tf.where(is_sum, 0.0, drain)) + joined,
+        count * work,
+        count * feed,
+        count * each * write + joined,
+    )
 
 
 def _moved(layers: LayerTable, loops: Loops, block: _Block) -> Traffic:

@@ -27,8 +27,8 @@ class EthosU(NamedTuple):
     inference.
 
     Example:
-    >>> float(EthosU().macs_per_cycle())
-    128.0
+    >>> EthosU().macs_per_cycle()
+    128
 
     Reference: Vela 5.2.0, pypi.org/project/ethos-u-vela, its vela.ini.
     """
@@ -46,7 +46,7 @@ class EthosU(NamedTuple):
 
     def pes(self) -> Any:
         """Its cores."""
-        return self.mac_array.cores
+        return self.mac_array.cores()
 
     def port_bytes(self) -> Any:
         """That of the SRAM."""

@@ -25,26 +25,33 @@ STEP_CYCLES = 4
 
 
 class MacArray(NamedTuple):
-    """Cores of 32 to 256 int8 multiply-accumulates a cycle.
+    """A core of 32 to 256 int8 multiply-accumulates a cycle, or two of 256.
 
     A core works on a piece of the output at a time: 4 channels of a pixel (32
     multipliers), 8 channels (64), of 2 pixels in a row (128), or of 2 x 2
-    (256). `latency_cycles` is the time that flash or DRAM takes to answer.
-    Fields are numbers or `[B]` tensors.
+    (256). There are an Ethos-U55 of 32, 64, 128 and 256 multipliers and an
+    Ethos-U65 of 256 and 512. `latency_cycles` is the time that flash or DRAM
+    takes to answer. Fields are numbers or `[B]` tensors.
 
     Reference: Arm Ethos-U55 and Ethos-U65 NPU technical reference manuals,
     developer.arm.com, 102420 and 102023.
     """
 
     macs: Annotated[
-        Any, Searched((32, 64, 128, 256), "multipliers", 32, 256, True)
+        Any,
+        Searched(
+            (32, 64, 128, 256, 512), "multipliers", 32, 512, True, exact=True
+        ),
     ] = 128
-    cores: Annotated[Any, Searched((1, 2), "cores", 1, 2, True)] = 1
     latency_cycles: Annotated[Any, Fixed("cycles", 0, 10000)] = 64
 
     def units(self) -> Any:
         """Multiply-accumulates a cycle when nothing stands idle."""
-        return self.macs * self.cores
+        return self.macs
+
+    def cores(self) -> Any:
+        """Cores that the output channels of a piece are dealt to."""
+        return tf.where(self.macs > 256, 2.0, 1.0)
 
     def piece(self) -> tuple[Any, Any, Any]:
         """Rows, columns and channels of the outputs that are worked on."""
@@ -84,10 +91,10 @@ class MacArray(NamedTuple):
     def area_mm2(self, node_nm: Any) -> Any:
         """Area of multipliers and buffers."""
         macs = self.units() * technology.mac_area_mm2(node_nm)
-        return macs + self.cores * self.sram(node_nm).area_mm2()
+        return macs + self.cores() * self.sram(node_nm).area_mm2()
 
     def leakage_mw(self, node_nm: Any) -> Any:
         """Leakage of multipliers and buffers."""
         macs = self.units() * technology.mac_area_mm2(node_nm)
-        buffers = self.cores * self.sram(node_nm).leakage_mw()
+        buffers = self.cores() * self.sram(node_nm).leakage_mw()
         return technology.logic_leakage_mw(macs, node_nm) + buffers
