@@ -1,7 +1,10 @@
 import math
+import pathlib
 import textwrap
 
 import pytest
+
+HERE = pathlib.Path(__file__).parent
 
 
 def pytest_addoption(parser):
@@ -13,12 +16,36 @@ def pytest_addoption(parser):
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items):
+    """With `--dist loadgroup`, one worker has all tests of a folder.
+
+    They share fixtures, traced graphs and compiled code, which each worker
+    would have to make for itself.
+    """
+    for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
+        group = "doctests"
+        if item.path.is_relative_to(HERE):
+            group = item.path.relative_to(HERE).parts[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def compared():
     """The comparisons with devices and with ZigZag, which take a while."""
     from tf_cosearch.cost.calibrate import validation
 
     return validation.compare_devices(), validation.compare_zigzag()
+
+
+@pytest.fixture(scope="session")
+def families():
+    """The comparisons of the other families, which take a while, too."""
+    from tf_cosearch.cost.calibrate import family_evidence
+
+    return family_evidence.compare()
 
 
 @pytest.fixture(scope="session")

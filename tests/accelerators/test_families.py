@@ -31,6 +31,8 @@ from tf_cosearch.search.exact import best_accelerators
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.testing import FamilySuite
 
+pytestmark = pytest.mark.xdist_group("cost")  # which traces the same graphs
+
 
 class TestEdgeTpu(FamilySuite):
     name = "edge_tpu"
@@ -363,8 +365,8 @@ def test_only_ethos_u_that_exist_are_priced(macs, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def evidence():
-    return [comparison.summary() for comparison in family_evidence.compare()]
+def evidence(families):
+    return [comparison.summary() for comparison in families]
 
 
 def test_ethos_u_agrees_with_vela(evidence):

@@ -6,10 +6,7 @@ import pytest
 
 from tf_cosearch.cost.calibrate import family_evidence, validation
 
-
-@pytest.fixture(scope="module")
-def families():
-    return family_evidence.compare()
+pytestmark = pytest.mark.xdist_group("cost")  # which compares the same
 
 
 @pytest.fixture(autouse=True)
