@@ -14,6 +14,7 @@ from tf_cosearch.networks.layer_ops import Operation, operation
 from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.spaces.template import load_network
 from tf_cosearch.networks.workload import Layer, LayerTable, pad
+from tf_cosearch.numerics.monitor import AccuracyMonitor
 from tf_cosearch.search import algorithms
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.budgets import Budgets
@@ -30,6 +31,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AbsoluteDeviation",
     "Accelerator",
+    "AccuracyMonitor",
     "Algorithm",
     "Budgets",
     "Candidate",

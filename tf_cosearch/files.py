@@ -198,7 +198,7 @@ def _lock(path: str, folder: str) -> int:
             holder = os.pread(descriptor, 200, 0).decode(errors="replace")
             os.close(descriptor)
             raise RuntimeError(
-                "A folder must be that of one search at a time. Received: "
+                "A folder must be that of one process at a time. Received: "
                 f"{folder}, which {holder or 'another process'} works in. "
                 "Wait for it, stop it, or choose another folder."
             ) from None

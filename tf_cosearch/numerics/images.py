@@ -44,6 +44,11 @@ def spread(
     x, y = x[rows], y[rows]
     if y.ndim > 1:
         y = y.argmax(-1) if y.shape[-1] > 1 else y[:, 0]
+    return scaled(x, divide), y.astype(np.int64)
+
+
+def scaled(x: np.ndarray, divide: float | None) -> np.ndarray:
+    """Pixels as a network takes them, see `spread`."""
     if divide is None:
         divide = 255 if x.dtype == np.uint8 else 1
-    return x.astype(np.float32) / np.float32(divide), y
+    return x.astype(np.float32) / np.float32(divide)

@@ -1,0 +1,115 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def watch(call, finished, data_flags):
+    """Calls the script about the finished design."""
+
+    def watch(*arguments):
+        return call(
+            "monitor",
+            f"--design={finished / 'design'}",
+            data_flags[1],
+            "--noagreement",
+            "--window=50",
+            *arguments,
+        )
+
+    return watch
+
+
+@pytest.fixture
+def images(files):
+    with np.load(files / "few.npz") as few:
+        return few["x_train"], few["y_train"]
+
+
+def write(log, name, images, labels=None):
+    named = {} if labels is None else {"labels": labels}
+    log.mkdir(exist_ok=True)
+    np.savez(log / name, images=images, **named)
+
+
+def lines(done):
+    assert done.err == ""
+    return [json.loads(line) for line in done.out.splitlines()]
+
+
+def test_a_log_is_watched_where_it_was_left(watch, images, tmp_path):
+    log = tmp_path / "log"
+    flags = (f"--log={log}", f"--output_dir={tmp_path / 'watched'}")
+    for number in range(3):
+        write(log, f"{number}.npz", images[0][:30], images[1][:30])
+    loose = ("--limit=input_psi=9", "--limit=accuracy=1")
+    done = watch(*flags, *loose)
+    assert done.code == 0
+    assert [line["images"] for line in lines(done)] == [50, 90]
+    assert lines(done)[0]["accuracy_images"] == 50
+    # Nothing is new.
+    done = watch(*flags, *loose)
+    assert [line["images"] for line in lines(done)] == [90]
+    # A device that sends bytes.
+    write(log, "3.npz", np.zeros((30, 8, 8, 1), np.uint8))
+    write(log, "4.npz", 50 * images[0][:50])
+    done = watch(*flags, *loose)
+    assert done.code == 2
+    first, second, rest = lines(done)
+    assert (first["images"], first["accuracy_images"]) == (100, 40)
+    assert any("beyond is" in alarm for alarm in second["alarms"])
+    assert (rest["images"], rest["window"]) == (170, 20)
+
+
+def test_a_batch_that_is_wrong_loses_nothing(watch, images, tmp_path):
+    log, folder = tmp_path / "log", tmp_path / "watched"
+    flags = (f"--log={log}", f"--output_dir={folder}")
+    write(log, "0.npz", images[0][:40])
+    write(log, "1.npz", np.full((2, 8, 8, 1), np.nan, np.float32))
+    message = watch(*flags).message
+    assert "1.npz: Images must be finite numbers" in message
+    (log / "1.npz").write_bytes(b"PK\x03\x04")
+    assert "repair it, or move it away" in watch(*flags).message
+    (log / "1.npz").unlink()
+    write(log, "2.npz", images[0][:5])
+    done = watch(*flags, "--limit=input_psi=9")
+    assert [line["images"] for line in lines(done)] == [45]
+    for path in folder.glob("monitor.json*"):
+        path.write_text("{}")
+    assert "must be the state of a monitor" in watch(*flags).message
+    assert (folder / "monitor.json").read_text() == "{}"
+
+
+def test_test_images_are_watched_without_a_log(watch):
+    done = watch()
+    assert done.code in (0, 2)  # 64 images train no network
+    assert lines(done)[-1]["images"] == 64
+    assert lines(done)[0]["accuracy"] is not None
+
+
+def test_another_design_needs_its_own_state(watch, call, finished, tmp_path):
+    folder = tmp_path / "watched"
+    watch(f"--output_dir={folder}")
+    other = tmp_path / "design"
+    shutil.copytree(finished / "design", other)
+    content = (other / "model.tflite").read_bytes()
+    (other / "model.tflite").write_bytes(content + b"\0")
+    message = watch(f"--design={other}", f"--output_dir={folder}").message
+    assert "another model.tflite" in message
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--limit=psi=1", "Unknown limit: 'psi'"),
+        ("--limit=accuracy=-1", "must be 0 or more"),
+        ("--limit=accuracy", "must be NAME=VALUE"),
+        ("--log=nowhere", "must be a folder of .npz files"),
+        ("--window=5", "--window"),
+        ("--design=nowhere", "must have a design.json"),
+    ],
+)
+def test_wrong_flags_are_refused(watch, argument, message):
+    assert message in watch(argument).message

@@ -1,0 +1,71 @@
+r"""Watches the accuracy of a design that is in use.
+
+    python tools/monitor.py --design=runs/digits/design --data=digits
+    python tools/monitor.py --design=runs/digits/design --data=digits \
+        --log=images_of_the_device --output_dir=runs/watched
+
+The validation images of --data say what is normal. What is watched are its
+test images, or the .npz files of --log, with `images`, and `labels` where they
+are known. Prints a line of JSON for each --window of images, and one for what
+is left.
+
+Exits with 0 if all is well, 1 after an error, 2 after an alarm. With an
+--output_dir the next call goes on where this one ended: with the calibration,
+the window that is not full, and the files of the log that are new.
+"""
+
+import json
+import sys
+
+import command_line
+from absl import flags
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("design", None, "Folder of a design.", required=True)
+flags.DEFINE_string("log", None, "Folder of .npz files to watch.")
+flags.DEFINE_string("output_dir", None, "Folder of the monitor's state.")
+command_line.define_data()
+command_line.define_image_divisor()
+flags.DEFINE_integer("window", 1000, "Images a line.", lower_bound=50)
+flags.DEFINE_bool("agreement", True, "Ask the float network, too.")
+flags.DEFINE_multi_string(
+    "limit", [], "NAME=VALUE that raises an alarm; may be repeated."
+)
+_ALARM = 2
+
+
+def main() -> None:
+    import contextlib
+
+    import tf_cosearch as cs
+    from tf_cosearch import files
+    from tf_cosearch.numerics import watching
+
+    design = cs.load_design(FLAGS.design)
+    limits = watching.limits(command_line.named_values("limit"))
+    with contextlib.ExitStack() as stack:
+        state = None
+        if FLAGS.output_dir is not None:
+            folder = command_line.output_folder(FLAGS.output_dir)
+            stack.enter_context(files.owned(folder))
+            state = folder / "monitor.json"
+        monitor = cs.AccuracyMonitor(
+            design,
+            limits=limits,
+            window=FLAGS.window,
+            agreement=FLAGS.agreement,
+            state=state,
+        )
+        data = command_line.load_data(design.network.input_shape[:2])
+        is_alarmed = False
+        for report in watching.watch(
+            monitor, design, data, FLAGS.log, FLAGS.divide
+        ):
+            print(json.dumps(report), flush=True)
+            is_alarmed |= bool(report["alarms"])
+    if is_alarmed:
+        sys.exit(_ALARM)
+
+
+if __name__ == "__main__":
+    command_line.run(main)
