@@ -87,10 +87,12 @@ def test_normalisation_is_a_bias_only_of_what_feeds_it_alone(package):
         kl.BatchNormalization(name="after_tanh"),
     )
     assert [(row.name, row.op, row.params) for row in rows] == [
-        ("first", "elementwise", 4),  # a gain and an offset a channel
+        ("first/multiply", "elementwise", 2),  # by a gain a channel
+        ("first/add", "elementwise", 2),  # and an offset
         ("curved", "conv2d", 6),
         ("curved/tanh", "elementwise", 0),
-        ("after_tanh", "elementwise", 6),
+        ("after_tanh/multiply", "elementwise", 3),
+        ("after_tanh/add", "elementwise", 3),
     ]
 
 

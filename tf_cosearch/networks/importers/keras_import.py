@@ -210,9 +210,9 @@ def _free(walker: Walker, call: keras_graph.Call) -> Rows:
 
 def _elementwise(walker: Walker, call: keras_graph.Call) -> Rows:
     tensors = [walker.read(call, tensor) for tensor in call.inputs]
-    if call.op == "batchnormalization" and walker.is_folded(call):
-        return tensors[0]
     output = graph_tape.extents(call.outputs[0].shape)
+    if call.op in ("batchnormalization", "normalization"):
+        return _normalize(walker, call, tensors[0])
     return walker.tape.add(
         call.name,
         "elementwise",
@@ -220,6 +220,27 @@ def _elementwise(walker: Walker, call: keras_graph.Call) -> Rows:
         output,
         stored_elements=stored_elements(call.layer),
     )
+
+
+def _normalize(
+    walker: Walker, call: keras_graph.Call, tensor: TensorShape
+) -> TensorShape:
+    """A gain and an offset a channel, whatever they are computed from.
+
+    Where no convolution takes them as its bias they are two operations.
+    """
+    if walker.is_folded(call):
+        return tensor
+    channels = max((math.prod(w.shape) for w in call.layer.weights), default=0)
+    for name in ("multiply", "add"):
+        tensor = walker.tape.add(
+            f"{call.name}/{name}",
+            "elementwise",
+            [tensor],
+            tensor.extents,
+            stored_elements=channels,
+        )
+    return tensor
 
 
 def _embedding(walker: Walker, call: keras_graph.Call) -> Rows:

@@ -240,16 +240,8 @@ class Walker:
 
 
 def stored_elements(layer: Any) -> int:
-    """Parameters that an element-wise operation works with.
-
-    A batch normalisation, or one by given statistics, is a gain and an offset
-    for every channel, whatever they are computed from.
-    """
-    sizes = [math.prod(w.shape) for w in getattr(layer, "weights", ())]
-    name = type(layer).__name__.lower()
-    if name == "normalization" or name.startswith("batchnormalization"):
-        return 2 * max(sizes, default=0)
-    return sum(sizes)
+    """Parameters that an element-wise operation works with."""
+    return sum(math.prod(w.shape) for w in getattr(layer, "weights", ()))
 
 
 def _shapes(shape: Any) -> list[tuple[int | None, ...]]:
