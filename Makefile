@@ -8,11 +8,6 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUTPUT ?= runs/digits
 
-PRESETS := configs/accelerators
-MEASURED := configs/measurements
-CALIBRATE := $(BIN)/python tools/calibrate.py \
-	--measurements=$(MEASURED)/published_latencies.csv,$(MEASURED)/edge_tpu_latencies.csv
-
 .PHONY: search test coverage slow presets lint format clean
 
 search: $(VENV)/.installed
@@ -33,21 +28,7 @@ slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow
 
 presets: $(VENV)/.installed
-	$(CALIBRATE) --device=coral_usb,coral_dev \
-		--accelerator=$(PRESETS)/coral_usb.yaml,$(PRESETS)/coral_dev.yaml \
-		--output=$(PRESETS)/coral_usb.yaml,$(PRESETS)/coral_dev.yaml \
-		--constants=activation_width,inference_us,link
-	$(CALIBRATE) --device=coral_pcie --constants=link \
-		--accelerator=$(PRESETS)/coral_pcie.yaml \
-		--output=$(PRESETS)/coral_pcie.yaml
-	$(CALIBRATE) --device=coral_pcie_float \
-		--constants=ring_width,link,output,inference_us \
-		--accelerator=$(PRESETS)/coral_pcie_float.yaml \
-		--output=$(PRESETS)/coral_pcie_float.yaml
-	for device in pixel4 pixel6; do $(CALIBRATE) --device=$$device \
-		--constants=activation_width \
-		--accelerator=$(PRESETS)/$${device}_edge_tpu.yaml \
-		--output=$(PRESETS)/$${device}_edge_tpu.yaml || exit 1; done
+	$(BIN)/python tools/calibrate.py --presets=configs/accelerators
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

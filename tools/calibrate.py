@@ -12,28 +12,34 @@ r"""Fits constants of an accelerator to latencies measured on a device.
 The CSV has the columns network (a name, or a .tflite, .keras or .h5 file) and
 latency_ms, and if you like input_px and device. The accelerator says what is
 known of the hardware. The fewer constants are fitted the better: each must
-improve the prediction of networks that are left out of the fit.
+improve the prediction of networks that are left out of the fit. By default
+those are fitted, of what limits hardware, that the rows can tell.
 
-Several devices are one chip behind several hosts: what is on the chip
-(activation_width, ring_width, tile_kib) and of its driver (layer_us,
-inference_us) is fitted to the rows of all, what is the host's (link, output,
+Several devices are one chip behind several hosts: what is on the chip and of
+its driver is fitted to the rows of all, what is the host's (link, output,
 bandwidth) to its own.
+
+    python tools/calibrate.py --presets=configs/accelerators
+
+fits all presets of devices to configs/measurements again; tf_cosearch/cost/
+calibrate/devices.py says what of each.
 """
 
 from __future__ import annotations
 
 import pathlib
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import command_line
 from absl import flags
 
+if TYPE_CHECKING:
+    from tf_cosearch.cost.calibrate.calibration import Calibration
+
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
-    "measurements",
-    None,
-    "CSV with network,latency_ms; or several.",
-    required=True,
+    "measurements", None, "CSV with network,latency_ms; or several."
 )
 flags.DEFINE_list(
     "device",
@@ -45,82 +51,117 @@ flags.DEFINE_list(
     "accelerator",
     None,
     "Preset or YAML file to start from, one for each device.",
-    required=True,
 )
 flags.DEFINE_list(
     "constants",
     None,
-    "What to fit: memory_share, compute_share, bandwidth, inference_us, "
-    "layer_us. By default memory_share, and bandwidth if the weights of some "
-    "network do not fit on the chip. Or, of one device or of several together, "
-    "activation_width, ring_width, tile_kib, layer_us, link, output, "
-    "bandwidth, inference_us; of several link and inference_us by default.",
+    "What to fit: activation_width, ring_width, tile_kib, link, output, "
+    "bandwidth, inference_us, layer_us, compute_share, memory_share. By "
+    "default what the rows can tell of activation_width (of a family without "
+    "one compute_share and memory_share), link (without one bandwidth), "
+    "inference_us and layer_us.",
 )
 flags.DEFINE_list(
-    "output",
+    "output", None, "Accelerator to write, .yaml, for each device."
+)
+flags.DEFINE_string(
+    "presets",
     None,
-    "Accelerator to write, .yaml, for each device.",
-    required=True,
+    "Folder to write all presets of devices to, fitted again; instead of "
+    "everything else.",
 )
 
 
 def main() -> None:
+    _check_flags()
+    if FLAGS.presets is not None:
+        _fit_presets(pathlib.Path(FLAGS.presets))
+        return
     import tf_cosearch as cs
-    from tf_cosearch import configuration
-    from tf_cosearch.accelerators import presets
-    from tf_cosearch.cost.calibrate import (
-        calibration,
-        joint,
-        measurements,
-    )
+    from tf_cosearch.cost.calibrate import calibration, measurements
 
     outputs = [
         command_line.output_file(path, ".yaml", ".yml") for path in FLAGS.output
     ]
-    devices = FLAGS.device or [None]
-    _check_count("accelerator", len(devices))
-    _check_count("output", len(devices))
-    chips = [cs.load_accelerator(name) for name in FLAGS.accelerator]
+    chosen = FLAGS.device or [None]
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(
+            f"--device must name different ones. Received: {','.join(chosen)}."
+        )
+    _check_count("accelerator", len(chosen))
+    _check_count("output", len(chosen))
+    devices = [device or "device" for device in chosen]
+    starts = dict(zip(devices, FLAGS.accelerator, strict=True))
+    chips = {d: cs.load_accelerator(start) for d, start in starts.items()}
     paths = FLAGS.measurements
     measured = [
         measurements.read_measurements(paths[0], device)
         if len(paths) == 1
         else measurements.read_device(paths, device)
-        for device in devices
+        for device in chosen
     ]
-    constants = FLAGS.constants
-    known = calibration.CONSTANTS | joint.CONSTANTS
-    for name in constants or ():
-        if name not in known:
-            raise configuration.unknown("constant", name, known)
-    is_joint = constants and set(constants) - set(calibration.CONSTANTS)
-    result: Any
-    if len(devices) > 1 or (
-        is_joint and set(constants) <= set(joint.CONSTANTS)
-    ):
-        names = [device or "device" for device in devices]
-        result = joint.calibrate_jointly(
-            dict(zip(names, measured, strict=True)),
-            dict(zip(names, chips, strict=True)),
-            constants or ("link", "inference_us"),
-        )
-        made = [result.accelerators[name] for name in names]
-        summaries = [result.summary(name) for name in names]
-    else:
-        result = calibration.calibrate(measured[0], chips[0], constants)
-        made, summaries = [result.accelerator], [result.summary()]
-    for start, device, chip, summary, output in zip(
-        FLAGS.accelerator, devices, made, summaries, outputs, strict=True
-    ):
-        presets.save_accelerator(
-            chip,
-            output,
-            presets.load_description(start),
-            _source(device, summary),
-        )
+    result = calibration.calibrate(
+        dict(zip(devices, measured, strict=True)), chips, FLAGS.constants
+    )
     print(result.table())
-    for output in outputs:
-        print(f"Wrote {output}.")
+    names = [pathlib.Path(path).name for path in paths]
+    _write(result, starts, dict(zip(devices, outputs, strict=True)), names)
+
+
+def _fit_presets(folder: pathlib.Path) -> None:
+    from tf_cosearch.cost.calibrate import calibration, devices
+
+    for group in devices.GROUPS:
+        result = calibration.calibrate(
+            group.read(), group.load(), group.constants
+        )
+        outputs = {
+            device: folder / f"{preset}.yaml"
+            for device, preset in group.presets.items()
+        }
+        print(result.table())
+        _write(result, group.presets, outputs, devices.MEASURED)
+
+
+def _write(
+    result: Calibration,
+    starts: Mapping[str, str],
+    outputs: Mapping[str, pathlib.Path],
+    files: Sequence[str],
+) -> None:
+    """Writes the accelerator of each device, and how it was made."""
+    from tf_cosearch.accelerators import presets
+
+    for device, path in outputs.items():
+        source = f"By tools/calibrate.py on {' and '.join(files)}"
+        if FLAGS.device or FLAGS.presets:
+            source += f", device {device}"
+        presets.save_accelerator(
+            result.accelerators[device],
+            path,
+            presets.load_description(starts[device]),
+            f"{source}: {result.summary(device)}.",
+        )
+        print(f"Wrote {path}.")
+
+
+def _check_flags() -> None:
+    """All flags are there, or `--presets` alone."""
+    needed = ("measurements", "accelerator", "output")
+    given = [
+        name for name in (*needed, "device", "constants") if FLAGS[name].present
+    ]
+    missing = [f"--{name}" for name in needed if name not in given]
+    if FLAGS.presets is None and missing:
+        raise ValueError(
+            f"{', '.join(missing)} must be given, or --presets alone. "
+            "Received: neither."
+        )
+    if FLAGS.presets is not None and given:
+        raise ValueError(
+            "--presets must stand alone, as it says what is fitted to what. "
+            f"Received: --{', --'.join(given)} as well."
+        )
 
 
 def _check_count(flag: str, devices: int) -> None:
@@ -130,15 +171,6 @@ def _check_count(flag: str, devices: int) -> None:
             f"--{flag} must name one for each device. Received: {len(values)} "
             f"for {devices}."
         )
-
-
-def _source(device: str | None, summary: str) -> str:
-    """How a file was made."""
-    files = [pathlib.Path(path).name for path in FLAGS.measurements]
-    call = f"tools/calibrate.py on {' and '.join(files)}"
-    if device is not None:
-        call += f", device {device}"
-    return f"By {call}: {summary}."
 
 
 if __name__ == "__main__":

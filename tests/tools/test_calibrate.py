@@ -3,6 +3,7 @@ import yaml
 
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import presets
+from tf_cosearch.cost.calibrate import devices
 
 PUBLISHED = configuration.shipped("measurements", "published_latencies.csv")
 OTHERS = configuration.shipped("measurements", "edge_tpu_latencies.csv")
@@ -117,6 +118,8 @@ def test_constants_of_choice_on_a_chip_of_ones_own(call, tmp_path, measured):
         (f"--measurements={PUBLISHED}", "--device=NAME"),
         ("--constants=links,link", "Did you mean 'link'"),
         ("--output=a.yaml,b.yaml", "--output must name one for each device"),
+        ("--device=a,a", "must name different ones. Received: a,a"),
+        ("--presets=here", "--presets must stand alone"),
     ],
 )
 def test_wrong_flags_are_refused(call, tmp_path, measured, flag, message):
@@ -129,6 +132,21 @@ def test_wrong_flags_are_refused(call, tmp_path, measured, flag, message):
     )
     assert message in done.message
     assert not (tmp_path / "made.yaml").exists()
+
+
+def test_without_flags_it_says_which_are_needed(call):
+    done = call("calibrate", "--accelerator=edge_tpu")
+    assert "--measurements, --output must be given, or --presets" in done.message
+
+
+def test_all_presets_are_fitted_by_one_flag(call_here, tmp_path, monkeypatch):
+    pixels = [group for group in devices.GROUPS if "pixel4" in group.presets]
+    monkeypatch.setattr(devices, "GROUPS", pixels)
+    done = call_here("calibrate", f"--presets={tmp_path}")
+    assert (done.code, done.err) == (0, "")
+    name = "pixel4_edge_tpu.yaml"
+    shipped = configuration.shipped("accelerators", name)
+    assert read(tmp_path / name) == read(shipped)
 
 
 def test_a_wrong_row_is_named(call, tmp_path, measured):

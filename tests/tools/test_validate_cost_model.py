@@ -4,7 +4,11 @@ import json
 
 import pytest
 
-from tf_cosearch.cost.calibrate import family_evidence, validation
+from tf_cosearch.cost.calibrate import (
+    devices,
+    family_evidence,
+    validation,
+)
 
 pytestmark = pytest.mark.xdist_group("cost")  # which compares the same
 
@@ -36,7 +40,7 @@ def test_the_table_has_every_row_and_the_summary(call, compared):
     for row in validation.rows(*compared):
         assert any(line.startswith(f"  {row['workload']} ") for line in lines)
     means = [line for line in lines if "  mean absolute error" in line]
-    assert len(means) == len(validation.DEVICES)
+    assert len(means) == len(devices.DEVICES)
     assert "efficientnet_lite0 224 px is slower than" in done.out
     assert "ours yes, left out yes" in done.out
     assert "Kendall tau 0.9" in done.out

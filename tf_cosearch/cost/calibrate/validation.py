@@ -10,42 +10,17 @@ import numpy as np
 from scipy import stats
 
 from tf_cosearch import configuration
+from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.accelerators.presets import load_accelerator
 from tf_cosearch.cost.calibrate import baseline
-from tf_cosearch.cost.calibrate.joint import calibrate_jointly
-from tf_cosearch.cost.calibrate.measurements import read_device
+from tf_cosearch.cost.calibrate.calibration import calibrate
+from tf_cosearch.cost.calibrate.devices import GROUPS
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks import workload
 from tf_cosearch.networks.importers import layers_csv
 
-MEASURED = ("published_latencies.csv", "edge_tpu_latencies.csv")
-"""Files of `configs/measurements` that have latencies of devices."""
-
-GROUPS = (
-    (
-        {"coral_usb": "coral_usb", "coral_dev": "coral_dev"},
-        ("activation_width", "inference_us", "link"),
-    ),
-    ({"coral_pcie": "coral_pcie"}, ("link",)),
-    (
-        {"coral_pcie_float": "coral_pcie_float"},
-        ("ring_width", "link", "output", "inference_us"),
-    ),
-    ({"pixel4": "pixel4_edge_tpu"}, ("activation_width",)),
-    ({"pixel6": "pixel6_edge_tpu"}, ("activation_width",)),
-)
-"""Devices that are fitted together with their presets, and what is fitted."""
-
-DEVICES = {
-    device: preset
-    for presets, _ in GROUPS
-    for device, preset in presets.items()
-}
-"""Presets of the devices that are measured in `configs/measurements`."""
-
 ZIGZAG = "zigzag_edge_tpu_like"
 """Preset of the template that ZigZag was run on."""
-
 
 TRAP = (
     "pixel4",
@@ -92,6 +67,7 @@ class DeviceComparison(NamedTuple):
         fitted: What the preset predicts.
         left_out: What it predicts if it is fitted to the other networks only.
         baseline: What the plain baseline predicts, fitted likewise.
+        again: The preset as the measurements have it now.
     """
 
     device: str
@@ -101,6 +77,7 @@ class DeviceComparison(NamedTuple):
     fitted: np.ndarray
     left_out: np.ndarray
     baseline: np.ndarray
+    again: Accelerator
 
 
 class ZigZagComparison(NamedTuple):
@@ -123,18 +100,17 @@ def compare_devices() -> list[DeviceComparison]:
     """Compares the presets of devices with what was measured on them.
 
     Returns:
-        A comparison for each of `DEVICES`.
+        A comparison for each of `devices.DEVICES`.
     """
-    paths = [configuration.shipped("measurements", name) for name in MEASURED]
     compared = []
-    for presets, constants in GROUPS:
-        measured = {d: read_device(paths, d) for d in presets}
-        chips = {d: load_accelerator(preset) for d, preset in presets.items()}
-        result = calibrate_jointly(measured, chips, constants)
-        for device, preset in presets.items():
+    for group in GROUPS:
+        measured, chips = group.read(), group.load()
+        result = calibrate(measured, chips, group.constants)
+        for device, preset in group.presets.items():
             rows = measured[device]
-            table = workload.pad([m.layers for m in rows])
-            cost = estimate(table, chips[device])
+            cost = estimate(
+                workload.pad([m.layers for m in rows]), chips[device]
+            )
             compared.append(
                 DeviceComparison(
                     device,
@@ -144,6 +120,7 @@ def compare_devices() -> list[DeviceComparison]:
                     np.asarray(cost.latency_ms, float),
                     result.left_out_ms[device],
                     baseline.left_out(rows, chips[device]),
+                    result.accelerators[device],
                 )
             )
     return compared
@@ -218,7 +195,7 @@ def rows(
     """
     table = []
     for compared in devices:
-        columns = zip(*compared[2:], strict=True)
+        columns = zip(*compared[2:-1], strict=True)
         for name, reference, *predictions in columns:
             table.append(
                 _row(compared.device, name, "ms", reference, predictions)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tf_cosearch import accelerators
-from tf_cosearch.cost.calibrate import joint
+from tf_cosearch.cost.calibrate import calibration
 from tf_cosearch.cost.calibrate.measurements import Measurement
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.workload import Layer, pad
@@ -19,7 +19,7 @@ def chip(input_gbs, inference_us, **paths):
         {
             "host_link/input_gbs": input_gbs,
             "dram/bandwidth_gbs": input_gbs,
-            "host_link/output_gbs": 0.5,
+            "host_link/output_gbs": input_gbs,
             "host_link/instruction_bytes": 1000,
             "pe_memory/capacity_mib": 0.1,
             "runtime/inference_us": inference_us,
@@ -61,7 +61,7 @@ CONSTANTS = ("activation_width", "link", "inference_us")
 @pytest.fixture(scope="module")
 def found():
     start = {"usb": chip(1, 1), "pcie": chip(1, 1)}
-    return joint.calibrate_jointly(two_hosts(), start, CONSTANTS)
+    return calibration.calibrate(two_hosts(), start, CONSTANTS)
 
 
 def test_shared_constants_and_those_of_each_host_are_found(found):
@@ -85,12 +85,36 @@ def test_shared_constants_and_those_of_each_host_are_found(found):
 
 
 def test_what_was_fitted_is_told_of_each_device(found):
-    assert list(found.of_device("usb")) == list(CONSTANTS)
+    assert sorted(found.of_device("usb")) == sorted(CONSTANTS)
     assert "host_link/input_gbs 0.4, " in found.summary("usb")
     assert "fitted with pcie" in found.summary("usb")
     lines = found.table().splitlines()
     assert lines[1].split() == ["usb"]
     assert lines[-1].startswith("inference_us ")
+
+
+def test_what_rows_can_tell_is_fitted_by_default(found):
+    """Never a share of a peak, as long as anything else is slow."""
+    start = {"usb": chip(1, 1), "pcie": chip(1, 1)}
+    result = calibration.calibrate(two_hosts(), start)
+    assert result.constants == found.constants
+
+
+def test_a_chip_with_memory_of_its_own_has_no_link_by_default():
+    paths = {"dram/bandwidth_gbs": 1, "host_link/input_gbs": 0}
+    truth = {"chip": measure(chip(0, 900, **SHARED, **paths))}
+    start = {"chip": chip(0, 0, **paths)}
+    result = calibration.calibrate(truth, start)
+    assert result.constants == pytest.approx(
+        {"activation_width": 20, "inference_us": 900}, rel=0.01
+    )
+
+
+def test_a_family_without_a_path_of_activations_has_shares_by_default():
+    truth = accelerators.from_paths({"runtime/compute_share": 0.3}, "systolic")
+    start = accelerators.default("systolic")
+    result = calibration.calibrate({"chip": measure(truth)}, {"chip": start})
+    assert result.constants == pytest.approx({"compute_share": 0.3}, rel=0.01)
 
 
 def test_left_out_is_out_of_its_own_device_alone():
@@ -103,9 +127,9 @@ def test_left_out_is_out_of_its_own_device_alone():
         for device, rows in two_hosts().items()
     }
     start = {"usb": chip(1, 1), "pcie": chip(1, 1)}
-    everything = joint.calibrate_jointly(measured, start, CONSTANTS)
+    everything = calibration.calibrate(measured, start, CONSTANTS)
     rest = measured | {"usb": measured["usb"][1:]}
-    other = joint.calibrate_jointly(rest, start, CONSTANTS)
+    other = calibration.calibrate(rest, start, CONSTANTS)
     cost = estimate(pad([measured["usb"][0].layers]), other.accelerators["usb"])
     assert everything.left_out_ms["usb"][0] == pytest.approx(
         float(cost.latency_ms[0]), rel=0.01
@@ -117,8 +141,8 @@ def test_constants_that_rows_cannot_tell_apart_are_refused():
     measured = measure(chip(0.4, 300, **{"runtime/layer_us": 9}))[:1] * 5
     rows = [m._replace(name=str(i)) for i, m in enumerate(measured)]
     with pytest.raises(ValueError, match="tell the constants apart") as caught:
-        joint.calibrate_jointly(
-            {"usb": rows}, {"usb": chip(0.4, 1)}, ("layer_us", "inference_us")
+        calibration.calibrate(
+            {"usb": rows}, {"usb": chip(0.4, 1)}, ("inference_us", "layer_us")
         )
     assert "rows in which layer_us " in str(caught.value)
 
@@ -128,7 +152,7 @@ def test_constants_that_rows_cannot_tell_apart_are_refused():
     [
         (["links"], 2, "Did you mean 'link'"),
         ([], 2, "must name what to fit"),
-        (list(CONSTANTS), 1, "at least 3 different networks .* Received: 2 of"),
+        (list(CONSTANTS), 1, "at least 4 different networks .* Received: 2 of"),
     ],
 )
 def test_wrong_requests_are_refused(constants, devices, message):
@@ -137,13 +161,13 @@ def test_wrong_requests_are_refused(constants, devices, message):
         measured["pcie"] = measured["pcie"][:2]
     start = {"usb": chip(1, 1), "pcie": chip(1, 1)}
     with pytest.raises(ValueError, match=message):
-        joint.calibrate_jointly(measured, start, constants)
+        calibration.calibrate(measured, start, constants)
 
 
 def test_a_host_without_measurements_is_refused():
     start = {"usb": chip(1, 1), "pcie": chip(1, 1)}
     with pytest.raises(ValueError, match=r"measurements of \['usb'\], acc"):
-        joint.calibrate_jointly(
+        calibration.calibrate(
             {"usb": two_hosts()["usb"], "pcie": []}, start, CONSTANTS
         )
 
@@ -154,13 +178,13 @@ def test_a_constant_at_its_end_is_told():
                 measure(chip(8, 0.1))]
     }  # fmt: skip
     with pytest.warns(UserWarning, match="usb: link, 8, is at the end"):
-        joint.calibrate_jointly(measured, {"usb": chip(1, 0)}, ("link",))
+        calibration.calibrate(measured, {"usb": chip(1, 0)}, ("link",))
 
 
 def test_nothing_is_told_of_constants_within():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        joint.calibrate_jointly(
+        calibration.calibrate(
             {"usb": measure(chip(0.4, 300))}, {"usb": chip(1, 300)}, ("link",)
         )
 
@@ -170,6 +194,6 @@ def test_constants_of_another_family_are_refused(family):
     chips = {"usb": accelerators.from_paths({}, family)}
     measured = {"usb": measure(chip(0.4, 300))}
     with pytest.raises(ValueError, match=rf"activation_width .* {family}"):
-        joint.calibrate_jointly(measured, chips, ("activation_width", "link"))
-    result = joint.calibrate_jointly(measured, chips, ("inference_us",))
+        calibration.calibrate(measured, chips, ("activation_width", "link"))
+    result = calibration.calibrate(measured, chips, ("inference_us",))
     assert result.constants["inference_us"] > 0
