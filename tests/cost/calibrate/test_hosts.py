@@ -145,6 +145,7 @@ def test_constants_that_rows_cannot_tell_apart_are_refused():
             {"usb": rows}, {"usb": chip(0.4, 1)}, ("inference_us", "layer_us")
         )
     assert "rows in which layer_us " in str(caught.value)
+    assert "leave layer_us out (--constants=inference_us)" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -281,11 +281,14 @@ def _refuse_mixed(fit: Fit, logs: np.ndarray) -> None:
     mixed, told = fit.mixed(logs)
     if mixed:
         together = "together" if len(mixed) > 1 else "as it likes"
+        name = name_of(mixed[-1])
+        rest = ",".join(other for other in fit.constants if other != name)
+        hint = f" (--constants={rest})" if rest else ""
         raise ValueError(
             "Measurements must tell the constants apart. Received: rows in "
             f"which {' and '.join(mixed)} can change {together} by a factor of "
             f"2.7 while latencies change by {told:.2%}. Measure networks that "
-            f"differ in what it stands for, or leave {name_of(mixed[-1])} out."
+            f"differ in what it stands for, or leave {name} out{hint}."
         )
 
 

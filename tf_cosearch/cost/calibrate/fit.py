@@ -22,7 +22,7 @@ from tf_cosearch.networks import workload
 
 _TOLD = 0.01  # a constant e times as large changes predictions at least so much
 _DIGITS = 3  # of a fitted constant; measurements have no more
-_SPREAD = 32  # points that a search may begin with
+_SPREAD = 16  # points that a search may begin with
 _SHARES = (0.2, 0.4, 0.6)  # of the ranges of all constants, where it does too
 _STEP = 1e-3  # of a logarithm, for slopes
 _ROWS = 32  # layers are padded to multiples, so that devices share code
