@@ -168,3 +168,20 @@ def test_a_cost_of_0_says_nothing():
     correction.add(0, Values({"latency_ms": [1.0]}), {"latency_ms": 0.0})
     values = Values({"latency_ms": [3.0]})
     assert correction(values)["latency_ms"] == [3.0]
+
+
+def test_a_design_counts_once_and_as_it_was_trained(space, genomes):
+    """Of one design alone: a ratio of 2, whoever is told of it when."""
+    told = [(1.0, False), (2.0, True)]
+    for order in (told, told[::-1], told * 2):
+        fresh = learned(space, genomes, 0)
+        analytic = fresh.analytic_of(genomes[0])["latency_ms"]
+        for times, is_trained in order:
+            fresh.learn(
+                genomes[0], {"latency_ms": times * analytic}, is_trained
+            )
+        of_other = fresh.analytic_of(genomes[1])["latency_ms"]
+        for genome, expected in zip(
+            genomes[:2], (2 * analytic, 2 * of_other), strict=True
+        ):
+            assert fresh.of(genome)["latency_ms"] == pytest.approx(expected)
