@@ -13,6 +13,7 @@ from devices import device
 from light_searches import few, pretend, small_tuner
 
 import tf_cosearch as cs
+from tf_cosearch.distributed import chief, launch
 from tf_cosearch.evaluators.evaluator import RefusedError
 from tf_cosearch.evaluators.measurement import FILE
 from tf_cosearch.identity import AnotherRunError
@@ -156,6 +157,31 @@ def test_a_search_begins_with_untrained_networks(
     assert len(trainings) == 2
 
 
+def test_a_chief_listens_before_it_measures(space, data, tmp_path, monkeypatch):
+    """So that workers of a cluster, which are there, may wait for it."""
+    first = searched(space, tmp_path / "a", data, "analytic", max_trials=2)
+    port = launch.free_port("127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(port))
+    asked = []
+
+    class Watched(Board):
+        def measure(self, design):
+            asked.append(launch.listens("127.0.0.1", port))
+            return super().measure(design)
+
+    def serve(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(chief, "serve", serve)
+    known = {"warm_start": first.project_dir}
+    with pytest.raises(KeyboardInterrupt):
+        searched(space, tmp_path / "b", data, Watched(), **known)
+    # Three untrained ones, and two that are known.
+    assert asked == [True] * 5
+
+
 def probes(tuner):
     path = pathlib.Path(tuner.project_dir) / "probes" / "probes.json"
     return json.loads(path.read_text())
@@ -170,7 +196,7 @@ def test_a_continued_search_has_the_untrained_networks_it_had(
     board = Board()
     second = searched_by(options, space, tmp_path, data, board, 4)
     assert probes(second) == probes(first)
-    assert board.calls == ["trial_2", "trial_3"]
+    assert board.calls == ["trial_2", "0", "trial_3"]  # 0 to compare
 
 
 def searched_by(options, space, folder, data, board, most):
@@ -187,7 +213,7 @@ def test_what_refuses_an_untrained_network_is_not_asked_again(
     assert "300 KiB" in probes(first)["refused"]["0"]
     board = Board()
     searched(space, tmp_path, data, board, max_trials=2)
-    assert board.calls == ["trial_1"]
+    assert board.calls == ["trial_1", "1"]  # 1 to compare
 
 
 def test_an_untrained_network_that_is_tried_counts_once(space, data, tmp_path):
@@ -322,7 +348,7 @@ def test_a_design_that_is_refused_fails_its_trial_alone(space, data, tmp_path):
         "FAILED",
         "COMPLETED",
     ]
-    assert "refused the design: It needs 300" in (
+    assert "Board refused the design: It needs 300" in (
         tuner.oracle.trials["1"].message
     )
 
@@ -331,7 +357,9 @@ def test_a_space_that_is_refused_is_refused_at_once(
     space, data, tmp_path, trainings
 ):
     failures = [RefusedError("too large")] * 3
-    with pytest.raises(ValueError, match=r"refusal of 3, .* too large"):
+    with pytest.raises(
+        ValueError, match=r"Board must .* refusal of 3, .* too large"
+    ):
         searched(space, tmp_path, data, Board(failures))
     assert not trainings
 
@@ -353,11 +381,46 @@ def test_a_continued_run_predicts_as_one_that_went_on(space, data, tmp_path):
         parts = searched(
             space, tmp_path / "parts", data, Board(), max_trials=most
         )
-    left_out = {"seconds", "seconds_measurement"}
     for one, other in zip(rows(whole), rows(parts), strict=True):
-        assert {k: v for k, v in one.items() if k not in left_out} == {
-            k: v for k, v in other.items() if k not in left_out
+        assert {k: v for k, v in one.items() if "seconds" not in k} == {
+            k: v for k, v in other.items() if "seconds" not in k
         }
+
+
+def test_seconds_of_two_executions_and_a_measurement_add_up(
+    space, data, tmp_path, monkeypatch
+):
+    """Trainings of 3 s, and what a call took."""
+
+    def train(recipe, data, **settings):
+        trained = pretend(recipe, data)
+        return dataclasses.replace(
+            trained, seconds={**trained.seconds, "float": 2.0, "qat": 1.0}
+        )
+
+    monkeypatch.setattr(fit, "train", train)
+    options = {"executions_per_trial": 2, "max_trials": 1}
+    first = searched(space, tmp_path / "a", data, Board(), **options)
+    (row,) = rows(first)
+    parts = {
+        name: float(value)
+        for name, value in row.items()
+        if name.startswith("seconds_")
+    }
+    assert (parts["seconds_float"], parts["seconds_qat"]) == (4.0, 2.0)
+    assert parts["seconds_measurement"] > 0
+    assert float(row["seconds"]) == pytest.approx(sum(parts.values()))
+    second = searched(
+        space,
+        tmp_path / "b",
+        data,
+        Board(factor=1.1),
+        warm_start=first.project_dir,
+        **options,
+    )
+    known, _ = rows(second)
+    assert known["seconds"] == known["seconds_measurement"]
+    assert known["seconds_float"] == ""
 
 
 @pytest.mark.parametrize("before", ["board", "analytic"])

@@ -120,9 +120,7 @@ class Measuring:
         try:
             return self._measure(genome, folder / export.MODEL, expected)
         except RefusedError as error:
-            raise keras_tuner.errors.FailedTrialError(
-                f"The evaluator refused the design: {error}"
-            ) from error
+            raise keras_tuner.errors.FailedTrialError(str(error)) from error
         except RuntimeError as error:
             raise keras_tuner.errors.FatalRuntimeError(str(error)) from error
 
@@ -135,7 +133,8 @@ class Measuring:
         if not tflite.is_file():
             return {}
         try:
-            return self._measure(genome, tflite, {})
+            numbers = self._measure(genome, tflite, {})
+            return {**numbers, "seconds": numbers[measured.SECONDS]}
         except RefusedError as error:
             logging.warning("%s cannot be measured: %s", tflite, error)
             return {}
@@ -163,9 +162,9 @@ class Measuring:
                     refused[str(number)] = str(error)
         if len(refused) == len(state["genomes"]):
             raise ValueError(
-                "An evaluator must be able to measure some network of the "
-                f"space. Received: a refusal of {len(refused)}, the last "
-                f"one: {refused[max(refused)]}"
+                f"{type(self.evaluator).__name__} must be able to measure some "
+                f"network of the space. Received: a refusal of {len(refused)}, "
+                f"the last one: {refused[max(refused)]}"
             )
         if refused != state["refused"]:
             state["refused"] = refused

@@ -357,11 +357,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         with contextlib.ExitStack() as stack:
             if not self._is_worker():
                 stack.enter_context(files.owned(self.project_dir))
-                if not self._measuring.is_analytic:
-                    self.reload()
-                    self.claim()
-                    self._measuring.probe(self._untrained)
-                self.co_oracle.check_feasible()
+                self._prepare()
             if self._supernet is not None:
                 self._ask_supernet(
                     self._supernet, conditions["data"], verbose, arrays
@@ -370,6 +366,18 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         if self._is_worker():
             sys.exit()  # What a script does with the result, the chief does.
         self.write_trials()  # Even if there was nothing left to do.
+
+    def _prepare(self) -> None:
+        """Measures what is to be measured first, and that limits can be met."""
+        oracle = self.co_oracle
+        if self._measuring.is_analytic:
+            oracle.check_feasible()
+            return
+        self.reload()
+        self.claim()
+        with chief.busy(oracle, "measures untrained networks"):
+            self._measuring.probe(self._untrained)
+            oracle.check_feasible()
 
     def _ask_supernet(
         self,
@@ -456,7 +464,10 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         arguments.require_space_alone(self.co_oracle)
         self.claim()
         if not self._is_worker():
-            self.co_oracle.take_known()
+            if self.co_oracle.earlier is not None:
+                doing = "takes in what an earlier search has trained"
+                with chief.busy(self.co_oracle, doing):
+                    self.co_oracle.take_known()
             self._progress.begin(self.space.summary(), self.co_oracle)
 
     def pre_create_trial(self) -> None:
@@ -529,10 +540,11 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         evaluated = self._measuring.trial(
             genome, folder, measured.expected(trial)
         )
-        seconds = sum(run["seconds"] for run in runs) + self._proposal_seconds
+        trained = results.averaged(runs)
+        seconds = trained["seconds"] + self._proposal_seconds
         seconds += evaluated.get(measured.SECONDS, 0.0)
         return {
-            **results.averaged(runs),
+            **trained,
             "seconds_proposal": self._proposal_seconds,
             "seconds": seconds,
             **{name: costs[name] for name in metrics.names() if name in costs},

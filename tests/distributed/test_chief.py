@@ -248,3 +248,74 @@ def test_a_worker_waits_for_the_stage_before_its_own(tmp_path, monkeypatch):
         waiting.join(60)
     assert first.end_order == ["0"]
     assert sorted(ran) == sorted(second.end_order) == list("012345")
+
+
+@contextlib.contextmanager
+def chief_at_work(monkeypatch, oracle):
+    """A chief that works alone; gives the port that it has."""
+    port = launch.free_port("127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(port))
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")
+    monkeypatch.delenv("TF_COSEARCH_WORKERS", raising=False)
+    with chief.busy(oracle, "measures untrained networks"):
+        yield port
+
+
+def test_workers_wait_as_long_as_the_chief_works_alone(tmp_path, monkeypatch):
+    told, ran = [], []
+    monkeypatch.setattr(
+        worker.logging, "warning", lambda text, *args: told.append(text % args)
+    )
+    monkeypatch.setattr(worker, "_IDLE_SECONDS", 0.1)
+    oracle = make(tmp_path, max_trials=4)
+    with chief_at_work(monkeypatch, oracle) as port:
+        how = {"patience_seconds": 1.0}
+        other = remote(monkeypatch, oracle, "worker0", **how)
+        waiting = threading.Thread(target=work, args=(other, "worker0", ran))
+        waiting.start()
+        time.sleep(2.5)
+        assert waiting.is_alive()
+        assert not ran
+    monkeypatch.setattr(launch, "free_port", lambda ip: port)
+    with serving(monkeypatch, oracle):
+        waiting.join(60)
+    assert sorted(ran) == sorted(oracle.end_order) == list("0123")
+    assert told == ["Waiting for the chief, which measures untrained networks."]
+
+
+def test_workers_learn_that_the_chief_has_failed(tmp_path, monkeypatch):
+    oracle = make(tmp_path)
+    failures = []
+
+    def wait(other):
+        try:
+            other.create_trial("worker0")
+        except worker.EndedByChiefError as error:
+            failures.append(str(error))
+
+    def measure():
+        with chief_at_work(monkeypatch, oracle):
+            other = remote(monkeypatch, oracle, "worker0")
+            waiting = threading.Thread(target=wait, args=(other,))
+            waiting.start()
+            time.sleep(0.7)
+            raise RuntimeError("There is no board.")
+
+    with pytest.raises(RuntimeError, match="no board"):
+        measure()
+    until = time.monotonic() + 30
+    while not failures and time.monotonic() < until:
+        time.sleep(0.05)
+    assert failures == ["The chief ended the search: There is no board."]
+
+
+def test_for_workers_that_are_yet_to_start_nobody_listens(
+    tmp_path, monkeypatch
+):
+    """Who is there while a chief measures takes time from it."""
+    oracle = make(tmp_path)
+    for name, value in launch.environment("chief", 2, "127.0.0.1", 1).items():
+        monkeypatch.setenv(name, value)
+    with chief.busy(oracle, "measures untrained networks"):
+        assert not launch.listens("127.0.0.1", 1)

@@ -1,19 +1,22 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 from devices import design, device
 
 from tf_cosearch import evaluators
 from tf_cosearch.accelerators import presets
+from tf_cosearch.evaluators import program
 from tf_cosearch.evaluators.evaluator import Quantity, RefusedError
 
 
-def command(program, **options):
-    return evaluators.make("command", {"program": program, **options})
+def command(words, **options):
+    return evaluators.make("command", {"program": words, **options})
 
 
 def answering(folder, text):
@@ -39,7 +42,7 @@ def test_a_program_answers_in_json(answer, expected, tmp_path):
 
 def test_it_has_copies_of_both_files_in_a_folder_of_its_own(tmp_path):
     seen = tmp_path / "seen.json"
-    program = device(
+    words = device(
         tmp_path,
         f"""
         told = json.load(sys.stdin)
@@ -53,7 +56,7 @@ def test_it_has_copies_of_both_files_in_a_folder_of_its_own(tmp_path):
         print(json.dumps({{"power_mw": 1, "celsius": 40.5}}))
         """,
     )
-    judge = command(program, costs=["power_mw", "celsius"])
+    judge = command(words, costs=["power_mw", "celsius"])
     one = design(tmp_path / "trial", b"its weights")
     assert judge(one).costs == {
         "power_mw": Quantity(1, "mW"),
@@ -73,11 +76,11 @@ def test_it_has_copies_of_both_files_in_a_folder_of_its_own(tmp_path):
 
 
 def test_no_shell_reads_its_arguments(tmp_path):
-    program = device(
+    words = device(
         tmp_path, "print(json.dumps({'latency_ms': len(sys.argv[1])}))"
     )
     word = "$(touch here); `id` | cat *"
-    judge = command([*program, word])
+    judge = command([*words, word])
     assert judge(design(tmp_path)).costs["latency_ms"].value == len(word)
 
 
@@ -100,9 +103,14 @@ def test_a_program_may_be_a_line_and_is_found_from_where_one_is(
         ('{"latency_ms": NaN}', "not negative. Received: nan"),
         ('{"latency_ms": 1e999}', "not negative. Received: inf"),
         ('{"latency_ms": -1}', "not negative. Received: -1"),
-        ('{"latency_ms": 0}', "latency_ms must be more than 0"),
-        ('{"latency_ms": "fast"}', "not negative. Received: nan"),
-        ('{"latency_ms": true}', "not negative. Received: nan"),
+        ('{"latency_ms": 0}', "must be more than 0"),
+        ('{"latency_ms": "fast"}', "latency_ms of Command.*Received: 'fast'"),
+        ('{"latency_ms": "1.5"}', "not negative. Received: '1.5'"),
+        ('{"latency_ms": true}', "not negative. Received: True"),
+        ('{"latency_ms": null}', "not negative. Received: None"),
+        ('{"latency_ms": [1]}', r"not negative. Received: \[1\]"),
+        (f'{{"latency_ms": {"9" * 400}}}', "not negative. Received: 9999"),
+        ('{"latency_ms": {"value": 1, "noise": "x"}}', "noise of latency_ms"),
         ('{"latency_ms": {"mean": 1}}', "value, unit and noise. .*: mean"),
         ('{"latency_ms": {"value": 1, "noise": -1}}', "not negative"),
         ('{"latency_ms": {"value": 1, "unit": "us"}}', "in ms. Received: 'us'"),
@@ -118,22 +126,23 @@ def test_an_answer_must_make_sense(answer, message, tmp_path):
 
 def test_what_a_program_refuses_it_refuses_for_good(tmp_path):
     judge = answering(tmp_path, '{"refused": "It needs 300 KiB of SRAM."}')
-    with pytest.raises(RefusedError, match=r"^It needs 300 KiB of SRAM\.$"):
+    told = r"^Command refused the design: It needs 300 KiB of SRAM\.$"
+    with pytest.raises(RefusedError, match=told):
         judge(design(tmp_path))
 
 
 def test_an_exit_code_is_told_with_the_last_line(tmp_path):
-    program = device(
+    words = device(
         tmp_path,
         "print('one\\nNo board at /dev/ttyUSB0', file=sys.stderr)\nsys.exit(3)",
     )
     with pytest.raises(RuntimeError, match="Received: 3, No board at /dev/tty"):
-        command(program)(design(tmp_path))
+        command(words)(design(tmp_path))
 
 
 def test_a_program_that_hangs_is_ended_with_all_it_started(tmp_path):
     pids = tmp_path / "pids"
-    program = device(
+    words = device(
         tmp_path,
         f"""
         import subprocess
@@ -143,20 +152,63 @@ def test_a_program_that_hangs_is_ended_with_all_it_started(tmp_path):
         """,
     )
     began = time.monotonic()
-    with pytest.raises(TimeoutError, match=r"answer within 1 s\. Received: no"):
-        command(program, timeout_s=1)(design(tmp_path))
+    with pytest.raises(TimeoutError, match=r"answer within 3 s\. Received: no"):
+        command(words, timeout_s=3)(design(tmp_path))
     assert time.monotonic() - began < 20
+    assert not is_running(pids.read_text())
+
+
+def test_a_program_ends_with_a_search_that_is_killed(tmp_path):
+    """And what it has started with it."""
+    pids = tmp_path / "pids"
+    body = f"""
+        import subprocess
+        child = subprocess.Popen(["sleep", "60"])
+        open({os.fspath(pids)!r}, "w").write(f"{{child.pid}} {{os.getpid()}} ")
+        time.sleep(60)
+        """
+    words = device(tmp_path, body)
+    with warnings.catch_warnings():  # this process has threads
+        warnings.simplefilter("ignore", DeprecationWarning)
+        search = os.fork()
+    if not search:
+        program.run(words, tmp_path, 100.0)
+        os._exit(1)
+    until = time.monotonic() + 60
+    while not (pids.exists() and pids.read_text().endswith(" ")):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    os.kill(search, signal.SIGKILL)
+    os.waitpid(search, 0)
+    while any(map(is_running, pids.read_text().split())):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def is_running(pid):
     state = subprocess.run(
-        ["ps", "-o", "stat=", "-p", pids.read_text()],
-        capture_output=True,
-        text=True,
-        check=False,
+        ["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True
     ).stdout.strip()
-    assert state[:1] in ("", "Z")
+    return state[:1] not in ("", "Z")
+
+
+def test_an_end_by_a_signal_is_told_as_one(tmp_path):
+    words = device(tmp_path, "os.kill(os.getpid(), 15)")
+    with pytest.raises(RuntimeError, match="Received: -15, nothing on stderr"):
+        command(words)(design(tmp_path))
+
+
+def test_what_cannot_be_started_is_told(tmp_path):
+    """Though it is there and may be run."""
+    path = tmp_path / "broken"
+    path.write_bytes(b"\x7fELF, and no more")
+    path.chmod(0o755)
+    with pytest.raises(RuntimeError, match=r"must be a program\. .*: Exec"):
+        command([os.fspath(path)])(design(tmp_path))
 
 
 def test_what_a_program_leaves_running_does_not_keep_it(tmp_path):
-    program = device(
+    words = device(
         tmp_path,
         """
         import subprocess
@@ -165,7 +217,7 @@ def test_what_a_program_leaves_running_does_not_keep_it(tmp_path):
         """,
     )
     began = time.monotonic()
-    command(program)(design(tmp_path))
+    command(words)(design(tmp_path))
     assert time.monotonic() - began < 20
 
 

@@ -1,5 +1,7 @@
 import threading
+from fractions import Fraction
 
+import numpy as np
 import pytest
 from devices import design
 
@@ -105,3 +107,71 @@ def test_patience_makes_no_other_one():
 def test_costs_with_another_meaning_are_refused(name):
     with pytest.raises(ValueError, match="means something else"):
         check_costs(["latency_ms", name])
+
+
+class Answering(Evaluator):
+    def __init__(self, answer):
+        self._answer_with = answer
+
+    def measure(self, design):
+        return self._answer_with()
+
+
+@pytest.mark.parametrize(
+    "value", [np.float32(1.5), np.array(1.5), np.int64(2), 3, Fraction(3, 2)]
+)
+def test_any_kind_of_number_is_one(value, tmp_path):
+    evaluation = Answering(lambda: {"latency_ms": Quantity(value, "ms")})(
+        design(tmp_path)
+    )
+    cost = evaluation.costs["latency_ms"]
+    assert type(cost.value) is float
+    assert cost.value == float(value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (None, "Answering must answer with a mapping .* Received: None"),
+        (1.5, "with a mapping .* Received: 1.5"),
+        ({"latency_ms": 1.5}, r"must be a Quantity\. Received: 1\.5\. Use"),
+        ({"latency_ms": (1.5, "ms")}, "must be a Quantity. Received:"),
+        ({"latency_ms": Quantity("1", "ms")}, "not negative. Received: '1'"),
+        ({"latency_ms": Quantity([1], "ms")}, "not negative. Received: .1."),
+        ({"latency_ms": Quantity(1j, "ms")}, "not negative. Received: 1j"),
+        (
+            {"latency_ms": Quantity(float("inf"), "ms")},
+            "latency_ms of Answering .* Received: inf",
+        ),
+        ({"latency_ms": Quantity(1.0, "us")}, "in ms. Received: 'us'"),
+        (
+            {"latency_ms": Quantity(1.0, "ms", np.nan)},
+            "noise of latency_ms of Answering .* Received: nan",
+        ),
+        ({}, "answer of Answering must have latency_ms. Received: nothing"),
+    ],
+)
+def test_what_makes_no_sense_is_told(answer, message, tmp_path):
+    with pytest.raises(RuntimeError, match=message):
+        Answering(lambda: answer)(design(tmp_path))
+
+
+def test_one_that_hangs_is_given_up(tmp_path):
+    awake = threading.Event()
+
+    def hang():
+        awake.wait(60)
+
+    judge = Answering(hang)
+    judge.timeout_s = 0.2
+    with pytest.raises(TimeoutError, match="Answering must answer within"):
+        judge(design(tmp_path))
+    awake.set()
+
+
+def test_an_error_is_its_own(tmp_path):
+    def fail():
+        raise TimeoutError("The cable is loose.")
+
+    with pytest.raises(TimeoutError, match="cable"):
+        Answering(fail)(design(tmp_path))

@@ -9,7 +9,12 @@ from devices import design, device
 
 from tf_cosearch import evaluators
 from tf_cosearch.evaluators.evaluator import Evaluator, Quantity, RefusedError
-from tf_cosearch.evaluators.measurement import FILE, Measurements
+from tf_cosearch.evaluators.measurement import (
+    DRIFT,
+    EVERY,
+    FILE,
+    Measurements,
+)
 
 
 class Scripted(Evaluator):
@@ -136,7 +141,7 @@ def test_twice_the_time_of_before_is_a_failure(tmp_path, warnings):
     evaluation = judge.measure(one, {"latency_ms": 4.0})
     assert evaluation.costs["latency_ms"].value == 4.0  # once it has cooled
     (warning,) = warnings
-    assert "2 times that, 20 ms for" in warning
+    assert "2 times that, 20 ms instead of 10 for" in warning
     assert json.loads((tmp_path / "reference" / FILE).read_text())[
         "values"
     ] == {"latency_ms": 10.0}
@@ -157,6 +162,64 @@ def test_a_design_may_be_slow_on_a_steady_device(tmp_path):
 def test_what_was_expected_is_not_checked(tmp_path):
     judge = with_reference(tmp_path, 5.0)
     judge.measure(design(tmp_path / "trial"), {"latency_ms": 4.0})
+
+
+def test_a_device_is_looked_at_every_few_measurements(tmp_path, warnings):
+    """Each is what is expected, as one that slows down little by little is."""
+    steady, slow = [1.0] * EVERY, 10.0 * DRIFT * 1.05
+    judge = with_reference(
+        tmp_path, *steady, 11.0, *steady, slow, *steady, 10.0
+    )
+    for number in range(3 * EVERY):
+        one = design(tmp_path / str(number), str(number).encode())
+        judge.measure(one, {"latency_ms": 1.0})
+    (warning,) = warnings
+    assert "1.3 times that, 12.6 ms instead of 10 for" in warning
+
+
+def test_what_has_no_device_is_not_looked_at(tmp_path):
+    judge = with_reference(tmp_path, *[1.0] * 2 * EVERY)
+    judge.evaluator.is_exclusive = False
+    for number in range(2 * EVERY):
+        judge.measure(design(tmp_path / str(number)), {})
+
+
+def test_a_search_that_goes_on_looks_first(tmp_path, warnings):
+    known = design(tmp_path / "reference", b"known")._replace(
+        layers=["its own"]
+    )
+    with_reference(tmp_path)
+    judge = Measurements(Scripted(4.0, 20.0, 4.0, 9.0), tmp_path, lambda: known)
+    judge.measure(design(tmp_path / "trial"), {"latency_ms": 4.0})
+    (warning,) = warnings
+    assert "20 ms instead of 10" in warning
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("retries", -1), ("pause_s", 0), ("timeout_s", "soon")],
+)
+def test_how_it_is_asked_is_checked(name, value, tmp_path):
+    judge = Scripted()
+    setattr(judge, name, value)
+    with pytest.raises(ValueError, match=f"`{name}` must"):
+        measurements(judge, tmp_path)
+
+
+def test_one_that_hangs_costs_a_repetition(tmp_path, warnings):
+    class Hanging(Scripted):
+        timeout_s = 0.2
+
+        def measure(self, design):
+            if len(self._answers) == 2:
+                self._answers.pop()
+                time.sleep(1.0)
+            return super().measure(design)
+
+    judge = measurements(Hanging(3.0, "hang"), tmp_path)
+    assert judge.measure(design(tmp_path), {}).costs["latency_ms"].value == 3
+    (warning,) = warnings
+    assert "Hanging must answer within 0.2 s. Received: nothing." in warning
 
 
 class Busy(Evaluator):

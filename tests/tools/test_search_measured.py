@@ -1,3 +1,10 @@
+import contextlib
+import os
+import subprocess
+import sys
+import time
+
+import command_line
 import pytest
 from devices import device
 
@@ -68,3 +75,73 @@ def test_trainings_do_not_disturb_a_measurement(
 def test_evaluators_are_checked(call, flags, arguments, message):
     done = call("search", *flags, *arguments)
     assert message in done.message
+
+
+# Gives a chief up that says nothing for 40 s.
+IMPATIENT = """
+import runpy, sys
+from tf_cosearch.distributed import worker
+worker.RemoteOracle.__init__.__defaults__ = (40.0, 0)
+sys.argv = sys.argv[1:]
+sys.path.insert(0, sys.argv[0].rpartition("/")[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.slow
+def test_workers_of_a_cluster_wait_for_a_slow_device(flags, tmp_path):
+    """75 s before the first trial."""
+    program = device(
+        tmp_path,
+        f"""
+        mark = {os.fspath(tmp_path / "mark")!r} + str(os.getpid())
+        if sum("mark" in name for name in os.listdir({str(tmp_path)!r})) < 3:
+            time.sleep(25)
+        open(mark, "w").close()
+        print(json.dumps({{"latency_ms": 2}}))
+        """,
+    )
+    port = launch.free_port("127.0.0.1")
+    command = [
+        sys.executable,
+        "-c",
+        IMPATIENT,
+        command_line.__file__.replace("command_line", "search"),
+        *flags,
+        "--max_trials=4",
+        "--oracle=random",
+        "--evaluator=command",
+        f"--evaluator_option=program={program}",
+        "--evaluator_option=timeout_s=100",
+    ]
+    environment = {
+        **os.environ,
+        "KERASTUNER_ORACLE_IP": "127.0.0.1",
+        "KERASTUNER_ORACLE_PORT": str(port),
+    }
+
+    def start(name):
+        return subprocess.Popen(
+            command,
+            env={**environment, "KERASTUNER_TUNER_ID": name},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    with contextlib.ExitStack() as stack:
+        crew = [stack.enter_context(start("chief"))]
+        stack.callback(crew[0].kill)
+        until = time.monotonic() + 300
+        while not launch.listens("127.0.0.1", port):
+            assert crew[0].poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.2)
+        for name in ("worker0", "worker1"):
+            crew.append(stack.enter_context(start(name)))
+            stack.callback(crew[-1].kill)
+        said = [process.communicate(timeout=300)[1] for process in crew]
+    assert [process.returncode for process in crew] == [0] * 3, said
+    for each in said[1:]:
+        assert "Waiting for the chief, which measures untrained" in each
+    table = (tmp_path / "run" / "trials.csv").read_text()
+    assert table.count("COMPLETED") == 4

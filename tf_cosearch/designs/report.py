@@ -21,7 +21,10 @@ STOPPED = "stopped_epoch"
 _ABOUT = ("trial_id", "status", "feasible", "reward")
 
 PHASES = ("proposal", "build", "float", "qat", "conversion", "evaluation")
-"""What the time of a trial goes into."""
+"""What the time of a trial goes into, beside its measurement if there is one.
+
+Its `seconds` are the sum, over all of its executions.
+"""
 
 
 def trial_columns(costs: Sequence[str] = ()) -> list[str]:
@@ -33,7 +36,16 @@ def trial_columns(costs: Sequence[str] = ()) -> list[str]:
     accuracies = metrics.accuracies()
     others = [name for name in metrics.names() if name not in accuracies]
     evaluated = measured.columns(costs)
-    return [*_ABOUT, *accuracies, *others, *evaluated, "seconds", STOPPED]
+    times = [f"seconds_{phase}" for phase in PHASES]
+    return [
+        *_ABOUT,
+        *accuracies,
+        *others,
+        *evaluated,
+        *times,
+        "seconds",
+        STOPPED,
+    ]
 
 
 def trial_rows(oracle: CoSearchOracle) -> list[dict[str, Any]]:
@@ -241,10 +253,11 @@ class Progress:
         finished = [result.metrics for result in oracle.history.finished()]
         timed = [m for m in finished if "seconds_proposal" in m]
         if timed:
+            phases = [*PHASES, *["measurement"] * bool(oracle.measures)]
             parts = ", ".join(
                 f"{phase} "
                 f"{statistics.median(m[f'seconds_{phase}'] for m in timed):.2g}"
-                for phase in PHASES
+                for phase in phases
             )
             whole = statistics.median(m["seconds"] for m in timed)
             self._console.print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 import statistics
@@ -24,13 +25,15 @@ def averaged(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
         runs: Metrics of each.
 
     Returns:
-        Their means, and as `kept_*` what was measured of the best, whose file
-        is kept.
+        Their means, the sums of `seconds*`, and as `kept_*` what was measured
+        of the best, whose file is kept.
     """
     kept = max(runs, key=lambda run: run["accuracy_int8"])
     return {
         **{
-            name: statistics.fmean(run[name] for run in runs)
+            name: (
+                math.fsum if name.startswith("seconds") else statistics.fmean
+            )(run[name] for run in runs)
             for name in runs[0]
         },
         **{

@@ -14,7 +14,9 @@ import grpc
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_chief
+from keras_tuner.src.distribute import utils as dist_utils
 
+from tf_cosearch.distributed import launch
 from tf_cosearch.search.oracle.durable import DurableOracle
 
 LEASE_SECONDS = 120.0
@@ -27,6 +29,10 @@ s, and a call made during the cut may wait for 30 s until it is repeated.
 ABANDONED_SECONDS = 3600.0
 """How long a chief waits for any worker at all."""
 
+NOT_YET = grpc.StatusCode.OUT_OF_RANGE
+"""What a caller is told who has to wait for the chief, which is alive."""
+
+_OWN_WORK = -1  # the stage before all others, at which nobody trains
 _THREADS = 64
 _ASKING = 32  # calls that wait for a proposal; heartbeats need a thread, too
 
@@ -59,11 +65,53 @@ def serve(
         RuntimeError: If trials keep failing for the same reason, if no
             worker is heard of, or if the port is taken.
     """
+    service = Service(oracle, on_trial_end, stage)
+    with _listening(service):
+        while service.failure is None and not oracle.is_done():
+            if time.monotonic() - service.heard > abandoned_seconds:
+                raise RuntimeError(
+                    "A chief must have workers. Received: none was heard of "
+                    f"for {abandoned_seconds:g} s. Start them, and this "
+                    "command again: finished trials are kept."
+                )
+            time.sleep(0.2)
+        service.dismiss()
+    if service.failure is not None:
+        raise service.failure
+
+
+@contextlib.contextmanager
+def busy(oracle: DurableOracle, doing: str) -> Iterator[None]:
+    """Has workers wait, however long the chief works alone before a search.
+
+    They are told why, and if that fails, that it has. Those of `launch` are
+    not there yet: they follow once there is work for them. Without workers it
+    is nothing.
+
+    Args:
+        oracle: What is searched.
+        doing: What the chief does, `measures untrained networks` for one.
+    """
+    if not dist_utils.is_chief_oracle() or launch.is_launched():
+        yield
+        return
+    service = Service(oracle, lambda trial: None, _OWN_WORK, doing)
+    with _listening(service):
+        try:
+            yield
+        except Exception as error:
+            service.failure = error
+            service.dismiss()
+            raise
+
+
+@contextlib.contextmanager
+def _listening(service: Service) -> Iterator[None]:
+    """Answers workers by a service meanwhile."""
     endpoint = address()
     # Without it two chiefs could share a port.
     options = [("grpc.so_reuseport", 0)]
     server = grpc.server(futures.ThreadPoolExecutor(_THREADS), options=options)
-    service = Service(oracle, on_trial_end, stage)
     protos.get_service_grpc().add_OracleServicer_to_server(service, server)
     try:
         server.add_insecure_port(endpoint)
@@ -75,20 +123,10 @@ def serve(
         ) from None
     server.start()
     try:
-        while service.failure is None and not oracle.is_done():
-            if time.monotonic() - service.heard > abandoned_seconds:
-                raise RuntimeError(
-                    "A chief must have workers. Received: none was heard of "
-                    f"for {abandoned_seconds:g} s. Start them, and this "
-                    "command again: finished trials are kept."
-                )
-            time.sleep(0.2)
-        service.dismiss()
+        yield
     finally:
         with without_late_calls():
             server.stop(grace=1).wait()
-    if service.failure is not None:
-        raise service.failure
 
 
 @contextlib.contextmanager
@@ -120,7 +158,8 @@ class Service(oracle_chief.OracleServicer):
 
     A search of several stages serves them one after the other. A caller says
     in `stage` which it is at: if that is over, there is nothing left for it to
-    do; if it is still to come, it has to call again.
+    do; if it is still to come, it has to call again, and is told what the chief
+    is `doing`.
     """
 
     def __init__(
@@ -128,9 +167,10 @@ class Service(oracle_chief.OracleServicer):
         oracle: DurableOracle,
         on_trial_end: Callable[[Trial], None],
         stage: int = 0,
+        doing: str = "has workers at the stage before this one",
     ) -> None:
         super().__init__(oracle)
-        self._stage = stage
+        self._stage, self._doing = stage, doing
         self.failure: Exception | None = None
         self.heard = time.monotonic()
         self._on_trial_end = on_trial_end
@@ -203,6 +243,11 @@ class Service(oracle_chief.OracleServicer):
                 self._reports -= 1
                 self._no_report.notify_all()
 
+    def GetSpace(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Shows the hyperparameters, once their stage has begun."""
+        self._is_over(context)
+        return super().GetSpace(request, context)
+
     def GetTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Shows a trial; of its worker, this is the heartbeat."""
         metadata = dict(context.invocation_metadata())
@@ -246,10 +291,9 @@ class Service(oracle_chief.OracleServicer):
         stage = int(metadata.get("stage", self._stage))
         if stage > self._stage:
             self.heard = time.monotonic()
-            context.abort(
-                grpc.StatusCode.UNAVAILABLE,
-                "The stage before this one has not ended.",
-            )
+            if self._stage == _OWN_WORK:
+                self._hear(metadata["tuner-id"], context)
+            context.abort(NOT_YET, self._doing)
         return stage < self._stage
 
     def _hear(self, name: str, context: Any) -> None:

@@ -86,6 +86,11 @@ def is_worker() -> bool:
     return is_child() and "chief" not in os.environ["KERASTUNER_TUNER_ID"]
 
 
+def is_launched() -> bool:
+    """Whether `launch` started this process, as chief or as worker."""
+    return _WORKERS in os.environ
+
+
 def is_spoken_for() -> bool:
     """Whether `launch` started this worker; its chief says what both know."""
     return _SPOKEN_FOR in os.environ

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import pathlib
 import threading
 import time
 import warnings
@@ -18,7 +16,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_client
 
-from tf_cosearch.distributed import chief, launch
+from tf_cosearch.distributed import chief
 
 PATIENCE_SECONDS = 600.0
 """How long a worker waits for a chief that does not answer."""
@@ -41,30 +39,19 @@ _TRANSIENT = (
 )
 
 
-def wait_for_chief(
-    folder: str | os.PathLike[str],
-    patience_seconds: float = chief.ABANDONED_SECONDS,
-) -> None:
-    """Waits until the chief listens, which may have work of its own before.
+def wait_for_chief(oracle: keras_tuner.Oracle, stage: int = 0) -> None:
+    """Waits until the chief is at a stage, however long it works before.
 
     Args:
-        folder: Where that leaves its files.
-        patience_seconds: How long none of them may change.
+        oracle: The local oracle.
+        stage: Of the search.
+
+    Raises:
+        RuntimeError: If it does not answer for an hour.
     """
-    host, port = chief.address().rsplit(":", 1)
-    seen, until = -1.0, 0.0
-    while not launch.listens(host, int(port)):
-        changes = []
-        for path in pathlib.Path(folder).glob("*"):
-            # The chief renames what it has written.
-            with contextlib.suppress(FileNotFoundError):
-                changes.append(path.stat().st_mtime)
-        last = max(changes, default=0.0)
-        if last != seen:
-            seen, until = last, time.monotonic() + patience_seconds
-        if time.monotonic() > until:
-            return  # the first call says that there is no chief
-        time.sleep(_IDLE_SECONDS)
+    remote = RemoteOracle(oracle, chief.ABANDONED_SECONDS, stage)
+    request = protos.get_service().GetSpaceRequest()
+    remote.stub.call("GetSpace", request, remote.me)
 
 
 class EndedByChiefError(keras_tuner.errors.FatalRuntimeError):
@@ -81,6 +68,9 @@ class RemoteOracle(oracle_client.OracleClient):
         oracle: The local oracle, for `objective` and the like.
         patience_seconds: How long to wait for a chief that does not answer.
         stage: Of a search that has several, which this one is.
+
+    Attributes:
+        me: Metadata of calls, who it is and at which stage.
     """
 
     def __init__(
@@ -91,7 +81,7 @@ class RemoteOracle(oracle_client.OracleClient):
     ) -> None:
         super().__init__(oracle)
         self.stub: Any = _Stub(_connect(), patience_seconds)
-        self._me = (("tuner-id", self.tuner_id), ("stage", str(stage)))
+        self.me = (("tuner-id", self.tuner_id), ("stage", str(stage)))
         self._trial: Trial | None = None
         self._seed = 0
         self._lease_seconds = 0.0
@@ -100,7 +90,7 @@ class RemoteOracle(oracle_client.OracleClient):
     def create_trial(self, tuner_id: str) -> Trial:
         """Asks for a trial; takes a moment if there is none for now."""
         request = protos.get_service().CreateTrialRequest(tuner_id=tuner_id)
-        response, call = self.stub.call("CreateTrial", request, self._me)
+        response, call = self.stub.call("CreateTrial", request, self.me)
         trial = Trial.from_proto(response.trial)
         if trial.status == TrialStatus.IDLE:
             time.sleep(_IDLE_SECONDS)
@@ -143,7 +133,7 @@ class RemoteOracle(oracle_client.OracleClient):
                 "EndTrial",
                 request,
                 metadata=(
-                    *self._me,
+                    *self.me,
                     ("message-bin", message.decode(errors="ignore").encode()),
                 ),
             )
@@ -169,7 +159,7 @@ class RemoteOracle(oracle_client.OracleClient):
             request = protos.get_service().GetTrialRequest(trial_id=trial_id)
             while not ended.wait(self._lease_seconds / _BEATS):
                 try:
-                    self.stub.call("GetTrial", request, self._me)
+                    self.stub.call("GetTrial", request, self.me)
                 except Exception as error:  # noqa: PERF203
                     self._lost = str(error)
                     return
@@ -199,6 +189,7 @@ class _Stub:
     def __init__(self, stub: Any, patience_seconds: float) -> None:
         self._stub = stub
         self._patience_seconds = patience_seconds
+        self._told = ""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return lambda request, **_: self.call(name, request)[0]
@@ -230,6 +221,11 @@ class _Stub:
                 )
             except grpc.RpcError as error:
                 code, details = error.code(), error.details()
+            if code == chief.NOT_YET:  # it is alive
+                self._tell(details)
+                until = time.monotonic() + self._patience_seconds
+                time.sleep(_IDLE_SECONDS)
+                continue
             if code == grpc.StatusCode.FAILED_PRECONDITION:
                 raise TimeoutError(details)
             if code == grpc.StatusCode.ABORTED:
@@ -248,3 +244,9 @@ class _Stub:
                     "again, and this worker."
                 )
             time.sleep(_PAUSE_SECONDS)
+
+    def _tell(self, doing: str) -> None:
+        """Says what this process waits for, once."""
+        if doing != self._told:
+            logging.warning("Waiting for the chief, which %s.", doing)
+        self._told = doing

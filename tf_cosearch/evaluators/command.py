@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import pathlib
 import shlex
@@ -58,6 +57,8 @@ class Command(Evaluator):
         FileNotFoundError: If there is no such program.
     """
 
+    keeps_time = True
+
     def __init__(
         self,
         program: Sequence[str] | str = (),
@@ -68,7 +69,7 @@ class Command(Evaluator):
     ) -> None:
         self.program = _words(program)
         self.costs = check_costs(costs)
-        self._timeout_s = positive("timeout_s", timeout_s)
+        self.timeout_s = positive("timeout_s", timeout_s)
         self.retries = at_least("retries", retries, 0)
         self.pause_s = positive("pause_s", pause_s)
 
@@ -97,7 +98,7 @@ class Command(Evaluator):
             said = program_lib.run(
                 [*self.program, *paths],
                 folder,
-                self._timeout_s,
+                self.timeout_s,
                 json.dumps(told),
             )
         return _answer(said)
@@ -158,12 +159,5 @@ def _quantity(name: str, said: Any) -> Quantity:
             f"Received: {', '.join(map(str, told)) or 'nothing'}."
         )
     return Quantity(
-        _number(told["value"]),
-        str(told.get("unit", known)),
-        _number(told.get("noise", 0.0)),
+        told["value"], str(told.get("unit", known)), told.get("noise", 0.0)
     )
-
-
-def _number(value: Any) -> float:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_number else math.nan

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pathlib
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -62,7 +63,14 @@ class RefusedError(ValueError):
     """A design that an evaluator cannot judge, however often it is asked."""
 
 
-_MANNERS = ("retries", "pause_s", "is_exclusive", "is_disturbed")
+_MANNERS = (
+    "retries",
+    "pause_s",
+    "timeout_s",
+    "keeps_time",
+    "is_exclusive",
+    "is_disturbed",
+)
 """How an evaluator is asked, which does not change what it answers."""
 
 
@@ -83,6 +91,11 @@ class Evaluator:
             does that several workers share.
         is_disturbed: Whether trainings on this machine would slow it, so that
             a search has one worker unless told otherwise.
+        timeout_s: Most seconds that a call may take; more is a failure of the
+            device. `measure` runs in a thread of its own. Python cannot end
+            one that hangs: it is left alone, and whatever it says is too late.
+        keeps_time: Whether `measure` itself raises an error after `timeout_s`,
+            as one can that waits for a program. Then it needs no thread.
         retries: How often a call that fails is repeated.
         pause_s: Seconds before the first repetition, twice that before the
             next, and so on.
@@ -100,6 +113,8 @@ class Evaluator:
     costs: Sequence[str] = ("latency_ms",)
     is_exclusive: bool = True
     is_disturbed: bool = False
+    timeout_s: float = 600.0
+    keeps_time: bool = False
     retries: int = 3
     pause_s: float = 2.0
 
@@ -141,45 +156,111 @@ class Evaluator:
 
         Raises:
             RefusedError: See `measure`.
+            TimeoutError: If it took longer than `timeout_s`.
             RuntimeError: If the answer lacks a cost, has one too many, or one
                 that is negative, no number, or of another unit.
         """
         began = time.perf_counter()
-        costs = self.measure(design)
+        try:
+            answer = self._answer(design)
+        except RefusedError as error:
+            raise RefusedError(
+                f"{self._name} refused the design: {error}"
+            ) from error
         seconds = time.perf_counter() - began
-        self._require_sense(costs)
-        return Evaluation(costs, seconds)
+        return Evaluation(self._checked(answer), seconds)
 
-    def _require_sense(self, costs: Mapping[str, Quantity]) -> None:
-        told = ", ".join(map(str, costs)) or "nothing"
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def _answer(self, design: BuiltDesign) -> Any:
+        """What `measure` returns or raises, unless that takes too long."""
+        if self.keeps_time:
+            return self.measure(design)
+        answers: list[Any] = []
+        errors: list[BaseException] = []
+
+        def ask() -> None:
+            try:
+                answers.append(self.measure(design))
+            except BaseException as error:
+                errors.append(error)
+
+        seconds = positive("timeout_s", self.timeout_s)
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        thread.join(seconds)
+        if errors:
+            raise errors[0]
+        if not answers:
+            raise TimeoutError(
+                f"{self._name} must answer within {seconds:g} s. Received: "
+                "nothing."
+            )
+        return answers[0]
+
+    def _checked(self, answer: Any) -> dict[str, Quantity]:
+        """The costs of an answer, as plain numbers and texts."""
+        if not isinstance(answer, Mapping):
+            raise RuntimeError(
+                f"{self._name} must answer with a mapping from costs to "
+                f"quantities. Received: {answer!r}."
+            )
+        told = ", ".join(map(str, answer)) or "nothing"
         for name in self.costs:
-            if name not in costs:
+            if name not in answer:
                 raise RuntimeError(
-                    f"The answer must have {name}. Received: {told}."
+                    f"The answer of {self._name} must have {name}. Received: "
+                    f"{told}."
                 )
-        for name, (value, unit, noise) in costs.items():
+        for name in answer:
             if name not in self.costs:
                 raise RuntimeError(
-                    f"The answer must be {', '.join(self.costs)} alone. "
-                    f"Received: {told}. Name {name} in `costs`, too."
+                    f"The answer of {self._name} must be "
+                    f"{', '.join(self.costs)} alone. Received: {told}. Name "
+                    f"{name} in `costs`, too."
                 )
-            for number in (value, noise):
-                if not (math.isfinite(number) and number >= 0):
-                    raise RuntimeError(
-                        f"{name} must be a number that is not negative. "
-                        f"Received: {number!r}."
-                    )
-            if name not in metrics.names():
-                continue
+        return {
+            name: self._quantity(name, quantity)
+            for name, quantity in answer.items()
+        }
+
+    def _quantity(self, name: str, quantity: Any) -> Quantity:
+        """One cost of an answer, which its metric may ask more of."""
+        if not isinstance(quantity, Quantity):
+            raise RuntimeError(
+                f"{name} of {self._name} must be a Quantity. Received: "
+                f"{quantity!r}. Use, for example, Quantity(1.5, 'ms')."
+            )
+        value = self._number(name, quantity.value)
+        noise = self._number(f"The noise of {name}", quantity.noise)
+        if name in metrics.names():
             metric = metrics.get(name)
-            if unit != metric.unit:
+            if quantity.unit != metric.unit:
                 raise RuntimeError(
-                    f"{name} must be in {metric.unit}. Received: {unit!r}."
+                    f"{name} of {self._name} must be in {metric.unit}. "
+                    f"Received: {quantity.unit!r}."
                 )
             if metric.always_compared and not value:
                 raise RuntimeError(
-                    f"{name} must be more than 0. Received: {value!r}."
+                    f"{name} of {self._name} must be more than 0. Received: "
+                    f"{quantity.value!r}."
                 )
+        return Quantity(value, str(quantity.unit), noise)
+
+    def _number(self, name: str, said: Any) -> float:
+        """What was said, if it is a number that a cost may be."""
+        number = math.nan
+        if not isinstance(said, (bool, str, bytes)):
+            with contextlib.suppress(TypeError, ValueError, OverflowError):
+                number = float(said)
+        if not (math.isfinite(number) and number >= 0):
+            raise RuntimeError(
+                f"{name} of {self._name} must be a finite number that is not "
+                f"negative. Received: {said!r}."
+            )
+        return number
 
 
 def check_costs(costs: Any) -> tuple[str, ...]:

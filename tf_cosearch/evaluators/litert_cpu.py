@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import platform
-import time
+import sys
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from tf_cosearch.configuration import at_least
+from tf_cosearch.evaluators import litert_timing, program
 from tf_cosearch.evaluators.evaluator import (
     BuiltDesign,
     Evaluator,
     Quantity,
     RefusedError,
+    positive,
 )
 
 
@@ -24,24 +26,32 @@ class LitertCpu(Evaluator):
 
     The noise is half of what lies between the 16th and the 84th percentile:
     the standard deviation, if times were normal, whatever a few of them are.
+    They run in a process of their own, see `litert_timing`.
 
     Args:
         threads: That an inference uses.
         repeats: Inferences that are timed.
         warm_up: Inferences before these.
+        timeout_s: Most seconds that all of it may take.
 
     Raises:
         ValueError: If one is out of its range.
     """
 
     is_disturbed = True
+    keeps_time = True
 
     def __init__(
-        self, threads: int = 1, repeats: int = 200, warm_up: int = 20
+        self,
+        threads: int = 1,
+        repeats: int = 200,
+        warm_up: int = 20,
+        timeout_s: float = 600.0,
     ) -> None:
         self.threads = at_least("threads", threads, 1)
         self.repeats = at_least("repeats", repeats, 3)
         self.warm_up = at_least("warm_up", warm_up, 0)
+        self.timeout_s = positive("timeout_s", timeout_s)
 
     def describe(self) -> dict[str, Any]:
         """With the processor: times of two are not compared."""
@@ -49,31 +59,24 @@ class LitertCpu(Evaluator):
 
     def measure(self, design: BuiltDesign) -> Mapping[str, Quantity]:
         """Times inferences of zeros."""
-        from ai_edge_litert.interpreter import Interpreter
-
-        try:
-            interpreter = Interpreter(
-                model_path=str(design.tflite), num_threads=self.threads
-            )
-            interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
+        command = [
+            sys.executable,
+            litert_timing.__file__,
+            str(design.tflite.absolute()),
+            str(self.threads),
+            str(self.repeats),
+            str(self.warm_up),
+        ]
+        with tempfile.TemporaryDirectory(prefix="litert_") as folder:
+            said = program.run(command, folder, self.timeout_s)
+        answer = json.loads(said)
+        if isinstance(answer, str):
             raise RefusedError(
                 "The file must be a complete .tflite model. Received: "
-                f"{design.tflite} ({error})."
-            ) from None
-        for tensor in interpreter.get_input_details():
-            zeros = np.zeros(tensor["shape"], tensor["dtype"])
-            interpreter.set_tensor(tensor["index"], zeros)
-        times_ms = []
-        for _ in range(self.warm_up + self.repeats):
-            began = time.perf_counter()
-            interpreter.invoke()
-            times_ms.append(1e3 * (time.perf_counter() - began))
-        low, median, high = np.percentile(
-            times_ms[self.warm_up :], [15.87, 50, 84.13]
-        )
-        noise = float(high - low) / 2
-        return {"latency_ms": Quantity(float(median), "ms", noise)}
+                f"{design.tflite} ({answer})."
+            )
+        low, median, high = answer
+        return {"latency_ms": Quantity(median, "ms", (high - low) / 2)}
 
 
 def _processor() -> str:

@@ -15,12 +15,14 @@ from typing import TypedDict
 from absl import logging
 
 from tf_cosearch import files
+from tf_cosearch.configuration import at_least
 from tf_cosearch.evaluators.evaluator import (
     BuiltDesign,
     Evaluation,
     Evaluator,
     Quantity,
     RefusedError,
+    positive,
 )
 
 FILE = "measurement.json"
@@ -34,6 +36,12 @@ SURPRISE = 1.5
 
 SLOWER = 1.7
 """Times what that took before, from which the device is not the same."""
+
+DRIFT = 1.2
+"""Times that, or a part as small, from which a line says so."""
+
+EVERY = 10
+"""Measurements of a device after which the known file is measured again."""
 
 _LOCK = ".device"
 
@@ -78,6 +86,10 @@ class Measurements:
         told = json.dumps(evaluator.describe(), sort_keys=True)
         self._described = told.encode()
         self._project, self._reference = project, reference
+        self._retries = at_least("retries", evaluator.retries, 0)
+        self._pause_s = positive("pause_s", evaluator.pause_s)
+        positive("timeout_s", evaluator.timeout_s)
+        self._unchecked = EVERY  # nobody knows what it is like today
 
     def read(self, tflite: pathlib.Path) -> Evaluation | None:
         """What is known of a file; None if it was not measured, or so.
@@ -113,8 +125,8 @@ class Measurements:
         known = self.read(design.tflite)
         if known is not None:
             return known
-        pause_s = self.evaluator.pause_s
-        for left in reversed(range(self.evaluator.retries + 1)):
+        pause_s = self._pause_s
+        for left in reversed(range(self._retries + 1)):
             try:
                 evaluation = self._measure(design, expected)
                 break
@@ -144,7 +156,7 @@ class Measurements:
         return type(self.evaluator).__name__
 
     def _given_up(self, reason: str) -> str:
-        calls = self.evaluator.retries + 1
+        calls = self._retries + 1
         failed = "a failure" if calls == 1 else f"{calls} failures in a row"
         return (
             f"{self._name} must measure what was trained. Received: {failed}, "
@@ -158,26 +170,39 @@ class Measurements:
     ) -> Evaluation:
         with self._turn():
             evaluation = self.evaluator(design)
-            if _times(evaluation, expected) >= SURPRISE:
+            self._unchecked += self.evaluator.is_exclusive
+            is_due = self.evaluator.is_exclusive and self._unchecked >= EVERY
+            if is_due or _times(evaluation, expected) >= SURPRISE:
                 self._require_steady()
+                self._unchecked = 0
         return evaluation
 
     def _require_steady(self) -> None:
         """Tells a slow device from a slow design, by one that is known."""
         known = self._reference()
         before = self.read(known.tflite) if known else None
-        if known is None or before is None:
+        if known is None or before is None or STEADY not in before.costs:
             return
         now = self.evaluator(known)
-        values = {name: cost.value for name, cost in before.costs.items()}
-        times = _times(now, values)
+        was = before.costs[STEADY].value
+        times = _times(now, {STEADY: was})
+        told = (
+            f"{times:.2g} times that, {now.costs[STEADY].value:.4g} "
+            f"{now.costs[STEADY].unit} instead of {was:.4g} for "
+            f"{known.tflite}."
+        )
         if times >= SLOWER:
             raise RuntimeError(
                 "A device must take the time for a file that it took before. "
-                f"Received: {times:.2g} times that, "
-                f"{now.costs[STEADY].value:.4g} "
-                f"{now.costs[STEADY].unit} for {known.tflite}. Let it cool "
-                "down, or end what else it does."
+                f"Received: {told} Let it cool down, or end what else it does."
+            )
+        if not 1 / DRIFT < times < DRIFT:
+            logging.warning(
+                "%s does not take the time for a file that it took before, "
+                "but %s Designs that it measures now compare as badly with "
+                "those of before; it may be warm, or busy.",
+                self._name,
+                told,
             )
 
     @contextlib.contextmanager

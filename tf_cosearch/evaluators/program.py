@@ -7,7 +7,10 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
+
+from tf_cosearch.evaluators import leash
 
 MOST_BYTES = 2**20
 """Of what a program says that is read."""
@@ -36,7 +39,8 @@ def run(
     """Runs a program in a folder, and ends it and all it started.
 
     It is started as it is, by no shell. What it says goes to files of the
-    folder, so that nothing that it leaves running holds a pipe.
+    folder, so that nothing that it leaves running holds a pipe. If this
+    process ends first, killed for example, the program is ended, see `leash`.
 
     Args:
         command: The program and its arguments.
@@ -49,28 +53,29 @@ def run(
 
     Raises:
         TimeoutError: If it took longer.
-        RuntimeError: If it cannot be started.
-        ExitError: If its exit code is not 0; says the last line of its
-            standard error.
+        ExitError: If it cannot be started, or its exit code is not 0; says
+            the last line of its standard error.
     """
     folder = pathlib.Path(folder)
     said, log = folder / "stdout", folder / "stderr"
     heard = folder / "stdin"
     heard.write_text(told)
-    with heard.open() as reads, said.open("wb") as says, log.open("wb") as logs:
-        try:
+    watched, held = os.pipe()
+    try:
+        with (
+            heard.open() as reads,
+            said.open("wb") as says,
+            log.open("wb") as logs,
+        ):
             process = subprocess.Popen(  # noqa: S603
-                command,
+                [sys.executable, "-IS", leash.__file__, str(watched), *command],
                 cwd=folder,
                 stdin=reads,
                 stdout=says,
                 stderr=logs,
+                pass_fds=[watched],
                 start_new_session=True,
             )
-        except OSError as error:
-            raise RuntimeError(
-                f"{command[0]} must be a program. Received: {error.strerror}."
-            ) from None
         try:
             code = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -82,6 +87,9 @@ def run(
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+    finally:
+        os.close(watched)
+        os.close(held)
     if code:
         lines = _read(log).strip().splitlines() or ["nothing on stderr"]
         raise ExitError(

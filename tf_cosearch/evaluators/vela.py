@@ -65,6 +65,7 @@ class Vela(Evaluator):
         "cpu_operators",
     )
     is_exclusive = False
+    keeps_time = True
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class Vela(Evaluator):
         self.accelerator = accelerator
         self.system = system
         self.memory_mode = memory_mode
-        self._timeout_s = positive("timeout_s", timeout_s)
+        self.timeout_s = positive("timeout_s", timeout_s)
         for name, value in (
             ("accelerator", accelerator),
             ("system", system),
@@ -124,7 +125,7 @@ class Vela(Evaluator):
                         *chosen,
                     ],
                     folder,
-                    self._timeout_s,
+                    self.timeout_s,
                 )
             except program.ExitError as error:
                 if error.code < 0:  # killed, whatever the file is

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_cosearch.distributed import launch, worker
+from tf_cosearch.distributed import chief, launch, worker
 from tf_cosearch.distributed.tuner import DurableTuner
 from tf_cosearch.identity import Identity
 from tf_cosearch.search import algorithms
@@ -130,15 +130,16 @@ class SupernetSearch:
             ValueError: If no design meets the budgets of what it shrank to.
         """
         if launch.is_worker():
-            worker.wait_for_chief(self._folder)
+            worker.wait_for_chief(self._oracle)
         elif isinstance(self._source, SupernetOptions):
-            self._trained.train(
-                self._inputs,
-                self._folder,
-                self._described,
-                verbose,
-                goal=self._goal,
-            )
+            with chief.busy(self._oracle, "trains a supernet"):
+                self._trained.train(
+                    self._inputs,
+                    self._folder,
+                    self._described,
+                    verbose,
+                    goal=self._goal,
+                )
         choices = self._trained.choices if self._trained.remarks else ()
         oracle = self._oracle.counterpart(
             None if self._oracle.algorithm.is_quick else self._searcher(),
