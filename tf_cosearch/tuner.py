@@ -426,7 +426,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         genome = self.space.genome(values)
         network = self.space.decode(genome).network
         if self._own_hypermodel is None:
-            return recipes.Template(network.build, **self._of_recipe)
+            return recipes.Template(
+                network.build, network.precision, **self._of_recipe
+            )
         genes = self.space.num_network_parameters
         return recipes.Own(
             network.hypermodel,
@@ -661,7 +663,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         with session.private():
             model = recipe.build()
             if is_qat:
-                model = qat.quantize(model)
+                model = recipe.quantize(model)
                 path = design.folder / export.QAT_WEIGHTS
             recipe.compile(model, is_qat, steps=1, steps_done=0, decay=True)
             if hasattr(model.optimizer, "build"):  # its state is in the file

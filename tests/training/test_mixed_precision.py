@@ -1,10 +1,21 @@
+import dataclasses
+import types
+
 import numpy as np
 import pytest
 import tf_keras
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-from tf_cosearch.training import evaluate, mixed_precision, qat
+from tf_cosearch.networks.importers.tflite_import import from_tflite
+from tf_cosearch.networks.network import BlockSpec, Network
+from tf_cosearch.training import (
+    evaluate,
+    fit,
+    mixed_precision,
+    qat,
+    recipes,
+)
 
 WEIGHTED = ("stem", "expand", "depthwise", "project", "logits")
 EVERY = {
@@ -212,3 +223,155 @@ def test_fixed_scales_and_squeezes_survive(build, images):
 def test_what_no_format_holds_is_refused(int8, weights, activations, message):
     with pytest.raises(ValueError, match=message):
         mixed_precision.requantize(int8, weights, activations)
+
+
+def _block(path, block, filters, stride=1, **options):
+    return BlockSpec(path, block, filters, stride, tuple(options.items()))
+
+
+NETWORK = Network(
+    "mixed",
+    (8, 8, 1),
+    3,
+    (
+        _block("stem", "conv_bn", 8, 2),
+        _block(
+            *("stage1/block1", "inverted_residual", 8),
+            expansion=2,
+            se_ratio=0.25,
+            weight_bits=4,
+            activation_bits=16,
+        ),
+        _block(
+            *("stage1/block2", "fused_inverted_residual", 8),
+            expansion=2,
+            groups=2,
+            weight_bits=4,
+        ),
+        _block("stage2/block1", "conv_bn", 8, activation_bits=16),
+        _block(*("stage2/block2", "depthwise_separable", 8), depthwise_bits=4),
+    ),
+    classifier_bits=4,
+)
+"""Each width beside each other one, on both sides of every change."""
+
+
+@pytest.fixture(scope="module")
+def trained(images):
+    """A model as training leaves it: its last step moved the weights."""
+    tf_keras.utils.set_random_seed(0)
+    model = NETWORK.build(tf_keras)
+    qat.run_groups_natively(model)
+    for _ in range(3):
+        model(images, training=True)
+    model.get_layer("logits").bias.assign([0.1, -0.2, 0.3])
+    aware = qat.quantize(model, NETWORK.precision)
+    qat.calibrate(aware, images)
+    rng = np.random.default_rng(0)
+    for layer in aware.layers:
+        for kernel, *_ in getattr(layer, "_weight_vars", ()):
+            noise = rng.normal(1, 0.02, kernel.shape).astype(np.float32)
+            kernel.assign(kernel * noise)
+    return types.SimpleNamespace(
+        model=model, qat_model=aware, tflite=qat.to_tflite(aware)
+    )
+
+
+def quantizers(trained):
+    """Kernel, quantizer and range of each layer that has weights."""
+    for layer in trained.qat_model.layers:
+        for kernel, quantizer, limits in getattr(layer, "_weight_vars", ()):
+            yield layer.layer.name, kernel, quantizer, limits["max_var"]
+
+
+def test_the_integers_of_the_file_are_the_trained_ones(trained):
+    widths = {
+        row.name.replace("/", "_"): row.weight_bits
+        for row in NETWORK.layers()
+        if row.params
+    }
+    for name, kernel, quantizer, largest in quantizers(trained):
+        assert quantizer.num_bits == widths.pop(name)
+        most = 2 ** (quantizer.num_bits - 1) - 1
+        limits = largest.numpy()
+        if kernel.shape[-1] == 1 and limits.size > 1:  # depthwise
+            limits = limits.reshape(-1, 1)
+        wanted = np.round(kernel.numpy() / (limits / most)).clip(-most, most)
+        order = {4: (3, 0, 1, 2), 2: (1, 0)}[wanted.ndim]
+        integers, _ = weights_of(trained.tflite, f"quant_{name}")
+        np.testing.assert_array_equal(
+            integers.astype(int), wanted.transpose(order)
+        )
+    assert not widths
+
+
+def test_the_rows_that_were_priced_are_those_of_the_file(trained, tmp_path):
+    rows = [
+        dataclasses.replace(
+            row, name="", output_bits=row.output_bits or row.activation_bits
+        )
+        for row in NETWORK.layers()
+    ]
+    read = [
+        dataclasses.replace(r, name="") for r in from_tflite(trained.tflite)
+    ]
+    assert read == rows
+
+
+def test_the_file_does_what_was_trained(trained, images):
+    with_file = evaluate.Runner(trained.tflite).dequantized(images)
+    aware = trained.qat_model(images, training=False).numpy()
+    assert np.abs(with_file - aware).max() < 0.06 * np.abs(aware).max()
+    # Converting has left the model as it was.
+    assert qat.to_tflite(trained.qat_model) == trained.tflite
+
+
+def test_ranges_of_16_bits_are_the_trained_ones(trained):
+    model = schema.Model.GetRootAsModel(trained.tflite, 0)
+    tensors = [
+        model.Subgraphs(0).Tensors(i)
+        for i in range(model.Subgraphs(0).TensorsLength())
+    ]
+    steps = {
+        t.Name().decode(): t.Quantization().ScaleAsNumpy()[0]
+        for t in tensors
+        if t.Type() == schema.TensorType.INT16
+    }
+    for layer in ("stage1_block1_expand_relu", "stage1_block1_project_bn"):
+        [weight] = [
+            weight
+            for weight in trained.qat_model.weights
+            if weight.name == f"quant_{layer}/output_max:0"
+        ]
+        [step] = [s for name, s in steps.items() if f"quant_{layer}/" in name]
+        np.testing.assert_allclose(step, weight.numpy() / 32767, rtol=1e-6)
+
+
+def test_quantization_after_training_gives_the_same_bits(trained, images):
+    recipe = recipes.Template(NETWORK.build, NETWORK.precision)
+    file = recipe.to_tflite(trained.model, images)
+    bits = mixed_precision.layer_bits(file)
+    assert bits == mixed_precision.layer_bits(trained.tflite)
+    assert {name: weights for name, (weights, _) in bits.items()} == {
+        row.name.replace("/", "_"): row.weight_bits
+        for row in NETWORK.layers()
+        if row.params
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantization", recipes.QUANTIZATIONS)
+def test_a_training_measures_the_mixed_file(data, waves, quantization):
+    """Two phases, or one and then the file."""
+    trained = fit.train(
+        NETWORK.build,
+        data,
+        epochs=8,
+        precision=NETWORK.precision,
+        quantization=quantization,
+    )
+    (_, _), (images, labels) = waves
+    predicted = evaluate.predict(trained.tflite, images)
+    assert trained.accuracy_int8 == np.mean(predicted == labels) > 0.8
+    bits = mixed_precision.layer_bits(trained.tflite)
+    assert {*bits.values()} == {(8, 8), (4, 16), (8, 16), (4, 8)}

@@ -23,7 +23,8 @@ def of_design(design: Design) -> bytes:
         ValueError: If the weights are damaged or of another network.
     """
     with session.private():
-        model = qat.quantize(design.network.build(tf_keras))
+        network = design.network
+        model = qat.quantize(network.build(tf_keras), network.precision)
         qat.load_weights(model, design.folder / QAT_WEIGHTS)
         return qat.to_tflite(model)
 
@@ -44,6 +45,6 @@ def of_network(network: Network, seed: int = 0) -> bytes:
     )
     with session.private():
         session.seed(seed, "build")
-        model = qat.quantize(network.build(tf_keras))
+        model = qat.quantize(network.build(tf_keras), network.precision)
         qat.calibrate(model, noise)
         return qat.to_tflite(model)

@@ -153,6 +153,13 @@ class Design:
             },
             "macs": sum(layer.macs for layer in layers),
             "params": sum(layer.params for layer in layers),
+            "bits": {
+                layer.name: {
+                    **({"weights": layer.weight_bits} if layer.params else {}),
+                    "activations": layer.activation_bits,
+                }
+                for layer in layers
+            },
             "peak_tops": accelerators.peak_tops(self.accelerator),
             "family": families.name_of(self.accelerator),
             "accelerator": {

@@ -56,7 +56,11 @@ def retrain(
     inputs.check(*data.test, network.input_shape, network.classes, "test data")
     weights = None if from_scratch else design.folder / export.FLOAT_WEIGHTS
     trained = fit.train(
-        network.build, prepared, float_weights=weights, **training
+        network.build,
+        prepared,
+        precision=network.precision,
+        float_weights=weights,
+        **training,
     )
     trained.save_weights(folder)
     files.write_bytes(folder / export.MODEL, trained.tflite)

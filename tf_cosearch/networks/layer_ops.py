@@ -12,6 +12,7 @@ namespace runs the layers at once, on shared weights; see `supernet/reading.py`.
 from __future__ import annotations
 
 import abc
+import collections
 import contextlib
 import dataclasses
 import re
@@ -19,8 +20,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from tf_cosearch import configuration
+from tf_cosearch.networks.precision import Precision
 from tf_cosearch.networks.tape import Tape, TensorShape
-from tf_cosearch.networks.workload import Layer
+from tf_cosearch.networks.workload import OPS, Layer
 
 FUSED_ACTIVATIONS = (None, "linear", "relu", "relu6")
 """Activations that int8 convolutions clip to on their way out, at no cost."""
@@ -30,6 +32,16 @@ ACTIVATIONS = (*FUSED_ACTIVATIONS[1:], "swish", "sigmoid")
 
 Shape = tuple[int, int, int]
 """Height, width and channels of an image."""
+
+
+def keras_name(path: str) -> str:
+    """A path as Keras takes it for a name.
+
+    Example:
+    >>> keras_name("stage2/block1")
+    'stage2_block1'
+    """
+    return path.replace("/", "_")
 
 
 class Operation(abc.ABC):
@@ -146,6 +158,16 @@ class BlockOps(abc.ABC):
 
     def __init__(self) -> None:
         self._scopes: list[str] = []
+        self.precision = Precision()
+        self._converted: dict[tuple[int, int], tuple[Any, Any]] = {}
+        self._conversions: collections.Counter[str] = collections.Counter()
+
+    @contextlib.contextmanager
+    def at(self, precision: Precision) -> Iterator[None]:
+        """Lets operations work in other bits."""
+        before, self.precision = self.precision, precision
+        yield
+        self.precision = before
 
     @contextlib.contextmanager
     def scope(self, name: str) -> Iterator[None]:
@@ -161,6 +183,28 @@ class BlockOps(abc.ABC):
     @abc.abstractmethod
     def shape(self, x: Any) -> Shape:
         """Height, width and channels of a tensor."""
+
+    @abc.abstractmethod
+    def bits(self, x: Any) -> int:
+        """Bits of an element of a tensor."""
+
+    @abc.abstractmethod
+    def convert(self, x: Any, bits: int, name: str) -> Any:
+        """The same tensor in other bits."""
+
+    def _at_own_bits(self, x: Any) -> Any:
+        """A tensor in the bits that operations read here, converted once."""
+        bits = self.precision.activation_bits
+        if self.bits(x) == bits:
+            return x
+        key = id(x), bits
+        if key not in self._converted:
+            number = self._conversions[self.path("")]
+            self._conversions[self.path("")] += 1
+            name = f"quantize{number or ''}"
+            # With the tensor, so that no other one gets its id.
+            self._converted[key] = x, self.convert(x, bits, name)
+        return self._converted[key][1]
 
     @abc.abstractmethod
     def read(self, operation: Operation, x: Any, name: str) -> Any:
@@ -183,7 +227,10 @@ class BlockOps(abc.ABC):
             )
             tensors = x if isinstance(x, list) else [x]
             operation.check([self.shape(tensor) for tensor in tensors])
-            return self.read(operation, x, name)
+            tensors = [self._at_own_bits(tensor) for tensor in tensors]
+            return self.read(
+                operation, tensors if isinstance(x, list) else tensors[0], name
+            )
 
         return call
 
@@ -205,18 +252,33 @@ class KerasBuilder(BlockOps):
     def __init__(self, keras: Any) -> None:
         super().__init__()
         self.keras = keras
+        self._bits: dict[int, tuple[int, Any]] = {}
 
     def path(self, name: str) -> str:
         """A name with all its scopes; Keras 3 refuses slashes."""
-        return super().path(name).replace("/", "_")
+        return keras_name(super().path(name))
 
     def shape(self, x: Any) -> Shape:
         """Height, width and channels of a tensor."""
         return tuple(x.shape[1:])
 
+    def bits(self, x: Any) -> int:
+        """Bits that an element of a tensor is to have in the file."""
+        return self._bits.get(id(x), (8, x))[0]
+
+    def convert(self, x: Any, bits: int, name: str) -> Any:
+        """A layer that does nothing, for a range of its own."""
+        name = self.path(name)
+        y = self.keras.layers.Activation("linear", name=name)(x)
+        self._bits[id(y)] = bits, y
+        return y
+
     def read(self, operation: Operation, x: Any, name: str) -> Any:
         """Builds the layers of an operation."""
-        return operation.keras(self, x, name)
+        y = operation.keras(self, x, name)
+        for tensor in y if isinstance(y, list) else [y]:
+            self._bits[id(tensor)] = self.precision.activation_bits, tensor
+        return y
 
     def activate(self, y: Any, activation: str | None, name: str) -> Any:
         """Applies one of `ACTIVATIONS`."""
@@ -241,9 +303,11 @@ class LayerRecorder(BlockOps):
         super().__init__()
         self._tape = Tape()
 
-    def input(self, height: int, width: int, channels: int) -> TensorShape:
+    def input(
+        self, height: int, width: int, channels: int, bits: int = 8
+    ) -> TensorShape:
         """Declares the tensor that a block starts from."""
-        return self._tape.input(height, width, channels)
+        return self._tape.input(height, width, channels, bits)
 
     def layers(self) -> list[Layer]:
         """The rows recorded so far, branches one after the other."""
@@ -253,6 +317,14 @@ class LayerRecorder(BlockOps):
     def shape(self, x: TensorShape) -> Shape:
         """Height, width and channels of a tensor."""
         return x.extents
+
+    def bits(self, x: TensorShape) -> int:
+        """Bits of an element of a tensor."""
+        return x.bits
+
+    def convert(self, x: TensorShape, bits: int, name: str) -> TensorShape:
+        """Records a row that writes a tensor once more."""
+        return self.row(name, "elementwise", [x], x.extents, output_bits=bits)
 
     def read(self, operation: Operation, x: Any, name: str) -> Any:
         """Records the rows of an operation."""
@@ -267,6 +339,10 @@ class LayerRecorder(BlockOps):
         **bounds: Any,
     ) -> TensorShape:
         """Records a row; see `Tape.add`."""
+        if OPS[op].has_weights:
+            is_depthwise = op == "depthwise_conv2d"
+            bits = self.precision.weights_of(is_depthwise)
+            bounds.setdefault("weight_bits", bits)
         return self._tape.add(self.path(name), op, inputs, output, **bounds)
 
     def window(

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from tf_cosearch import configuration
-from tf_cosearch.networks import blocks
+from tf_cosearch.networks import blocks, precision
 from tf_cosearch.networks.layer_ops import (
     BlockOps,
     KerasBuilder,
     LayerRecorder,
+    keras_name,
 )
+from tf_cosearch.networks.precision import Precision
 from tf_cosearch.networks.stage_values import check_value, image_shape
 from tf_cosearch.networks.workload import Layer
 
@@ -38,13 +40,10 @@ class BlockSpec:
 
     def apply(self, ops: BlockOps, x: Any) -> Any:
         """Reads the block with `ops`, starting from tensor `x`."""
-        with ops.scope(self.path):
+        bits, options = precision.split(self.options)
+        with ops.scope(self.path), ops.at(bits):
             return blocks.get(self.block)(
-                ops,
-                x,
-                filters=self.filters,
-                stride=self.stride,
-                **dict(self.options),
+                ops, x, filters=self.filters, stride=self.stride, **options
             )
 
 
@@ -58,6 +57,7 @@ class Network:
         classes: Number of classes.
         blocks: The blocks in order, stem first.
         dropout: Share of features dropped before the classifier in training.
+        classifier_bits: Bits of the weights of the classifier.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Network:
     classes: int
     blocks: tuple[BlockSpec, ...]
     dropout: float = 0.0
+    classifier_bits: int = 8
 
     def layers(self) -> list[Layer]:
         """The rows of the network's layer table, in execution order."""
@@ -91,7 +92,25 @@ class Network:
     def _apply(self, ops: BlockOps, x: Any) -> Any:
         for spec in self.blocks:
             x = spec.apply(ops, x)
-        return ops.classify(x, self.classes, self.dropout, name="logits")
+        with ops.at(Precision(self.classifier_bits)):
+            return ops.classify(x, self.classes, self.dropout, name="logits")
+
+    def precision(self, layer: str) -> Precision:
+        """Bits that a layer of the Keras model works in.
+
+        Args:
+            layer: Its name.
+
+        Example:
+        >>> stem = BlockSpec("stem", "conv_bn", 8, 1, (("weight_bits", 4),))
+        >>> network = Network("small", (8, 8, 1), 10, (stem,))
+        >>> network.precision("stem_conv").weight_bits
+        4
+        """
+        for spec in self.blocks:
+            if layer.startswith(f"{keras_name(spec.path)}_"):
+                return precision.split(spec.options)[0]
+        return Precision(self.classifier_bits)
 
     def get_config(self) -> dict[str, Any]:
         """Everything about the network as plain values, for JSON."""
@@ -118,6 +137,7 @@ class Network:
             block = check_value("block", spec["block"], where)
             options = spec["options"]
             configuration.check_keys(options, where, blocks.options(block))
+            precision.check({key: [options[key]] for key in options}, where)
             specs.append(
                 BlockSpec(
                     str(spec["path"]),
@@ -137,6 +157,7 @@ class Network:
             check_value("classes", config["classes"], where),
             tuple(specs),
             check_value("dropout", config["dropout"], where),
+            check_value("classifier_bits", config["classifier_bits"], where),
         )
 
     @property

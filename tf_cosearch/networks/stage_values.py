@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_cosearch import configuration
-from tf_cosearch.networks import blocks
+from tf_cosearch.networks import blocks, precision
 from tf_cosearch.networks.layer_ops import ACTIVATIONS
 
 MOST_PIXELS = 8192
@@ -25,6 +25,7 @@ _RANGES: dict[str, tuple[float, float, bool]] = {
     "dropout": (0, 0.95, False),
     "classes": (2, 1_000_000, True),
 }
+_BITS = {**precision.FORMATS, "classifier_bits": (4, 8)}
 _WORDS: dict[str, tuple[Any, ...]] = {
     "activation": ACTIVATIONS,
     "stride_at": ("expand", "project"),
@@ -52,6 +53,14 @@ def check_value(key: str, value: object, where: str) -> Any:
     if key in _WORDS:
         if value not in _WORDS[key]:
             raise configuration.unknown(where, value, _WORDS[key])
+        return value
+    if key in _BITS:
+        if type(value) is not int or value not in _BITS[key]:
+            widths = " or ".join(map(str, _BITS[key]))
+            raise ValueError(
+                f"{where} must be {widths}, which TFLite has formats and "
+                f"kernels for. Received: {value!r}."
+            )
         return value
     if key == "block":
         if value not in blocks.names():

@@ -154,7 +154,8 @@ class Measurement(SharedReading):
     """Reads a network as it is once it is deployed.
 
     Kernels of convolutions are rounded for each output on its own, those of
-    depthwise and dense layers, and tensors, as a whole, as in our files.
+    depthwise and dense layers, and tensors, as a whole, as in our files; all
+    to the bits of their block.
 
     Args:
         seen: What a calibration of the network saw.
@@ -179,31 +180,45 @@ class Measurement(SharedReading):
         return self._seen.averages[layer.name]
 
     def rounded(self, layer: Any, kernel: Any, axis: int | None) -> Any:
-        """A kernel in whole steps, 127 on each side of 0."""
+        """A kernel in whole steps: of 8 bits, 127 on each side of 0."""
         if not self._is_int8:
             return kernel
         if layer.name not in self._kernels:
             others = [each for each in range(kernel.shape.rank) if each != axis]
             most = tf.reduce_max(tf.abs(kernel), others, keepdims=True)
-            step = tf.maximum(most, _LEAST) / 127
+            is_depthwise = isinstance(layer, tf_keras.layers.DepthwiseConv2D)
+            bits = self.precision.weights_of(is_depthwise)
+            step = tf.maximum(most, _LEAST) / (2 ** (bits - 1) - 1)
             self._kernels[layer.name] = tf.round(kernel / step) * step
         return self._kernels[layer.name]
 
     def sigmoid(self, x: Any) -> Any:
-        """A sigmoid in the 256 steps that TFLite has for any input."""
+        """A sigmoid in the steps that TFLite has for any input: 256 of int8."""
         y = super().sigmoid(x)
-        return tf.minimum(tf.round(y * 256), 255) / 256 if self._is_int8 else y
+        steps = 256 if self.precision.activation_bits == 8 else 2**15
+        if not self._is_int8:
+            return y
+        return tf.minimum(tf.round(y * steps), steps - 1) / steps
 
     def final(self, x: Signal, reader: Any = None) -> Signal:
-        """A tensor in 256 steps over the range of the calibration."""
-        if not self._is_int8 or x.is_final or x.writer in self._seen.joined:
+        """A tensor in 256 steps over the range of the calibration.
+
+        Or in as many as the bits have of the layer that wrote it, or of the
+        one that reads it, which may be fewer.
+        """
+        bits = min(x.bits, self.precision.activation_bits)
+        is_final = x.is_final and x.bits == bits
+        if not self._is_int8 or is_final or x.writer in self._seen.joined:
             return x
         low, high = self._seen.ranges[x.writer]
         high = max(high, low + _LEAST)
+        if bits > 8:
+            high = max(high, -low)
+            low = -high
         rounded = tf.quantization.fake_quant_with_min_max_vars(
-            x.value, low, high
+            x.value, low, high, num_bits=bits, narrow_range=bits > 8
         )
-        return x._replace(value=rounded, is_final=True)
+        return x._replace(value=rounded, is_final=True, bits=bits)
 
 
 class Evaluator:
@@ -321,7 +336,7 @@ class Evaluator:
         """
         model = self.model(network)
         with session.private():
-            aware = qat.quantize(model)
+            aware = qat.quantize(model, network.precision)
             qat.calibrate(aware, self._images)
             return qat.to_tflite(aware)
 

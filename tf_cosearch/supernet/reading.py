@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 import tf_keras
 
-from tf_cosearch.networks.layer_ops import KerasBuilder, Shape
+from tf_cosearch.networks.layer_ops import KerasBuilder, Operation, Shape
 from tf_cosearch.networks.network import BlockSpec, Network
+from tf_cosearch.networks.precision import Precision
 from tf_cosearch.supernet.layer_rules import Part, rule
 from tf_cosearch.supernet.options import Sharing
 
@@ -31,12 +32,14 @@ class Signal(NamedTuple):
         shape: Of the value, the number of images first, which may be `None`.
         writer: Name of the layer whose range is that of the value.
         is_final: Whether it is rounded already, where activations are.
+        bits: Of an element, once it is.
     """
 
     value: Any
     shape: tuple[int | None, ...]
     writer: str
     is_final: bool = False
+    bits: int = 8
 
 
 class SharedReading(KerasBuilder, abc.ABC):
@@ -65,6 +68,14 @@ class SharedReading(KerasBuilder, abc.ABC):
         height, width, channels = x.shape[1:]
         return height, width, channels  # type: ignore[return-value]
 
+    def bits(self, x: Signal) -> int:
+        """Those of the layers that read it: `final` rounds to them."""
+        return self.precision.activation_bits
+
+    def read(self, operation: Operation, x: Any, name: str) -> Any:
+        """Runs the layers of an operation."""
+        return operation.keras(self, x, name)
+
     def logits(self, network: Network, images: Any) -> Any:
         """What a network answers.
 
@@ -78,8 +89,9 @@ class SharedReading(KerasBuilder, abc.ABC):
         x = Signal(images, (None, *network.input_shape), "image")
         for spec in network.blocks:
             x = self.block(spec, x)
-        y = self.end(x, network.classes, network.dropout)
-        return self.final(y).value
+        with self.at(Precision(network.classifier_bits)):
+            y = self.end(x, network.classes, network.dropout)
+            return self.final(y).value
 
     def end(self, x: Signal, classes: int, dropout: float) -> Signal:
         """The logits of what the last block puts out."""
@@ -121,6 +133,7 @@ class SharedReading(KerasBuilder, abc.ABC):
             tuple(y.shape),
             signals[0].writer if known.keeps_scale else layer.name,
             is_final=known.keeps_steps and signals[0].is_final,
+            bits=self.precision.activation_bits,
         )
 
     def key(self, layer: Any, name: str, part: Part) -> str:

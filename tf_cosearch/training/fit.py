@@ -16,6 +16,7 @@ import tensorflow as tf
 import tf_keras
 
 from tf_cosearch import configuration
+from tf_cosearch.networks.precision import Precision
 from tf_cosearch.training import callbacks as callbacks_lib
 from tf_cosearch.training import (
     checkpoint,
@@ -102,6 +103,7 @@ def train(
     learning_rate: float | None = None,
     optimizer: Any = None,
     loss: Any = None,
+    precision: Callable[[str], Precision] | None = None,
     float_weights: str | os.PathLike[str] | None = None,
     qat_weights: str | os.PathLike[str] | None = None,
     checkpoint_folder: str | os.PathLike[str] | None = None,
@@ -142,6 +144,8 @@ def train(
             without if a callback controls the learning rate.
         loss: What `losses.make` takes. By default sparse categorical
             cross-entropy of integer labels and logits.
+        precision: The bits of a layer by its name, of a network that is no
+            `Recipe`; by default 8 everywhere.
         float_weights: A file to start the float phase from.
         qat_weights: A file to start the quantization-aware phase from. Needs
             `qat_epochs=epochs`.
@@ -185,6 +189,7 @@ def train(
     else:
         recipe = recipes.Template(
             build,
+            precision,
             optimizer=optimizer,
             loss=loss,
             learning_rate=learning_rate,
@@ -221,7 +226,7 @@ def train(
         images = _some_images(data, seed)
         if is_aware:
             session.seed(seed, "calibration")
-            qat_model = qat.quantize(recipe.quantizable(model, images[:32]))
+            qat_model = recipe.quantize(model, images[:32])
             if qat_weights is None:
                 qat.calibrate(qat_model, images)
             else:

@@ -95,6 +95,11 @@ def requantize(
     return content
 
 
+def names(tflite: bytes) -> set[str]:
+    """Layers that a file tells by name, whether or not they have weights."""
+    return set(_File(tflite).layers)
+
+
 def layer_bits(tflite: bytes) -> dict[str, tuple[int, int]]:
     """Bits of the weights, and of what is read, of layers that have weights.
 
@@ -161,13 +166,16 @@ class _File:
 
     Args:
         tflite: What it was.
+
+    Attributes:
+        layers: Operators by layer, each after its graph.
     """
 
     def __init__(self, tflite: bytes) -> None:
         self._model = flatbuffer_utils.convert_bytearray_to_object(
             bytearray(tflite)
         )
-        self._layers: dict[str, list[tuple[Any, Any]]] = {}
+        self.layers: dict[str, list[tuple[Any, Any]]] = {}
         for graph, operator in self.operators():
             weights = _OPERANDS.get(self.kind(operator), ())[1:2]
             numbers = [
@@ -176,7 +184,7 @@ class _File:
             ]
             names = ";".join(graph.tensors[i].name.decode() for i in numbers)
             for part in dict.fromkeys(_parts(names)):
-                self._layers.setdefault(part, []).append((graph, operator))
+                self.layers.setdefault(part, []).append((graph, operator))
 
     def content(self) -> bytes:
         """The file as it is now, without what nobody uses any more."""
@@ -229,11 +237,11 @@ class _File:
             ValueError: If there are none.
         """
         # Keras 3 numbers what TensorFlow has traced before.
-        found = self._layers.get(layer) or self._layers.get(f"{layer}_1")
+        found = self.layers.get(layer) or self.layers.get(f"{layer}_1")
         if found is None:
             raise ValueError(
                 "Bits must be of layers in the file. Received: "
-                f"{layer!r}. There are {', '.join(self._layers)}."
+                f"{layer!r}. There are {', '.join(self.layers)}."
             )
         return found
 

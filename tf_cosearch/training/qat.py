@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import os
 import pathlib
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ import tf_keras
 from tensorflow.python.framework import convert_to_constants
 
 from tf_cosearch import environment, files
-from tf_cosearch.training import evaluate
+from tf_cosearch.networks.precision import Precision
+from tf_cosearch.training import evaluate, mixed_precision
 
 with environment.kept("TF_USE_LEGACY_KERAS"):  # it sets that for good
     from tensorflow_model_optimization.quantization import keras as tfmot
@@ -124,12 +126,18 @@ def run_groups_natively(model: tf_keras.Model) -> None:
             layer._jit_compiled_convolution_op = layer.convolution_op
 
 
-def quantize(model: tf_keras.Model) -> tf_keras.Model:
+def quantize(
+    model: tf_keras.Model, precision: Callable[[str], Precision] | None = None
+) -> tf_keras.Model:
     """Copies a model and fakes int8 arithmetic in the copy.
 
     Args:
         model: A functional tf_keras model, trained in float. It stays as it
             is.
+        precision: The bits of a layer by its name, instead of 8 everywhere.
+            Weights of 4 bits have 15 values; activations of 16 bits have a
+            range around 0. What a linear `Activation` of 8 bits puts out has
+            a range of its own.
 
     Returns:
         An uncompiled model with the same weights. Its ranges are those of
@@ -143,7 +151,11 @@ def quantize(model: tf_keras.Model) -> tf_keras.Model:
         copy = layer.__class__.from_config(layer.get_config())
         if isinstance(layer, _RANDOM) or _keeps_its_scale(layer):
             return tfmot.quantize_annotate_layer(copy, SameRange())
-        if isinstance(layer, _OUTPUT_ONLY):
+        if isinstance(layer, _OUTPUT_ONLY) or (
+            _is_conversion(layer)
+            and precision is not None
+            and precision(layer.name).activation_bits == 8
+        ):
             return tfmot.quantize_annotate_layer(copy, OutputOnly())
         return copy
 
@@ -160,7 +172,92 @@ def quantize(model: tf_keras.Model) -> tf_keras.Model:
                 f"{_culprit(model, str(error))}. {ADVICE}"
             ) from error
     run_groups_natively(quantized)
+    if precision is not None:
+        _set_bits(quantized, precision)
     return quantized
+
+
+def _is_conversion(layer: Any) -> bool:
+    """Whether it does nothing but to have a range of its own."""
+    linear = tf_keras.activations.linear
+    is_activation = isinstance(layer, tf_keras.layers.Activation)
+    return is_activation and layer.activation is linear
+
+
+def _set_bits(
+    model: tf_keras.Model, precision: Callable[[str], Precision]
+) -> None:
+    """Gives the quantizers of layers their bits."""
+    for layer in _wrappers(model):
+        bits = precision(layer.layer.name)
+        is_depthwise = isinstance(layer.layer, tf_keras.layers.DepthwiseConv2D)
+        weight_bits = bits.weights_of(is_depthwise)
+        # TFMOT lets layers share a quantizer.
+        layer._weight_vars = [
+            (weight, _with(quantizer, num_bits=weight_bits), variables)
+            for weight, quantizer, variables in layer._weight_vars
+        ]
+        layer.activation_bits = bits.activation_bits
+        if bits.activation_bits != 8:
+            _replace_quantizers(
+                layer,
+                num_bits=bits.activation_bits,
+                symmetric=True,
+                narrow_range=True,
+            )
+
+
+def _wrappers(model: tf_keras.Model) -> list[Any]:
+    """Quantization-aware layers, each around a `layer`."""
+    return [each for each in model.layers if hasattr(each, "_weight_vars")]
+
+
+def _replace_quantizers(layer: Any, **settings: Any) -> None:
+    """Sets how a layer quantizes activations."""
+    layer._output_quantizers = [
+        _with(quantizer, **settings) for quantizer in layer._output_quantizers
+    ]
+    for activation in layer._quantize_activations:
+        activation.quantizer = _with(activation.quantizer, **settings)
+
+
+def _with(quantizer: Any, **settings: Any) -> Any:
+    """A quantizer with other settings, but for one that does nothing."""
+    changed = copy.copy(quantizer)
+    if hasattr(quantizer, "num_bits"):
+        vars(changed).update(settings)
+    return changed
+
+
+@contextlib.contextmanager
+def _in_8_bits(model: Any) -> Iterator[set[str]]:
+    """Lets layers of 16 bits cover their ranges in 8, which they name.
+
+    TensorFlow's converter takes all activations of a file to have the same
+    width. Where the next layer has a range of 8 bits for the same tensor, it
+    would be lost behind another one: there it is the only one.
+    """
+    wide = [
+        layer
+        for layer in _wrappers(model)
+        if getattr(layer, "activation_bits", 8) == 16
+    ]
+    converted = [
+        layer.inbound_nodes[0].inbound_layers
+        for layer in _wrappers(model)
+        if layer not in wide and _is_conversion(layer.layer)
+    ]
+    before = [(layer, layer._output_quantizers) for layer in wide]
+    for layer in wide:
+        _replace_quantizers(layer, num_bits=8)
+        if layer in converted:
+            layer._output_quantizers = []
+    try:
+        yield {layer.layer.name for layer in wide}
+    finally:
+        for layer, quantizers in before:
+            _replace_quantizers(layer, num_bits=16)
+            layer._output_quantizers = quantizers
 
 
 def _culprit(model: tf_keras.Model, message: str) -> str:
@@ -254,7 +351,7 @@ def _as_in_inference(model: tf_keras.Model) -> Iterator[None]:
 
 
 def to_tflite(model: Any, images: np.ndarray | None = None) -> bytes:
-    """Converts to TFLite with nothing but int8 inside, in and out.
+    """Converts to TFLite with nothing but integers inside, int8 in and out.
 
     Args:
         model: A trained quantization-aware model; or, with images, a float
@@ -270,6 +367,18 @@ def to_tflite(model: Any, images: np.ndarray | None = None) -> bytes:
             `check_int8`.
         RuntimeError: If TensorFlow cannot convert the model.
     """
+    with _in_8_bits(model) as wide:
+        content = _convert(model, images)
+    named = wide & mixed_precision.names(content) if wide else wide
+    content = mixed_precision.requantize(
+        content, activation_bits=dict.fromkeys(sorted(named), 16)
+    )
+    check_int8(content)
+    return content
+
+
+def _convert(model: Any, images: np.ndarray | None) -> bytes:
+    """The file that TensorFlow's converter makes of a model."""
     converter = _converter(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = tf.int8
@@ -281,9 +390,7 @@ def to_tflite(model: Any, images: np.ndarray | None = None) -> bytes:
         converter.target_spec.supported_ops = [
             tf.lite.OpsSet.TFLITE_BUILTINS_INT8
         ]
-    content = _converted(converter)
-    check_int8(content)
-    return content
+    return _converted(converter)
 
 
 def to_float_tflite(model: Any) -> bytes:
@@ -324,13 +431,12 @@ def _converted(converter: Any) -> bytes:
         # The statistics are in the fake-quantization nodes.
         warnings.filterwarnings("ignore", "Statistics for quantized inputs")
         try:
-            content: bytes = converter.convert()
+            return bytes(converter.convert())
         except Exception as error:
             raise RuntimeError(
                 "TensorFlow must be able to convert the network. "
                 f"Received: {error}"
             ) from error
-    return content
 
 
 def _refuse_loops(graph: Any) -> None:

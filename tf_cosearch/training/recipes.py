@@ -17,11 +17,13 @@ from tf_keras.src.mixed_precision import policy
 
 from tf_cosearch.networks.importers import keras_graph
 from tf_cosearch.networks.importers.keras_import import from_keras
+from tf_cosearch.networks.precision import Precision
 from tf_cosearch.networks.spaces.discovery import StandIn
 from tf_cosearch.networks.workload import to_array
 from tf_cosearch.training import (
     evaluate,
     losses,
+    mixed_precision,
     optimizers,
     qat,
     rebuild,
@@ -112,8 +114,15 @@ class Recipe:
         """Trains the model with these arguments of Keras' `fit`."""
         model.fit(**arguments)
 
-    def quantizable(self, model: Any, images: np.ndarray) -> tf_keras.Model:
-        """The trained float model as TFMOT needs it."""
+    def quantize(
+        self, model: Any, images: np.ndarray | None = None
+    ) -> tf_keras.Model:
+        """A quantization-aware copy of the trained float model.
+
+        Args:
+            model: What was trained.
+            images: That it is compared to the copy on, where that may differ.
+        """
         raise NotImplementedError
 
     def to_tflite(self, model: Any, images: np.ndarray) -> bytes:
@@ -150,12 +159,19 @@ class Template(Recipe):
 
     Args:
         build: From `tf_keras` to an uncompiled model with logits.
+        precision: The bits of a layer by its name, instead of 8 everywhere.
         **training: For `Recipe`.
     """
 
-    def __init__(self, build: Callable[[Any], Any], **training: Any) -> None:
+    def __init__(
+        self,
+        build: Callable[[Any], Any],
+        precision: Callable[[str], Precision] | None = None,
+        **training: Any,
+    ) -> None:
         super().__init__(**training)
         self._build = build
+        self._precision = precision
 
     def build(self) -> tf_keras.Model:
         """A new float model."""
@@ -176,9 +192,28 @@ class Template(Recipe):
             weighted_metrics=[],
         )
 
-    def quantizable(self, model: Any, images: np.ndarray) -> tf_keras.Model:
-        """The model itself."""
-        return model
+    def quantize(
+        self, model: Any, images: np.ndarray | None = None
+    ) -> tf_keras.Model:
+        """A copy of the model itself."""
+        return qat.quantize(model, self._precision)
+
+    def to_tflite(self, model: Any, images: np.ndarray) -> bytes:
+        """The int8 file, in which layers then get their bits."""
+        tflite = super().to_tflite(model, images)
+        if self._precision is None:
+            return tflite
+        named = mixed_precision.names(tflite)
+        weights, activations = {}, {}
+        for layer in model.layers:
+            if layer.name in named:
+                bits = self._precision(layer.name)
+                activations[layer.name] = bits.activation_bits
+                if hasattr(layer, "kernel"):
+                    weights[layer.name] = bits.weight_bits
+                elif hasattr(layer, "depthwise_kernel"):
+                    weights[layer.name] = bits.depthwise_bits
+        return mixed_precision.requantize(tflite, weights, activations)
 
     def measure(
         self, data: Inputs, model: Any, qat_model: Any, tflite: bytes
@@ -357,11 +392,14 @@ class Own(Recipe):
                 "Pass quantization='after_training'."
             ) from error
 
-    def quantizable(self, model: Any, images: np.ndarray) -> tf_keras.Model:
-        """A copy of the model in tf_keras, which gives the same outputs."""
+    def quantize(
+        self, model: Any, images: np.ndarray | None = None
+    ) -> tf_keras.Model:
+        """One of its copy in tf_keras, which gives the same outputs."""
         self._rebuilt.carry()
-        self._rebuilt.require_equal(images)
-        return self._rebuilt.model
+        if images is not None:
+            self._rebuilt.require_equal(images)
+        return qat.quantize(self._rebuilt.model)
 
     def to_tflite(self, model: Any, images: np.ndarray) -> bytes:
         """Of the model, or of its copy in tf_keras.

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tf_cosearch import configuration
+from tf_cosearch.networks.precision import Precision
 
 Block = Callable[..., Any]
 
@@ -76,11 +77,13 @@ def names() -> list[str]:
 def options(name: str) -> dict[str, Any]:
     """The options of a block besides `filters` and `stride`, with defaults.
 
+    The bits of its layers are options of every block.
+
     Example:
-    >>> options("conv_bn")
-    {'kernel_size': 3, 'groups': 1, 'activation': 'relu'}
+    >>> [*options("conv_bn").items()][:3]
+    [('kernel_size', 3), ('groups', 1), ('activation', 'relu')]
     """
-    return dict(_options(get(name)))
+    return dict(_options(get(name))) | Precision()._asdict()
 
 
 @functools.cache

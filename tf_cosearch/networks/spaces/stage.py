@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_cosearch import configuration
-from tf_cosearch.networks import blocks
+from tf_cosearch.networks import blocks, precision
 from tf_cosearch.networks.layer_ops import LayerRecorder
 from tf_cosearch.networks.network import BlockSpec
 from tf_cosearch.networks.spaces import effect
@@ -52,6 +52,7 @@ class Stage:
         configuration.check_keys(
             content, where, ["per", "block", *STAGE_KEYS, *accepted]
         )
+        precision.check({k: self.keys[k][0] for k in self.keys}, where)
         per = content.get("per", "stage")
         if per not in ("stage", "block"):
             raise configuration.unknown(

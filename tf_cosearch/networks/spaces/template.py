@@ -21,6 +21,7 @@ from tf_cosearch import configuration
 from tf_cosearch.networks import blocks
 from tf_cosearch.networks.layer_ops import LayerRecorder
 from tf_cosearch.networks.network import BlockSpec, Network
+from tf_cosearch.networks.precision import Precision
 from tf_cosearch.networks.spaces.network_space import NetworkSpace
 from tf_cosearch.networks.spaces.stage import Stage
 from tf_cosearch.networks.stage_values import (
@@ -41,6 +42,12 @@ _FROM_OUTSIDE, _TO_OUTSIDE = NETWORK_ENDS
 
 Shape = tuple[int, int, int]
 """Height, width and channels."""
+
+Tensor = tuple[int, int, int, int]
+"""Height, width and channels, and bits of an element."""
+
+_OF_CLASSIFIER = ("dropout", "classifier_bits")
+_OF_LAST_BLOCK = ("weight_bits", "activation_bits")
 
 
 class Template(NetworkSpace):
@@ -94,9 +101,14 @@ class Template(NetworkSpace):
         )
         head = content.get("head") or {}
         configuration.check_keys(
-            head, f"{where}, head", ["filters", "activation", "dropout"]
+            head,
+            f"{where}, head",
+            ["filters", "activation", *_OF_CLASSIFIER, *_OF_LAST_BLOCK],
         )
         self.dropout = check_value("dropout", head.get("dropout", 0), where)
+        self.classifier_bits = check_value(
+            "classifier_bits", head.get("classifier_bits", 8), f"{where}, head"
+        )
         self.stages = self._read_stages(content, head, where)
         widths = {self.input_shape[-1]}
         for stage in self.stages:
@@ -112,8 +124,8 @@ class Template(NetworkSpace):
             slice(end - len(stage.parameters), end)
             for stage, end in zip(self.stages, ends, strict=True)
         ]
-        self._rows: dict[tuple[Any, ...], tuple[np.ndarray, Shape]] = {}
-        self._stage_rows: dict[tuple[Any, ...], tuple[np.ndarray, Shape]] = {}
+        self._rows: dict[tuple[Any, ...], tuple[np.ndarray, Tensor]] = {}
+        self._stage_rows: dict[tuple[Any, ...], tuple[np.ndarray, Tensor]] = {}
 
     @staticmethod
     def _read_stages(
@@ -141,8 +153,15 @@ class Template(NetworkSpace):
             name = f"stage{index + 1}"
             configuration.check_keys(keys, f"{where}, {name}", keys)
             stages.append(Stage(name, _with_defaults(defaults, keys), where))
+        for key in _OF_LAST_BLOCK if head.get("filters") is None else ():
+            if key in head:
+                raise ValueError(
+                    f"{key} in {where}, head must be of a convolution. "
+                    "Received: a head without filters. Set filters, or "
+                    "classifier_bits for the layer after it."
+                )
         if head.get("filters") is not None:
-            last = {k: v for k, v in head.items() if k != "dropout"}
+            last = {k: v for k, v in head.items() if k not in _OF_CLASSIFIER}
             last |= {"block": "conv_bn", "kernel_size": 1}
             stages.append(Stage("head", last, where))
         return stages
@@ -197,6 +216,7 @@ class Template(NetworkSpace):
             self.classes,
             tuple(specs),
             self.dropout,
+            self.classifier_bits,
         )
 
     def encode(self, network: Network) -> tuple[int, ...]:
@@ -245,6 +265,7 @@ class Template(NetworkSpace):
             self.input_shape,
             self.classes,
             self.dropout,
+            self.classifier_bits,
             [[stage.name, stage.keys] for stage in self.stages],
         ]
 
@@ -284,7 +305,15 @@ class Template(NetworkSpace):
 
     @functools.cached_property
     def _most_layers(self) -> int:
-        return sum(stage.max_layers() for stage in self.stages) + 2
+        most = sum(stage.max_layers() for stage in self.stages) + 2
+        widths = {
+            width
+            for stage in self.stages
+            for width in stage.keys.get("activation_bits", ((8,), False))[0]
+        }
+        # Each block, and what ends a network, may convert what it reads.
+        blocks = sum(max(stage.depths()) for stage in self.stages)
+        return most + (blocks + 1) * (widths - {8} != set())
 
     def rows(self, genes: tuple[int, ...]) -> np.ndarray:
         """`to_array(decode(genes).layers())`, remembering stages and blocks.
@@ -295,7 +324,7 @@ class Template(NetworkSpace):
         Returns:
             A `[L, F]` float32 array, see `workload.to_array`.
         """
-        shape = self.input_shape
+        shape: Tensor = (*self.input_shape, 8)
         parts = []
         for stage, part in zip(self.stages, self._slices, strict=True):
             key = stage.name, genes[part], shape
@@ -314,8 +343,8 @@ class Template(NetworkSpace):
         return np.concatenate(parts)
 
     def _read_stage(
-        self, stage: Stage, genes: tuple[int, ...], shape: Shape
-    ) -> tuple[np.ndarray, Shape]:
+        self, stage: Stage, genes: tuple[int, ...], shape: Tensor
+    ) -> tuple[np.ndarray, Tensor]:
         """Rows of a stage that starts from a shape, and the one it ends in."""
         parts = [np.empty((0, len(LayerTable._fields)), np.float32)]
         for spec in stage.decode(genes):
@@ -333,12 +362,13 @@ class Template(NetworkSpace):
         return rows, shape
 
     def _classify(self, ops: Any, x: Any) -> Any:
-        return ops.classify(x, self.classes, self.dropout, name="logits")
+        with ops.at(Precision(self.classifier_bits)):
+            return ops.classify(x, self.classes, self.dropout, name="logits")
 
 
 def _record(
-    read: Callable[[Any, Any], Any], shape: Shape
-) -> tuple[np.ndarray, Shape]:
+    read: Callable[[Any, Any], Any], shape: Tensor
+) -> tuple[np.ndarray, Tensor]:
     """Rows of one reading that starts from a shape, and the shape it ends in.
 
     A block holds what it needs of its input itself, so blocks can be recorded
@@ -346,7 +376,7 @@ def _record(
     """
     recorder = LayerRecorder()
     x = read(recorder, recorder.input(*shape))
-    return to_array(recorder.layers()), recorder.shape(x)
+    return to_array(recorder.layers()), (*recorder.shape(x), recorder.bits(x))
 
 
 def _with_defaults(
