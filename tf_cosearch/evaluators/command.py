@@ -165,7 +165,7 @@ def _require_script(words: Sequence[str]) -> None:
 
 
 def _answer(said: str) -> dict[str, Quantity]:
-    rule = "The answer must be a JSON object"
+    rule = "The answer of Command must be a JSON object"
     try:
         answer = json.loads(said)
     except (ValueError, RecursionError):
