@@ -242,7 +242,7 @@ class _File:
         """The layer that an operator is of, and as few others as possible."""
         found = [
             (len(operators), -place, part)
-            for place, (part, operators) in enumerate(self._layers.items())
+            for place, (part, operators) in enumerate(self.layers.items())
             if any(each is operator for _, each in operators)
         ]
         return min(found)[2]
