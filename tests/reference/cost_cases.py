@@ -127,13 +127,11 @@ def random_chip(rng):
         "runtime/memory_share": rng.choice([1, 0.25]),
     }
     other = random.Random(repr(values))  # as many draws of `rng` as ever
-    nibbles = random.Random(repr(values) + "nibbles")
     values |= {
         "host_link/input_gbs": other.choice([0, 0, 0.4]),
         "host_link/output_gbs": other.choice([0, 0, 0.1]),
         "host_link/instruction_bytes": other.choice([0, 2800]),
         "pe_array/vector_units": other.choice([4096, 4096, 2]),
-        "pe_array/int4_products": nibbles.choice([1, 1, 2, 4]),
         "pe_memory/whole_layers": other.choice([0, 1]),
         "pe_memory/padded_weights": other.choice([0, 1]),
         "pe_memory/tile_kib": other.choice([0, 0, 0.5, 2]),
@@ -146,3 +144,48 @@ def random_chip(rng):
         "host_link/idle_mw": other.choice([0, 20]),
     }
     return accelerators.from_paths(values)
+
+
+def random_chain(rng, depth):
+    """Layers of which most alone read what the one before writes."""
+    height, width = rng.randint(3, 24), rng.randint(2, 9)
+    channels, bits = rng.randint(1, 24), rng.choice([4, 8, 8, 8, 16])
+    layers: list = []
+    for _ in range(depth):
+        op = rng.choice(["conv2d", "conv2d", "depthwise_conv2d", "pool", "add"])
+        k_h, k_w, s_h, s_w, d_h, side = 1, 1, 1, 1, 1, 0
+        out_c = channels
+        if op == "add":
+            side = height * width * channels
+        else:
+            k_h, k_w = rng.choice([1, 1, 3, 3, 5]), rng.choice([1, 3])
+            s_h, s_w = rng.choice([1, 1, 2]), rng.choice([1, 1, 2])
+            d_h = rng.choice([1, 1, 2]) if s_h == 1 else 1
+        if op == "conv2d":
+            out_c = rng.randint(1, 40)
+        span = (k_h - 1) * d_h + 1
+        out_h, out_w = -(-height // s_h), -(-width // s_w)
+        if op != "add" and height > span and rng.random() < 0.3:  # no padding
+            out_h = (height - span) // s_h + 1
+        out_bits = rng.choice([None, None, None, 8])
+        layers.append(
+            Layer(
+                op,
+                "elementwise" if op == "add" else op,
+                *(out_h, out_w, out_c, height, width, channels),
+                *(k_h, k_w, s_h, s_w),
+                groups=channels if op == "depthwise_conv2d" else 1,
+                dilation_h=d_h,
+                use_bias=rng.random() < 0.5,
+                weight_bits=rng.choice([4, 8, 8]),
+                activation_bits=bits,
+                output_bits=out_bits,
+                side_elements=side,
+                held_elements=rng.choice([0, 0, 300]),
+                repeats=rng.choice([1] * 9 + [2]),
+                continues=rng.random() < 0.9,
+            )
+        )
+        height, width, channels = out_h, out_w, out_c
+        bits = out_bits or bits
+    return layers

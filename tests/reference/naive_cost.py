@@ -40,18 +40,7 @@ class Result:
 
 def estimate(layers, chip, objective="latency", batch_size=1):
     """Prices a list of `Layer` on one accelerator of numbers."""
-    layers = [
-        dataclasses.replace(
-            row,
-            out_h=row.out_h * batch_size,
-            in_h=row.in_h * batch_size,
-            side_elements=row.side_elements * batch_size,
-            held_elements=row.held_elements * batch_size,
-            network_in_elements=row.network_in_elements * batch_size,
-            network_out_elements=row.network_out_elements * batch_size,
-        )
-        for row in told(layers)
-    ]
+    layers = stacked(layers, batch_size)
     ghz, array = chip.process.clock_ghz, chip.pe_array
     pes = array.columns * array.rows
     peak = pes * array.lanes * array.simd_units * array.dot_width
@@ -84,6 +73,22 @@ def estimate(layers, chip, objective="latency", batch_size=1):
     )
 
 
+def stacked(layers, batch_size):
+    """The rows of all images as one loop."""
+    return [
+        dataclasses.replace(
+            row,
+            out_h=row.out_h * batch_size,
+            in_h=row.in_h * batch_size,
+            side_elements=row.side_elements * batch_size,
+            held_elements=row.held_elements * batch_size,
+            network_in_elements=row.network_in_elements * batch_size,
+            network_out_elements=row.network_out_elements * batch_size,
+        )
+        for row in told(layers)
+    ]
+
+
 def told(layers):
     """Says of a table that does not what its first row reads and last writes.
 
@@ -114,11 +119,7 @@ def silicon(chip, peak):
     node = chip.process.node_nm
     pes = chip.pe_array.columns * chip.pe_array.rows
     lanes = pes * chip.pe_array.lanes
-    # HCM's fit of a 4 x 8, a 4 x 4 and an 8 x 8 bit multiplier.
-    halves, quarters, whole = 898.88, 528.50, 1467.50
-    share = {1: 1, 2: 2 * halves / whole, 4: 4 * quarters / whole}
     logic = peak * technology.MAC_AREA.value * (node / 28) ** 2
-    logic *= share[chip.pe_array.int4_products]
     area = logic + technology.DRAM_INTERFACE_AREA.value * (
         chip.dram.bandwidth_gbs * (node / 28) ** 2
     )
@@ -197,49 +198,67 @@ def besides(row):
     return row.stored_elements * row.weight_bits / 8, read * row.weight_bits / 8
 
 
-def off_chip(layers, chip, images):
-    """Bytes of each layer, of them before and after all work, and of weights
-    that go round again; and all weights."""
-    pes = chip.pe_array.columns * chip.pe_array.rows
-    capacity = memories(chip)[0] * 1024 * pes
-    tensors, used, stored = [], [], []
+def size(chip):
+    """Bytes of all PE memories."""
+    return memories(chip)[0] * 1024 * chip.pe_array.columns * chip.pe_array.rows
+
+
+def activations(row):
+    """Bytes of inputs, of outputs, and of what else is there meanwhile."""
+    each = row.activation_bits / 8
+    right = row.operand_elements if row.op == "matmul" else 0
+    return (
+        (row.in_h * row.in_w * row.in_c + row.side_elements) * each,
+        row.pixels * row.out_c * out_bits(row) / 8,
+        (row.held_elements + right) * each,
+    )
+
+
+def weights_kept(layers, chip, largest):
+    """Bytes of weights that layers use, of all that are stored, and the share
+    of each layer that stays beside the largest activations."""
+    capacity, used, stored = size(chip), [], []
     for row in layers:
-        each = row.activation_bits / 8
-        right = row.operand_elements if row.op == "matmul" else 0
-        tensors.append(
-            (
-                (row.in_h * row.in_w * row.in_c + row.side_elements) * each,
-                row.pixels * row.out_c * out_bits(row) / 8,
-                (row.held_elements + right) * each,
-            )
-        )
         weights = compiled(row, chip) if row.op in WEIGHTED else 0
         table, read = besides(row)
         used.append(weights + read)
         stored.append(0 if row.reuses_weights else weights + table)
     apart = chip.pe_memory.tile_kib > 0
-    room = capacity if apart else max(capacity - max(map(sum, tensors)), 0)
+    room = capacity if apart else max(capacity - largest, 0)
     room = min(room, capacity * chip.pe_memory.weight_share)
     kept = [min(room / sum(stored), 1) if sum(stored) else 1] * len(layers)
     if chip.pe_memory.whole_layers and kept[0] < 1:
         left = room
-        for number, size in enumerate(stored):
-            kept[number] = int(size <= left)
-            left -= size * kept[number]
-        share = sum(k * size for k, size in zip(kept, stored, strict=True))
-        for number, size in enumerate(stored):
-            kept[number] = kept[number] if size else share / sum(stored)
+        for number, bytes_ in enumerate(stored):
+            kept[number] = int(bytes_ <= left)
+            left -= bytes_ * kept[number]
+        share = sum(k * b for k, b in zip(kept, stored, strict=True))
+        for number, bytes_ in enumerate(stored):
+            kept[number] = kept[number] if bytes_ else share / sum(stored)
+    return used, sum(stored), kept
+
+
+def off_chip(layers, chip, images, division=None):
+    """Bytes of each layer, of them before and after all work, and of weights
+    that go round again; and all weights. Of the memory activations have what
+    they take, or may, or what is said."""
+    capacity, tensors = size(chip), [activations(row) for row in layers]
+    apart = chip.pe_memory.tile_kib > 0
+    limit = capacity * chip.pe_memory.activation_share
+    largest = max(map(sum, tensors))
+    if division is not None:
+        limit = largest = division
+    used, stored, kept = weights_kept(layers, chip, largest)
     moved = []
     for number, row in enumerate(layers):
         each = row.activation_bits / 8
-        share = chip.pe_memory.activation_share
-        beyond = max(sum(tensors[number]) - capacity * share, 0)
+        beyond = max(sum(tensors[number]) - limit, 0)
         beyond *= not apart
         outside = []
         for tensor in tensors[number]:  # inputs make way first
             outside.append(min(tensor, beyond))
             beyond -= outside[-1]
-        if not share and not apart:  # what is held is off the chip already
+        if not limit and not apart:  # what is held is off the chip already
             outside[2] -= row.held_elements * each
         by_dram = not chip.host_link.input_gbs
         brought = row.network_in_elements * each * by_dram
@@ -280,7 +299,7 @@ def off_chip(layers, chip, images):
                 (used[number] - weights) * (tiles - 1),
             )
         )
-    return moved, sum(stored)
+    return moved, stored
 
 
 def up(count, multiple):
@@ -325,8 +344,11 @@ def tiles_of(row, chip):
     return -(-rows // max(fit, default=1))
 
 
-def mapped(row, chip, on, dataflow, images):
-    """(cycles on the chip, pJ that depend on the mapping)."""
+def mapped(row, chip, on, dataflow, images, comes=True, goes=True):
+    """(cycles on the chip, pJ that depend on the mapping).
+
+    Where inputs or outputs do not come, or go, they stay in PEs that have rows
+    and columns of their own."""
     array, node = chip.pe_array, chip.process.node_nm
     sizes = (array.columns, array.rows, array.lanes)
     on_pes = {
@@ -336,6 +358,7 @@ def mapped(row, chip, on, dataflow, images):
     on_lanes = {
         c: n * (sizes[2] if on[2] == c else 1) for c, n in on_pes.items()
     }
+    apart = on[:2] == "xr"
     macs = is_mac(row)
     busy = macs or row.op in ("pool", "elementwise")
     groups = row.groups if macs else row.out_c
@@ -426,10 +449,7 @@ def mapped(row, chip, on, dataflow, images):
     pes_of_input = max(min(jobs, on_pes["c"] // slots), 1)
     channel_pes = min(on_pes["c"], slots * pes_of_input)
     # Positions and dot products.
-    halves = {1: (1, 1), 2: (2, 1), 4: (2, 2)}[array.int4_products]
-    fits = right_bits(row) <= 4, row.activation_bits <= 4
-    products = math.prod(h for h, fit in zip(halves, fits, strict=True) if fit)
-    dots = -(-in_c // (array.dot_width * products))
+    dots = -(-in_c // array.dot_width)
     dot_steps = -(-dots // on_pes["i"])
     if on[3] == "f" and on_pes["i"] > 1:
         dots = -(-in_c // -(-in_c // (on_pes["i"] * dot_steps)))
@@ -505,16 +525,26 @@ def mapped(row, chip, on, dataflow, images):
         compute / chip.runtime.compute_share,
         (from_memory + to_memory) / ports,
         brought / (chip.interconnect.width_bytes * pes),
-        passed(row, chip.interconnect.activation_width_bytes) * busy,
+        passed(row, chip, a_pass, comes or not apart, goes or not apart) * busy,
     ), pj
 
 
-def passed(row, width):
-    """Cycles that activations take from PE to PE, once in and once out."""
-    inputs = row.in_h * row.in_w * row.in_c + row.side_elements
-    inputs += row.operand_elements * (row.op == "matmul")
-    bits = inputs * row.activation_bits + row.pixels * row.out_c * out_bits(row)
-    return bits / 8 / width if width else 0
+def passed(row, chip, a_pass, comes, goes):
+    """Cycles that activations take from PE to PE, once in and once out.
+
+    What does not come is passed as far as PEs read it twice."""
+    width = chip.interconnect.activation_width_bytes
+    inputs, outputs, others = activations(row)
+    others -= row.held_elements * row.activation_bits / 8
+    moved = (
+        inputs + others
+        if comes
+        else (
+            max(a_pass - inputs, 0)
+            + row.side_elements * row.activation_bits / 8
+        )
+    )
+    return (moved + outputs * goes) / width if width else 0
 
 
 def distinct(outputs, kernel, stride, dilation):
@@ -543,6 +573,16 @@ def tied(options, objective, idle_pj):
     return [o for o in options if keys(o)[0] <= least * (1 + TIE)]
 
 
+def fill(row, chip):
+    """Cycles until the first result: operands come, the pipeline fills."""
+    elements = row.in_c / row.groups * row.k_h * row.k_w if is_mac(row) else 1
+    window = elements * row.activation_bits / 8
+    if row.op in (*WEIGHTED, "embedding"):
+        window += elements * row.weight_bits / 8
+    cycles = window / chip.interconnect.width_bytes
+    return cycles + chip.pe_array.pipeline_cycles
+
+
 def linked(row, link):
     """Nanoseconds on the link to the host; GB/s are bytes a nanosecond."""
     if not link.input_gbs:
@@ -566,30 +606,30 @@ def crossing(row, link):
     return crossed
 
 
+def arithmetic(row, node):
+    """pJ of products, or of the steps of a vector operation."""
+    macs = row.pixels * row.operand_elements
+    pj = macs * mac_pj(right_bits(row), row.activation_bits, node)
+    if row.op in ("pool", "elementwise"):
+        taps = row.k_h * row.k_w
+        pj += row.pixels * row.out_c * taps * mac_pj(0, 0, node)
+    return pj
+
+
 def price(row, chip, option, dram_bytes, edges, repeated, idle_pj):
     """(cycles, pJ) of a layer with a mapping."""
     ghz, node = chip.process.clock_ghz, chip.process.node_nm
     ring = chip.interconnect.ring_width_bytes
     dram_rate = chip.dram.bandwidth_gbs / ghz
-    elements = row.in_c / row.groups * row.k_h * row.k_w if is_mac(row) else 1
-    window = elements * row.activation_bits / 8
-    if row.op in (*WEIGHTED, "embedding"):
-        window += elements * row.weight_bits / 8
     cycles = (
         chip.runtime.layer_us * 1e3 * ghz
         + edges / dram_rate
-        + window / chip.interconnect.width_bytes
-        + chip.pe_array.pipeline_cycles
+        + fill(row, chip)
         + linked(row, chip.host_link) * ghz
         + (repeated / ring if ring else 0)
         + max(option[0], (dram_bytes - edges) / dram_rate)
     )
-    pj = option[1] + idle_pj * cycles
-    macs = row.pixels * row.operand_elements
-    pj += macs * mac_pj(right_bits(row), row.activation_bits, node)
-    if row.op in ("pool", "elementwise"):
-        taps = row.k_h * row.k_w
-        pj += row.pixels * row.out_c * taps * mac_pj(0, 0, node)
+    pj = option[1] + idle_pj * cycles + arithmetic(row, node)
     pj += dram_bytes * chip.dram.byte_pj
     pj += crossing(row, chip.host_link) * chip.host_link.byte_pj
     pj += dram_bytes * sram(technology.SRAM_WRITE, *memories(chip), node)

@@ -41,6 +41,7 @@ class Room(NamedTuple):
             are beside weights.
         tile_rows: Parts that rows of an image are dealt to.
         tile_columns: Parts that its columns are.
+        fused_layers: Layers that may be worked on together, at most.
     """
 
     capacity_bytes: Any
@@ -55,6 +56,7 @@ class Room(NamedTuple):
     tile_bytes: Any = 0.0
     tile_rows: Any = 1.0
     tile_columns: Any = 1.0
+    fused_layers: Any = 1.0
 
     def keeps_what_it_is_given(self) -> Any:
         """Where nothing of a network depends on it as long as all fits."""
@@ -167,6 +169,8 @@ class Family(NamedTuple):
         depthwise_words: What of an accelerator a depthwise layer leaves idle.
         off_chip: Parameters of its own components that `on_chip` does not
             depend on.
+        fused_layers: The parameter that says how many layers may be worked on
+            together, if there is one.
         relations: Products and ratios of parameters that matter together:
             exponents by path, by name.
     """
@@ -183,4 +187,5 @@ class Family(NamedTuple):
     shape: tuple[str, ...]
     depthwise_words: Callable[[Any], str]
     off_chip: tuple[str, ...] = ()
+    fused_layers: str = ""
     relations: Mapping[str, Mapping[str, int]] = {}

@@ -52,6 +52,8 @@ class LayerCost(NamedTuple):
         out_c_tiles: Tiles of output channels, likewise.
         missing_bytes: What the memory on the chip lacks to hold a tile of one
             row.
+        is_joined: 1 for layers that are worked on together with the one
+            before, tile by tile of their rows, else 0.
     """
 
     cycles: Any
@@ -69,6 +71,7 @@ class LayerCost(NamedTuple):
     row_tiles: Any
     out_c_tiles: Any
     missing_bytes: Any
+    is_joined: Any
 
 
 class Cost(NamedTuple):

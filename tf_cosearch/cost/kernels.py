@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from tf_cosearch import accelerators, environment, machine
 from tf_cosearch.accelerators import Accelerator, families, stacking
+from tf_cosearch.cost import fusion
 from tf_cosearch.networks import workload
 from tf_cosearch.networks.workload import LayerTable
 
@@ -77,7 +78,8 @@ def run_graph(
         ValueError: If a parameter is not possible or batch sizes differ.
     """
     hardware = stacking.stack(accelerator, len(layers.out_h))
-    columns = [np.asarray(field, np.float32) for field in layers.columns()]
+    fields = _columns(layers, accelerator)
+    columns = [np.asarray(field, np.float32) for field in fields]
     return _graph(price, len(columns), families.name_of(accelerator))(
         columns, tf.constant(hardware), tf.constant(images, tf.float32)
     )
@@ -101,7 +103,7 @@ def run_compiled(
     Raises:
         ValueError: As `run_graph`.
     """
-    fields = layers.columns()
+    fields = _columns(layers, accelerator)
     batch, depth = fields[0].shape
     parameters = stacking.columns(accelerator, batch)
     dtypes = tuple(field.dtype for field in fields)
@@ -184,6 +186,13 @@ def _compiled(price: Price, dtypes: tuple[Any, ...], family: str) -> Any:
         autograph=False,
         jit_compile=True,
     ).get_concrete_function()
+
+
+def _columns(layers: LayerTable, accelerator: Accelerator) -> list[np.ndarray]:
+    """The columns that are needed: who follows whom, for fusion only."""
+    if not fusion.is_on(accelerator):
+        layers = layers._replace(continues=0.0)
+    return layers.columns()
 
 
 def _aligned(shape: tuple[int, int], kind: Any, fill: float) -> np.ndarray:

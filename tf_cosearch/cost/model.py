@@ -17,8 +17,10 @@ from tf_cosearch.accelerators import (
 )
 from tf_cosearch.accelerators.family import OBJECTIVES, OnChip
 from tf_cosearch.arithmetic import sum_two
-from tf_cosearch.cost import kernels
+from tf_cosearch.cost import cuts, fusion, kernels
 from tf_cosearch.cost.costs import Cost, LayerCost
+from tf_cosearch.cost.cuts import Rows
+from tf_cosearch.cost.fusion import Tiling
 from tf_cosearch.cost.off_chip import (
     OffChip,
     answer_bytes,
@@ -114,10 +116,14 @@ def estimate(
             f"Received: {batch_size}."
         )
     table = (layers, accelerator, batch_size)
+    is_fused = fusion.is_on(accelerator)
     if per_layer or len(layers.out_h) <= kernels.SMALL:
-        cost = kernels.run_graph(_pricer(objective, per_layer), *table)
+        pricer = _pricer(objective, per_layer, is_fused)
+        cost = kernels.run_graph(pricer, *table)
     else:
-        totals = kernels.run_compiled(_totals_pricer(objective), *table)
+        totals = kernels.run_compiled(
+            _totals_pricer(objective, is_fused), *table
+        )
         cost = Cost(*map(tf.constant, totals))
     check_rows(cost, layers)
     return cost
@@ -139,14 +145,18 @@ def check_rows(cost: Cost, layers: LayerTable) -> None:
 
 
 @functools.cache
-def _pricer(objective: str, per_layer: bool) -> kernels.Price:
-    return functools.partial(price, objective=objective, per_layer=per_layer)
+def _pricer(
+    objective: str, per_layer: bool, is_fused: bool = False
+) -> kernels.Price:
+    return functools.partial(
+        price, objective=objective, per_layer=per_layer, is_fused=is_fused
+    )
 
 
 @functools.cache
-def _totals_pricer(objective: str) -> kernels.Price:
+def _totals_pricer(objective: str, is_fused: bool) -> kernels.Price:
     return lambda layers, accelerator, images: price(
-        layers, accelerator, images, objective, per_layer=False
+        layers, accelerator, images, objective, False, is_fused
     )[:-2]
 
 
@@ -156,6 +166,7 @@ def price(
     batch_size: Any,
     objective: str,
     per_layer: bool,
+    is_fused: bool = False,
 ) -> Cost:
     """`estimate` in the graph.
 
@@ -165,6 +176,7 @@ def price(
         batch_size: Images that are worked on together, a float32 scalar.
         objective: One of `OBJECTIVES`.
         per_layer: Whether to fill in `Cost.layers` and the parts of energy.
+        is_fused: Whether some may work on several layers together.
 
     Returns:
         A `Cost` of `[B]` float32 tensors.
@@ -172,12 +184,19 @@ def price(
     stacked = layers.stack_images(batch_size)
     machine = expand(accelerator)
     loops = loops_of(stacked, batch_size)
-    chosen = families.of(accelerator).on_chip(
-        stacked, loops, machine, objective, per_layer
-    )
-    return _add_up(
-        stacked, loops, accelerator, machine, chosen, layers.is_wrong()
-    )
+    on_chip = families.of(accelerator).on_chip
+
+    def mapped(layers: LayerTable, loops: Loops) -> OnChip:
+        return on_chip(layers, loops, machine, objective, per_layer)
+
+    chosen = mapped(stacked, loops)
+    outside = off_chip(stacked, loops, machine.room())
+    rows = price_rows(stacked, loops, machine, chosen, outside)
+    if is_fused:
+        rows = cuts.cut(
+            stacked, loops, machine, rows, objective, mapped, price_rows
+        )
+    return _add_up(stacked, accelerator, machine, rows, layers.is_wrong())
 
 
 def expand(accelerator: Accelerator) -> Accelerator:
@@ -187,48 +206,82 @@ def expand(accelerator: Accelerator) -> Accelerator:
     )
 
 
-def _add_up(
+def price_rows(
     layers: LayerTable,
     loops: Loops,
-    accelerator: Accelerator,
     machine: Accelerator,
     chosen: OnChip,
-    is_wrong: Any,
-) -> Cost:
-    """Puts layers that are mapped together to networks.
+    outside: OffChip,
+    tiling: Tiling | None = None,
+) -> Rows:
+    """Prices rows that are mapped.
 
     Args:
         layers: `LayerTable` of `[B, L]` tensors.
         loops: Their `Loops`.
-        accelerator: `Accelerator` of `[B]` float32 tensors.
-        machine: The same, expanded.
-        chosen: The mappings, `[B, L]`.
-        is_wrong: Rows that are no layers; they make `macs` NaN.
+        machine: Accelerators of `[B, 1]` tensors.
+        chosen: The mappings, of all tiles.
+        outside: What passes the DRAM.
+        tiling: How the rows are worked on in tiles; whole by default.
 
     Returns:
-        A `Cost` of `[B]` float32 tensors, with layers if `chosen` has what
-        that takes.
+        The `Rows`.
     """
-    outside = off_chip(layers, loops, machine.room())
     steady_cycles = machine.dram.cycles(
         outside.steady_bytes(), machine.process.clock_ghz
     )
     serial = serial_of(layers, loops)
     fixed = serial_cycles(
-        machine,
-        serial,
-        outside.edge_bytes(),
-        outside.repeated_bytes,
+        machine, serial, outside.edge_bytes(), outside.repeated_bytes
     )
-    cycles = tf.maximum(chosen.cycles, steady_cycles) + fixed
     mac_pj = arithmetic_pj(layers, machine)
+    if tiling is not None:
+        mac_pj *= tiling.work
+        fill = machine.operand_cycles(serial.operand_bytes)
+        fill += machine.pipeline_cycles()
+        fixed += (tiling.tiles - 1) * fill
     dram_pj, write_pj = transfer_pj(machine, outside.dram_bytes)
     crossing_pj = link_pj(machine, serial)
     energy_pj = chosen.energy_pj + mac_pj + dram_pj + write_pj + crossing_pj
+    return Rows(
+        cycles=tf.maximum(chosen.cycles, steady_cycles) + fixed,
+        fixed_cycles=fixed,
+        energy_pj=energy_pj,
+        mac_pj=mac_pj,
+        dram_pj=dram_pj,
+        write_pj=write_pj,
+        crossing_pj=crossing_pj,
+        chosen=chosen,
+        outside=outside,
+        is_joined=tf.zeros_like(fixed),
+    )
+
+
+def _add_up(
+    layers: LayerTable,
+    accelerator: Accelerator,
+    machine: Accelerator,
+    rows: Rows,
+    is_wrong: Any,
+) -> Cost:
+    """Puts rows together to networks.
+
+    Args:
+        layers: `LayerTable` of `[B, L]` tensors.
+        accelerator: `Accelerator` of `[B]` float32 tensors.
+        machine: The same, expanded.
+        rows: What the rows cost.
+        is_wrong: Rows that are no layers; they make `macs` NaN.
+
+    Returns:
+        A `Cost` of `[B]` float32 tensors, with layers if `rows` has what
+        that takes.
+    """
+    chosen, outside, cycles = rows.chosen, rows.outside, rows.cycles
     is_layer = layers.is_layer
     total_cycles, total_pj = sum_two(
         layers.all_runs(cycles) * is_layer,
-        layers.all_runs(energy_pj) * is_layer,
+        layers.all_runs(rows.energy_pj) * is_layer,
     )
     macs = tf.where(is_wrong, float("nan"), layers.all_runs(layers.macs()))
     macs, params = sum_two(macs * is_layer, layers.params() * is_layer)
@@ -241,7 +294,7 @@ def _add_up(
         macs=macs,
         params=params,
         dram_bytes=tf.reduce_sum(layers.all_runs(outside.dram_bytes), -1),
-        weight_residency=tf.squeeze(outside.residency, -1),
+        weight_residency=outside.residency[:, 0],
         memory_missing_bytes=tf.maximum(
             tf.reduce_max(outside.needed_bytes, -1)
             - accelerator.room().capacity_bytes,
@@ -253,17 +306,15 @@ def _add_up(
         return cost
     family = families.of(accelerator)
     on_chip_pj = list(chosen.parts_pj)
-    on_chip_pj[family.energy_parts.index(family.memory)] += write_pj
+    on_chip_pj[family.energy_parts.index(family.memory)] += rows.write_pj
     idle_pj = [
         mw / machine.process.clock_ghz * cycles
         for mw in power.idle_power(machine)
     ]
-    idle_pj[power.PARTS.index("dram")] += dram_pj
-    idle_pj[power.PARTS.index("host_link")] += crossing_pj
-    parts_pj = (mac_pj, *on_chip_pj, *idle_pj)
-    by_layer = _layer_cost(
-        layers, machine, outside, chosen, cycles, fixed, parts_pj
-    )
+    idle_pj[power.PARTS.index("dram")] += rows.dram_pj
+    idle_pj[power.PARTS.index("host_link")] += rows.crossing_pj
+    parts_pj = (rows.mac_pj, *on_chip_pj, *idle_pj)
+    by_layer = _layer_cost(layers, machine, rows, parts_pj)
     totals = [tf.reduce_sum(part, -1) for part in by_layer.energy_parts_mj]
     clock_ghz = accelerator.process.clock_ghz
     start_cycles = accelerator.runtime.inference_cycles(clock_ghz)
@@ -408,13 +459,11 @@ def link_pj(machine: Accelerator, serial: Serial) -> Any:
 def _layer_cost(
     layers: LayerTable,
     machine: Accelerator,
-    outside: OffChip,
-    chosen: OnChip,
-    cycles: Any,
-    fixed_cycles: Any,
+    rows: Rows,
     parts_pj: tuple[Any, ...],
 ) -> LayerCost:
     """Puts together what is told of every layer; padding is zero."""
+    chosen, outside, cycles = rows.chosen, rows.outside, rows.cycles
     clock_ghz = machine.process.clock_ghz
     macs = layers.macs()
     dram_cycles = machine.dram.cycles(outside.dram_bytes, clock_ghz)
@@ -432,7 +481,7 @@ def _layer_cost(
         params=layers.params(),
         dram_bytes=total(outside.dram_bytes),
         busy_cycles=total((*chosen.busy, dram_cycles)),
-        fixed_cycles=total(fixed_cycles),
+        fixed_cycles=total(rows.fixed_cycles),
         mapping=chosen.index,
         traffic=total(chosen.traffic),
         row_tiles=outside.row_tiles,
@@ -440,6 +489,7 @@ def _layer_cost(
         missing_bytes=tf.maximum(
             outside.needed_bytes - machine.room().capacity_bytes, 0.0
         ),
+        is_joined=rows.is_joined,
     )
     by_layer = tf.nest.map_structure(
         lambda field: field * layers.is_layer, by_layer

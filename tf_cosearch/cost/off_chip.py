@@ -37,6 +37,30 @@ from tf_cosearch.networks.loops import Loops, loops_of
 from tf_cosearch.networks.workload import LayerTable
 
 
+class Part(NamedTuple):
+    """What a row is of a chain of layers that are worked on together.
+
+    Each field is `[B, L]`; see `fusion`.
+
+    Attributes:
+        live_bytes: Activations while the chain runs.
+        in_bytes: Those that its first row reads.
+        out_bytes: Those that its last row writes.
+        is_first: Whether the row is its first.
+        is_last: Whether it is its last.
+        tiles: Tiles that the chain runs in.
+        read_again: How often the first row reads each row of its input.
+    """
+
+    live_bytes: Any
+    in_bytes: Any
+    out_bytes: Any
+    is_first: Any
+    is_last: Any
+    tiles: Any
+    read_again: Any
+
+
 class OffChip(NamedTuple):
     """What does not stay on the chip.
 
@@ -97,14 +121,47 @@ def off_chip(layers: LayerTable, loops: Loops, room: Room) -> OffChip:
     Returns:
         The `OffChip`.
     """
-    is_layer = layers.is_layer
     live = live_bytes(layers, loops)
     used = used_bytes(layers, loops, room)
     stored = stored_bytes(layers, loops, used)
     largest = tf.reduce_max(live, -1, keepdims=True)
     residency, stays = shares_that_stay(stored, largest, room)
+    return moved(layers, loops, room, residency, stays)
+
+
+def moved(
+    layers: LayerTable,
+    loops: Loops,
+    room: Room,
+    residency: Any,
+    stays: Any,
+    part: Part | None = None,
+) -> OffChip:
+    """The same where it is known what stays.
+
+    Of a chain, activations off the chip are the first row's, which reads them
+    with those rows again that tiles overlap by; what is written is the last
+    row's; what other rows read besides comes again if it may be off the chip.
+    Weights that are streamed come for every tile.
+
+    Args:
+        layers: `LayerTable` of `[B, L]`.
+        loops: `Loops` of `[B, L]`.
+        room: `Room` of `[B, 1]`, or `[B, L]`.
+        residency: Share of all weights that stays, `[B, 1]`.
+        stays: Of each layer, `[B, L]`.
+        part: What the rows are of chains; layers by themselves by default.
+
+    Returns:
+        The `OffChip`.
+    """
+    is_layer = layers.is_layer
+    live = live_bytes(layers, loops)
+    used = used_bytes(layers, loops, room)
     in_bytes = layers.in_elements() * loops.activation_bytes
     out_bytes = loops.output_bytes
+    if part is not None:
+        live, in_bytes, out_bytes = part[:3]
     kept = room.activation_bytes
     is_apart = room.tile_bytes > 0
     beyond = tf.where(is_apart, 0.0, tf.maximum(live - kept, 0.0))
@@ -130,12 +187,28 @@ def off_chip(layers: LayerTable, loops: Loops, room: Room) -> OffChip:
         brought > 0, tf.minimum(spilled_in, others), spilled_in
     )
     written = tf.maximum(spilled_out, leaving)
+    if part is not None:
+        side_bytes = layers.side_elements * loops.activation_bytes
+        beside = tf.minimum(side_bytes, beyond)
+        read = tf.where(part.is_first > 0, read * part.read_again, beside)
+        written = written * part.is_last
+        elsewhere = elsewhere * part.is_first
     streamed = used * (1 - stays)
     out_c_tiles = tf.maximum(tf.math.ceil(streamed * per_half), 1.0)
     in_halves = tf.maximum(tf.math.ceil(read * per_half), 1.0)
     again = tf.minimum(read * (out_c_tiles - 1), streamed * (in_halves - 1))
     tiles = row_tiles(layers, loops, room)
     again = tf.where(is_apart, streamed * (tiles - 1), again)
+    held = tf.where(is_apart, tiles, in_halves)
+    repeated = (used - streamed) * (tiles - 1)
+    if part is not None:
+        is_alone = part.is_first * part.is_last > 0
+        further = part.tiles - 1
+        again = tf.where(is_alone, again, streamed * further)
+        held = tf.where(is_alone, held, part.tiles)
+        out_c_tiles = tf.where(is_alone, out_c_tiles, 1.0)
+        round_again = tf.where(is_apart, (used - streamed) * further, 0.0)
+        repeated = tf.where(is_alone, repeated, round_again)
     line = layers.in_w * layers.in_c * loops.activation_bytes
     span = (layers.k_h - 1) * layers.dilation_h + 1
     window = tf.minimum(span * line, read)
@@ -147,10 +220,10 @@ def off_chip(layers: LayerTable, loops: Loops, room: Room) -> OffChip:
         dram_bytes=(read + written + elsewhere + streamed + again) * is_layer,
         first_bytes=tf.maximum(window, room.onload_share * read),
         last_bytes=tf.minimum(row, written),
-        row_tiles=tf.where(is_apart, tiles, in_halves),
+        row_tiles=held,
         out_c_tiles=out_c_tiles,
         needed_bytes=needed,
-        repeated_bytes=(used - streamed) * (tiles - 1),
+        repeated_bytes=repeated,
     )
 
 

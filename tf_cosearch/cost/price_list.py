@@ -17,7 +17,9 @@ a candidate costs falls into parts that depend on two of them each:
   array both are compared, on every accelerator.
 
 Fixed cycles and energy of transfers are proportional to bytes, so they follow
-from sums over layers. The formulas are those of `model.estimate`.
+from sums over layers. The formulas are those of `model.estimate`, which prices
+the accelerators that may work on several layers together: what these cost are
+no sums over layers of one mapping each.
 
 `N` are networks, `L` layers of one, `U` different layers, `H` accelerators,
 `A` those of them that differ in more than `neighbours.off_chip`.
@@ -53,6 +55,7 @@ IN_NETWORK = (
     "network_out_elements",
     "repeats",
     "reuses_weights",
+    "continues",
 )
 """Columns of a layer that its mapping does not depend on."""
 
@@ -61,6 +64,9 @@ ROWS, TILE = 32, 512
 
 CANDIDATES = 2**20
 """Candidates that a core works on at a time."""
+
+FUSED = 2**14
+"""Candidates whose layers may be fused that are priced at a time."""
 
 _BLOCK = 2**17  # numbers that stay in the cache of a core
 
@@ -107,6 +113,8 @@ class PriceList:
         self._idle_mw = power.idle_mw(self._chips)
         self._missing = np.asarray(self._chips.missing_register_bytes())
         self._objective = objective
+        may_fuse = self._chips.room().fused_layers > 1
+        self._fused = np.flatnonzero(np.broadcast_to(may_fuse, count))
         self._most = most_bytes // 8
         self._sorted = sort(self._hardware, self._family, TILE)
         self.num_arrays = self._sorted.arrays.shape[1]
@@ -171,6 +179,8 @@ class PriceList:
                 for part, end in zip(some, ends, strict=True)
             ]
             _on_all_cores(self._put_together, jobs)
+        if len(self._fused):
+            self._estimate_fused(tables, fields)
         fields["area_mm2"] = self._area_mm2
         fields["register_missing_bytes"] = self._missing
         return Cost(
@@ -268,6 +278,24 @@ class PriceList:
                 cycles[:, chips],
             )
         self._finish(moved, cycles, energy_pj, fields)
+
+    def _estimate_fused(
+        self, tables: list[np.ndarray], fields: dict[str, np.ndarray]
+    ) -> None:
+        """Fills in what networks cost where layers may be fused."""
+        columns = workload.pad(tables).columns()
+        pairs = np.arange(len(tables) * len(self._fused))
+        for some in _pieces(pairs, FUSED):
+            rows, places = np.divmod(some, len(self._fused))
+            chips = self._fused[places]
+            cost = model.estimate(
+                LayerTable(*(column[rows] for column in columns)),
+                stacking.unstack(self._hardware[:, chips], self._family),
+                objective=self._objective,
+            )
+            for name, axes in _AXES.items():
+                if axes == 2:
+                    fields[name][rows, chips] = getattr(cost, name)
 
     def _finish(
         self,

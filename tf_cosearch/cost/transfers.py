@@ -45,7 +45,7 @@ class Transfers:
 
     def __init__(self, tables: list[np.ndarray], memories: np.ndarray) -> None:
         self._of_memory: dict[int, tuple[Any, Any, Any]] = {}
-        table = workload.pad(tables)
+        table = workload.pad(tables)._replace(continues=0.0)
         columns = np.stack(table.columns())
         self._runs = table.repeats.numpy()
         memories = _needed(memories)

@@ -214,10 +214,9 @@ class Progress:
             if STOPPED in known
             else ""
         )
-        # It was predicted to be within, or begun when budgets were others.
+        # It may have been begun when the budgets were others.
         is_within = oracle.budgets.is_feasible(known)
-        when = "as measured" if oracle.measures else "of today"
-        rank = "" if is_within else f"over the budgets {when}, "
+        rank = "" if is_within else "over the budgets of today, "
         if is_best:
             rank += "the best so far"
         elif best is not None:

@@ -39,7 +39,9 @@ class Loops(NamedTuple):
     """Loop bounds and operands of layers, each `[B, L]`.
 
     A vector operation is taken as one group a channel, without reduction. The
-    rows of all `images` of a batch, a scalar, are one loop.
+    rows of all `images` of a batch, a scalar, are one loop. Inputs come from
+    other layers, and outputs go to them, but inside a chain of fused layers,
+    where `comes` or `goes` is 0.
     """
 
     rows: Any
@@ -63,6 +65,8 @@ class Loops(NamedTuple):
     images: Any
     row_windows: Windows
     column_windows: Windows
+    comes: Any = 1.0
+    goes: Any = 1.0
 
 
 def loops_of(layers: LayerTable, images: Any = 1.0) -> Loops:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tf_cosearch.networks.workload import Layer
@@ -86,9 +86,9 @@ class Tape:
     From who reads what until when follows which tensors have to be held while
     a layer runs, and which come from outside the chip or leave it, so that
     nobody has to say it: `layers` fills in `held_elements`, `side_elements`,
-    `network_in_elements` and `network_out_elements`. A tensor has bits of its
-    own, and rows count what they read besides their first input in elements of
-    that one.
+    `network_in_elements`, `network_out_elements` and `continues`. A tensor has
+    bits of its own, and rows count what they read besides their first input in
+    elements of that one.
 
     Example:
     >>> tape = Tape()
@@ -230,6 +230,7 @@ class Tape:
         leaving: collections.Counter[int] = collections.Counter()
         for tensor in outputs:
             leaving[tensor.number] += tensor.elements
+        readers = collections.Counter(n for row in self._rows for n in row.read)
         return [
             dataclasses.replace(
                 row.layer,
@@ -244,9 +245,26 @@ class Tape:
                     )
                     // row.layer.repeats
                 ),
+                continues=self._continues(index, readers, leaving),
             )
             for index, row in enumerate(self._rows)
         ]
+
+    def _continues(
+        self, index: int, readers: Mapping[int, int], leaving: Mapping[int, int]
+    ) -> bool:
+        """Whether a row alone reads what was made just before, all of it.
+
+        Of the first row that is what it starts from, as the rows of a block
+        follow those of another.
+        """
+        layer, read, _ = self._rows[index]
+        before = self._rows[index - 1 : index]
+        if not read or any(row.written != read[0] for row in before):
+            return False
+        whole = self._tensors[read[0]].elements
+        is_whole = whole == layer.in_h * layer.in_w * layer.in_c
+        return is_whole and readers[read[0]] == 1 and not leaving[read[0]]
 
     def _brought(self) -> list[int]:
         """Elements that come from outside the chip for each row and run."""

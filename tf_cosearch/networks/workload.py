@@ -64,6 +64,7 @@ _MAY_BE_ZERO = (
     "network_out_elements",
     "reuses_weights",
     "stored_elements",
+    "continues",
 )
 
 
@@ -111,6 +112,9 @@ class Layer:
         stored_elements: Further parameters, of `weight_bits`: the table of an
             embedding, the gains of a normalisation. As many as the output
             has elements are read in a run, or all of them.
+        continues: Whether it alone reads, as its first input, all that the row
+            before writes, which stays on the chip. Such rows may be worked on
+            together, see `cost/fusion.py`.
 
     Example:
     An image that is read here first, by a kernel that spans 5 x 5 pixels.
@@ -147,6 +151,7 @@ class Layer:
     repeats: int = 1
     reuses_weights: bool = False
     stored_elements: int = 0
+    continues: bool = False
 
     def __post_init__(self) -> None:
         if self.op not in OPS:
@@ -292,6 +297,7 @@ class LayerTable(NamedTuple):
     is_vector: Any
     has_weights: Any
     is_layer: Any
+    continues: Any = 0.0
     dilation_h: Any = 1.0
     dilation_w: Any = 1.0
     output_bits: Any = None
@@ -304,7 +310,8 @@ class LayerTable(NamedTuple):
 
         Returns:
             `[B, L]` arrays of all fields; or of those before the first one
-            that has a default, where every row has the defaults.
+            that has a default, where every row has the defaults; or of these
+            and `continues`, where every row has the others.
         """
         defaults = self._field_defaults | {"output_bits": self.activation_bits}
         some = len(self) - len(self._field_defaults)
@@ -314,10 +321,15 @@ class LayerTable(NamedTuple):
             for name, value in self._asdict().items()
             if name in self._field_defaults
         }
-        if all(
-            np.all(rest[name] == np.asarray(defaults[name])) for name in rest
-        ):
+        used = {
+            name
+            for name, value in rest.items()
+            if np.any(value != np.asarray(defaults[name]))
+        }
+        if not used:
             return arrays
+        if used == {"continues"}:
+            return [*arrays, rest["continues"]]
         shape = arrays[0].shape
         return [*arrays, *(np.broadcast_to(v, shape) for v in rest.values())]
 
@@ -521,6 +533,7 @@ def to_array(layers: Sequence[Layer]) -> np.ndarray:
                 *_numbers(layer),
                 *layer.kind,
                 1,
+                layer.continues,
                 layer.dilation_h,
                 layer.dilation_w,
                 layer.output_bits or layer.activation_bits,

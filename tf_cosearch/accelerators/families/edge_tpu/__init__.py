@@ -50,8 +50,10 @@ FAMILY = Family(
         "pe_memory/whole_layers",
         "pe_memory/padded_weights",
         "pe_memory/tile_kib",
+        "pe_memory/fused_layers",
         "interconnect/ring_width_bytes",
     ),
+    fused_layers="pe_memory/fused_layers",
     relations={
         "aspect ratio": {"pe_array/columns": 1, "pe_array/rows": -1},
         "PEs": _PES,

@@ -100,6 +100,7 @@ class EdgeTpu(NamedTuple):
             tile_bytes=memory.tile_kib * 1024.0,
             tile_rows=memory.tile_parts(array.rows),
             tile_columns=memory.tile_parts(array.columns),
+            fused_layers=memory.fused_layers,
         )
 
     def write_pj(self) -> Any:

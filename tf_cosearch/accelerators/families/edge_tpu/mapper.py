@@ -44,9 +44,6 @@ def choose(
     Returns:
         The `OnChip`.
     """
-    passed_cycles = machine.interconnect.activation_cycles(
-        _passed_bytes(layers, loops)
-    )
     idle_pj = power.idle_mw(machine) / machine.process.clock_ghz
     unit_pj = _unit_pj(machine)
     spaces = {
@@ -57,6 +54,18 @@ def choose(
         unrolling: _rates(machine, unit_pj, space)
         for unrolling, space in spaces.items()
     }
+    everything = machine.interconnect.activation_cycles(
+        _passed_bytes(layers, loops)
+    )
+    passed = dict.fromkeys(spaces, everything)
+    if tf.is_tensor(loops.comes):
+        passed |= {
+            unrolling: machine.interconnect.activation_cycles(
+                _passed_inside_bytes(layers, loops, space)
+            )
+            for unrolling, space in spaces.items()
+            if unrolling[:2] == ("columns", "rows")
+        }
     best: Any = None
     for index, (unrolling, dataflow) in enumerate(mapping.MAPPINGS):
         space, rate = spaces[unrolling], rates[unrolling]
@@ -66,7 +75,7 @@ def choose(
             moved.moved_bytes() * rate.memory_cycles,
             tf.maximum(
                 moved.interconnect_bytes(space) * rate.interconnect_cycles,
-                passed_cycles,
+                passed[unrolling],
             ),
         )
         cycles = tf.maximum(tf.maximum(busy[0], busy[1]), busy[2])
@@ -90,6 +99,22 @@ def _passed_bytes(layers: LayerTable, loops: Loops) -> Any:
     right_bytes = loops.weight_bytes * (1 - layers.has_weights)
     in_bytes = layers.in_elements() * loops.activation_bytes + right_bytes
     return (in_bytes + loops.output_bytes) * (loops.is_mac + loops.is_vector)
+
+
+def _passed_inside_bytes(
+    layers: LayerTable, loops: Loops, space: Spread
+) -> Any:
+    """The same in a chain of fused layers, where PEs have their own positions.
+
+    What is made inside the chain stays in the PE that makes it, but for what
+    windows of its neighbours overlap by; side inputs come from outside.
+    """
+    in_bytes = layers.in_elements() * loops.activation_bytes
+    side_bytes = layers.side_elements * loops.activation_bytes
+    halo = tf.maximum(space.pass_bytes - in_bytes, 0.0) + side_bytes
+    in_bytes = tf.where(loops.comes > 0, in_bytes, halo)
+    moved = in_bytes + loops.output_bytes * loops.goes
+    return moved * (loops.is_mac + loops.is_vector)
 
 
 def _keys(

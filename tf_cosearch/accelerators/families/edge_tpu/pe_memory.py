@@ -33,7 +33,9 @@ class PEMemory(NamedTuple):
     and with a 32-bit scale beside each bias, as the Edge TPU's compiler does
     for 64 units of 4 products (to 0.01 MiB of what it logs of 68 networks).
     With a `tile_kib` activations have so much of a PE's memory for themselves:
-    what does not fit is worked on in tiles of rows instead of spilled.
+    what does not fit is worked on in tiles of rows instead of spilled. Of more
+    than one of `fused_layers` so many layers in a row, at most, may be worked
+    on together, tile by tile: see `cost/fusion.py`.
     """
 
     capacity_mib: Annotated[
@@ -46,6 +48,7 @@ class PEMemory(NamedTuple):
     whole_layers: Annotated[Any, Fixed("0 or 1", 0, 1, True)] = 0
     padded_weights: Annotated[Any, Fixed("0 or 1", 0, 1, True)] = 0
     tile_kib: Annotated[Any, Fixed("KiB a PE", 0, 1e6)] = 0
+    fused_layers: Annotated[Any, Fixed("layers", 1, 3, True)] = 1
 
     def sram(self, node_nm: Any) -> Sram:
         """The macro that the memory of one PE is."""
