@@ -256,11 +256,18 @@ def test_a_broken_device_ends_a_search_before_it_begins(
     assert tuner.co_oracle.identity.evaluator == {"class": "Other"}
 
 
-def test_budgets_apply_to_what_was_measured(space, data, tmp_path):
+def test_budgets_apply_to_what_was_measured(space, data, tmp_path, capsys):
     """Of the model all designs are within; of the board, only small ones."""
     tuner = searched(
-        space, tmp_path, data, Board(), budgets=Budgets(latency_ms=0.15)
+        space,
+        tmp_path,
+        {**data, "verbose": 1},
+        Board(),
+        budgets=Budgets(latency_ms=0.15),
     )
+    over = [row for row in rows(tuner) if float(row["latency_ms"]) > 0.15]
+    told = capsys.readouterr().out.count("over the budgets as measured")
+    assert told == len(over)
     for row in rows(tuner):
         assert (row["feasible"] == "True") == (float(row["latency_ms"]) <= 0.15)
     for design in tuner.best_designs(9):

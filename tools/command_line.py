@@ -35,6 +35,13 @@ _NOISE = re.compile(
     rb"INFO: Created TensorFlow Lite|To enable the following instructions|"
     rb"fully_quantize: \d"
 )
+# What absl says of flags that must be given.
+_NEEDS_VALUE = re.compile(
+    r"flag --(?P<name>\w+)=None: .* must have a value other than None\."
+)
+_NEEDS_ONE = re.compile(
+    r"flags .*: Exactly one of \((?P<names>.*)\) must have a value .*"
+)
 # What the package raises on purpose, with a message that stands for itself.
 _EXPECTED = (
     ValueError,
@@ -97,7 +104,7 @@ def parse(arguments: list[str]) -> list[str]:
     except SystemExit:  # --help, which absl takes for a failure
         sys.exit(0)
     except (flags.Error, OSError, ValueError) as error:
-        _fail(_one_line(error).removeprefix("ERROR:: "))
+        _fail(" ".join(map(_plain, str(error).splitlines())))
     except RecursionError:  # absl compares the name with all known ones
         _fail("Flags must be known. Received: one of a very long name.")
     if len(rest) > 1:
@@ -106,6 +113,24 @@ def parse(arguments: list[str]) -> list[str]:
             f"{' '.join(rest[1:])}. See --help."
         )
     return rest
+
+
+def _plain(told: str) -> str:
+    """What absl says of flags, where a flag must be given in plain words."""
+    one = _NEEDS_VALUE.fullmatch(told)
+    if one is not None:
+        help_text = " ".join((flags.FLAGS[one["name"]].help or "").split())
+        help_text = help_text.partition("; repeat this option")[0]
+        return f"--{one['name']} must be given. Received: nothing. {help_text}"
+    several = _NEEDS_ONE.fullmatch(told)
+    if several is None:
+        return " ".join(told.split()).removeprefix("ERROR:: ")
+    names = several["names"].split(", ")
+    given = [f"--{n}" for n in names if flags.FLAGS[n].value is not None]
+    return (
+        f"Exactly one of --{', --'.join(names)} must be given. Received: "
+        f"{' and '.join(given) or 'none'}. See --help."
+    )
 
 
 def guard(main: Callable[[], None]) -> None:

@@ -31,6 +31,13 @@ flags.DEFINE_integer(
     "restarts", 10, "How often to start a killed process.", lower_bound=0
 )
 
+flags.DEFINE_bool(
+    "chief_trains",
+    False,
+    "Give the chief all cores, as it trains a supernet while workers wait; "
+    "else it has as many as a worker.",
+)
+
 
 def main() -> None:
     from tf_cosearch.distributed import launch
@@ -42,7 +49,14 @@ def main() -> None:
         )
     workers = FLAGS.workers or launch.default_workers()
     sys.exit(
-        launch.launch(_command, workers, FLAGS.ip, FLAGS.port, FLAGS.restarts)
+        launch.launch(
+            _command,
+            workers,
+            FLAGS.ip,
+            FLAGS.port,
+            FLAGS.restarts,
+            FLAGS.chief_trains,
+        )
     )
 
 

@@ -191,7 +191,11 @@ def main() -> None:
 def _launch(workers: int) -> int:
     from tf_cosearch.distributed import launch
 
-    return launch.launch([sys.executable, *sys.argv], workers)
+    return launch.launch(
+        [sys.executable, *sys.argv],
+        workers,
+        chief_trains=FLAGS.accuracy != "trained" and FLAGS.supernet is None,
+    )
 
 
 def _default_workers(space: cs.SearchSpace, data: datasets.Dataset) -> int:

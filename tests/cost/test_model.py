@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -252,6 +254,12 @@ def test_never_faster_than_the_peak_and_never_less_than_compulsory(batch):
 
 def test_fewer_bits_never_cost_more(batch):
     _, _, (table, chips) = batch
+    count = len(table.out_h)
+    chips = chips._replace(
+        pe_array=chips.pe_array._replace(
+            int4_products=np.resize(np.float32([1, 2, 4]), count)
+        )
+    )
     before = None
     for bits in (16.0, 8.0, 4.0, 2.0):
         narrow = table._replace(
@@ -264,6 +272,63 @@ def test_fewer_bits_never_cost_more(batch):
                 now, then = (getattr(c, name).numpy() for c in (cost, before))
                 assert (now <= then * (1 + 1e-6)).all(), name
         before = cost
+
+
+def test_narrow_products_are_faster_by_as_much_as_fits():
+    """64 channels of 4 bits in 16, 8 or 4 dot products a tap, by hand."""
+    chip = EdgeTpu()
+    times = {}
+    for weights, activations in ((8, 8), (4, 8), (8, 4), (4, 4), (4, 16)):
+        layer = Layer(
+            *("conv", "conv2d", 8, 8, 1024, 8, 8, 64, 3, 3),
+            weight_bits=weights,
+            activation_bits=activations,
+        )
+        for products in (1, 2, 4):
+            array = chip.pe_array._replace(int4_products=products)
+            cost = estimate(
+                pad([[layer]]), chip._replace(pe_array=array), per_layer=True
+            )
+            compute = cost.layers.busy_cycles[0].numpy()[0, 0]
+            times[weights, activations, products] = compute
+    whole = times[8, 8, 1]
+    assert whole == 64 * 1024 * 9 * 64 / 16384
+    faster = {bits: whole / time for bits, time in times.items()}
+    assert faster == {
+        **{(8, 8, products): 1 for products in (1, 2, 4)},
+        (4, 8, 1): 1,
+        (4, 8, 2): 2,
+        (4, 8, 4): 2,
+        (8, 4, 1): 1,
+        (8, 4, 2): 1,
+        (8, 4, 4): 2,
+        (4, 4, 1): 1,
+        (4, 4, 2): 2,
+        (4, 4, 4): 4,
+        # Factors of 16 bits take two steps, as they do without.
+        (4, 16, 1): 0.5,
+        (4, 16, 2): 1,
+        (4, 16, 4): 1,
+    }
+
+
+def test_more_products_are_never_slower_and_take_area(batch):
+    _, _, (table, chips) = batch
+    narrow = table._replace(weight_bits=tf.fill(tf.shape(table.out_h), 4.0))
+    costs = [
+        estimate(
+            narrow,
+            chips._replace(
+                pe_array=chips.pe_array._replace(int4_products=products)
+            ),
+        )
+        for products in (1.0, 2.0, 4.0)
+    ]
+    for less, more in itertools.pairwise(costs):
+        slower = more.latency_ms.numpy() / less.latency_ms.numpy()
+        assert (slower <= 1 + 1e-6).all()
+        assert (more.area_mm2.numpy() > less.area_mm2.numpy()).all()
+    assert (costs[1].latency_ms.numpy() < costs[0].latency_ms.numpy()).any()
 
 
 def test_one_trace_serves_every_batch(batch, monkeypatch):

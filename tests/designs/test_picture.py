@@ -150,3 +150,21 @@ def test_what_cannot_be_drawn_is_refused(tmp_path):
     with pytest.raises(ValueError, match="Unknown completed trial: '9'"):
         picture.plot_pareto(THREE, path, chosen="9")
     assert not path.exists()
+
+
+def test_what_was_measured_is_led_to_from_what_was_predicted(draw):
+    """In the unit of the axis; a trial that is known has no prediction."""
+    trials = [
+        trial(0, 0.8, 2e-3, latency_ms_predicted="0.003"),
+        trial(1, 0.9, 4e-3, latency_ms_predicted=""),
+    ]
+    figure = draw(trials)
+    assert "as predicted" in labels(figure)
+    (dots,) = [
+        each
+        for each in figure.axes[0].collections
+        if each.get_label() == "as predicted"
+    ]
+    assert dots.get_offsets()[0].tolist() == pytest.approx([3.0, 80.0])
+    assert "as predicted" not in labels(draw(trials, x="energy_mj"))
+    assert "as predicted" not in labels(draw(THREE))

@@ -96,13 +96,16 @@ def test_signals_reach_every_process(tmp_path):
 
 def test_cores_are_divided(monkeypatch):
     monkeypatch.setattr(launch.os, "sched_getaffinity", lambda _: range(8))
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        monkeypatch.delenv(name, raising=False)
     given = launch.environment("worker1", 3, "127.0.0.1", 5)
     assert given["OMP_NUM_THREADS"] == given["TF_NUM_INTRAOP_THREADS"] == "2"
     assert given["KERASTUNER_ORACLE_PORT"] == "5"
-    # Workers wait while the chief works.
-    given = launch.environment("chief", 3, "127.0.0.1", 5)
-    assert given["OMP_NUM_THREADS"] == given["TF_NUM_INTRAOP_THREADS"] == "8"
+    # It proposes while workers train, and trains while they wait.
+    for chief_trains, cores in ((False, "2"), (True, "8")):
+        given = launch.environment("chief", 3, "127.0.0.1", 5, chief_trains)
+        assert given["OMP_NUM_THREADS"] == cores
+        assert given["TF_NUM_INTRAOP_THREADS"] == cores
 
 
 @pytest.mark.parametrize(

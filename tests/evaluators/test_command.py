@@ -247,3 +247,44 @@ def test_options_are_checked(options, message):
 def test_the_program_must_be_there():
     with pytest.raises(FileNotFoundError, match="Received: no_such_program"):
         command("no_such_program --fast")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "python3 mesure.py",
+        "python3 -u mesure.py --fast",
+        f"{sys.executable} lab/mesure.py",
+        "bash mesure.sh",
+        "env PORT=1 python3 mesure.py",
+        "timeout 9 python3 -W ignore mesure.py",
+        "nice -n 5 taskset -c 0,1 python3 mesure.py",
+    ],
+)
+def test_the_script_must_be_there(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="a script that is there") as no:
+        command(line)
+    assert str(tmp_path) in str(no.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "python3 measure.py --out=new.csv",
+        "python3 -W ignore measure.py",
+        "python3 -m lab.measure",
+        "python3 -c 'print(1)'",
+        "python3 -Ic 'print(1)'",
+        "env python3 measure.py",
+        "env ssh board python3 there.py",
+        "sleep 1",
+        "./measure.py there.py",
+    ],
+)
+def test_no_other_word_must_be_there(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "measure.py"
+    path.write_text("")
+    path.chmod(0o755)
+    command(line)

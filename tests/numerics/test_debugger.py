@@ -102,7 +102,7 @@ def test_errors_are_those_of_both_networks(pair, pictures, healthy):
         ),
         (faults.scale_weights, (CONV, 3, 0.01, 3), "left", "channel 3"),
         (faults.zero_channel, (DEPTHWISE, 0, 1), "depthwise", "channel 1"),
-        (faults.shift_bias, (CONV, 0, 1, 3), "stem", "a wrong bias: channel 1"),
+        (faults.shift_bias, (CONV, 0, 1, 3), "stem", "bias: that of channel 1"),
         (faults.shift_bias, (DENSE, 0, 2, 3), "logits", "a wrong bias"),
     ],
 )

@@ -127,11 +127,13 @@ def random_chip(rng):
         "runtime/memory_share": rng.choice([1, 0.25]),
     }
     other = random.Random(repr(values))  # as many draws of `rng` as ever
+    nibbles = random.Random(repr(values) + "nibbles")
     values |= {
         "host_link/input_gbs": other.choice([0, 0, 0.4]),
         "host_link/output_gbs": other.choice([0, 0, 0.1]),
         "host_link/instruction_bytes": other.choice([0, 2800]),
         "pe_array/vector_units": other.choice([4096, 4096, 2]),
+        "pe_array/int4_products": nibbles.choice([1, 1, 2, 4]),
         "pe_memory/whole_layers": other.choice([0, 1]),
         "pe_memory/padded_weights": other.choice([0, 1]),
         "pe_memory/tile_kib": other.choice([0, 0, 0.5, 2]),

@@ -119,7 +119,11 @@ def silicon(chip, peak):
     node = chip.process.node_nm
     pes = chip.pe_array.columns * chip.pe_array.rows
     lanes = pes * chip.pe_array.lanes
+    # HCM's fit of a 4 x 8, a 4 x 4 and an 8 x 8 bit multiplier.
+    halves, quarters, whole = 898.88, 528.50, 1467.50
+    share = {1: 1, 2: 2 * halves / whole, 4: 4 * quarters / whole}
     logic = peak * technology.MAC_AREA.value * (node / 28) ** 2
+    logic *= share[chip.pe_array.int4_products]
     area = logic + technology.DRAM_INTERFACE_AREA.value * (
         chip.dram.bandwidth_gbs * (node / 28) ** 2
     )
@@ -449,7 +453,10 @@ def mapped(row, chip, on, dataflow, images, comes=True, goes=True):
     pes_of_input = max(min(jobs, on_pes["c"] // slots), 1)
     channel_pes = min(on_pes["c"], slots * pes_of_input)
     # Positions and dot products.
-    dots = -(-in_c // array.dot_width)
+    halves = {1: (1, 1), 2: (2, 1), 4: (2, 2)}[array.int4_products]
+    fits = right_bits(row) <= 4, row.activation_bits <= 4
+    products = math.prod(h for h, fit in zip(halves, fits, strict=True) if fit)
+    dots = -(-in_c // (array.dot_width * products))
     dot_steps = -(-dots // on_pes["i"])
     if on[3] == "f" and on_pes["i"] > 1:
         dots = -(-in_c // -(-in_c // (on_pes["i"] * dot_steps)))

@@ -171,11 +171,21 @@ class Nest:
             map(len, deal(widest, self.column_steps)), default=1
         )
 
+        # A part of a multiplier for each nibble of what fits one.
+        nibbles = array.int4_products
+        products = array.dot_width
+        if nibbles >= 2 and bits <= 4:
+            products, nibbles = products * 2, nibbles // 2
+        elif nibbles >= 2:
+            nibbles //= 2
+        if nibbles == 2 and layer.activation_bits <= 4:
+            products *= 2
+
         # Dot products, in the blocks of PEs that add to the same output.
-        self._deal_dots(array.dot_width, pes["in_c"])
+        self._deal_dots(products, pes["in_c"])
         if unrolling[3].startswith("few") and pes["in_c"] > 1:
             steps = self.dot_steps
-            for width in range(1, array.dot_width + 1):
+            for width in range(1, products + 1):
                 self._deal_dots(width, pes["in_c"])
                 if self.dot_steps == steps:
                     break

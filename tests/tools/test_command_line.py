@@ -54,6 +54,36 @@ def test_a_wrong_flag_is_one_line_with_the_closest_known_one(name, flag):
     assert "Did you mean:" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        (
+            "compare_searches",
+            ["--search=a=b"],
+            "--budget must be given. Received: nothing. NAME=VALUE, the budget",
+        ),
+        ("compare_searches", [], "--search must be given. Received: nothing."),
+        ("search", [], "--output_dir must be given. Received: nothing. Where"),
+        (
+            "estimate",
+            [],
+            "one of --model, --network, --layers must be given. Received: none",
+        ),
+        (
+            "estimate",
+            ["--model=a", "--layers=b"],
+            "must be given. Received: --model and --layers. See --help.",
+        ),
+    ],
+)
+def test_what_must_be_given_is_said(name, arguments, message):
+    done = run(name, *arguments)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert "None" not in done.stderr
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_help_says_what_the_script_does_and_how_to_call_it(name):
     done = run(name, "--help")

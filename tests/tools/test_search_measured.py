@@ -44,7 +44,8 @@ def test_trainings_do_not_disturb_a_measurement(
     def stop(*arguments):
         raise ValueError("Only one works here.")
 
-    def launched(command, workers):
+    def launched(command, workers, chief_trains):
+        assert not chief_trains
         raise ValueError(f"{workers} work here.")
 
     monkeypatch.setattr(fit, "untrained", stop)

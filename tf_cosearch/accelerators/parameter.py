@@ -28,6 +28,11 @@ class Searched(NamedTuple):
     words: tuple[str, ...] = ()
     exact: bool = False
 
+    @property
+    def values(self) -> tuple[float, ...]:
+        """All that exist; empty where any in the range may."""
+        return self.choices if self.exact else ()
+
 
 class Fixed(NamedTuple):
     """A parameter that presets set and the search leaves alone.
@@ -37,12 +42,14 @@ class Fixed(NamedTuple):
         low: Smallest value the model holds for.
         high: Largest value the model holds for.
         integer: Whether it counts something.
+        values: All that exist; empty where any in the range may.
     """
 
     unit: str
     low: float
     high: float
     integer: bool = False
+    values: tuple[float, ...] = ()
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -53,11 +60,6 @@ class Fixed(NamedTuple):
     def choices(self) -> tuple[float, ...]:
         """Nothing to choose from."""
         return ()
-
-    @property
-    def exact(self) -> bool:
-        """All between the smallest and the largest value exists."""
-        return False
 
 
 def at_least(held: Searched | Fixed, value: float) -> float | None:
@@ -76,8 +78,8 @@ def at_least(held: Searched | Fixed, value: float) -> float | None:
     (9, 16)
     >>> at_least(units, 65)
     """
-    if held.exact:
-        return min((c for c in held.choices if c >= value), default=None)
+    if held.values:
+        return min((v for v in held.values if v >= value), default=None)
     if held.integer:
         value = math.ceil(value - 1e-6)
     return value if value <= held.high else None

@@ -146,8 +146,8 @@ def check_value(
             f"{path} in {where} must be a whole number of {parameter.unit}. "
             f"Received: {number:g}."
         )
-    if parameter.exact and number not in parameter.choices:
-        *some, last = (f"{choice:g}" for choice in parameter.choices)
+    if parameter.values and number not in parameter.values:
+        *some, last = (f"{value:g}" for value in parameter.values)
         raise ValueError(
             f"{path} in {where} must be {', '.join(some)} or {last} "
             f"{parameter.unit}. Received: {number:g}."

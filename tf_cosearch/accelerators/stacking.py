@@ -46,10 +46,11 @@ def columns(accelerator: Accelerator, batch: int) -> list[np.ndarray]:
                 f"{path} must be {least} and finite. Received: "
                 f"{array.flat[candidate]} for candidate {candidate}."
             )
-        is_known = np.isin(array, parameters[path].choices)
-        if parameters[path].exact and not is_known.all():
+        existing = parameters[path].values
+        is_known = np.isin(array, existing)
+        if existing and not is_known.all():
             raise ValueError(
-                f"{path} must be one of {list(parameters[path].choices)}. "
+                f"{path} must be one of {list(existing)}. "
                 f"Received: {array.flat[int(np.argmin(is_known))]:g}."
             )
         values.append(array)

@@ -262,6 +262,63 @@ def mac_area_mm2(node_nm: Any) -> Any:
     return MAC_AREA.value * (node_nm / MAC_AREA.node_nm) ** 2
 
 
+def multiplier_um2(weight_bits: Any, activation_bits: Any) -> Any:
+    """Area of a PE of one 3x3 kernel by the widths of its factors (HCM).
+
+    The fit of figure 1 is of equal widths `b`: `12.39 b^2 + 86.07 b - 14.02`.
+    Of different ones, their product takes the place of the square, as that is
+    what an array multiplier has cells for, and their mean that of `b`.
+
+    Args:
+        weight_bits: Bits of one factor.
+        activation_bits: Bits of the other; the accumulator has 4 more.
+
+    Returns:
+        Square micrometres at 28 nm, in the shape the arguments broadcast to.
+
+    Example:
+    >>> [round(multiplier_um2(bits, bits)) for bits in (2, 4, 8, 16)]
+    [208, 528, 1468, 4535]
+    >>> round(multiplier_um2(4, 8))  # 12.39 x 32 + 86.07 x 6 - 14.02
+    899
+    """
+    square = PE_AREA_PER_SQUARED_BIT.value * weight_bits * activation_bits
+    linear = PE_AREA_PER_BIT.value * (weight_bits + activation_bits) / 2
+    return square + linear - PE_AREA_LESS.value
+
+
+def subword_area_share(int4_products: Any) -> Any:
+    """Area of a multiplier that can be split, of one that cannot.
+
+    One of 2 products is two multipliers of 4 by 8 bits, one of 4 is four of
+    4 by 4, which add up to the product of 8 by 8 bits:
+
+        share = int4_products multiplier_um2(parts) / multiplier_um2(8, 8)
+
+    Args:
+        int4_products: 1, 2 or 4.
+
+    Returns:
+        The share, in the shape of the argument.
+
+    Example:
+    >>> [round(float(subword_area_share(count)), 3) for count in (1, 2, 4)]
+    [1.0, 1.225, 1.441]
+
+    Reference: HCM for the areas; the split is that of Sharma et al., Bit
+    Fusion, ISCA 2018 (arXiv 1712.01507).
+    """
+    of_weight = _at_most(int4_products, 2.0)
+    of_activation = int4_products / of_weight
+    parts = multiplier_um2(8.0 / of_weight, 8.0 / of_activation)
+    return int4_products * parts / multiplier_um2(8.0, 8.0)
+
+
+def _at_most(value: Any, limit: float) -> Any:
+    is_tensor = tf.is_tensor(value)
+    return tf.minimum(value, limit) if is_tensor else np.minimum(value, limit)
+
+
 def logic_leakage_mw(area_mm2: Any, node_nm: Any) -> Any:
     """Leakage of logic; a circuit keeps its leakage when it is shrunk.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_cosearch import configuration, metrics
 from tf_cosearch.metrics.metric import Metric
-from tf_cosearch.search import pareto
+from tf_cosearch.search import measured, pareto
 
 
 def plot_pareto(
@@ -24,7 +25,7 @@ def plot_pareto(
     """Draws accuracy against a cost, another cost as colour.
 
     The line is the front of the two axes: no trial on its better side is as
-    accurate.
+    accurate. A cost that was measured is led to from what was predicted of it.
 
     Args:
         trials: What `report.read_trials` gave.
@@ -51,6 +52,8 @@ def plot_pareto(
     colors, color_label, _ = _axis(color, trials)
     percent = [100 * row["accuracy_int8"] for row in trials]
     limit = [] if budget is None else [budget * scale]
+    predicted = [value * scale for value in _predicted(trials, x)]
+    known = [value for value in predicted if math.isfinite(value)]
 
     figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
@@ -60,7 +63,7 @@ def plot_pareto(
         ylabel="Accuracy of the int8 network (%)",
     )
     axes.grid(alpha=0.3)
-    _stretch(axes, across + limit)
+    _stretch(axes, across + limit + known)
     points = axes.scatter(
         across,
         percent,
@@ -71,6 +74,17 @@ def plot_pareto(
         zorder=3,
         label="trained designs",
     )
+    if known:
+        axes.plot([predicted, across], [percent] * 2, color="0.7", zorder=1)
+        axes.scatter(
+            predicted,
+            percent,
+            s=30,
+            facecolors="white",
+            edgecolors="0.5",
+            zorder=2,
+            label="as predicted",
+        )
     figure.colorbar(points, label=color_label)
     axes.step(
         *_front(metrics.get(x), across, percent, across + limit),
@@ -105,6 +119,12 @@ def _chosen(
     if trial_id not in known:
         raise configuration.unknown("completed trial", trial_id, known)
     return known[trial_id]
+
+
+def _predicted(trials: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    """What was predicted of a cost that was measured; NaN of any other."""
+    predicted = f"{name}{measured.PREDICTED}"
+    return [float(row.get(predicted) or math.nan) for row in trials]
 
 
 def _axis(

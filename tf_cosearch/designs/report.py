@@ -214,9 +214,10 @@ class Progress:
             if STOPPED in known
             else ""
         )
-        # It may have been begun when the budgets were others.
+        # It was predicted to be within, or begun when budgets were others.
         is_within = oracle.budgets.is_feasible(known)
-        rank = "" if is_within else "over the budgets of today, "
+        when = "as measured" if oracle.measures else "of today"
+        rank = "" if is_within else f"over the budgets {when}, "
         if is_best:
             rank += "the best so far"
         elif best is not None:

@@ -129,21 +129,27 @@ def listens(ip: str, port: int) -> bool:
 
 
 def environment(
-    tuner_id: str, workers: int, ip: str, port: int
+    tuner_id: str,
+    workers: int,
+    ip: str,
+    port: int,
+    chief_trains: bool = False,
 ) -> dict[str, str]:
     """What KerasTuner and TensorFlow read in a process of a search.
 
     The cores are divided among the workers, unless the caller's environment
-    says how many threads there should be. A chief has all of them: as long as
-    it computes itself, workers wait for it.
+    says how many threads there should be. A chief has the share of one, as it
+    proposes while they train.
 
     Args:
         tuner_id: `chief` or the name of a worker.
         workers: How many there are.
         ip: Where the chief listens.
         port: And at which port.
+        chief_trains: Whether the chief trains a supernet while workers wait,
+            for which it has all cores.
     """
-    share = 1 if tuner_id == "chief" else workers
+    share = 1 if chief_trains and tuner_id == "chief" else workers
     threads = str(max(1, machine.cores() // share))
     counts = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
     return {
@@ -163,6 +169,7 @@ def launch(
     ip: str = "127.0.0.1",
     port: int = 0,
     restarts: int = RESTARTS,
+    chief_trains: bool = False,
 ) -> int:
     """Runs the same command as chief and as workers until the chief ends.
 
@@ -176,6 +183,7 @@ def launch(
         ip: Where the chief listens; loopback unless told otherwise.
         port: At which port; 0 chooses a free one.
         restarts: How often to start each process again.
+        chief_trains: See `environment`.
 
     Returns:
         The exit code of the chief; 130 and 143 after SIGINT and SIGTERM, 1
@@ -183,9 +191,10 @@ def launch(
     """
     port = port or free_port(ip)
     names = ["chief", *(f"worker{i}" for i in range(workers))]
-    crew = _Crew(
-        command, {n: environment(n, workers, ip, port) for n in names}, restarts
-    )
+    environments = {
+        n: environment(n, workers, ip, port, chief_trains) for n in names
+    }
+    crew = _Crew(command, environments, restarts)
     with _forwarding(crew):
         try:
             crew.start("chief")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import tempfile
@@ -28,6 +29,14 @@ REFUSED = "refused"
 """The key of an answer that says why a design cannot be measured."""
 
 _SHOWN = 80  # characters of an answer that help
+_WRAPPERS = {"env", "nice", "nohup", "stdbuf", "sudo", "taskset", "timeout"}
+_OF_WRAPPER = re.compile(
+    rf"(.*/)?({'|'.join(_WRAPPERS)})|-.*|\w+=.*|\d[\w.,-]*"
+).fullmatch
+_INTERPRETER = re.compile(
+    r"(python|pypy|bash|sh|dash|zsh|perl|ruby|node|lua|php|Rscript|julia)[\d.]*"
+)
+_SCRIPT_INSIDE = re.compile(r"-[A-Za-z]*[cemE].*|--eval.*|-")
 
 
 class Command(Evaluator):
@@ -54,7 +63,7 @@ class Command(Evaluator):
 
     Raises:
         ValueError: If an option is not possible.
-        FileNotFoundError: If there is no such program.
+        FileNotFoundError: If there is no such program, or no such script.
     """
 
     keeps_time = True
@@ -126,14 +135,37 @@ def _words(program: Any) -> list[str]:
             f"{rule}. Received: {first}, which is none that can be run. Give "
             "its path, or install it."
         )
+    _require_script([first, *others])
     return [
         os.path.abspath(found),
         *(os.path.abspath(o) if os.path.exists(o) else o for o in others),
     ]
 
 
+def _require_script(words: Sequence[str]) -> None:
+    """Refuses an interpreter that is given no file that is there.
+
+    It would look for the file in the folder where it runs. What an interpreter
+    on another machine gets, by ssh for one, is that machine's affair.
+    """
+    at = 0
+    if pathlib.Path(words[0]).name in _WRAPPERS:
+        at = next((i for i, w in enumerate(words) if not _OF_WRAPPER(w)), 0)
+    after = words[at + 1 :]
+    missing = [word for word in after if not word.startswith("-")]
+    is_interpreter = _INTERPRETER.fullmatch(pathlib.Path(words[at]).name)
+    if not (is_interpreter and missing) or any(
+        os.path.isfile(word) or _SCRIPT_INSIDE.fullmatch(word) for word in after
+    ):
+        return
+    raise FileNotFoundError(
+        "`program` must name a script that is there. Received: "
+        f"{missing[0]}, which is not in {os.getcwd()}. Give its path."
+    )
+
+
 def _answer(said: str) -> dict[str, Quantity]:
-    rule = "The answer must be a JSON object"
+    rule = "The answer of Command must be a JSON object"
     try:
         answer = json.loads(said)
     except (ValueError, RecursionError):

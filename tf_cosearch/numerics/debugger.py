@@ -41,6 +41,7 @@ class LayerReport(NamedTuple):
 
     Attributes:
         name: Of the layer.
+        tensor: What the quantized file calls what it puts out.
         kind: Its operator; `INPUT` is the image.
         depth: Its place in the order of execution.
         errors: Of what it puts out.
@@ -49,6 +50,7 @@ class LayerReport(NamedTuple):
     """
 
     name: str
+    tensor: str
     kind: str
     depth: int
     errors: LayerErrors
@@ -227,6 +229,7 @@ def _reports(
         found = diagnose(layer.kind, counted, own, doubts.get(layer.tensor))
         report = LayerReport(
             _name(layer, floats, names),
+            quantized.tensors[layer.tensor].name,
             layer.kind,
             len(reports),
             counted,
@@ -266,7 +269,30 @@ def _weights(
         matching.values(floats.tensors[kernels[1]]),
         quantization.numbers(stored),
         quantization.scale,
-    )
+    )._replace(biases=_bias_errors(layer, floats, quantized, player))
+
+
+def _bias_errors(
+    layer: Layer, floats: Graph, quantized: Graph, player: Playback
+) -> np.ndarray | None:
+    """What biases are off by; None if not both networks have one."""
+    if layer.operator is None or layer.counterpart is None:
+        return None
+    biases = []
+    for graph, operator in (
+        (quantized, layer.operator),
+        (floats, floats.operators[layer.counterpart]),
+    ):
+        last = operator.inputs[-1]
+        tensor = graph.tensors[last]
+        if last < 0 or tensor.data is None or len(tensor.shape) != 1:
+            return None
+        numbers = matching.values(tensor)
+        if graph is quantized:
+            numbers = Quantization(player.tensors[last]).numbers(numbers)
+        biases.append(numbers)
+    is_alike = biases[0].shape == biases[1].shape
+    return biases[0] - biases[1] if is_alike else None
 
 
 def _name(layer: Layer, floats: Graph, names: set[str]) -> str:

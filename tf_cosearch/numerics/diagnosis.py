@@ -85,7 +85,7 @@ def diagnose(
         return _saturated(errors, kind == "INPUT")
     if errors.total("rest") > _MOST * own:
         found = _of_weights(weights, is_noisy) if weights else None
-        found = found or _of_outputs(errors, is_noisy)
+        found = found or _of_outputs(errors, weights, is_noisy)
         if found is not None:
             return found
     if own > 0 and kind not in _FIXED_RANGE:
@@ -145,17 +145,26 @@ def _of_weights(weights: WeightErrors, is_noisy: bool) -> Diagnosis | None:
     return None
 
 
-def _of_outputs(errors: LayerErrors, is_noisy: bool) -> Diagnosis | None:
+def _of_outputs(
+    errors: LayerErrors, weights: WeightErrors | None, is_noisy: bool
+) -> Diagnosis | None:
     """What is wrong with outputs of right weights in a range that suits."""
     channel, shift, explained = errors.shift
     is_float = errors.quantization.is_float
     step = 0.0 if is_float else float(errors.quantization.scale[0])
     if explained > _MOST and abs(shift) > _STEPS * step:
+        biases = None if weights is None else weights.biases
+        if biases is not None and biases[channel] / shift > _MOST:
+            return Diagnosis(
+                f"a wrong bias: that of channel {channel} is "
+                f"{biases[channel]:+.3g} off",
+                "Convert the layer again, from the bias of the float model.",
+                is_fault=True,
+            )
         return Diagnosis(
-            f"a wrong bias: channel {channel} is {shift:+.3g} from where it "
-            "should be",
-            "Convert the layer again, from the bias of the float model.",
-            is_fault=True,
+            f"a shift: rounded weights move channel {channel} by {shift:+.3g}",
+            "Take the shift off the bias, give the weights more bits, or "
+            "train with quantization.",
         )
     if abs(errors.gain - 1) > _OFF and is_noisy:
         return Diagnosis(

@@ -28,6 +28,7 @@ def of_design(design: Design) -> bytes:
         FileNotFoundError: If they are gone.
     """
     is_aware = "accuracy_qat" in design.metrics
+    precision = None
     with session.private():
         if isinstance(design.network, SavedNetwork):
             model = design.network.outline(with_weights=True)
@@ -35,8 +36,9 @@ def of_design(design: Design) -> bytes:
             model = rebuild.Rebuilt(model).model if is_aware else model
         else:
             model = design.network.build(tf_keras)
+            precision = design.network.precision
         if is_aware:
-            aware = qat.quantize(model)
+            aware = qat.quantize(model, precision)
             qat.load_weights(aware, design.folder / QAT_WEIGHTS)
             trained = {weight.name: weight for weight in aware.weights}
             model.set_weights(

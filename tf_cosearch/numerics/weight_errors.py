@@ -25,6 +25,7 @@ class WeightErrors(NamedTuple):
         gain: What its weights are to what they should be; 1 is right.
         median_gain: The same of the median channel.
         widest: The channel of the widest range.
+        biases: What the bias of each channel is off by, if both have one.
     """
 
     spread: float
@@ -34,6 +35,7 @@ class WeightErrors(NamedTuple):
     gain: float
     median_gain: float
     widest: int
+    biases: np.ndarray | None = None
 
 
 def compare(

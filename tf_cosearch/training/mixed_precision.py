@@ -122,6 +122,20 @@ def layer_bits(tflite: bytes) -> dict[str, tuple[int, int]]:
     return found
 
 
+def operator_layers(tflite: bytes) -> list[str]:
+    """The layer of each operator of a file, as `requantize` takes it.
+
+    Args:
+        tflite: A .tflite file.
+
+    Returns:
+        A name for each operator of the first graph: of what it is made of,
+        the one that the fewest other operators have, too.
+    """
+    file = _File(tflite)
+    return [file.layer_of(operator) for operator in file.graph.operators]
+
+
 def _asked(
     name: str, asked: Mapping[str, int] | None, formats: Any, other: int
 ) -> list[str]:
@@ -218,6 +232,20 @@ class _File:
         for owner in owners:
             owner.buffer = now[owner.buffer]
         return bytes(flatbuffer_utils.convert_object_to_bytearray(self._model))
+
+    @property
+    def graph(self) -> Any:
+        """The one that an inference runs."""
+        return self._model.subgraphs[0]
+
+    def layer_of(self, operator: Any) -> str:
+        """The layer that an operator is of, and as few others as possible."""
+        found = [
+            (len(operators), -place, part)
+            for place, (part, operators) in enumerate(self.layers.items())
+            if any(each is operator for _, each in operators)
+        ]
+        return min(found)[2]
 
     def operators(self) -> Iterator[tuple[Any, Any]]:
         """All operators, each after its graph."""

@@ -305,6 +305,36 @@ class Rebuilt:
         return unique
 
 
+def to_int8(model: Any, images: np.ndarray) -> tuple[bytes, Any]:
+    """The int8 file of a trained float model of either Keras.
+
+    Keras 3 writes some layers, a normalization for one, in operations that
+    TFLite has no int8 kernels for: then it is that of a copy in tf_keras.
+
+    Args:
+        model: As it was trained.
+        images: float32 `[N, ...]` that its ranges are seen on.
+
+    Returns:
+        The file, and the model it was made from.
+
+    Raises:
+        ValueError: As of `qat.to_tflite`.
+        RuntimeError: The same.
+    """
+    try:
+        return qat.to_tflite(model, images), model
+    except ValueError:
+        try:
+            rebuilt = Rebuilt(model)
+            rebuilt.require_equal(images[:32])
+        except ValueError:
+            rebuilt = None
+        if rebuilt is None:
+            raise
+        return qat.to_tflite(rebuilt.model, images), rebuilt.model
+
+
 def _is_layer(layer: Any) -> bool:
     kinds = (keras.layers.Layer, tf_keras.layers.Layer)
     return isinstance(layer, kinds) and type(layer).__name__ != "TFOpLambda"

@@ -402,22 +402,9 @@ class Own(Recipe):
         return qat.quantize(self._rebuilt.model)
 
     def to_tflite(self, model: Any, images: np.ndarray) -> bytes:
-        """Of the model, or of its copy in tf_keras.
-
-        Keras 3 writes some layers, a normalization for one, in operations
-        that TFLite has no int8 kernels for.
-        """
-        try:
-            return super().to_tflite(model, images)
-        except ValueError:
-            try:
-                rebuilt = rebuild.Rebuilt(model)
-                rebuilt.require_equal(images[:32])
-            except ValueError:
-                rebuilt = None
-            if rebuilt is None:
-                raise
-            return super().to_tflite(rebuilt.model, images)
+        """Of the model, or of its copy in tf_keras."""
+        tflite, _ = rebuild.to_int8(model, images)
+        return tflite
 
     def measures(self, quantization: str) -> list[str]:
         """Those of every recipe, and the other compiled metrics."""

@@ -273,9 +273,9 @@ def test_files_that_state_one_part_a_thousand_times(monkeypatch, shared):
 def test_tensors_of_very_many_axes():
     """The product of their extents took hours."""
     graph = tflite_files.Graph()
-    x = graph.input([2**31 - 1] * 2**20)
+    x = graph.input([2**31 - 1] * 2**17)
     graph.add("ADD", [x, x], [[1, 4]])
-    with pytest.raises(ValueError, match="has 1048576 axes"):
+    with pytest.raises(ValueError, match="has 131072 axes"):
         tflite_import.from_tflite(graph.content())
 
 

@@ -136,9 +136,7 @@ def kernel_area_um2(bits: float) -> float:
     >>> [round(kernel_area_um2(bits)) for bits in (2, 8, 16)]
     [208, 1468, 4535]
     """
-    square = tech.PE_AREA_PER_SQUARED_BIT.value * bits**2
-    linear = tech.PE_AREA_PER_BIT.value * bits
-    return square + linear - tech.PE_AREA_LESS.value
+    return float(tech.multiplier_um2(bits, bits))
 
 
 def compulsory_bits(layer: Layer) -> int:

@@ -6,9 +6,10 @@ And the dataflow: what stays in the register files while the other loops run,
 see `traffic`.
 
 A SIMD unit adds up `dot_width` products of input channels of one output a
-cycle; kernel taps follow one another. The units of a lane see the same input,
-or as many different ones as it has `input_streams`: depthwise and grouped
-layers, which share no inputs between groups, use no more units than that. Rows
+cycle, or more of 4 bits (`PEArray.products`); kernel taps follow one another.
+The units of a lane see the same input, or as many different ones as it has
+`input_streams`: depthwise and grouped layers, which share no inputs between
+groups, use no more units than that. Rows
 and columns of the output are dealt to PEs and lanes in blocks that differ by
 one at most; each block reads the rows and columns of its windows, zero padding
 included, whether or not its neighbour reads them too. The rows of a batch are
@@ -178,10 +179,12 @@ def spread(
         compute cycles    = ceil(ceil(G / g) / t)
                             ceil(j / p) ceil(rows / p_rows)
                             ceil(columns / p_columns)
-                            ceil(ceil(C / dot_width) / p_in_c) taps
+                            ceil(ceil(C / products) / p_in_c) taps
 
-    Of `few` units `_few` says how many, `few` dot products are as narrow as
-    takes no more steps, and of `balanced` units `_balanced` says how many.
+    where `products` are those of `PEArray.products`: `dot_width`, or more of
+    4 bits. Of `few` units `_few` says how many, `few` dot products are as
+    narrow as takes no more steps, and of `balanced` units `_balanced` says how
+    many.
     Columns at a time on the units of a lane are as few as take no more steps.
 
     What columns in `b` blocks read says `lines_read`, without dilation
@@ -266,7 +269,7 @@ def spread(
         group_jobs = tf.math.ceil(group_jobs / together)
     passes = divide_up(jobs, lanes)
     pixel_pes = at_most(loops.rows, product("rows", 2)) * column_blocks
-    in_c_steps = dots = divide_up(loops.in_c, array.dot_width)
+    in_c_steps = dots = divide_up(loops.in_c, array.products(layers))
     in_c_pes = product("in_c", 2)
     if not is_one(in_c_pes):
         in_c_steps = divide_up(dots, in_c_pes)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NamedTuple
 
+import tensorflow as tf
+
 from tf_cosearch.accelerators import technology
 from tf_cosearch.accelerators.parameter import Fixed, Searched
 from tf_cosearch.networks.loops import ACCUMULATOR_BYTES, PRODUCT_BYTES
+from tf_cosearch.networks.workload import LayerTable
 
 
 class PEArray(NamedTuple):
@@ -19,6 +22,11 @@ class PEArray(NamedTuple):
     their own. At most `vector_units` of a lane work on pooling, additions and
     what else has no products. `pipeline_cycles` is what fills and drains the
     pipeline of a layer. Fields are numbers or `[B]` tensors.
+
+    Of `int4_products` 2, a multiplier of 8 by 8 bits is two of 4 by 8, so that
+    a unit adds up twice as many products of 4-bit weights; of 4 it is four of
+    4 by 4. What they multiply are further input channels of the same output,
+    so layers of few channels in a group gain nothing.
 
     Reference: NAHAS (arXiv 2102.08619) for the values of the search space.
     """
@@ -33,14 +41,39 @@ class PEArray(NamedTuple):
     input_streams: Annotated[Any, Fixed("inputs", 1, 4096, True)] = 4
     vector_units: Annotated[Any, Fixed("SIMD units", 1, 4096, True)] = 4096
     pipeline_cycles: Annotated[Any, Fixed("cycles", 0, 1e4)] = 8
+    int4_products: Annotated[
+        Any, Fixed("products a multiplier", 1, 4, True, (1, 2, 4))
+    ] = 1
 
     def pes(self) -> Any:
         """Number of PEs."""
         return self.columns * self.rows
 
     def macs_per_cycle(self) -> Any:
-        """Multiply-accumulates a cycle when nothing stands idle."""
+        """Those of 8 bits a cycle when nothing stands idle."""
         return self.pes() * self.lanes * self.simd_units * self.dot_width
+
+    def products(self, layers: LayerTable) -> Any:
+        """Products that a unit adds up a cycle, by the bits of layers.
+
+        With `s` for `int4_products`, and halves of multipliers only where all
+        of an operand fits one:
+
+            products = dot_width (min(s, 2) if weights have 4 bits or less)
+                                 (s / min(s, 2) if inputs have 4 bits or less)
+
+        Args:
+            layers: `LayerTable` of `[B, L]`; the second operand of a matrix
+                product counts as weights.
+
+        Returns:
+            Products, `[B, L]`.
+        """
+        of_weights = tf.minimum(self.int4_products, 2.0)
+        of_inputs = self.int4_products / of_weights
+        split = tf.where(layers.operand_bits() <= 4, of_weights, 1.0)
+        again = tf.where(layers.activation_bits <= 4, of_inputs, 1.0)
+        return self.dot_width * split * again
 
     def register_bytes(self) -> Any:
         """Of all units: two operands and a product each, and a sum a unit."""
@@ -54,7 +87,8 @@ class PEArray(NamedTuple):
 
     def area_mm2(self, node_nm: Any) -> Any:
         """Area of the multiply-accumulate units."""
-        return self.macs_per_cycle() * technology.mac_area_mm2(node_nm)
+        share = technology.subword_area_share(self.int4_products)
+        return self.macs_per_cycle() * technology.mac_area_mm2(node_nm) * share
 
     def leakage_mw(self, node_nm: Any) -> Any:
         """Leakage of the multiply-accumulate units."""

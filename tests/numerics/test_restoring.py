@@ -1,0 +1,139 @@
+import re
+
+import hurt_network
+import numpy as np
+import pytest
+
+from tf_cosearch.networks.importers import tflite_file
+from tf_cosearch.numerics import restoring
+from tf_cosearch.training import evaluate, qat, session
+
+APART = ["a_expand", "a_depthwise", "b_expand", "b_depthwise"]
+"""Layers between which channels are scaled apart."""
+
+
+@pytest.fixture(scope="module")
+def hurt():
+    """A float network, its int8 file, images, and what it says of them."""
+    rng = np.random.default_rng(0)
+    images = rng.normal(0, 1, (120, 8, 8, 1)).astype(np.float32)
+    with session.private():
+        session.seed(0, "build")
+        model = hurt_network.build()
+        last = model.layers[-1]
+        kernel, bias = last.get_weights()
+        logits = np.asarray(model(images))
+        kernel = 10 * kernel / logits.std(0)
+        last.set_weights([kernel, bias - 10 * logits.mean(0) / logits.std(0)])
+        hurt_network.scale_apart(model)
+        floats, int8 = qat.to_float_tflite(model), qat.to_tflite(model, images)
+    labels = evaluate.predict(floats, images)
+    assert np.bincount(labels).max() < 40
+    return floats, int8, images, labels
+
+
+def types(content):
+    """The types of all tensors that layers put out, by layer."""
+    graph = tflite_file.read_model(content).graphs[0]
+    return {
+        operator.name: {
+            graph.tensors[i].type
+            for i in (*operator.outputs, operator.inputs[0])
+        }
+        for operator in graph.operators
+        if operator.op != "QUANTIZE"
+    }
+
+
+def test_what_is_sensitive_gets_its_bits_back(hurt):
+    said = []
+    result = restoring.Restoration(*hurt).run(5, said.append)
+    assert result.accuracy_float == 1
+    assert result.accuracy_lowest < 0.8
+    assert result.is_met
+    assert result.accuracy >= 0.95
+    assert {each.part.layer for each in result.restored} == {*APART}
+    assert {each.part.bits for each in result.restored} == {16}
+    alone = [each.alone_db for each in result.restored]
+    assert alone == sorted(alone)
+    images, labels = hurt[2:]
+    accuracy = evaluate.accuracy(result.content, [(images, labels)])
+    assert accuracy == result.accuracy
+    wide = {
+        name
+        for name, kinds in types(result.content).items()
+        if "INT16" in kinds
+    }
+    assert len(wide) == 4
+    assert all(any(layer in name for name in wide) for layer in APART)
+    assert any("outliers" in each.cause for each in result.restored)
+    assert said[0].startswith("float 100.00%, lowest bits")
+
+
+def test_weights_of_four_bits_are_restored_where_needed(hurt):
+    result = restoring.Restoration(*hurt, lowest_bits=4).run(20)
+    whats = {each.part.what for each in result.restored}
+    assert result.is_met
+    assert whats == {"weights", "activations"}
+    graph = tflite_file.read_model(result.content).graphs[0]
+    narrow = [t for t in graph.tensors if t.type == "INT4"]
+    eight = {e.part.layer for e in result.restored if e.part.bits == 8}
+    assert 0 < len(narrow) < 8
+    assert eight
+    assert len(result.lowest) < len(result.content) < len(hurt[1]) + 4000
+
+
+def test_nothing_is_restored_that_need_not_be(hurt):
+    result = restoring.Restoration(*hurt).run(100)
+    assert result.is_met
+    assert result.restored == []
+    assert result.content == result.lowest == hurt[1]
+
+
+def test_needless_bits_are_taken_back(hurt, monkeypatch):
+    """The least sensitive layer is taken for the most sensitive one."""
+    restoration = restoring.Restoration(*hurt)
+    noise, parts = restoration._noise, iter(restoration._parts)
+
+    def lied(content):
+        return 1e9 if next(parts).layer == "pool" else noise(content)
+
+    monkeypatch.setattr(restoration, "_noise", lied)
+    said = []
+    result = restoration.run(5, said.append)
+    assert said[2].startswith("pool: activations of 16 bits")
+    assert said[-1] == "pool: activations not needed"
+    assert {each.part.layer for each in result.restored} == {*APART}
+
+
+def test_a_limit_that_cannot_be_met_gives_the_best(hurt):
+    """Labels that no network gives."""
+    floats, int8, images, labels = hurt
+    wrong = labels.copy()
+    with_8 = evaluate.predict(int8, images)
+    # Where they differ, the int8 file is right.
+    wrong[::3] = with_8[::3]
+    wrong[1::3] = labels[1::3]
+    restoration = restoring.Restoration(floats, int8, images, wrong)
+    restoration._parts = [
+        part for part in restoration._parts if part.layer not in APART[2:]
+    ]
+    result = restoration.run(0)
+    assert not result.is_met
+    tried = restoration._restored(result.lowest, 2.0, lambda line: None)
+    best = max(result.accuracy_lowest, *(each.accuracy for each in tried))
+    assert result.accuracy == best
+    assert evaluate.accuracy(result.content, [(images, wrong)]) == best
+
+
+@pytest.mark.parametrize(
+    ("max_drop", "bits", "message"),
+    [
+        (-0.1, 8, "must be 0 points or more. Received: -0.1"),
+        (float("nan"), 8, "must be 0 points or more"),
+        (1, 5, "must be 8 or 4. Received: 5"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(hurt, max_drop, bits, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        restoring.Restoration(*hurt, lowest_bits=bits).run(max_drop)
