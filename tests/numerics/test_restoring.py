@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tf_cosearch.networks.importers import tflite_file
-from tf_cosearch.numerics import restoring
+from tf_cosearch.numerics import debugger, restoring
 from tf_cosearch.training import evaluate, qat, session
 
 APART = ["a_expand", "a_depthwise", "b_expand", "b_depthwise"]
@@ -68,6 +68,14 @@ def test_what_is_sensitive_gets_its_bits_back(hurt):
     assert all(any(layer in name for name in wide) for layer in APART)
     assert any("outliers" in each.cause for each in result.restored)
     assert said[0].startswith("float 100.00%, lowest bits")
+    before, after = (
+        {
+            report.name: report.errors.own_sqnr_db
+            for report in debugger.compare(hurt[0], content, images[:32])
+        }
+        for content in (result.lowest, result.content)
+    )
+    assert all(after[layer] > 35 > 25 > before[layer] for layer in APART[::2])
 
 
 def test_weights_of_four_bits_are_restored_where_needed(hurt):

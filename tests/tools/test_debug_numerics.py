@@ -66,7 +66,7 @@ def test_two_files_are_compared(call, saved):
     [
         ((), "Exactly one of"),
         (("--design=nowhere",), "must have a design.json"),
-        (("--float=a.keras",), "Exactly one of (design, quantized)"),
+        (("--float=a.keras",), "Exactly one of --design, --quantized"),
         (("--float=a.keras", "--quantized=b.tflite"), "must exist"),
         (("--float={}/own.tflite", "--quantized={}/own.keras"), "start like"),
         (("--float={}/own.keras", "--quantized={}/float.tflite"), "integers"),

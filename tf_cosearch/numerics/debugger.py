@@ -269,6 +269,7 @@ def _weights(
         matching.values(floats.tensors[kernels[1]]),
         quantization.numbers(stored),
         quantization.scale,
+        quantized.tensors[kernels[0]].bits,
     )._replace(biases=_bias_errors(layer, floats, quantized, player))
 
 
@@ -404,9 +405,12 @@ def written(reports: Sequence[LayerReport], form: str, top: int) -> str:
     lines = [table(worst[:top])]
     if len(worst) > top:
         lines.append(f"and {len(worst) - top} layers of less noise.")
-    advised = [report for report in worst[:top] if report.diagnosis.advice]
+    advised: dict[str, list[str]] = {}
+    for report in worst[:top]:
+        advised.setdefault(report.diagnosis.advice, []).append(report.name)
+    advised.pop("", None)
     lines.append("\nWhat to do:" if advised else "\nNothing is to be done.")
-    lines += [f"  {each.name}: {each.diagnosis.advice}" for each in advised]
+    lines += [f"  {', '.join(names)}: {to}" for to, names in advised.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -137,8 +137,8 @@ def _of_weights(weights: WeightErrors, is_noisy: bool) -> Diagnosis | None:
         )
     if is_coarse and is_noisy:
         return Diagnosis(
-            f"weights of {weights.sqnr_db:.0f} dB: too few bits, or those of "
-            "another training",
+            f"{weights.bits}-bit weights of {weights.sqnr_db:.0f} dB: too few "
+            "bits, or those of another training",
             "Give the weights more bits; make sure that the float model is "
             "the one that the file was made from.",
         )

@@ -25,6 +25,7 @@ class WeightErrors(NamedTuple):
         gain: What its weights are to what they should be; 1 is right.
         median_gain: The same of the median channel.
         widest: The channel of the widest range.
+        bits: Of the integers.
         biases: What the bias of each channel is off by, if both have one.
     """
 
@@ -35,11 +36,16 @@ class WeightErrors(NamedTuple):
     gain: float
     median_gain: float
     widest: int
+    bits: int
     biases: np.ndarray | None = None
 
 
 def compare(
-    kind: str, wanted: np.ndarray, got: np.ndarray, scales: np.ndarray
+    kind: str,
+    wanted: np.ndarray,
+    got: np.ndarray,
+    scales: np.ndarray,
+    bits: int = 8,
 ) -> WeightErrors:
     """Compares the weights of a layer.
 
@@ -48,6 +54,7 @@ def compare(
         wanted: In float.
         got: What the integers stand for, of the same shape.
         scales: Of the integers, one or one a channel.
+        bits: Of the integers.
 
     Example: two channels, of which the second reaches 10 times as far, and
     was stored twice too large.
@@ -81,4 +88,5 @@ def compare(
         gain=float(gains[off]),
         median_gain=float(np.median(gains[alive])) if alive.any() else 1.0,
         widest=int(ranges.argmax()),
+        bits=bits,
     )
