@@ -13,9 +13,23 @@ from tf_cosearch.accelerators.dram import Dram
 from tf_cosearch.accelerators.host_link import HostLink
 from tf_cosearch.accelerators.process import Process
 from tf_cosearch.accelerators.runtime import Runtime
+from tf_cosearch.networks.importers.tflite_kinds import ON_THE_HOST
+from tf_cosearch.networks.workload import Layer
 
 OBJECTIVES = ("latency", "energy", "energy_delay")
 """What the mapping of a layer may be chosen by."""
+
+
+def runs_all(layer: Layer) -> bool:
+    """Whether any accelerator runs an operation.
+
+    Example:
+    >>> row = Layer("boxes", "data_movement", 1, 1, 4, 1, 1, 4,
+    ...     operator="NON_MAX_SUPPRESSION_V5")
+    >>> runs_all(row)
+    False
+    """
+    return layer.operator not in ON_THE_HOST
 
 
 class Room(NamedTuple):
@@ -173,6 +187,10 @@ class Family(NamedTuple):
             together, if there is one.
         relations: Products and ratios of parameters that matter together:
             exponents by path, by name.
+        runs: Whether it runs the operation of a `Layer`, of which `operator`
+            is known; the host runs the others.
+        resumes: Whether it goes on after what the host runs, as a compiler
+            that makes one piece of a network cannot.
     """
 
     accelerator: Any
@@ -189,3 +207,5 @@ class Family(NamedTuple):
     off_chip: tuple[str, ...] = ()
     fused_layers: str = ""
     relations: Mapping[str, Mapping[str, int]] = {}
+    runs: Callable[[Layer], bool] = runs_all
+    resumes: bool = True

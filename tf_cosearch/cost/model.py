@@ -476,7 +476,9 @@ def _layer_cost(
         latency_ms=total(cycles / (clock_ghz * 1e6)),
         energy_mj=total(tf.add_n(parts_pj) / 1e9),
         energy_parts_mj=total(tuple(part / 1e9 for part in parts_pj)),
-        utilization=macs / (cycles * machine.macs_per_cycle()),
+        utilization=tf.math.divide_no_nan(
+            macs, cycles * machine.macs_per_cycle()
+        ),
         macs=total(macs),
         params=layers.params(),
         dram_bytes=total(outside.dram_bytes),

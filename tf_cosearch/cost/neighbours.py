@@ -22,6 +22,8 @@ OFF_CHIP = (
     "host_link/instruction_bytes",
     "host_link/byte_pj",
     "runtime/inference_us",
+    "runtime/cpu_gmacs",
+    "runtime/cpu_gelements",
 )
 """Parameters that the mapping of a layer does not depend on, in any family."""
 

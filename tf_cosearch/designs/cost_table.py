@@ -25,6 +25,7 @@ def rows(costs: Mapping[str, Any], by_layer: bool) -> list[dict[str, Any]]:
     """
     totals = {k: v for k, v in costs.items() if not isinstance(v, (dict, list))}
     uncosted = ";".join(costs["uncosted"])
+    totals["cpu_operators"] = ";".join(costs["cpu_operators"])
     return [
         {**_flat(row), "uncosted": uncosted}
         for row in (costs["layers"] if by_layer else [totals])
@@ -79,6 +80,13 @@ def table(
         f"off-chip traffic {costs['dram_bytes'] / 1e3:.4g} kB an inference, "
         f"{costs['weight_residency']:.0%} of the weights stay on chip",
     ]
+    if costs["cpu_operators"]:
+        on_cpu = [row for row in layers if row["runs_on"] == "cpu"]
+        lines.append(
+            f"left to the host: {len(on_cpu)} of {len(layers)} layers, "
+            f"{costs['cpu_ms'] / costs['latency_ms']:.0%} of the latency: "
+            f"{', '.join(costs['cpu_operators'])}"
+        )
     if "signature" in costs:
         lines.append(
             f"signature {costs['signature']}; --signature chooses "

@@ -115,6 +115,9 @@ class Layer:
         continues: Whether it alone reads, as its first input, all that the row
             before writes, which stays on the chip. Such rows may be worked on
             together, see `cost/fusion.py`.
+        operator: What a .tflite file calls the operation, if that is known;
+            it says whether an accelerator runs it, and makes no other
+            difference.
 
     Example:
     An image that is read here first, by a kernel that spans 5 x 5 pixels.
@@ -152,11 +155,12 @@ class Layer:
     reuses_weights: bool = False
     stored_elements: int = 0
     continues: bool = False
+    operator: str = dataclasses.field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if self.op not in OPS:
             raise configuration.unknown("operation", self.op, OPS)
-        for name in self.__slots__[2:]:
+        for name in self.__slots__[2:-1]:
             value, least = getattr(self, name), name not in _MAY_BE_ZERO
             if name == "output_bits" and value is None:
                 continue

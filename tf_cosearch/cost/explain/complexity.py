@@ -46,6 +46,7 @@ from typing import Any
 from tf_cosearch import accelerators
 from tf_cosearch.accelerators import Accelerator, families
 from tf_cosearch.accelerators import technology as tech
+from tf_cosearch.cost import fallback
 from tf_cosearch.cost.explain import advice, summary
 from tf_cosearch.networks.workload import Layer
 
@@ -220,7 +221,15 @@ def roofline(layers: Sequence[Layer], accelerator: Accelerator) -> dict:
     ('dram', 0.16)
     """
     result = summary.summarize(layers, accelerator)
-    advices = advice.advise(layers, accelerator)
+    falls = fallback.on_cpu(layers, accelerator)
+    here = fallback.on_chip(layers, falls)
+    given_here = iter(advice.advise(here, accelerator) if here else ())
+    advices = [
+        advice.Advice(f"cpu: {layer.operator} is left to the host", [])
+        if falls_back
+        else next(given_here)
+        for layer, falls_back in zip(layers, falls, strict=True)
+    ]
     clock_ghz, ports = accelerator.process.clock_ghz, accelerator.port_bytes()
     memory = families.of(accelerator).memory
     roofs = {

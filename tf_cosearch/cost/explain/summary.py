@@ -10,11 +10,15 @@ import numpy as np
 import tensorflow as tf
 
 from tf_cosearch import accelerators
-from tf_cosearch.accelerators import Accelerator, families
+from tf_cosearch.accelerators import Accelerator, families, power
 from tf_cosearch.accelerators.family import Family
+from tf_cosearch.cost import fallback
 from tf_cosearch.cost.costs import Cost, bounds, energy_parts
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.workload import Layer, pad
+
+_NOTHING = Layer("nothing", "data_movement", 1, 1, 1, 1, 1, 1)
+"""What an accelerator is left with whose host runs all of a network."""
 
 
 def summarize(
@@ -34,10 +38,11 @@ def summarize(
     Returns:
         `latency_ms`, `energy_mj`, `area_mm2`, `macs`, `params`, `peak_tops`,
         `utilization`, `dram_bytes`, `weight_residency`, `energy_parts_mj`,
-        `unfit` (why it cannot run, or `None`) and `layers`, a list with the
-        same for each layer beside its name, operation, `cycles`, what it is
-        `bound` by, its `mapping`, `busy_cycles` by component, `fixed_cycles`
-        and `traffic_bytes`.
+        `unfit` (why it cannot run, or `None`), `cpu_ms` of what the host
+        runs, its `cpu_operators`, and `layers`, a list with the same for each
+        layer beside its name, operation, what it `runs_on`, `cycles`, what it
+        is `bound` by, its `mapping`, `busy_cycles` by component,
+        `fixed_cycles` and `traffic_bytes`.
 
     Raises:
         ValueError: If there are no layers, or they cost more than a float32
@@ -51,9 +56,13 @@ def summarize(
     """
     if not layers:
         raise ValueError("A network must have layers. Received: none.")
+    falls = fallback.on_cpu(layers, accelerator)
+    here = fallback.on_chip(layers, falls)
     cost = tf.nest.map_structure(
         np.asarray,  # numbers are taken out of it one by one
-        estimate(pad([layers]), accelerator, True, objective, batch_size),
+        estimate(
+            pad([here or [_NOTHING]]), accelerator, True, objective, batch_size
+        ),
     )
     if not np.isfinite([cost.latency_ms[0], cost.energy_mj[0]]).all():
         largest = max(layers, key=lambda layer: layer.macs)
@@ -70,6 +79,7 @@ def summarize(
         {
             "name": layer.name,
             "op": layer.op,
+            "runs_on": "accelerator",
             "macs": batch_size * layer.macs,
             "params": layer.params,
             "cycles": float(by_layer.cycles[0, row]),
@@ -94,13 +104,13 @@ def summarize(
             "busy_cycles": _by_name(names, by_layer.busy_cycles, (0, row)),
             "fixed_cycles": float(by_layer.fixed_cycles[0, row]),
             "traffic_bytes": {
-                name.removesuffix("_bytes"): float(moved[0, row])
+                _short(name): float(moved[0, row])
                 for name, moved in by_layer.traffic._asdict().items()
             },
         }
-        for row, layer in enumerate(layers)
+        for row, layer in enumerate(here)
     ]
-    return {
+    costs = {
         "latency_ms": float(cost.latency_ms[0]),
         "energy_mj": float(cost.energy_mj[0]),
         "area_mm2": float(cost.area_mm2[0]),
@@ -111,9 +121,76 @@ def summarize(
         "dram_bytes": float(cost.dram_bytes[0]),
         "weight_residency": float(cost.weight_residency[0]),
         "energy_parts_mj": _by_name(parts, cost.energy_parts_mj, 0),
-        "unfit": _unfit(layers, cost, family),
+        "unfit": _unfit(here, cost, family),
+        "cpu_ms": 0.0,
+        "cpu_operators": [],
         "layers": rows,
     }
+    if any(falls):
+        moved = [_short(name) for name in by_layer.traffic._fields]
+        _add_cpu(costs, layers, falls, accelerator, batch_size, moved)
+    return costs
+
+
+def _add_cpu(
+    costs: dict[str, Any],
+    layers: Sequence[Layer],
+    falls: Sequence[bool],
+    accelerator: Accelerator,
+    batch_size: int,
+    moved: Sequence[str],
+) -> None:
+    """Puts what the host runs between what the accelerator does."""
+    priced, rows = iter(costs["layers"]), []
+    idle = [float(np.asarray(mw)) for mw in power.idle_power(accelerator)]
+    parts = dict.fromkeys(energy_parts(accelerator), 0.0)
+    chip_ms = costs["latency_ms"]
+    for layer, falls_back in zip(layers, falls, strict=True):
+        if not falls_back:
+            rows.append(next(priced))
+            continue
+        ms = batch_size * fallback.cpu_ms(layer, accelerator)
+        taken = parts | dict(
+            zip(power.PARTS, (mw * ms / 1e3 for mw in idle), strict=True)
+        )
+        rows.append(
+            {
+                "name": layer.name,
+                "op": layer.op,
+                "runs_on": "cpu",
+                "macs": batch_size * layer.macs,
+                "params": layer.params,
+                "cycles": 0.0,
+                "latency_ms": ms,
+                "energy_mj": sum(taken.values()),
+                "utilization": 0.0,
+                "bound": "cpu",
+                "dram_bytes": 0.0,
+                "mapping": f"{layer.operator}, left to the host",
+                "energy_parts_mj": taken,
+                "busy_cycles": dict.fromkeys(bounds(accelerator), 0.0),
+                "fixed_cycles": 0.0,
+                "traffic_bytes": dict.fromkeys(moved, 0.0),
+            }
+        )
+        costs["cpu_ms"] += ms
+        costs["latency_ms"] += ms
+        costs["energy_mj"] += sum(taken.values())
+        for name in power.PARTS:
+            costs["energy_parts_mj"][name] += taken[name]
+    costs["layers"] = rows
+    costs["utilization"] *= chip_ms / costs["latency_ms"]
+    costs["cpu_operators"] = list(
+        dict.fromkeys(
+            layer.operator
+            for layer, falls_back in zip(layers, falls, strict=True)
+            if falls_back
+        )
+    )
+
+
+def _short(name: str) -> str:
+    return name.removesuffix("_bytes")
 
 
 def _by_name(

@@ -64,13 +64,14 @@ class GraphTape:
             costed, with its name. Logs a warning when it is not given.
 
     Attributes:
-        precision: `weight_bits` and `output_bits` of the rows to come; the
+        precision: `weight_bits`, `output_bits` and `operator` of the rows to
+            come; the
             bits of what they read are those of the tensors.
         repeats: How often the rows to come run: they are within a loop.
     """
 
     def __init__(self, on_unknown: Callable[[str], None] | None = None) -> None:
-        self.precision: dict[str, int] = {}
+        self.precision: dict[str, Any] = {}
         self.repeats = 1
         self._tape = Tape()
         self._on_unknown = on_unknown or warn_unknown

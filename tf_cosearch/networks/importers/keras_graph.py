@@ -58,6 +58,21 @@ ELEMENTWISE = _words(
     "cumsum cumprod"
 )
 """One operation an element."""
+OPERATORS = {
+    "argmax": "ARG_MAX",
+    "argmin": "ARG_MIN",
+    "elu": "ELU",
+    "embedding": "GATHER",
+    "exp": "EXP",
+    "gelu": "GELU",
+    "hardsilu": "HARD_SWISH",
+    "hardswish": "HARD_SWISH",
+    "leakyrelu": "LEAKY_RELU",
+    "log": "LOG",
+    "resizing": "RESIZE_BILINEAR",
+    "upsampling2d": "RESIZE_NEAREST_NEIGHBOR",
+}
+"""What converters make of operations that some accelerators do not run."""
 REDUCTIONS = {
     f"{prefix}{kind}"
     for prefix in ("", "a", "reduce")

@@ -131,13 +131,18 @@ class Walker:
         for tensor, row in zip(call.outputs, rows, strict=True):
             self._tensors[id(tensor)] = row
 
-    def _precision(self, call: keras_graph.Call) -> dict[str, int]:
-        """Bits that differ from 8: of weights, and of integers written."""
+    def _precision(self, call: keras_graph.Call) -> dict[str, Any]:
+        """Bits that differ from 8: of weights, and of integers written.
+
+        Beside them the operator that an accelerator may not have.
+        """
         policy = getattr(call.layer, "dtype_policy", None)
         mode = getattr(policy, "quantization_mode", None)
         if policy is not None and mode is None:
             self.float_types.add(str(policy.compute_dtype))
-        precision = {"weight_bits": 4} if mode == "int4" else {}
+        operator = keras_graph.OPERATORS.get(call.op, "")
+        precision: dict[str, Any] = {"operator": operator}
+        precision |= {"weight_bits": 4} if mode == "int4" else {}
         bits = keras_graph.bits(call.outputs[0])
         return precision if bits == 8 else {**precision, "output_bits": bits}
 
@@ -236,6 +241,7 @@ class Walker:
             [tensor],
             tensor.extents,
             stored_elements=stored_elements(function),
+            operator=keras_graph.OPERATORS.get(name.replace("_", ""), ""),
         )
 
 

@@ -322,7 +322,7 @@ class _Walker:
             self.tape.report(call.op)
 
     def _rows(self, call: Call) -> list[TensorShape]:
-        self.tape.precision = {"output_bits": call.bits}
+        self.tape.precision = {"output_bits": call.bits, "operator": call.op}
         recorder = tflite_ops.RECORDERS.get(call.op)
         rows = recorder(self.tape, call) if recorder else None
         if rows is None:
@@ -335,7 +335,10 @@ class _Walker:
             call.op not in tflite_recurrent.RECORDERS
         ):
             name = f"{call.name}/{activation}"
-            self.tape.precision = {"output_bits": call.bits}
+            self.tape.precision = {
+                "output_bits": call.bits,
+                "operator": activation.upper(),
+            }
             rows = [
                 self.tape.elementwise(name, [row], row.extents) for row in rows
             ]

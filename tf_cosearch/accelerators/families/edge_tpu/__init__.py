@@ -4,7 +4,11 @@
 `mapper` keeps the best of all mappings.
 """
 
-from tf_cosearch.accelerators.families.edge_tpu import mapper, mapping
+from tf_cosearch.accelerators.families.edge_tpu import (
+    mapper,
+    mapping,
+    operators,
+)
 from tf_cosearch.accelerators.families.edge_tpu.edge_tpu import EdgeTpu
 from tf_cosearch.accelerators.family import Family
 
@@ -45,6 +49,8 @@ FAMILY = Family(
     },
     shape=("pe_array/dot_width", "pe_array/simd_units", "pe_array/lanes"),
     depthwise_words=_depthwise_words,
+    runs=operators.runs,
+    resumes=False,
     off_chip=(
         "pe_memory/weight_share",
         "pe_memory/whole_layers",

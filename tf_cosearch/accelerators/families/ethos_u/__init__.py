@@ -1,6 +1,6 @@
 """Arm's Ethos-U55 and U65, as the compiler Vela prices them."""
 
-from tf_cosearch.accelerators.families.ethos_u import blocks
+from tf_cosearch.accelerators.families.ethos_u import blocks, operators
 from tf_cosearch.accelerators.families.ethos_u.ethos_u import EthosU
 from tf_cosearch.accelerators.family import Family
 
@@ -28,6 +28,7 @@ FAMILY = Family(
     array={"mac_array/macs": "multipliers"},
     shape=(),
     depthwise_words=_depthwise_words,
+    runs=operators.runs,
     relations={
         "multipliers to bandwidth": {
             "mac_array/macs": 1,
