@@ -169,7 +169,7 @@ def random_chain(rng, depth):
         out_h, out_w = -(-height // s_h), -(-width // s_w)
         if op != "add" and height > span and rng.random() < 0.3:  # no padding
             out_h = (height - span) // s_h + 1
-        out_bits = rng.choice([None, None, None, 8])
+        out_bits = rng.choice([None, None, None, None, 8])
         layers.append(
             Layer(
                 op,
@@ -184,8 +184,8 @@ def random_chain(rng, depth):
                 output_bits=out_bits,
                 side_elements=side,
                 held_elements=rng.choice([0, 0, 300]),
-                repeats=rng.choice([1] * 9 + [2]),
-                continues=rng.random() < 0.9,
+                repeats=rng.choice([1] * 19 + [2]),
+                continues=rng.random() < 0.95,
             )
         )
         height, width, channels = out_h, out_w, out_c
