@@ -89,6 +89,12 @@ flags.DEFINE_multi_string(
     "NAME=VALUE, the budget on a metric: the most of it, or the least of what "
     "should be more, for example throughput_fps=500; may be repeated.",
 )
+flags.DEFINE_float(
+    "max_accuracy_drop",
+    None,
+    "Points of accuracy that the file may lose against the float network.",
+    lower_bound=0,
+)
 flags.DEFINE_enum(
     "early_stopping",
     None,
@@ -314,17 +320,21 @@ def _oracle_options() -> dict[str, Any]:
 
 
 def _budgets() -> cs.Budgets:
-    """Reads --budget, and the flags of the three that have one."""
+    """Reads --budget, and the flags of those that have one."""
     import tf_cosearch as cs
 
     budgets = command_line.named_values("budget")
-    for name in ("latency_ms", "energy_mj", "area_mm2"):
-        if name in budgets and FLAGS[name].value is not None:
+    flags_of = {name: name for name in ("latency_ms", "energy_mj", "area_mm2")}
+    for name, flag in {
+        **flags_of,
+        "accuracy_drop": "max_accuracy_drop",
+    }.items():
+        if name in budgets and FLAGS[flag].value is not None:
             raise ValueError(
-                f"The budget {name} must be given once. Received: --{name} "
+                f"The budget {name} must be given once. Received: --{flag} "
                 "and --budget. Leave one of them out."
             )
-        budgets.setdefault(name, FLAGS[name].value)
+        budgets.setdefault(name, FLAGS[flag].value)
     return cs.Budgets(**budgets)
 
 

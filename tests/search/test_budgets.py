@@ -76,3 +76,47 @@ def test_the_budget_it_advises_suffices(smallest):
 def test_explains_designs_that_cannot_be_mapped():
     message = Budgets().explain(costs([math.nan], [1], [1]))
     assert "1 designs that cannot be mapped" in message
+
+
+DROPS = {
+    "latency_ms": [1.0, 1.0, 1.0],
+    "energy_mj": [1.0, 1.0, 1.0],
+    "area_mm2": [1.0, 1.0, 1.0],
+    "accuracy_float": [0.9, 0.9, 0.8],
+    "accuracy_int8": [0.9, 0.87, 0.85],
+}
+
+
+def test_a_budget_on_the_drop_is_in_points():
+    within = Budgets(accuracy_drop=3).violation(DROPS)
+    np.testing.assert_allclose(within, [0, 0, 0])
+    half = Budgets(accuracy_drop=0.5).violation(DROPS)
+    np.testing.assert_allclose(half, [0, 2.5, 0])
+    two = Budgets(accuracy_drop=2).violation(DROPS)
+    np.testing.assert_allclose(two, [0, 0.5, 0])
+    both = Budgets(accuracy_drop=2, latency_ms=0.5).violation(DROPS)
+    np.testing.assert_allclose(both, [1, 1.5, 1])
+
+
+def test_no_drop_at_all_may_be_asked_for():
+    np.testing.assert_array_equal(
+        Budgets(accuracy_drop=0).is_feasible(DROPS), [True, False, True]
+    )
+
+
+def test_before_a_trial_no_drop_is_known():
+    costs = {name: DROPS[name] for name in ("latency_ms", "energy_mj")}
+    costs["area_mm2"] = DROPS["area_mm2"]
+    budgets = Budgets(accuracy_drop=0)
+    assert budgets.is_feasible(costs).all()
+    assert "accuracy_drop" not in budgets.compared()
+    assert budgets.limits() == {}
+    assert budgets.limits(measured=True) == {"accuracy_drop": 0}
+    assert budgets != Budgets()
+    assert repr(budgets) == "Budgets(accuracy_drop=0.0)"
+
+
+@pytest.mark.parametrize("drop", [-0.1, float("nan"), "much", float("inf")])
+def test_a_drop_below_zero_is_refused(drop):
+    with pytest.raises(ValueError, match="accuracy_drop must be"):
+        Budgets(accuracy_drop=drop)

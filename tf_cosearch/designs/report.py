@@ -168,7 +168,7 @@ class Progress:
             f"{metrics.get(name).word} "
             f"{'' if metrics.get(name).is_limited_above else 'at least '}"
             f"{metrics.get(name).text(limit)}"
-            for name, limit in oracle.budgets.limits().items()
+            for name, limit in oracle.budgets.limits(measured=True).items()
         )
         self._console.print(f"Space {summary}")
         self._console.print(

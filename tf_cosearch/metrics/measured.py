@@ -32,7 +32,13 @@ def accuracy_supernet(trial: Any) -> Any:
     return trial.get("accuracy_supernet", math.nan)
 
 
+@metric(unit="points", direction="min")
+def accuracy_drop(accuracy_float: Any, accuracy_int8: Any) -> Any:
+    """What quantization costs, in percent of the validation data."""
+    return 100 * (accuracy_float - accuracy_int8)
+
+
 @metric(unit="KiB", direction="min")
 def file_kib(trial: Any) -> Any:
-    """Size of the int8 file."""
+    """Size of the file, of which `model_kib` predicts the weights."""
     return len(trial["tflite"]) / 1024

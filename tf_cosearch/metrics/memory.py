@@ -10,7 +10,7 @@ from tf_cosearch.metrics import metric
 
 @metric(unit="KiB", direction="min", remedy="networks of fewer parameters")
 def model_kib(layers: Any) -> Any:
-    """Weights as they are stored, biases with 32 bits."""
+    """Weights with their bits, biases with 32: the least of a file."""
     return off_chip.live_and_stored_bytes(layers)[1].sum(-1) / 1024
 
 

@@ -17,6 +17,9 @@ MISSING = {
 }
 """Costs that say what a design lacks to be mapped at all."""
 
+MEASURED = ("accuracy_drop",)
+"""What only a trial can tell, and yet may have a budget, which may be 0."""
+
 TRAINING = "training_missing_bytes"
 """Memory of this machine that a design lacks to be trained."""
 
@@ -27,9 +30,13 @@ class Budgets:
     A budget on a metric of which less is better is the most a design may have
     of it, any other the least. A metric without one is not limited.
 
+    A budget on `accuracy_drop`, in points, is one on what only a trial can
+    tell: it holds of designs whose accuracies are known.
+
     Args:
         **limits: A positive number for each metric that has a budget, one of
-            `metrics.names(measured=False)`. `None` is no limit.
+            `metrics.names(measured=False)` or `accuracy_drop`. `None` is no
+            limit.
 
     Raises:
         ValueError: If there is no such metric, only a trial can tell it, or a
@@ -45,39 +52,78 @@ class Budgets:
     array([ True, False])
     >>> Budgets(throughput_fps=500).is_feasible(costs)
     array([ True, False])
+    >>> costs |= {"accuracy_float": [0.9, 0.9], "accuracy_int8": [0.9, 0.88]}
+    >>> Budgets(accuracy_drop=0.5).violation(costs)  # 2 - 0.5 points
+    array([0. , 1.5])
     """
 
     def __init__(self, **limits: float | None) -> None:
         numbers = {}
         for name, limit in limits.items():
-            metrics.known_before(name, "budget")
+            if name not in MEASURED:
+                metrics.known_before(name, "budget")
             if limit is None:
                 continue
             number = configuration.number(limit, f"The budget {name}")
-            if number <= 0:
+            if name in MEASURED and number < 0:
+                raise ValueError(
+                    f"The budget {name} must be 0 or more points. Received: "
+                    f"{limit}. Leave it out for no limit."
+                )
+            if name not in MEASURED and number <= 0:
                 raise ValueError(
                     f"The budget {name} must be positive. Received: {limit}. "
                     "Leave it out for no limit."
                 )
             numbers[name] = number
         # In one order, whoever names them in another.
-        self._limits = {
+        self._all = {
             name: numbers[name] for name in metrics.names() if name in numbers
+        }
+        self._limits = {
+            name: limit
+            for name, limit in self._all.items()
+            if name not in MEASURED
         }
 
     def __repr__(self) -> str:
-        limits = ", ".join(f"{k}={v!r}" for k, v in self._limits.items())
+        limits = ", ".join(f"{k}={v!r}" for k, v in self._all.items())
         return f"Budgets({limits})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Budgets) and self._limits == other._limits
+        return isinstance(other, Budgets) and self._all == other._all
 
     def __hash__(self) -> int:
-        return hash(tuple(self._limits.items()))
+        return hash(tuple(self._all.items()))
 
-    def limits(self) -> dict[str, float]:
-        """The budgets by the name of their metric."""
-        return dict(self._limits)
+    def limits(self, measured: bool = False) -> dict[str, float]:
+        """The budgets by their metric.
+
+        Args:
+            measured: Also those on what only a trial can tell.
+        """
+        return dict(self._all if measured else self._limits)
+
+    def excess(self, known: Mapping[str, Any]) -> np.ndarray:
+        """By how much designs exceed the budgets on what trials measure.
+
+        Args:
+            known: `[N]` numbers by name; what there are none of, and what is
+                NaN, exceeds nothing.
+
+        Returns:
+            `[N]`, or one number: points too much, of so many points as are
+            allowed, or of one if these are fewer.
+        """
+        values = Values.of(known)
+        total: np.ndarray = np.zeros(())
+        for name in MEASURED:
+            if name in self._all and name in values:
+                limit = self._all[name]
+                over = (values[name] - limit) / max(limit, 1.0)
+                # A ten-millionth is rounding: 0.5 points of two accuracies.
+                total = total + np.where(over > 1e-7, over, 0.0)
+        return total
 
     def compared(self) -> tuple[str, ...]:
         """What designs are compared by, beside their accuracy.
@@ -115,6 +161,7 @@ class Budgets:
         for name, limit in self._limits.items():
             share = metrics.get(name).share(columns[name], limit)
             total = total + np.maximum(share - 1, 0)
+        total = total + self.excess(values)
         return np.where(_is_possible(values, columns), total, np.inf)
 
     def is_feasible(self, costs: Mapping[str, Any]) -> np.ndarray:

@@ -109,6 +109,45 @@ def test_what_was_stopped_teaches_what_is_expected_of_it(tmp_path):
     assert oracle.archive.front[0][1]["accuracy_int8"] == 0.2
 
 
+def end(oracle, accuracy_int8, accuracy_float):
+    trial = oracle.create_trial("tuner0")
+    reported = {
+        "accuracy_int8": accuracy_int8,
+        "accuracy_float": accuracy_float,
+    }
+    oracle.update_trial(trial.trial_id, reported)
+    trial.status = "COMPLETED"
+    oracle.end_trial(trial)
+    return trial
+
+
+def test_what_loses_too_much_is_not_chosen_and_teaches_to_keep_away(tmp_path):
+    budgets = Budgets(accuracy_drop=1)
+    oracle = start(tmp_path, algorithm=Watching(), budgets=budgets)
+    # Five points less of the float network, two less, and half a point.
+    lost = [end(oracle, *pair) for pair in ((0.85, 0.9), (0.6, 0.62))]
+    assert oracle.get_best_trials(3) == []
+    within = end(oracle, 0.5, 0.505)
+    assert oracle.get_best_trials(3) == [within]
+    told = [
+        (accuracy, reward) for _, accuracy, reward, _ in oracle.algorithm.told
+    ]
+    worth = [0.85 / 5, 0.6 / 2, 0.5]
+    np.testing.assert_allclose(told, np.repeat(worth, 2).reshape(3, 2))
+    np.testing.assert_allclose([t.score for t in (*lost, within)], worth)
+    # What was measured stays what it was.
+    assert oracle.trial_metrics(lost[0])["accuracy_int8"] == 0.85
+    # Another budget, another choice.
+    resumed = start(tmp_path, reload=True, budgets=Budgets(accuracy_drop=3))
+    best = resumed.get_best_trials(3)
+    assert [trial.trial_id for trial in best] == [
+        lost[1].trial_id,
+        within.trial_id,
+    ]
+    free = start(tmp_path, reload=True)
+    assert free.get_best_trials(1)[0].trial_id == lost[0].trial_id
+
+
 def test_the_archive_is_the_front_of_all_trials(tmp_path):
     oracle = start(tmp_path)
     run_trials(oracle, 12)

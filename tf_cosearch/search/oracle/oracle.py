@@ -343,7 +343,9 @@ class CoSearchOracle(durable.DurableOracle):
             trial
             for trial in super().get_best_trials(len(self.trials))
             if trial.status != TrialStatus.COMPLETED
-            or self.budgets.is_feasible(self.trial_costs(trial))
+            or self.budgets.is_feasible(
+                {**self.trial_metrics(trial), **self.trial_costs(trial)}
+            )
         ][:num_trials]
 
     @property
@@ -413,9 +415,11 @@ class CoSearchOracle(durable.DurableOracle):
         """Gives a trial its reward; NaN if its accuracy is no number."""
         self._learn_costs(trial)
         name = self.objective.name
-        accuracy = self.trial_metrics(trial).get(name, math.nan)
+        known = self.trial_metrics(trial)
+        accuracy = known.get(name, math.nan)
         if math.isfinite(accuracy):
             costs = self.trial_costs(trial)
+            accuracy = self._guarded(accuracy, known)
             trial.score = float(self.reward(accuracy, costs))
             first = objectives.names(self.objective)[0]
             trial.best_step = trial.metrics.get_best_step(first)
@@ -446,11 +450,22 @@ class CoSearchOracle(durable.DurableOracle):
             worth = float(self.reward(0.0, costs))
             return Result(genome, costs, worth, durable.reason(trial))
         metrics, reward = self.trial_metrics(trial), float(trial.score or 0.0)
-        if EXPECTED in metrics:
-            metrics = {**metrics, self.objective.name: metrics[EXPECTED]}
+        name = self.objective.name
+        accuracy = metrics.get(EXPECTED, metrics[name])
+        guarded = self._guarded(accuracy, metrics)
+        if guarded != metrics[name]:
+            metrics = {**metrics, name: guarded}
             costs = self.trial_costs(trial)
-            reward = float(self.reward(metrics[EXPECTED], costs))
+            reward = float(self.reward(guarded, costs))
         return Result(genome, metrics, reward)
+
+    def _guarded(self, accuracy: float, known: Mapping[str, float]) -> float:
+        """What an accuracy counts beside budgets on what a trial measures.
+
+        Twice of what is allowed makes it half, as with `hard` rewards, so
+        that every algorithm learns to keep away.
+        """
+        return accuracy / (1 + float(self.budgets.excess(known)))
 
     # Who measures.
 
