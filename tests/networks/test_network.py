@@ -40,8 +40,12 @@ def test_rows_equal_a_walk_over_the_built_model(name, count):
         keras.backend.clear_session()
 
 
+# A Keras model has no bits; layers of mixed ones are those of the others.
+PLAIN = [n for n in configuration.names("spaces") if not n.endswith("_mixed")]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", configuration.names("spaces"))
+@pytest.mark.parametrize("name", PLAIN)
 def test_rows_equal_a_walk_over_1000_built_models(name):
     for network in random_networks(name, 1000, seed=1):
         assert keras_walk.differences(network, network.build(keras)) == []

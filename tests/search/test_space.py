@@ -66,7 +66,7 @@ def others(space, genome, place):
     "name",
     [
         pytest.param(name, marks=pytest.mark.slow)
-        if name == "hsconas"  # of 20 layers with 50 choices each
+        if name in ("hsconas", "evolved_mixed")  # of many choices
         else name
         for name in configuration.names("spaces")
     ],
