@@ -27,6 +27,7 @@ SCRIPTS = {
     "train_supernet": "--epoch=1",
     "evaluate_supernet": "--suprnet=x",
     "compare_searches": "--serch=x",
+    "benchmark_correction": "--lerned=x",
 }
 
 
