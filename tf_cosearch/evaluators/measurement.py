@@ -89,7 +89,8 @@ class Measurements:
         self._retries = at_least("retries", evaluator.retries, 0)
         self._pause_s = positive("pause_s", evaluator.pause_s)
         positive("timeout_s", evaluator.timeout_s)
-        self._unchecked = EVERY  # nobody knows what it is like today
+        # Nobody knows what a device is like today.
+        self._unchecked = EVERY if evaluator.is_exclusive else 0
 
     def read(self, tflite: pathlib.Path) -> Evaluation | None:
         """What is known of a file; None if it was not measured, or so.
@@ -171,7 +172,7 @@ class Measurements:
         with self._turn():
             evaluation = self.evaluator(design)
             self._unchecked += self.evaluator.is_exclusive
-            is_due = self.evaluator.is_exclusive and self._unchecked >= EVERY
+            is_due = self._unchecked >= EVERY
             if is_due or _times(evaluation, expected) >= SURPRISE:
                 self._require_steady()
                 self._unchecked = 0
