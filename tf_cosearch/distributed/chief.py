@@ -167,7 +167,7 @@ class Service(oracle_chief.OracleServicer):
         oracle: DurableOracle,
         on_trial_end: Callable[[Trial], None],
         stage: int = 0,
-        doing: str = "has workers at the stage before this one",
+        doing: str = "",
     ) -> None:
         super().__init__(oracle)
         self._stage, self._doing = stage, doing

@@ -246,7 +246,7 @@ class _Stub:
             time.sleep(_PAUSE_SECONDS)
 
     def _tell(self, doing: str) -> None:
-        """Says what this process waits for, once."""
-        if doing != self._told:
+        """Says once what this process waits for, beside other workers."""
+        if doing and doing != self._told:
             logging.warning("Waiting for the chief, which %s.", doing)
         self._told = doing
