@@ -110,7 +110,10 @@ def test_same_seed_gives_the_same_search(
     )
 
     def without_time(folder):
-        return [{**row, "seconds": None} for row in rows(folder)]
+        return [
+            {name: row[name] for name in row if not name.startswith("seconds")}
+            for row in rows(folder)
+        ]
 
     assert without_time(again) == without_time(finished)
     assert proposals(other)[0] not in proposals(finished)

@@ -27,10 +27,7 @@ class Correction:
 
     So a device that does not follow the searched accelerator is learned as
     well as one that does, and larger networks are never predicted to be
-    faster. On 64 networks of `digits` with random accelerators, predictions
-    after 12 measurements were off by 6.6 % in the median for Vela's latencies
-    and by 13 % for this processor's; one ratio for all by 58 and 39 %, a
-    Gaussian process on logarithms of the same costs by 15 and 21 %.
+    faster. `tools/benchmark_correction.py` says how well that predicts.
 
     Args:
         names: Metrics that are measured; what is predicted of them is what
