@@ -12,6 +12,7 @@ from others, and predicts the rest. Errors are medians of these, in percent.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import command_line
 from absl import flags
@@ -61,7 +62,7 @@ def main() -> None:
         validation_data=data.validation,
     )
 
-    def untrained(genome: object) -> bytes:
+    def untrained(genome: Any) -> bytes:
         network = space.decode(genome).network
         return fit.untrained(recipes.Template(network.build), images)
 
