@@ -45,7 +45,7 @@ SHORTER = {
     "--accuracy=supernet": "--supernet_trials=20",
     "runs/cpu ": "--max_trials=1 --epochs=1",
     "runs/board ": "--max_trials=1 --epochs=1",
-    "--early_stopping": "--max_trials=2 --epochs=2 --oracle=random",
+    "--early_stopping": "--max_trials=2 --epochs=2",
     "digits_mixed.flags": "--max_trials=1 --epochs=1 --max_accuracy_drop=100",
     "--data=idx": "--train_size=64 --validation_size=32",
     "--workers=2": "--max_trials=2 --epochs=1 --oracle=random",
