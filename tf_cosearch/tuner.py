@@ -9,7 +9,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import keras_tuner
 
@@ -35,16 +35,17 @@ from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.hypermodel import CoSearchHyperModel
 from tf_cosearch.search.objectives import Reward
 from tf_cosearch.search.oracle.durable import reason
-from tf_cosearch.search.oracle.oracle import EXPECTED, CoSearchOracle
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
+from tf_cosearch.search.oracle.scoring import EXPECTED
 from tf_cosearch.search.oracle.warm_start import require_outside
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.supernet import accuracies
 from tf_cosearch.supernet.options import SupernetOptions
-from tf_cosearch.training import checkpoint, inputs
+from tf_cosearch.trainer import Trainer
+from tf_cosearch.training import checkpoint
 
 if TYPE_CHECKING:
     from tf_cosearch.supernet.search import SupernetSearch
-    from tf_cosearch.training.recipes import Recipe
 
 
 class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
@@ -177,8 +178,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             warm_start=warm_start,
         )
         arguments.require_space_alone(co_oracle)
-        is_own = hasattr(space.network_space, "hypermodel")
-        if type(self).run_trial is CoSearchTuner.run_trial and not is_own:
+        own = getattr(space.network_space, "hypermodel", None)
+        if type(self).run_trial is CoSearchTuner.run_trial and own is None:
             arguments.require_measured(
                 co_oracle,
                 [n for n in metrics.accuracies() if n != accuracies.ACCURACY],
@@ -200,18 +201,16 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             lease_seconds=lease_seconds,
         )
         self.space = space
-        self._of_recipe: dict[str, Any] = {
-            "learning_rate": learning_rate,
-            "optimizer": optimizer,
-            "loss": loss,
-        }
-        self._of_phases: dict[str, Any] = {
-            "qat_epochs": qat_epochs,
-            "quantization": quantization,
-        }
+        self._trainer = Trainer(
+            space,
+            {
+                "learning_rate": learning_rate,
+                "optimizer": optimizer,
+                "loss": loss,
+            },
+            {"qat_epochs": qat_epochs, "quantization": quantization},
+        )
         self._rule = rule
-        self._data: inputs.Inputs | None = None
-        self._given: dict[str, Any] = {}
         self._proposal_began = time.perf_counter()
         self._progress = report.Progress(verbose=0)
         super().__init__(
@@ -224,7 +223,6 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             stage=0 if self._supernet is None else 1,
             executions_per_trial=executions_per_trial,
         )
-        own = getattr(space.network_space, "hypermodel", None)
         self.hypermodel = CoSearchHyperModel(space) if own is None else own
         self._curves = executions.Curves(
             self.project_dir,
@@ -280,8 +278,6 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 the budgets. Nothing is trained then.
             RuntimeError: If trials keep failing for the same reason.
         """
-        from tf_cosearch.training import fingerprint, fit, recipes, tensors
-
         if not isinstance(verbose, (int, str)) or (
             verbose not in (0, 1, 2, "auto")
         ):
@@ -289,69 +285,25 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 "`verbose` must be 0 or 1, or 2 or 'auto' as Keras' `fit` "
                 f"takes it. Received: {verbose!r}. 0 is silent."
             )
-        given = {
-            "x": x,
-            "y": y,
-            "batch_size": batch_size,
-            "validation_data": validation_data,
-            "validation_split": validation_split or None,
-            "class_weight": class_weight,
-            "epochs": epochs,
-            "verbose": None if verbose == 1 else verbose,
-            **others,
-        }
-        self._given = {k: v for k, v in given.items() if v is not None}
-        hypermodel = self._own_hypermodel
-        names = () if hypermodel is None else tensors.ARGUMENTS
-        of_tensors = {n: others.pop(n) for n in names if n in others}
-        is_trained_by_user = hypermodel is not None and (
-            recipes.is_fit_overridden(hypermodel)
-        )
-        of_user = others if is_trained_by_user else {}
-        unknown = {} if is_trained_by_user else others
-        epochs = 1 if epochs is None else epochs
-        fit.check(
-            epochs,
-            callbacks=callbacks,
-            also=names,
-            **self._of_recipe,
-            **self._of_phases,
-            **unknown,
-        )
-        of_data = {
-            "validation_data": validation_data,
-            "validation_split": validation_split,
-            "batch_size": batch_size,
-            "class_weight": class_weight,
-        }
-        networks = self.space.network_space
-        if hypermodel is None:
-            self._data = inputs.prepare(
-                x,
-                y,
-                input_shape=networks.input_shape,
-                classes=networks.classes,
-                **of_data,
-            )
-        else:
-            self._data = tensors.prepare(x, y, **of_data, **of_tensors)
-            self._rehearse(self._data, callbacks)
-        arrays = [x, y, *_parts(validation_data)]
-        self._limit_training(arrays)
-        self._progress = report.Progress(verbose)
-        weight = of_tensors.pop("sample_weight", None)
-        conditions = fingerprint.conditions(
-            (x, y) if weight is None else (x, y, weight),
-            classes=None if hypermodel else networks.classes,
+        self._trainer.prepare(
+            x,
+            y,
             epochs=epochs,
-            executions_per_trial=self.executions_per_trial,
             callbacks=callbacks,
+            verbose=verbose,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            batch_size=batch_size,
+            class_weight=class_weight,
+            others=others,
+        )
+        if self._trainer.hypermodel is not None:
+            self._rehearse(callbacks)
+        self._limit_training()
+        self._progress = report.Progress(verbose)
+        conditions = self._trainer.conditions(
+            executions_per_trial=self.executions_per_trial,
             early_stopping=self._rule,
-            **of_data,
-            **of_tensors,
-            **of_user,
-            **self._of_recipe,
-            **self._of_phases,
         )
         self.co_oracle.identify(**conditions, versions=identity.versions())
         with contextlib.ExitStack() as stack:
@@ -359,9 +311,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 stack.enter_context(files.owned(self.project_dir))
                 self._prepare()
             if self._supernet is not None:
-                self._ask_supernet(
-                    self._supernet, conditions["data"], verbose, arrays
-                )
+                self._ask_supernet(self._supernet, conditions["data"], verbose)
+            epochs = 1 if epochs is None else epochs
             self.run(epochs=epochs, callbacks=callbacks)
         if self._is_worker():
             sys.exit()  # What a script does with the result, the chief does.
@@ -376,26 +327,22 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         self.reload()
         self.claim()
         with chief.busy(oracle, "measures untrained networks"):
-            self._measuring.probe(self._untrained)
+            self._measuring.probe(self._trainer.untrained)
             oracle.check_feasible()
 
     def _ask_supernet(
-        self,
-        supernet: SupernetSearch,
-        described: Any,
-        verbose: int,
-        arrays: Sequence[Any],
+        self, supernet: SupernetSearch, described: Any, verbose: int
     ) -> None:
         """Tells the oracle what a supernet says of designs."""
-        supernet.prepare(cast("inputs.Inputs", self._data), described)
-        self._limit_training(arrays, supernet.weight_bytes)
+        supernet.prepare(self._trainer.data, described)
+        self._limit_training(supernet.weight_bytes)
         if not self._is_worker():
             self.reload()
             self.claim()
             self._progress.search(self.space.summary(), self.co_oracle)
         estimates = supernet.run(verbose)
         # A worker has the weights from now on.
-        self._limit_training(arrays, supernet.weight_bytes)
+        self._limit_training(supernet.weight_bytes)
         if estimates is not None:
             self.co_oracle.expect(estimates, supernet.algorithm)
 
@@ -403,63 +350,24 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         """Leaves in the folder which search it is of, before it begins."""
         self.save()
 
-    def _limit_training(self, data: Sequence[Any], held_bytes: int = 0) -> None:
+    def _limit_training(self, held_bytes: int = 0) -> None:
         """Lets nothing be proposed whose training this machine cannot hold."""
-        from tf_cosearch.training import memory
-
         room = launch.training_room(held_bytes)
-        if room is not None and self._data is not None:
-            size = self._data.batch_size
+        if room is not None:
             self.co_oracle.prices.limit_training(
-                lambda layers: memory.training_bytes(data, layers, size), room
+                self._trainer.training_bytes, room
             )
 
-    @property
-    def _own_hypermodel(self) -> keras_tuner.HyperModel | None:
-        """What builds and trains a user's own models; None for a template."""
-        return getattr(self.space.network_space, "hypermodel", None)
-
-    def _recipe(self, values: Mapping[str, Any]) -> Recipe:
-        """How the network of some hyperparameters is trained."""
-        from tf_cosearch.training import recipes
-
-        genome = self.space.genome(values)
-        network = self.space.decode(genome).network
-        if self._own_hypermodel is None:
-            return recipes.Template(
-                network.build, network.precision, **self._of_recipe
-            )
-        genes = self.space.num_network_parameters
-        return recipes.Own(
-            network.hypermodel,
-            network.hyperparameters(),
-            self._given,
-            self.space.networks(genome[None, :genes])[0],
-            **self._of_recipe,
-        )
-
-    def _rehearse(self, data: inputs.Inputs, callbacks: Any) -> None:
+    def _rehearse(self, callbacks: Any) -> None:
         """Refuses what a trial could not do, before there is one."""
-        from tf_cosearch.training import fit
-
-        recipe = self._recipe(self.space.hyperparameters().values)
-        measured = fit.rehearse(
-            recipe, data, callbacks, self._of_phases["quantization"]
-        )
+        measured, has_accuracy = self._trainer.rehearse(callbacks)
         arguments.require_measured(self.co_oracle, measured)
-        if self._rule is not None and recipe.accuracy is None:
+        if self._rule is not None and not has_accuracy:
             raise ValueError(
                 "early_stopping needs an accuracy after each epoch. Received: "
                 "a model that is compiled without one. Compile it with "
                 "metrics=['accuracy']."
             )
-
-    def _untrained(self, genome: Any) -> bytes:
-        """An int8 file of a design that is not trained."""
-        from tf_cosearch.training import fit
-
-        recipe = self._recipe(self.space.values(genome))
-        return fit.untrained(recipe, cast("inputs.Inputs", self._data))
 
     def on_search_begin(self) -> None:
         """Says what is searched; from now on the search can be continued."""
@@ -501,11 +409,6 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             `stopped_epoch`, if it was stopped, is `accuracy_expected`, see
             `early_stopping.forecast`, which is what algorithms learn from.
         """
-        data = self._data
-        if data is None:
-            raise keras_tuner.errors.FatalRuntimeError(
-                "`search` must be called before a trial can be run."
-            )
         genome = self.co_oracle.trial_genome(trial)
         if why := self.co_oracle.prices.why_not_trained(genome):
             # A worker's machine may be smaller than that of its chief.
@@ -518,24 +421,23 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         }
         runs: list[dict[str, float]] = []
         for number in range(self.executions_per_trial):
-            settings = {
-                "epochs": epochs,
-                "callbacks": callbacks,
-                "seed": seeds.derive(
-                    self.oracle.training_seed(trial.trial_id), number
-                ),
-                **self._of_phases,
-            }
+            seed = seeds.derive(
+                self.oracle.training_seed(trial.trial_id), number
+            )
             execution = executions.Execution(
                 folder,
                 number,
-                self.co_oracle.identity.digest(seed=settings["seed"]),
+                self.co_oracle.identity.digest(seed=seed),
                 costs,
             )
             if execution.metrics and (folder / export.MODEL).is_file():
                 runs.append(execution.metrics)
             else:
-                settings["data"] = data
+                settings = {
+                    "epochs": epochs,
+                    "callbacks": callbacks,
+                    "seed": seed,
+                }
                 self._execute(trial, execution, folder, runs, settings)
             if report.STOPPED in runs[-1]:
                 break
@@ -562,7 +464,6 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         settings: dict[str, Any],
     ) -> None:
         """Adds a training to the runs, and keeps its file if it is best."""
-        from tf_cosearch.training import fit
 
         def on_epoch(history: dict[str, list[float]], epochs: int) -> bool:
             if self._is_worker():
@@ -572,9 +473,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             return not runs and self._curves.is_losing(curve, folder)
 
         with execution.attempt():
-            trained = fit.train(
-                self._recipe(trial.hyperparameters.values),
-                checkpoint_folder=folder,
+            trained = self._trainer.train(
+                trial.hyperparameters.values,
+                folder=folder,
                 on_epoch=on_epoch,
                 **settings,
             )
@@ -652,26 +553,5 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         template the quantization-aware tf_keras model, or the float one if it
         was quantized after training.
         """
-        from tf_cosearch.training import qat, recipes, session
-
-        design = self.design(trial)
-        recipe = self._recipe(trial.hyperparameters.values)
-        path = design.folder / export.FLOAT_WEIGHTS
-        is_qat = isinstance(recipe, recipes.Template) and (
-            self._of_phases["quantization"] == recipes.AWARE
-        )
-        with session.private():
-            model = recipe.build()
-            if is_qat:
-                model = recipe.quantize(model)
-                path = design.folder / export.QAT_WEIGHTS
-            recipe.compile(model, is_qat, steps=1, steps_done=0, decay=True)
-            if hasattr(model.optimizer, "build"):  # its state is in the file
-                model.optimizer.build(model.trainable_variables)
-        qat.load_weights(model, path)
-        return model
-
-
-def _parts(data: Any) -> tuple[Any, ...]:
-    """Arrays of data that may be a pair, a pipeline, or none."""
-    return tuple(data) if isinstance(data, (tuple, list)) else (data,)
+        folder = self.design(trial).folder
+        return self._trainer.load(trial.hyperparameters.values, folder)

@@ -9,7 +9,8 @@ from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.algorithms.random import RandomSearch
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.objectives import WeightedProduct
-from tf_cosearch.search.oracle.oracle import EXPECTED, CoSearchOracle
+from tf_cosearch.search.oracle.oracle import CoSearchOracle
+from tf_cosearch.search.oracle.scoring import EXPECTED
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 

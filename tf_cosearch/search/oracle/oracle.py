@@ -6,6 +6,7 @@ oracle is, and the one base class. What a search is made of, the oracle holds:
 
 - an `Algorithm`, which suggests and observes, and knows nothing of KerasTuner;
 - a `Scope`: what may be chosen;
+- a `Scoring`: which design a trial is, and what it is worth;
 - `Proposals`, which bring suggestions through scope and screen;
 - a `History` of results, and the Pareto archive;
 - an `EarlierSearch`, until its trials have been entered here.
@@ -21,7 +22,7 @@ import dataclasses
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras_tuner
@@ -39,7 +40,7 @@ from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.algorithms.shrinking import ShrunkSpace
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.correction import Correction
-from tf_cosearch.search.genomes import check, fixed_genes, of_values
+from tf_cosearch.search.genomes import check, fixed_genes
 from tf_cosearch.search.oracle import (
     durable,
     known_trials,
@@ -49,6 +50,7 @@ from tf_cosearch.search.oracle import hyperparameters as hyperparameters_lib
 from tf_cosearch.search.oracle import warm_start as warm_start_lib
 from tf_cosearch.search.oracle.known_trials import KnownDesign, is_known
 from tf_cosearch.search.oracle.proposals import Proposals
+from tf_cosearch.search.oracle.scoring import Scoring
 from tf_cosearch.search.oracle.warm_start import EarlierSearch
 from tf_cosearch.search.pareto import ParetoArchive
 from tf_cosearch.search.pricing import Pricer
@@ -56,18 +58,11 @@ from tf_cosearch.search.problem import (
     Estimates,
     History,
     Problem,
-    Result,
 )
 from tf_cosearch.search.scope import Scope
 
 if TYPE_CHECKING:
     from tf_cosearch.search.space import SearchSpace
-
-EXPECTED = "accuracy_expected"
-"""The metric of a trial that was stopped early which algorithms learn from.
-
-Its score, the archive and the designs have what was measured.
-"""
 
 
 class CoSearchOracle(durable.DurableOracle):
@@ -234,7 +229,9 @@ class CoSearchOracle(durable.DurableOracle):
         self._estimates: Estimates | None = None
         self._initial = [fixed_genes(space, d) for d in initial_designs]
         self._networks = published_starts.encode(space, start_from)
-        self._genomes: dict[str, np.ndarray] = {}
+        self._scoring = Scoring(
+            space, self.prices, self.budgets, self.reward, self.objective
+        )
         self._held: dict[str, list[int]] = {}
         self._begin()
 
@@ -285,7 +282,7 @@ class CoSearchOracle(durable.DurableOracle):
         )
 
     def _pending(self) -> list[np.ndarray]:
-        return self._genomes_of(
+        return self._scoring.genomes(
             trial
             for trial in self.trials.values()
             if trial.trial_id not in self.end_order
@@ -311,28 +308,15 @@ class CoSearchOracle(durable.DurableOracle):
 
     def trial_genome(self, trial: Trial) -> np.ndarray:
         """The `[P]` canonical genome of a trial of this search."""
-        if trial.trial_id not in self._genomes:
-            genome = of_values(self.space, trial.hyperparameters.values)
-            self._genomes[trial.trial_id] = check(self.space, [genome])[0]
-        return self._genomes[trial.trial_id]
-
-    def _genomes_of(self, trials: Iterable[Trial]) -> list[np.ndarray]:
-        """Genomes of those trials that have a design."""
-        return [
-            self.trial_genome(t) for t in trials if t.hyperparameters.values
-        ]
+        return self._scoring.genome(trial)
 
     def trial_costs(self, trial: Trial) -> dict[str, float]:
         """What the design of a trial costs, as measured or as predicted."""
-        return self.prices.of(self.trial_genome(trial))
+        return self._scoring.costs(trial)
 
     def trial_metrics(self, trial: Trial) -> dict[str, float]:
         """What its design costs and what it reported, which goes first."""
-        reported = durable.reported(trial)
-        if self.objective.has_value(reported):
-            # A sum of metrics is one, too.
-            reported[self.objective.name] = self.objective.get_value(reported)
-        return {**self.trial_costs(trial), **reported}
+        return self._scoring.metrics(trial)
 
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
         """The best trials, as KerasTuner's; none that is over budget.
@@ -395,7 +379,7 @@ class CoSearchOracle(durable.DurableOracle):
         """Finds the design of the next trial; called by `create_trial`."""
         rng = np.random.default_rng([self.seed, len(self.trials)])
         self.prices.reach.begin(len(self.trials))
-        tried = self._genomes_of(self.trials.values())
+        tried = self._scoring.genomes(self.trials.values())
         genome = self._proposals.propose(rng, tried, self.algorithm.suggest)
         if genome is None:
             count = len(self.trials)
@@ -413,59 +397,15 @@ class CoSearchOracle(durable.DurableOracle):
 
     def score_trial(self, trial: Trial) -> None:
         """Gives a trial its reward; NaN if its accuracy is no number."""
-        self._learn_costs(trial)
-        name = self.objective.name
-        known = self.trial_metrics(trial)
-        accuracy = known.get(name, math.nan)
-        if math.isfinite(accuracy):
-            costs = self.trial_costs(trial)
-            accuracy = self._guarded(accuracy, known)
-            trial.score = float(self.reward(accuracy, costs))
-            first = objectives.names(self.objective)[0]
-            trial.best_step = trial.metrics.get_best_step(first)
-        else:
-            trial.score = math.nan
-            trial.message = f"{name} must be finite. Received: {accuracy}."
-
-    def _learn_costs(self, trial: Trial) -> None:
-        """Learns from what was measured in a trial, for all to come."""
-        costs = measured.of_trial(
-            durable.reported(trial), self.prices.correction.names
-        )
-        if costs:
-            self.prices.learn(self.trial_genome(trial), costs)
+        self._scoring.score(trial)
 
     def on_trial_ended(self, trial: Trial) -> None:
         """Enters a trial into the history and tells the algorithm."""
-        result = self._result(trial)
+        result = self._scoring.result(trial)
         if not result.failure:
             self.archive.add(trial.trial_id, self.trial_metrics(trial))
         self.history.add(result)
         self.algorithm.observe(result)
-
-    def _result(self, trial: Trial) -> Result:
-        genome = self.trial_genome(trial)
-        if trial.status != TrialStatus.COMPLETED:
-            costs = self.trial_costs(trial)
-            worth = float(self.reward(0.0, costs))
-            return Result(genome, costs, worth, durable.reason(trial))
-        metrics, reward = self.trial_metrics(trial), float(trial.score or 0.0)
-        name = self.objective.name
-        accuracy = metrics.get(EXPECTED, metrics[name])
-        guarded = self._guarded(accuracy, metrics)
-        if guarded != metrics[name]:
-            metrics = {**metrics, name: guarded}
-            costs = self.trial_costs(trial)
-            reward = float(self.reward(guarded, costs))
-        return Result(genome, metrics, reward)
-
-    def _guarded(self, accuracy: float, known: Mapping[str, float]) -> float:
-        """What an accuracy counts beside budgets on what a trial measures.
-
-        Twice of what is allowed makes it half, as with `hard` rewards, so
-        that every algorithm learns to keep away.
-        """
-        return accuracy / (1 + float(self.budgets.excess(known)))
 
     # Who measures.
 
@@ -547,14 +487,14 @@ class CoSearchOracle(durable.DurableOracle):
         with durable.locked(self):
             if self.earlier is None:
                 return
-            tried = self._genomes_of(self.trials.values())
+            tried = self._scoring.genomes(self.trials.values())
             before = {genome.tobytes() for genome in tried}
             new = [
                 design
                 for design in self.earlier.designs
                 if design.genome.tobytes() not in before
             ]
-            self._price([design.genome for design in new])
+            self._scoring.price([design.genome for design in new])
             most = (self.own_trials or 0) + self.num_known + len(new)
             for design in new:
                 number = f"{len(self.trials):0{len(str(most))}d}"
@@ -675,7 +615,7 @@ class CoSearchOracle(durable.DurableOracle):
         super().reload()
         # Another process may have gone on with it.
         self.prices.reach.keep_in(self._project_dir)
-        self._genomes.clear()
+        self._scoring.forget()
         self._make_room()
         self._drop_infeasible()
         self._begin_again()
@@ -687,7 +627,7 @@ class CoSearchOracle(durable.DurableOracle):
         ended = [trial for trial in ended if trial.hyperparameters.values]
         if not ended:
             return
-        self._price([self.trial_genome(trial) for trial in ended])
+        self._scoring.price([self.trial_genome(trial) for trial in ended])
         for trial in ended:
             if trial.status == TrialStatus.COMPLETED:
                 self._score_again(trial)
@@ -697,19 +637,11 @@ class CoSearchOracle(durable.DurableOracle):
         super()._set_project_dir(directory, project_name)
         self.prices.reach.keep_in(self._project_dir)
 
-    def _price(self, genomes: list[np.ndarray]) -> None:
-        """Prices designs at once that are asked for one by one."""
-        if genomes:
-            stacked = np.stack(genomes)
-            split = self.space.num_network_parameters
-            self.prices.reach.know(stacked[:, :split])
-            self.prices.remember(stacked)
-
     def check_trial(self, trial: Trial) -> None:
         """Raises any error if a trial is none of a design of this space."""
         super().check_trial(trial)
         if trial.hyperparameters.values:
-            self._genomes.pop(trial.trial_id, None)
+            self._scoring.forget(trial.trial_id)
             self.trial_genome(trial)
 
     def _drop_infeasible(self) -> None:
