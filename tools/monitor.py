@@ -16,6 +16,7 @@ the window that is not full, and the files of the log that are new.
 
 import json
 import sys
+from typing import Any
 
 import command_line
 from absl import flags
@@ -31,16 +32,20 @@ flags.DEFINE_bool("agreement", True, "Ask the float network, too.")
 flags.DEFINE_multi_string(
     "limit", [], "NAME=VALUE that raises an alarm; may be repeated."
 )
+flags.DEFINE_string("plot", None, "Picture to write, of the printed lines.")
 _ALARM = 2
 
 
 def main() -> None:
+    import collections
     import contextlib
 
     import tf_cosearch as cs
     from tf_cosearch import files
-    from tf_cosearch.numerics import watching
+    from tf_cosearch.numerics import watch_picture, watching
 
+    if FLAGS.plot is not None:
+        picture = command_line.output_picture(FLAGS.plot, "--plot")
     design = cs.load_design(FLAGS.design)
     limits = watching.limits(command_line.named_values("limit"))
     with contextlib.ExitStack() as stack:
@@ -57,12 +62,16 @@ def main() -> None:
             state=state,
         )
         data = command_line.load_data(design.network.input_shape[:2])
+        drawn = collections.deque[dict[str, Any]](maxlen=watch_picture.MOST)
         is_alarmed = False
         for report in watching.watch(
             monitor, design, data, FLAGS.log, FLAGS.divide
         ):
             print(json.dumps(report), flush=True)
+            drawn.append(report)
             is_alarmed |= bool(report["alarms"])
+    if FLAGS.plot is not None and drawn:
+        watch_picture.plot(list(drawn), limits, picture)
     if is_alarmed:
         sys.exit(_ALARM)
 

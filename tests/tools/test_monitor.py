@@ -82,9 +82,11 @@ def test_a_batch_that_is_wrong_loses_nothing(watch, images, tmp_path):
     assert (folder / "monitor.json").read_text() == "{}"
 
 
-def test_test_images_are_watched_without_a_log(watch):
-    done = watch()
+def test_test_images_are_watched_without_a_log(watch, tmp_path):
+    picture = tmp_path / "new" / "watched.png"
+    done = watch(f"--plot={picture}")
     assert done.code in (0, 2)  # 64 images train no network
+    assert picture.read_bytes().startswith(b"\x89PNG")
     assert lines(done)[-1]["images"] == 64
     assert lines(done)[0]["accuracy"] is not None
 
@@ -106,6 +108,7 @@ def test_another_design_needs_its_own_state(watch, call, finished, tmp_path):
         ("--limit=psi=1", "Unknown limit: 'psi'"),
         ("--limit=accuracy=-1", "must be 0 or more"),
         ("--limit=accuracy", "must be NAME=VALUE"),
+        ("--plot=a.txt", "with the ending .png"),
         ("--log=nowhere", "must be a folder of .npz files"),
         ("--window=5", "--window"),
         ("--design=nowhere", "must have a design.json"),

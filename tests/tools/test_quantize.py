@@ -6,6 +6,7 @@ import pytest
 import tf_keras
 
 import tf_cosearch as cs
+from tf_cosearch.numerics import quantizing
 from tf_cosearch.training import datasets, evaluate, qat
 
 
@@ -102,7 +103,7 @@ def test_data_of_another_shape_are_refused(quantize, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bits", [8, 4])
-def test_a_network_that_8_bits_ruin_is_saved(call, tmp_path, bits, capsys):
+def test_a_network_that_8_bits_ruin_is_saved(call, tmp_path, bits):
     """The evidence: channels scaled apart, before and after."""
     model = hurt_network.trained(datasets.load("digits"))
     hurt_network.scale_apart(model)

@@ -14,19 +14,19 @@ from tf_cosearch.numerics.matching import Layer
 
 
 class CutNetwork(NamedTuple):
-    """A float .tflite file of many inputs and outputs.
+    """A float .tflite file of many inputs.
+
+    What layers put out are the tensors that they did before.
 
     Attributes:
         content: The file.
         inputs: For each input of its graph, the tensor of the quantized graph
-            whose numbers belong there.
-        outputs: For each output, the tensor of the quantized graph that it is
-            the float value of.
+            whose numbers belong there, and that of the float graph which it
+            stands for.
     """
 
     content: bytes
-    inputs: list[int]
-    outputs: list[int]
+    inputs: list[tuple[int, int]]
 
 
 def cut(content: bytes, layers: Sequence[Layer]) -> CutNetwork:
@@ -78,6 +78,5 @@ def cut(content: bytes, layers: Sequence[Layer]) -> CutNetwork:
     builder.Finish(model.Pack(builder), IDENTIFIER)
     return CutNetwork(
         bytes(builder.Output()),
-        [quantized for quantized, _ in places],
-        [layer.tensor for layer in compared],
+        list(places),
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from tf_cosearch import text
 from tf_cosearch.networks.importers.tflite_file import Graph
 from tf_cosearch.numerics import (
     cut_network,
+    layer_names,
     matching,
     stated_scales,
     weight_errors,
@@ -29,9 +29,6 @@ from tf_cosearch.numerics.layer_errors import LayerErrors
 from tf_cosearch.numerics.matching import Layer
 from tf_cosearch.numerics.playback import Playback, Quantization
 from tf_cosearch.numerics.weight_errors import WeightErrors
-
-IMAGE = "image"
-"""What the layer is called that is the image itself."""
 
 _BATCH_BYTES = 2**26  # of all tensors, for the images that run at a time
 
@@ -158,9 +155,9 @@ def check_images(images: np.ndarray, shape: Sequence[int]) -> None:
 
 
 def _can_take(players: Sequence[Playback], size: int, remainder: int) -> bool:
-    """Whether all networks take several images at a time."""
-    sizes = [size, remainder] if remainder else [size]
-    return all(player.resize(n) for player in players for n in sizes)
+    """Whether both networks take several images at a time."""
+    sizes = [remainder, size] if remainder else [size]
+    return all(player.takes(n) for player in players[:2] for n in sizes)
 
 
 def _play(
@@ -169,12 +166,10 @@ def _play(
     layers: Sequence[Layer],
     shown: Sequence[Layer],
     errors: Sequence[LayerErrors],
-    places: Sequence[int],
+    places: Sequence[tuple[int, int]],
 ) -> None:
     """Plays a batch through all networks, and counts."""
     quantized, floats, parts = players
-    for player in players:
-        player.resize(len(images))
     [entry] = quantized.inputs
     details = quantized.tensors[entry]
     quantized.play([Quantization(details).integers(images, details["dtype"])])
@@ -186,10 +181,9 @@ def _play(
     }
     parts.play(
         [
-            numbers[place].reshape(
-                len(images), *parts.tensors[index]["shape"][1:]
-            )
-            for place, index in zip(places, parts.inputs, strict=True)
+            # Only once it is played has each tensor its shape.
+            numbers[given].reshape(floats.tensor(original).shape)
+            for given, original in places
         ]
     )
     for layer, counted in zip(shown, errors, strict=True):
@@ -228,7 +222,7 @@ def _reports(
         own = weights[layer.tensor]
         found = diagnose(layer.kind, counted, own, doubts.get(layer.tensor))
         report = LayerReport(
-            _name(layer, floats, names),
+            layer_names.of(layer, floats, names),
             quantized.tensors[layer.tensor].name,
             layer.kind,
             len(reports),
@@ -288,48 +282,13 @@ def _bias_errors(
         tensor = graph.tensors[last]
         if last < 0 or tensor.data is None or len(tensor.shape) != 1:
             return None
-        numbers = matching.values(tensor)
-        if graph is quantized:
-            numbers = Quantization(player.tensors[last]).numbers(numbers)
-        biases.append(numbers)
-    is_alike = biases[0].shape == biases[1].shape
-    return biases[0] - biases[1] if is_alike else None
-
-
-def _name(layer: Layer, floats: Graph, names: set[str]) -> str:
-    """What Keras calls the layer, as far as the file tells."""
-    if layer.operator is None:
-        names.add(IMAGE)
-        return IMAGE
-    given = [layer.operator.name]
-    if layer.counterpart is not None:
-        operator = floats.operators[layer.counterpart]
-        given.insert(0, operator.name)
-        given += [
-            floats.tensors[i].name
-            for i in operator.inputs
-            if i >= 0 and floats.tensors[i].data is not None
-        ]
-    # Of what was folded into one operator, its own part comes last; what the
-    # graph puts out is often called nothing but that.
-    paths = [
-        part.split("/")
-        for name in given
-        for part in reversed(name.split(";"))
-        if "ReadVariableOp" not in part
-    ]
-    path = next(
-        (path for path in paths if len(path) > 1), ["", layer.operator.name]
-    )
-    name = path[-2] or path[-1]
-    name = re.sub(r"[^\w.-]", "_", name).removeprefix("quant_")
-    name = name or layer.kind.lower()
-    unique, number = name, 1
-    while unique in names:
-        number += 1
-        unique = f"{name}_{number}"
-    names.add(unique)
-    return unique
+        biases.append(matching.values(tensor))
+    how = Quantization(player.tensors[layer.operator.inputs[-1]])
+    if biases[0].shape != biases[1].shape:
+        return None
+    off = how.numbers(biases[0]) - biases[1]
+    # Within a step it is rounded.
+    return np.where(np.abs(off) > how.scale, off, 0.0)
 
 
 def _finite(value: float) -> float | None:

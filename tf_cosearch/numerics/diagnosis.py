@@ -161,11 +161,13 @@ def _of_outputs(
                 "Convert the layer again, from the bias of the float model.",
                 is_fault=True,
             )
-        return Diagnosis(
-            f"a shift: rounded weights move channel {channel} by {shift:+.3g}",
-            "Take the shift off the bias, give the weights more bits, or "
-            "train with quantization.",
-        )
+        if is_noisy:
+            return Diagnosis(
+                "a shift: rounded weights and bias move channel "
+                f"{channel} by {shift:+.3g}",
+                "Take the shift off the bias, give the weights more bits, or "
+                "train with quantization.",
+            )
     if abs(errors.gain - 1) > _OFF and is_noisy:
         return Diagnosis(
             f"a wrong scale: outputs are {errors.gain:.2g} times what they "

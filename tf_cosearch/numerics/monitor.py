@@ -17,7 +17,7 @@ from tf_cosearch import configuration, files
 from tf_cosearch.designs.export import MODEL, Design
 from tf_cosearch.networks.importers import tflite_file
 from tf_cosearch.networks.importers.tflite_file import Graph
-from tf_cosearch.numerics import drift, matching
+from tf_cosearch.numerics import drift, layer_names, matching
 from tf_cosearch.numerics.debugger import check_images
 from tf_cosearch.numerics.playback import Playback, Quantization
 from tf_cosearch.numerics.tallies import State, Tally
@@ -394,7 +394,7 @@ class AccuracyMonitor:
     def _saturation(self, now: Tally) -> dict[str, Any]:
         """The tensor whose saturation has grown most."""
         if not now.probed or not self._watched:
-            return {"saturation": None, "saturated_tensor": None}
+            return {"saturation": None, "saturated_layer": None}
         sizes = np.array(
             [
                 math.prod(self._player.tensors[index]["shape"])
@@ -408,7 +408,7 @@ class AccuracyMonitor:
         worst = int((shares - before).argmax())
         return {
             "saturation": float(max(0.0, shares[worst] - before[worst])),
-            "saturated_tensor": self._watched[worst][2],
+            "saturated_layer": layer_names.short(self._watched[worst][2]),
         }
 
     def _alarms(self, values: dict[str, Any]) -> list[str]:

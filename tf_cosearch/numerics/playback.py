@@ -112,7 +112,7 @@ class Playback:
         }
         self.inputs = self._indices(self._interpreter.get_input_details())
         self.outputs = self._indices(self._interpreter.get_output_details())
-        self._size = 1
+        self._shapes: list[tuple[int, ...]] = []
 
     @staticmethod
     def _indices(details: list[dict[str, Any]]) -> list[int]:
@@ -125,19 +125,17 @@ class Playback:
             for tensor in self.tensors.values()
         )
 
-    def resize(self, count: int) -> bool:
+    def takes(self, count: int) -> bool:
         """Whether all outputs follow an input of that many images."""
-        if count == self._size:
-            return True
-        self._size = count
         try:
-            for index in self.inputs:
-                shape = [int(size) for size in self.tensors[index]["shape"]]
-                self._interpreter.resize_tensor_input(
-                    index, [count, *shape[1:]]
-                )
-            self._interpreter.allocate_tensors()
+            self._resize(
+                [
+                    (count, *map(int, self.tensors[index]["shape"][1:]))
+                    for index in self.inputs
+                ]
+            )
         except (RuntimeError, ValueError):
+            self._shapes = []
             return False
         outputs = self._interpreter.get_output_details()
         return all(
@@ -153,9 +151,19 @@ class Playback:
         Args:
             given: The inputs, in the types that the file has.
         """
+        self._resize([array.shape for array in given])
         for index, array in zip(self.inputs, given, strict=True):
             self._interpreter.set_tensor(index, array)
         self._interpreter.invoke()
+
+    def _resize(self, shapes: list[tuple[int, ...]]) -> None:
+        """Gives the inputs their shapes, where they have others."""
+        if shapes == self._shapes:
+            return
+        for index, shape in zip(self.inputs, shapes, strict=True):
+            self._interpreter.resize_tensor_input(index, list(shape))
+        self._interpreter.allocate_tensors()
+        self._shapes = shapes
 
     def tensor(self, index: int) -> np.ndarray:
         """A copy of what a tensor holds."""
