@@ -46,6 +46,10 @@ The machine:
 - Layer by layer, data lies evenly in the memories of the PEs at work, and what
   they are brought is evenly spread over them too: ports and links are as busy
   as the average one.
+- A chain of fused layers: rows of the last output are dealt in tiles of some
+  height, the last of which may stick out. For each tile, from the last layer to
+  the first, the rows that its windows span are what the layer before makes,
+  padding included. Each layer walks those of a tile as if there were no more.
 - DRAM: tiles of weights and of inputs fill half of the PE memories at most.
   One loop order or the other; a tile that is still there is not fetched again.
 """
@@ -349,6 +353,38 @@ def walk(layer, chip, mapping, images=1):
         counts.passed_bytes = inputs * nest.input_bytes_each
         counts.passed_bytes += counts.output_bytes
     return counts
+
+
+def walk_chain(layers, chip, mappings, height):
+    """Runs fused layers tile by tile: `Counts` of each, and input rows read."""
+    totals, read = [Counts() for _ in layers], 0
+    waiting = list(range(layers[-1].out_h))
+    is_whole = height == len(waiting)
+    while waiting:
+        waiting, first = waiting[height:], waiting[0]
+        rows = [range(first, first + height)]
+        for layer in reversed(layers):
+            taps = [tap * layer.dilation_h for tap in range(layer.k_h)]
+            lines = {y * layer.stride_h + tap for y in rows[0] for tap in taps}
+            spanned = range(min(lines), max(lines) + 1)
+            rows.insert(0, range(layer.in_h) if is_whole else spanned)
+        read += len(rows[0])
+        for total, layer, mapping, taken, made in zip(
+            totals, layers, mappings, rows, rows[1:], strict=False
+        ):
+            beside = layer.side_elements // layer.in_h * len(taken)
+            tile = dataclasses.replace(
+                layer,
+                in_h=len(taken),
+                out_h=len(made),
+                side_elements=beside,
+            )
+            counts = walk(tile, chip, mapping)
+            for field in dataclasses.fields(Counts):
+                amount = getattr(counts, field.name)
+                amount += getattr(total, field.name)
+                setattr(total, field.name, amount)
+    return totals, read
 
 
 def _weight_stationary(nest, counts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from tf_cosearch import metrics, text
@@ -80,6 +81,13 @@ def table(
         f"off-chip traffic {costs['dram_bytes'] / 1e3:.4g} kB an inference, "
         f"{costs['weight_residency']:.0%} of the weights stay on chip",
     ]
+    joined = [row["fused"] for row in layers]
+    chains = sum(now and not before for before, now in pairwise(joined))
+    if chains:
+        lines.append(
+            f"fused: {chains + sum(joined)} layers in {chains} chains (+ goes "
+            "on with the layer before), tile by tile of their rows"
+        )
     if costs["cpu_operators"]:
         on_cpu = [row for row in layers if row["runs_on"] == "cpu"]
         lines.append(
@@ -111,7 +119,7 @@ def _layer_table(layers: Sequence[Mapping[str, Any]]) -> str:
     numbers = ("MACs", "params", "cycles", time, energy, "util.")
     cells = [("operation", *numbers, "bound by")] + [
         (
-            row["op"],
+            f"+ {row['op']}" if row["fused"] else row["op"],
             *(_short(row[name]) for name in ("macs", "params", "cycles")),
             f"{row['latency_ms'] * time_scale:.3g}",
             f"{row['energy_mj'] * energy_scale:.3g}",

@@ -41,8 +41,8 @@ def summarize(
         `unfit` (why it cannot run, or `None`), `cpu_ms` of what the host
         runs, its `cpu_operators`, and `layers`, a list with the same for each
         layer beside its name, operation, what it `runs_on`, `cycles`, what it
-        is `bound` by, its `mapping`, `busy_cycles` by component,
-        `fixed_cycles` and `traffic_bytes`.
+        is `bound` by, its `mapping`, whether it is `fused` with the layer
+        before, `busy_cycles` by component, `fixed_cycles` and `traffic_bytes`.
 
     Raises:
         ValueError: If there are no layers, or they cost more than a float32
@@ -98,6 +98,7 @@ def summarize(
                     ),
                 ),
             ),
+            "fused": bool(by_layer.is_joined[0, row]),
             "energy_parts_mj": _by_name(
                 parts, by_layer.energy_parts_mj, (0, row)
             ),
@@ -167,6 +168,7 @@ def _add_cpu(
                 "bound": "cpu",
                 "dram_bytes": 0.0,
                 "mapping": f"{layer.operator}, left to the host",
+                "fused": False,
                 "energy_parts_mj": taken,
                 "busy_cycles": dict.fromkeys(bounds(accelerator), 0.0),
                 "fixed_cycles": 0.0,
