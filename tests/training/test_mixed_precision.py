@@ -7,6 +7,7 @@ import tf_keras
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
+from tf_cosearch.networks import blocks
 from tf_cosearch.networks.importers.tflite_import import from_tflite
 from tf_cosearch.networks.network import BlockSpec, Network
 from tf_cosearch.training import (
@@ -375,3 +376,57 @@ def test_a_training_measures_the_mixed_file(data, waves, quantization):
     assert trained.accuracy_int8 == np.mean(predicted == labels) > 0.8
     bits = mixed_precision.layer_bits(trained.tflite)
     assert {*bits.values()} == {(8, 8), (4, 16), (8, 16), (4, 8)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", blocks.names())
+@pytest.mark.parametrize("activation", ["relu", "swish"])
+def test_every_block_converts_in_4_and_16_bits(block, activation, tmp_path):
+    """Between blocks of 8 bits, with the rows that it is priced by."""
+    known = blocks.options(block)
+    bits = {"weight_bits": 4, "activation_bits": 16}
+    if "activation" in known:
+        bits["activation"] = activation
+    network = Network(
+        "one",
+        (8, 8, 3),
+        4,
+        (
+            _block("stem", "conv_bn", 8),
+            _block("stage1/block1", block, 8, **bits),
+            _block("stage2/block1", block, 8, **bits),
+            _block("head", "conv_bn", 8),
+        ),
+    )
+    rng = np.random.default_rng(0)
+    images = rng.random((64, 8, 8, 3), np.float32)
+    tf_keras.utils.set_random_seed(0)
+    model = network.build(tf_keras)
+    qat.run_groups_natively(model)
+    for _ in range(5):
+        model(images, training=True)
+    model.get_layer("logits").bias.assign([0.1, -0.2, 0.3, 0.1])
+    aware = qat.quantize(model, network.precision)
+    qat.calibrate(aware, images)
+    file = qat.to_tflite(aware)
+    with_file = evaluate.Runner(file).dequantized(images)
+    expected = aware(images, training=False).numpy()
+    assert np.abs(with_file - expected).max() < 0.06 * np.abs(expected).max()
+    path = tmp_path / "one.tflite"
+    path.write_bytes(file)
+
+    def told(rows):
+        return sorted(
+            (row.op, row.weight_bits, row.activation_bits, row.out_elements)
+            for row in rows
+            if row.params or row.op == "elementwise"
+        )
+
+    if activation == "relu":  # a swish is two operations in the file
+        assert told(from_tflite(path)) == told(network.layers())
+    widths = {
+        row.name.replace("/", "_"): (row.weight_bits, row.activation_bits)
+        for row in network.layers()
+        if row.params
+    }
+    assert mixed_precision.layer_bits(file) == widths

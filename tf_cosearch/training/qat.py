@@ -136,8 +136,7 @@ def quantize(
             is.
         precision: The bits of a layer by its name, instead of 8 everywhere.
             Weights of 4 bits have 15 values; activations of 16 bits have a
-            range around 0. What a linear `Activation` of 8 bits puts out has
-            a range of its own.
+            range around 0.
 
     Returns:
         An uncompiled model with the same weights. Its ranges are those of
@@ -178,10 +177,9 @@ def quantize(
 
 
 def _is_conversion(layer: Any) -> bool:
-    """Whether it does nothing but to have a range of its own."""
-    linear = tf_keras.activations.linear
-    is_activation = isinstance(layer, tf_keras.layers.Activation)
-    return is_activation and layer.activation is linear
+    """Whether it is one of `KerasBuilder.convert`, by its kind and name."""
+    is_named = re.search(r"(^|_)quantize\d*$", layer.name) is not None
+    return is_named and isinstance(layer, tf_keras.layers.Activation)
 
 
 def _set_bits(
@@ -229,6 +227,18 @@ def _with(quantizer: Any, **settings: Any) -> Any:
     return changed
 
 
+def _quantizing(layer: Any) -> Any:
+    """The layer whose range an output has: its own, or one further up.
+
+    A shuffle leaves values in the range of what it reads.
+    """
+    while not getattr(layer, "_output_quantizers", True) and not isinstance(
+        layer.inbound_nodes[0].inbound_layers, list
+    ):
+        layer = layer.inbound_nodes[0].inbound_layers
+    return layer
+
+
 @contextlib.contextmanager
 def _in_8_bits(model: Any) -> Iterator[set[str]]:
     """Lets layers of 16 bits cover their ranges in 8, which they name.
@@ -243,7 +253,7 @@ def _in_8_bits(model: Any) -> Iterator[set[str]]:
         if getattr(layer, "activation_bits", 8) == 16
     ]
     converted = [
-        layer.inbound_nodes[0].inbound_layers
+        _quantizing(layer.inbound_nodes[0].inbound_layers)
         for layer in _wrappers(model)
         if layer not in wide and _is_conversion(layer.layer)
     ]
