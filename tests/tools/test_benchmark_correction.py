@@ -6,6 +6,7 @@ from devices import device
 from tf_cosearch.training import fit
 
 
+@pytest.mark.slow
 def test_the_correction_is_closer_than_a_ratio(
     call_here, data_flags, tmp_path, monkeypatch
 ):
