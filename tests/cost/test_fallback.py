@@ -155,6 +155,10 @@ def test_what_passes_to_the_host_and_back():
     )
     [sent] = fallback.on_chip([conv(), seen], [False, True])
     assert sent.network_out_elements == 8 * 8 * 16
+    # Of two rows in a row on the host the second reads what the first wrote.
+    grown = resize(64, 64, "DEQUANTIZE")
+    [sent] = fallback.on_chip([conv(), cast, grown], [False, True, True])
+    assert sent.network_out_elements == 8 * 8 * 16 * 16 // 8
     # A table that says nothing of its ends begins with an image all the same.
     [sent, _] = fallback.on_chip([conv(), cast, conv()], [False, True, False])
     assert sent.network_in_elements == 8 * 8 * 4
@@ -189,6 +193,23 @@ def test_the_host_takes_its_time_and_the_chip_idles():
     peak = float(chip.macs_per_cycle()) * chip.process.clock_ghz * 1e6
     used = alone["macs"] / (costs["latency_ms"] * peak)
     assert costs["utilization"] == pytest.approx(used)
+
+
+@pytest.mark.parametrize(
+    ("layer", "elements"),
+    [
+        (Layer("top", "pool", 8, 8, 1, 8, 8, 16), 8 * 8 * 16),  # reads all
+        (
+            Layer("mean", "pool", 8, 8, 4, 8, 8, 4, 3, 3, groups=4),
+            8 * 8 * 4 * 9,
+        ),
+        (resize(8, 64), 64 * 64 * 8),
+        (Layer("steps", "elementwise", 1, 1, 4, 1, 1, 4, repeats=3), 12),
+    ],
+)
+def test_elements_that_the_host_works_on(layer, elements):
+    ms = fallback.cpu_ms(layer, accelerators.default())
+    assert ms == pytest.approx(elements / 0.4e6)
 
 
 def test_tables_name_what_is_left_to_the_host():

@@ -110,7 +110,10 @@ class FamilySuite:
 
     def test_costs_add_up(self) -> None:
         """Finite, positive, and the parts of energy are all of it."""
-        _, chips, cost = self.random(64)
+        table, chips, _ = self.random(64)
+        standing = {"process/clocked_share": 0.5, "dram/idle_mw": 10.0}
+        chips = accelerators.replace(chips, standing)
+        cost = estimate(table, chips, per_layer=True)
         for name in ("latency_ms", "energy_mj", "area_mm2"):
             values = getattr(cost, name).numpy()
             require(bool((values > 0).all()), f"{name}: {values}")
