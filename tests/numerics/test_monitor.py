@@ -313,6 +313,36 @@ def test_chance_raises_no_alarms():
     assert drift.stability_index(before, moved) > 0.5
 
 
+def test_equal_shares_are_no_drift_however_many_bins_are_empty():
+    shares = np.array([0.5, 0.3, 0.2, *np.zeros(31)])
+    for before, now in ((10_000, 50), (50, 10_000), (1000, 1000)):
+        assert drift.stability_index(before * shares, now * shares) == 0
+
+
+def test_chance_raises_no_alarms_of_a_thousand_classes():
+    rng = np.random.default_rng(0)
+    for shares in (np.full(1000, 0.001), rng.dirichlet(np.full(1000, 0.3))):
+        for before, now in ((5000, 1000), (500, 50), (50, 50), (200, 5000)):
+            index = drift.stability_index(
+                rng.multinomial(before, shares), rng.multinomial(now, shares)
+            )
+            assert index < 0.1
+
+
+@pytest.mark.parametrize("before", [1000, 10_000])
+def test_drift_of_a_thousand_classes_is_told(before):
+    """Of which a window has fewer than one each."""
+    rng = np.random.default_rng(0)
+    usual = rng.multinomial(before, np.full(1000, 0.001))
+    for gone in (np.arange(1000) < 500, np.arange(1000) % 2 == 0):
+        half = rng.multinomial(1000, ~gone / 500)
+        assert drift.stability_index(usual, half) > 0.5
+    for window in (50, 200):
+        alike = np.zeros(1000)
+        alike[7] = window
+        assert drift.stability_index(usual, alike) > 0.5
+
+
 def test_intervals_hold_what_they_promise():
     rng = np.random.default_rng(0)
     hits = [

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 _DEVIATIONS = 3
+_DRAWS = 200
 _Z = 1.959964  # of a normal distribution: 95 % lie within that on both sides
 
 
@@ -15,18 +16,18 @@ def stability_index(before: Any, now: Any) -> float:
     """Population stability index of two histograms, less what chance gives.
 
     It is the sum of `(q - p) log(q / p)` over bins, where p and q are the
-    shares of the bin before and now. Two samples of n and m from one
-    distribution of B bins have `(B - 1) (1 / n + 1 / m)` in the mean, with a
-    standard deviation of `sqrt(2 (B - 1)) (1 / n + 1 / m)`; the mean and three
-    of these are taken off. Up to 0.1 is commonly taken for no drift, from 0.25
-    on for one.
+    shares of the bin before and now. Two samples of one distribution have some
+    of it, too, the more the rarer the bins are: its mean and three standard
+    deviations, of samples that are drawn, are taken off. Up to 0.1 is commonly
+    taken for no drift, from 0.25 on for one.
 
     Args:
         before: Counts `[B]`, one in all at least.
-        now: Counts `[B]`, of the same bins.
+        now: Counts `[B]`, of the same bins, one in all at least.
 
     Reference: Yurdakul, Statistical Properties of Population Stability Index,
-    Western Michigan University, 2018, for its moments.
+    Western Michigan University, 2018, for what chance gives. Its formula is
+    for bins of several counts; samples are for any.
 
     Example:
     >>> round(stability_index([500, 500], [900, 100]), 2)
@@ -35,14 +36,31 @@ def stability_index(before: Any, now: Any) -> float:
     0.0
     """
     counts = np.asarray(before, float), np.asarray(now, float)
-    # Half a count more in each bin: an empty one is rare, not impossible.
-    p, q = ((each + 0.5) / (each + 0.5).sum() for each in counts)
-    seen = (counts[0] + counts[1]) > 0
-    index = float(((q - p) * np.log(q / p)).sum())
-    freedom = float(seen.sum() - 1)
-    chance = freedom + _DEVIATIONS * math.sqrt(2 * freedom)
-    chance *= sum(1 / float(each.sum()) for each in counts)
-    return max(0.0, index - chance)
+    # Both were drawn from this, if nothing has changed. What neither has seen
+    # may be rare: one more of each.
+    one = counts[0] + counts[1] + 1
+    rng = np.random.default_rng(0)  # the same counts have the same index
+    drawn = (
+        rng.multinomial(round(each.sum()), one / one.sum(), _DRAWS)
+        for each in counts
+    )
+    chance = _index(*drawn)
+    index = float(_index(*counts))
+    return max(0.0, index - float(chance.mean() + _DEVIATIONS * chance.std()))
+
+
+def _index(before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    """The index of counts `[..., B]`, chance and all."""
+    both = before + now
+    seen = both > 0
+    both = both / both.sum(-1, keepdims=True)
+    # One count more, as both together are: what is empty is rare, not
+    # impossible, and equal shares stay equal.
+    p, q = (
+        np.where(seen, (each + both) / (each.sum(-1, keepdims=True) + 1), 1)
+        for each in (before, now)
+    )
+    return np.asarray(((q - p) * np.log(q / p)).sum(-1))
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
