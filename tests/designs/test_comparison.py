@@ -34,6 +34,16 @@ def test_only_what_is_within_the_budgets_counts():
     assert found.front == pytest.approx(0.9 * 0.5 * 0.5)
 
 
+def test_a_drop_beyond_its_budget_counts_as_beyond_any():
+    trials = [
+        {**trial(0.9, 1.0, 200.0), "accuracy_float": 0.93},
+        {**trial(0.8, 1.0, 200.0), "accuracy_float": 0.81},
+    ]
+    assert reached(trials, BUDGETS).accuracy == 0.9
+    guarded = Budgets(latency_ms=2, accuracy_drop=2)
+    assert reached(trials, guarded)[:3] == (2, 1, 0.8)
+
+
 def test_the_front_is_of_all_designs_together():
     found = reached(
         [trial(0.9, 1.0, 100.0 / 0.5), trial(0.8, 0.5, 100.0 / 0.5)], BUDGETS

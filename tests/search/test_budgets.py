@@ -3,7 +3,10 @@ import math
 import numpy as np
 import pytest
 
+from tf_cosearch.networks.workload import Layer
 from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.exact import best_accelerators
+from tf_cosearch.search.objectives import AbsoluteDeviation, WeightedProduct
 
 
 def costs(latency, energy, area):
@@ -120,3 +123,30 @@ def test_before_a_trial_no_drop_is_known():
 def test_a_drop_below_zero_is_refused(drop):
     with pytest.raises(ValueError, match="accuracy_drop must be"):
         Budgets(accuracy_drop=drop)
+
+
+def test_two_equal_accuracies_are_no_drop():
+    costs = {**DROPS, "accuracy_float": np.float32([0.9, 0.87, 0.85])}
+    assert (costs["accuracy_float"] > costs["accuracy_int8"]).any()
+    assert Budgets(accuracy_drop=0).is_feasible(costs).all()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda budgets: WeightedProduct(budgets),
+        lambda budgets: AbsoluteDeviation(budgets),
+        lambda budgets: best_accelerators(
+            [Layer("conv", "conv2d", 8, 8, 8, 8, 8, 8)], budgets
+        ),
+    ],
+)
+def test_what_happens_before_a_trial_takes_no_drop(use):
+    with pytest.raises(ValueError, match=r"before a trial.*accuracy_drop"):
+        use(Budgets(latency_ms=1, accuracy_drop=1))
+
+
+def test_rewards_relate_to_the_other_budgets():
+    budgets = Budgets(latency_ms=2, accuracy_drop=1)
+    reward = WeightedProduct().aimed_at(budgets)
+    assert reward.targets == Budgets(latency_ms=2)

@@ -438,6 +438,12 @@ def test_of_many_processes_one_says_what_is_wrong(search_flags, tmp_path):
         (["--budget=edp=1", "--budget=edp=2"], "must be given once"),
         (["--budget=area_mm2=1"], "--area_mm2 and --budget"),
         (["--budget=edp=-1"], "The budget edp must be positive"),
+        (["--max_accuracy_drop=-1"], "max_accuracy_drop"),
+        (["--budget=accuracy_drop=-1"], "accuracy_drop must be 0 or more"),
+        (
+            ["--budget=accuracy_drop=1", "--max_accuracy_drop=1"],
+            "--max_accuracy_drop and --budget",
+        ),
         (["--budget=edp=fast"], "The budget edp must be"),
         (["--budget=file_kib=9"], "file_kib, which a trial measures"),
     ],

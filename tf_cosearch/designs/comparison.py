@@ -82,7 +82,7 @@ def reached(
             float(metrics.get(name).share(trial[name], limit))
             for name, limit in limits.items()
         ]
-        if max(shares) <= 1:
+        if max(shares) <= 1 and not budgets.excess(_accuracies(trial)):
             accuracies.append(trial[ACCURACY])
             points.append([(1 - trial[ACCURACY]) / (1 - floor), *shares])
     trained = [t for t in known if t.get("status", COMPLETED) == COMPLETED]
@@ -94,6 +94,13 @@ def reached(
         front=round(hypervolume(points, np.ones(1 + len(limits))), 12),
         minutes=math.fsum(seconds) / 60,
     )
+
+
+def _accuracies(trial: Mapping[str, Any]) -> dict[str, float]:
+    """What a trial has measured, as far as it has."""
+    return {
+        name: trial[name] for name in metrics.accuracies() if trial.get(name)
+    }
 
 
 def compare(
@@ -127,7 +134,7 @@ def compare(
 def _trials(folder: pathlib.Path, budgets: Budgets) -> list[dict[str, Any]]:
     """The trials of a search, which have a value of each cost."""
     trials = read_trials(folder / "trials.csv")
-    for cost in budgets.limits():
+    for cost in budgets.limits(measured=True):
         if any(cost not in trial for trial in trials):
             raise ValueError(
                 "Searches that are compared must have a value of each cost "

@@ -20,6 +20,9 @@ MISSING = {
 MEASURED = ("accuracy_drop",)
 """What only a trial can tell, and yet may have a budget, which may be 0."""
 
+_ROUNDING = 1e-4
+"""Points that an accuracy of float32 may be off by."""
+
 TRAINING = "training_missing_bytes"
 """Memory of this machine that a design lacks to be trained."""
 
@@ -121,8 +124,7 @@ class Budgets:
             if name in self._all and name in values:
                 limit = self._all[name]
                 over = (values[name] - limit) / max(limit, 1.0)
-                # A ten-millionth is rounding: 0.5 points of two accuracies.
-                total = total + np.where(over > 1e-7, over, 0.0)
+                total = total + np.where(over > _ROUNDING, over, 0.0)
         return total
 
     def compared(self) -> tuple[str, ...]:
@@ -312,6 +314,27 @@ def given(budgets: Any, what: str = "`budgets`") -> Budgets | None:
         f"{what} must be a Budgets. Received: {budgets!r}. Pass, for example, "
         "Budgets(latency_ms=2, area_mm2=30)."
     )
+
+
+def priced(budgets: Budgets, what: str) -> Budgets:
+    """Budgets that are all on what is known before a trial, checked.
+
+    Args:
+        budgets: What was given.
+        what: Names it in the message.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: If one is on what only a trial can tell.
+    """
+    for name in budgets.limits(measured=True).keys() - budgets.limits().keys():
+        raise ValueError(
+            f"{what} must be on what is known before a trial. Received: "
+            f"{name}. Give it to the search as one of its budgets."
+        )
+    return budgets
 
 
 def _rounded(value: float, towards: Callable[[float], int]) -> str:

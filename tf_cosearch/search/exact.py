@@ -17,6 +17,7 @@ from tf_cosearch.cost.price_list import PriceList
 from tf_cosearch.metrics.values import Designs, Values
 from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.workload import Layer, pad
+from tf_cosearch.search import budgets as budgets_lib
 from tf_cosearch.search.budgets import Budgets
 
 
@@ -72,7 +73,7 @@ def best_accelerators(
     [True, True]
     """
     layers = _layers_of(networks)
-    budgets = budgets or Budgets()
+    budgets = budgets_lib.priced(budgets or Budgets(), "`budgets`")
     uses = _check(layers, top, weights)
     best_in = metrics.known_before(goal, "goal")
     chips = all_accelerators(choices or {}, family)

@@ -112,7 +112,7 @@ class WeightedProduct(Reward):
     q: float | None = None
 
     def __post_init__(self) -> None:
-        budgets_lib.given(self.targets, "`targets`")
+        _check_targets(self.targets)
         if self.form not in FORMS:
             raise configuration.unknown("reward form", self.form, FORMS)
         for name in ("p", "q"):
@@ -140,7 +140,7 @@ class WeightedProduct(Reward):
         """The same with targets: its own, or else the budgets."""
         if self.targets is not None:
             return self
-        return dataclasses.replace(self, targets=budgets)
+        return dataclasses.replace(self, targets=Budgets(**budgets.limits()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,7 +174,7 @@ class AbsoluteDeviation(Reward):
     beta: float = -0.3
 
     def __post_init__(self) -> None:
-        budgets_lib.given(self.targets, "`targets`")
+        _check_targets(self.targets)
         beta = configuration.number(self.beta, "beta")
         if beta > 0:
             raise ValueError(
@@ -208,6 +208,11 @@ class AbsoluteDeviation(Reward):
                 "budget. Set latency_ms, or pass AbsoluteDeviation(targets)."
             )
         return dataclasses.replace(self, targets=targets)
+
+
+def _check_targets(targets: Any) -> None:
+    given = budgets_lib.given(targets, "`targets`")
+    budgets_lib.priced(given or Budgets(), "`targets`")
 
 
 def get(reward: str | Reward, budgets: Budgets) -> Reward:
