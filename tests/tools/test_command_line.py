@@ -28,6 +28,10 @@ SCRIPTS = {
     "evaluate_supernet": "--suprnet=x",
     "compare_searches": "--serch=x",
     "benchmark_correction": "--lerned=x",
+    "debug_numerics": "--quantised=x",
+    "monitor": "--windw=x",
+    "quantize": "--ouput=x",
+    "compare_bit_widths": "--ouput=x",
 }
 
 
