@@ -179,7 +179,7 @@ class Measuring:
             "refused": {},
         }
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir()
+        self._folder.mkdir(exist_ok=True)
         files.write_json(self._folder / PROBES, state)
         return state
 
