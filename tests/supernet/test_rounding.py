@@ -16,7 +16,7 @@ from tf_cosearch.supernet.evaluation import Evaluator, Measurement
 from tf_cosearch.supernet.layer_rules import rule
 from tf_cosearch.supernet.options import Sharing
 from tf_cosearch.supernet.weights import SharedWeights
-from tf_cosearch.training import evaluate, inputs, qat
+from tf_cosearch.training import evaluate, inputs, mixed_precision, qat
 
 
 class Case:
@@ -252,3 +252,42 @@ def test_kernels_are_the_integers_of_the_file(gated):
             ours[kind].pop(0).ravel(), expected.ravel(), op["op_name"]
         )
     assert not any(ours.values())
+
+
+@pytest.mark.slow
+def test_bits_of_a_block_are_those_of_its_file():
+    """Its answers are much closer to the file's than those in float."""
+    bits = {"weight_bits": 4, "activation_bits": 16}
+    case = Case("inverted_residual", expansion=2, **bits)
+    of_file = mixed_precision.layer_bits(case.file)
+    assert of_file["stage1_block1_expand"] == (4, 16)
+    assert of_file["stage1_block1_depthwise"] == (8, 16)
+    answers = evaluate.Runner(case.file).dequantized(case.x)
+    gaps = {}
+    for is_int8 in (True, False):
+        reading = Measurement(case.seen, case.weights, is_int8)
+        logits = np.asarray(reading.logits(case.network, case.x))
+        gaps[is_int8] = np.abs(logits - answers).mean()
+    assert gaps[True] < 0.2 * gaps[False]
+    widths = {
+        name: np.unique(
+            np.round(kernel / np.abs(kernel).max((0, 1, 2)), 3)
+        ).size
+        for name, kernel in read_kernels(case).items()
+    }
+    assert widths["stage1_block1_expand"] <= 15 < widths["stem_conv"]
+
+
+def read_kernels(case):
+    """Kernels of the convolutions of a path, as it rounds them."""
+    found = {}
+
+    class Spy(Measurement):
+        def rounded(self, layer, kernel, axis):
+            value = super().rounded(layer, kernel, axis)
+            if value.shape.rank == 4:
+                found[layer.name] = value.numpy()
+            return value
+
+    Spy(case.seen, case.weights).logits(case.network, case.x[:4])
+    return found
