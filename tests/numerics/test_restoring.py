@@ -6,7 +6,7 @@ import pytest
 
 from tf_cosearch.networks.importers import tflite_file
 from tf_cosearch.numerics import debugger, restoring
-from tf_cosearch.training import evaluate, qat, session
+from tf_cosearch.training import evaluate, mixed_precision, qat, session
 
 APART = ["a_expand", "a_depthwise", "b_expand", "b_depthwise"]
 """Layers between which channels are scaled apart."""
@@ -91,6 +91,52 @@ def test_weights_of_four_bits_are_restored_where_needed(hurt):
     assert len(result.lowest) < len(result.content) < len(hurt[1]) + 4000
 
 
+@pytest.fixture(scope="module")
+def steps(hurt):
+    """Files whose noise is measured, by part, and all steps there are."""
+    restoration = restoring.Restoration(*hurt, lowest_bits=4)
+    noise, measured = restoration._noise, []
+
+    def noted(content):
+        measured.append(content)
+        return noise(content)
+
+    restoration._noise = noted
+    tried = restoration._restored(hurt[1], 2.0, lambda line: None)
+    parts = restoration._parts
+    return dict(zip(parts, measured, strict=True)), tried
+
+
+def test_each_part_is_measured_in_a_file_where_it_is_low(steps):
+    """Also weights that have 4 bits only beside activations of 8."""
+    measured, _ = steps
+    for part, content in measured.items():
+        bits = mixed_precision.layer_bits(content)
+        low = {layer for layer, (weights, _) in bits.items() if weights == 4}
+        assert low == ({part.layer} if part.what == "weights" else set())
+        if part.layer in bits and part.what == "activations":
+            assert bits[part.layer][1] == 8
+    assert {part.layer for part in measured if part.what == "weights"} == {
+        *bits
+    }
+
+
+def test_each_row_tells_all_that_has_more_bits(hurt, steps):
+    """Activations of 16 bits bring weights of 8 to a depthwise layer."""
+    _, tried = steps
+    restoration = restoring.Restoration(*hurt, lowest_bits=4)
+    parts = [each.part for each in tried]
+    assert len(parts) == len(set(parts)) == len(restoration._parts)
+    for count in range(len(parts) + 1):
+        bits = mixed_precision.layer_bits(restoration._content(parts[:count]))
+        raised = {layer for layer, (weights, _) in bits.items() if weights == 8}
+        told = {each.layer for each in parts[:count] if each.what == "weights"}
+        assert raised == told
+    pair = [each for each in tried if each.part.layer == "a_depthwise"]
+    assert [each.part.what for each in pair] == ["weights", "activations"]
+    assert restoration._pruned(pair, 0, lambda line: None) == pair
+
+
 def test_nothing_is_restored_that_need_not_be(hurt):
     result = restoring.Restoration(*hurt).run(100)
     assert result.is_met
@@ -112,6 +158,13 @@ def test_needless_bits_are_taken_back(hurt, monkeypatch):
     assert said[2].startswith("pool: activations of 16 bits")
     assert said[-1] == "pool: activations not needed"
     assert {each.part.layer for each in result.restored} == {*APART}
+    # Rows are of files without what was taken back.
+    restored = [each.part.layer for each in result.restored]
+    for count, each in enumerate(result.restored, 1):
+        wide = dict.fromkeys(restored[:count], 16)
+        content = mixed_precision.requantize(hurt[1], {}, wide)
+        assert each.accuracy == evaluate.accuracy(content, [hurt[2:]])
+    assert each.accuracy == result.accuracy
 
 
 def test_a_limit_that_cannot_be_met_gives_the_best(hurt):
@@ -119,16 +172,18 @@ def test_a_limit_that_cannot_be_met_gives_the_best(hurt):
     floats, int8, images, labels = hurt
     wrong = labels.copy()
     with_8 = evaluate.predict(int8, images)
-    # Where they differ, the int8 file is right.
-    wrong[::3] = with_8[::3]
-    wrong[1::3] = labels[1::3]
+    # In a tenth of the images the int8 file is right where they differ.
+    wrong[::10] = with_8[::10]
+    assert (wrong != labels).any()
     restoration = restoring.Restoration(floats, int8, images, wrong)
     restoration._parts = [
         part for part in restoration._parts if part.layer not in APART[2:]
     ]
     result = restoration.run(0)
     assert not result.is_met
+    assert result.accuracy_lowest < result.accuracy < result.accuracy_float
     tried = restoration._restored(result.lowest, 2.0, lambda line: None)
+    assert 0 < len(result.restored) < len(tried)
     best = max(result.accuracy_lowest, *(each.accuracy for each in tried))
     assert result.accuracy == best
     assert evaluate.accuracy(result.content, [(images, wrong)]) == best

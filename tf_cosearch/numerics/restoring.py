@@ -55,8 +55,9 @@ class Restored(NamedTuple):
     Attributes:
         part: Which.
         alone_db: Signal-to-noise ratio of the answers if it alone has the
-            fewest bits.
-        accuracy: Of the file with it and those before it.
+            fewest bits. Weights of a depthwise layer have 4 only where its
+            activations have 8.
+        accuracy: Of the file with it and the rows before it.
         cause: What the debugger says of the layer with the fewest bits.
     """
 
@@ -171,7 +172,7 @@ class Restoration:
         accuracies = [first, *(each.accuracy for each in restored)]
         is_met = accuracies[-1] >= least
         if is_met:
-            restored = self._pruned(restored, least, on_step)
+            restored = self._measured(self._pruned(restored, least, on_step))
         else:
             restored = restored[: int(np.argmax(accuracies))]
         content = self._content(each.part for each in restored)
@@ -190,9 +191,7 @@ class Restoration:
     ) -> list[Restored]:
         """Restores the most sensitive parts until the accuracy suffices."""
         noises = {
-            part: self._noise(
-                self._content(each for each in self._parts if each != part)
-            )
+            part: self._noise(self._content(self._others(part)))
             for part in self._parts
         }
         on_step(f"measured {len(noises)} parts alone")
@@ -201,7 +200,12 @@ class Restoration:
             "activations": self._causes(self._int8),
         }
         found: list[Restored] = []
-        for part in sorted(self._parts, key=lambda each: -noises[each]):
+        # Weights that activations bring with them come before these.
+        ranks = {
+            part: max(noises[part], noises.get(self._bringing(part), 0.0))
+            for part in self._parts
+        }
+        for part in sorted(self._parts, key=lambda each: -ranks[each]):
             raised = [*(each.part for each in found), part]
             accuracy = self._accuracy(self._content(raised))
             alone_db = decibels(self._power, noises[part])
@@ -213,6 +217,16 @@ class Restoration:
             if accuracy >= least:
                 break
         return found
+
+    def _others(self, part: Part) -> list[Part]:
+        """What has more bits while a part alone has the fewest."""
+        low = (part, self._bringing(part))
+        return [each for each in self._parts if each not in low]
+
+    def _bringing(self, part: Part) -> Part:
+        """The activations whose bits bring those of some weights, or itself."""
+        is_brought = part.what == "weights" and part.layer in self._only_int8
+        return Part(part.layer, "activations") if is_brought else part
 
     def _causes(self, content: bytes) -> dict[str, str]:
         """What is wrong with each layer of a file."""
@@ -235,10 +249,20 @@ class Restoration:
         for each in restored[-2::-1]:
             fewer = [other for other in kept if other is not each]
             raised = [other.part for other in fewer]
+            if self._bringing(each.part) in raised:
+                continue
             if self._accuracy(self._content(raised)) >= least:
                 kept = fewer
                 on_step(f"{each.part.layer}: {each.part.what} not needed")
         return kept
+
+    def _measured(self, kept: list[Restored]) -> list[Restored]:
+        """The same with the accuracies that there are without the others."""
+        parts = [each.part for each in kept]
+        return [
+            each._replace(accuracy=self._accuracy(self._content(parts[:count])))
+            for count, each in enumerate(kept, 1)
+        ]
 
     def _content(self, raised: Iterable[Part]) -> bytes:
         """The file with more bits of some parts."""
