@@ -61,6 +61,7 @@ SHORTER = {
     "runs/memory ": "--trials=20",
     "runs/memory_training": "--trials=3 --trials_per_process=2",
     "benchmark_cost_model.py": "--candidates=5000",
+    "quantize.py": "--max_accuracy_drop=100",
 }
 """Part of a command -> flags that follow it, as the last ones count."""
 
@@ -164,6 +165,8 @@ def run_at_desk(desk, path, request):
             (desk / "my.tflite").write_bytes(
                 request.getfixturevalue("tflite_model")
             )
+        if "my.keras" in command and not (desk / "my.keras").exists():
+            request.getfixturevalue("keras_model").save(desk / "my.keras")
         shorter = [flags for part, flags in SHORTER.items() if part in command]
         if not pathlib.Path(FASHION).exists():
             shorter.append("--data=idx:fashion" if FASHION in command else "")
@@ -182,6 +185,19 @@ def tflite_model():
         [tf_keras.Input((8, 8, 3)), tf_keras.layers.Conv2D(4, 3)]
     )
     return tf.lite.TFLiteConverter.from_keras_model(model).convert()
+
+
+@pytest.fixture(scope="module")
+def keras_model():
+    """Of the images of `mine.npz`."""
+    import tf_keras
+
+    layers = [
+        tf_keras.layers.Conv2D(4, 3, strides=4, activation="relu"),
+        tf_keras.layers.Flatten(),
+        tf_keras.layers.Dense(10),
+    ]
+    return tf_keras.Sequential([tf_keras.Input((32, 32, 3)), *layers])
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,9 @@ def test_what_is_sensitive_gets_its_bits_back(hurt):
     }
     assert len(wide) == 4
     assert all(any(layer in name for name in wide) for layer in APART)
-    assert any("outliers" in each.cause for each in result.restored)
+    assert all("outliers" in each.cause for each in result.restored)
+    causes = {each.part.layer: each.cause for each in result.restored}
+    assert causes["a_depthwise"] == f"reads a_expand: {causes['a_expand']}"
     assert said[0].startswith("float 100.00%, lowest bits")
     before, after = (
         {

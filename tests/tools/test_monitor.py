@@ -4,6 +4,8 @@ import shutil
 import numpy as np
 import pytest
 
+from tf_cosearch.numerics import watching
+
 
 @pytest.fixture
 def watch(call, finished, data_flags):
@@ -82,7 +84,8 @@ def test_a_batch_that_is_wrong_loses_nothing(watch, images, tmp_path):
     assert (folder / "monitor.json").read_text() == "{}"
 
 
-def test_test_images_are_watched_without_a_log(watch, tmp_path):
+def test_test_images_are_watched_without_a_log(watch, tmp_path, monkeypatch):
+    monkeypatch.setattr(watching, "_BATCH", 20)  # so that there are several
     picture = tmp_path / "new" / "watched.png"
     done = watch(f"--plot={picture}")
     assert done.code in (0, 2)  # 64 images train no network

@@ -24,7 +24,7 @@ from tf_cosearch.numerics import (
     stated_scales,
     weight_errors,
 )
-from tf_cosearch.numerics.diagnosis import Diagnosis, diagnose
+from tf_cosearch.numerics.diagnosis import COARSE_DB, Diagnosis, diagnose
 from tf_cosearch.numerics.layer_errors import LayerErrors
 from tf_cosearch.numerics.matching import Layer
 from tf_cosearch.numerics.playback import Playback, Quantization
@@ -213,7 +213,12 @@ def _reports(
         layer.tensor: _weights(layer, floats, quantized, player)
         for layer in shown
     }
-    doubts = stated_scales.doubts(shown, weights, quantized, player)
+    noisy = [
+        layer
+        for layer, counted in zip(shown, errors, strict=True)
+        if counted.own_sqnr_db < COARSE_DB
+    ]
+    doubts = stated_scales.doubts(noisy, weights, floats, quantized, player)
     reports: list[LayerReport] = []
     names: set[str] = set()
     for layer, counted in zip(shown, errors, strict=True):

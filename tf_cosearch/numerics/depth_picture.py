@@ -10,7 +10,7 @@ from typing import Any
 from tf_cosearch.numerics.debugger import LayerReport, worst_first
 from tf_cosearch.numerics.diagnosis import ACCUMULATION, HEALTHY_DB, ROUNDING
 
-_NAMED = 3  # layers whose cause is written beside them
+_NAMED = 4  # layers whose cause is written beside them
 _MOST_NAMES = 40  # of layers along the axis
 
 
@@ -113,4 +113,6 @@ def _annotate(
             va="top",
             fontsize=9,
             color="crimson",
+            bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
+            zorder=5,
         )

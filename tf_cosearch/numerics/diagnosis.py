@@ -12,7 +12,9 @@ HEALTHY_DB = 25.0
 """A layer that adds less noise itself needs no advice: a sine over all of 8
 bits has 49.9 dB, and layers of trained networks 30 to 45."""
 
-_COARSE_DB = 30.0  # with a range that outliers set
+COARSE_DB = 30.0
+"""Below it a layer is looked at for what may be wrong with its range."""
+
 _OFF = 0.25  # of a gain: more is no rounding
 _APART = 8.0  # ranges of channels; 3 of 8 bits are lost
 _FEW = 0.3  # of a range: 2 bits are lost
@@ -191,7 +193,7 @@ def _of_range(errors: LayerErrors) -> Diagnosis | None:
             "may have been an outlier.",
         )
     channel, reach = errors.widest_channel
-    is_coarse = errors.own_sqnr_db < _COARSE_DB
+    is_coarse = errors.own_sqnr_db < COARSE_DB
     if is_coarse and (bulk < _FEW or reach > _APART):
         if reach > _APART:
             who = f"channel {channel} reaches {reach:.3g} times the median's"

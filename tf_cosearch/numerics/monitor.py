@@ -139,7 +139,11 @@ class AccuracyMonitor:
         self._expected = design.metrics["accuracy_int8"]
         walk = matching.Walk(graph)
         self._watched = [
-            (index, Quantization(self._player.tensors[index]), tensor.name)
+            (
+                index,
+                Quantization(self._player.tensors[index]),
+                layer_names.IMAGE if index in graph.inputs else tensor.name,
+            )
             for index, tensor in enumerate(graph.tensors)
             if walk.is_data(index)
             and not Quantization(self._player.tensors[index]).is_float

@@ -102,10 +102,8 @@ class Playback:
                 )
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise ValueError(
-                f"{what} must be a model that the interpreter runs. Received: "
-                f"{' '.join(str(error).split())[:200]}."
-            ) from None
+            raise _refused(what, error) from None
+        self._what = what
         self.tensors = {
             int(tensor["index"]): tensor
             for tensor in self._interpreter.get_tensor_details()
@@ -150,11 +148,17 @@ class Playback:
 
         Args:
             given: The inputs, in the types that the file has.
+
+        Raises:
+            ValueError: If an operator cannot run.
         """
-        self._resize([array.shape for array in given])
-        for index, array in zip(self.inputs, given, strict=True):
-            self._interpreter.set_tensor(index, array)
-        self._interpreter.invoke()
+        try:
+            self._resize([array.shape for array in given])
+            for index, array in zip(self.inputs, given, strict=True):
+                self._interpreter.set_tensor(index, array)
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise _refused(self._what, error) from None
 
     def _resize(self, shapes: list[tuple[int, ...]]) -> None:
         """Gives the inputs their shapes, where they have others."""
@@ -169,3 +173,10 @@ class Playback:
         """A copy of what a tensor holds."""
         values: np.ndarray = self._interpreter.get_tensor(index)
         return values
+
+
+def _refused(what: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"{what} must be one that the interpreter runs. Received: "
+        f"{' '.join(str(error).split())[:200]} Convert it again."
+    )

@@ -14,13 +14,14 @@ to float.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from tf_cosearch.networks.importers.tflite_file import Graph
 from tf_cosearch.numerics import debugger, matching
+from tf_cosearch.numerics.diagnosis import ACCUMULATION, ROUNDING
 from tf_cosearch.numerics.layer_errors import decibels
 from tf_cosearch.training import evaluate, mixed_precision
 
@@ -30,6 +31,7 @@ LOWEST_BITS = (8, 4)
 _MEASURED = 256  # images that noise is measured on
 _EXPLAINED = 64  # and causes
 _EQUAL = 1e-9  # of accuracies
+_OF_OTHERS = (ROUNDING.cause, ACCUMULATION.cause)
 
 
 class Part(NamedTuple):
@@ -130,6 +132,7 @@ class Restoration:
             operator.name: name
             for operator, name in zip(graph.operators, names, strict=True)
         }
+        self._before = _before(graph, names)
         self._only_int8 = set(_depthwise(graph, names))
         layers = list(dict.fromkeys(names))
         self._narrow: set[str] = set()  # layers that may have 4-bit weights
@@ -209,7 +212,7 @@ class Restoration:
             raised = [*(each.part for each in found), part]
             accuracy = self._accuracy(self._content(raised))
             alone_db = decibels(self._power, noises[part])
-            cause = causes[part.what].get(part.layer, "")
+            cause = self._why(part, causes[part.what])
             found.append(Restored(part, alone_db, accuracy, cause))
             on_step(
                 f"{part.layer}: {part.what} of {part.bits} bits, {accuracy:.2%}"
@@ -237,6 +240,15 @@ class Restoration:
             for report in debugger.worst_first(reports)[::-1]
             if report.tensor in self._tensors
         }
+
+    def _why(self, part: Part, causes: Mapping[str, str]) -> str:
+        """The cause of a layer's noise, or that of what it reads."""
+        own = causes.get(part.layer, "")
+        if part.what == "activations" and own in _OF_OTHERS:
+            for before in self._before.get(part.layer, ()):
+                if causes.get(before, "") not in ("", *_OF_OTHERS):
+                    return f"reads {before}: {causes[before]}"
+        return own
 
     def _pruned(
         self,
@@ -298,6 +310,19 @@ class Restoration:
 
     def _accuracy(self, content: bytes) -> float:
         return evaluate.accuracy(content, [(self._images, self._labels)])
+
+
+def _before(graph: Graph, names: list[str]) -> dict[str, list[str]]:
+    """The layers that each layer reads."""
+    walk = matching.Walk(graph)
+    found: dict[str, list[str]] = {}
+    owners: dict[int, str] = {}
+    for operator, name in zip(graph.operators, names, strict=True):
+        found.setdefault(name, []).extend(
+            owners[i] for i in walk.reads(operator) if i in owners
+        )
+        owners.update(dict.fromkeys(operator.outputs, name))
+    return found
 
 
 def _depthwise(graph: Graph, names: list[str]) -> Iterable[str]:

@@ -1,8 +1,8 @@
 """Scales of tensors that contradict those of the biases after them.
 
-A bias is stored in steps of the scale of what its layer reads times that of the
-weights. Where the file states other steps, one of both scales is wrong, and the
-bias counts for more or less than it should.
+A bias counts in steps of the scale of what its layer reads times that of the
+weights. Where the file states other steps for it, and it counts for as much
+more or less than the bias of the float layer, one of both scales is wrong.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from tf_cosearch.networks.importers.tflite_file import Graph
+from tf_cosearch.numerics import matching
 from tf_cosearch.numerics.matching import Layer
 from tf_cosearch.numerics.playback import Playback, Quantization
 from tf_cosearch.numerics.weight_errors import WeightErrors
 
 _TOLERANCE = 0.01  # scales are stored in float32
+_ALIKE = 0.1  # small biases are rounded
 
 
 class Doubt(NamedTuple):
@@ -36,14 +38,16 @@ class Doubt(NamedTuple):
 def doubts(
     layers: Sequence[Layer],
     weights: Mapping[int, WeightErrors | None],
+    floats: Graph,
     graph: Graph,
     player: Playback,
 ) -> dict[int, Doubt]:
     """Finds layers whose scale contradicts biases, and the layers of these.
 
     Args:
-        layers: Of `matching.match`.
+        layers: Those that are noisy, of `matching.match`.
         weights: Of each, by its tensor.
+        floats: The float graph.
         graph: The quantized graph.
         player: Of it.
 
@@ -52,7 +56,7 @@ def doubts(
     """
     found: dict[int, Doubt] = {}
     for layer in layers:
-        ratio = _ratio(layer, graph, player)
+        ratio = _ratio(layer, floats, graph, player)
         own = weights[layer.tensor]
         if ratio is None or abs(ratio - 1) < _TOLERANCE:
             continue
@@ -63,31 +67,40 @@ def doubts(
     return found
 
 
-def _ratio(layer: Layer, graph: Graph, player: Playback) -> float | None:
-    """Steps that a bias should have by those it has, of the median channel."""
-    if layer.operator is None or len(layer.inputs) != 1:
+def _ratio(
+    layer: Layer, floats: Graph, graph: Graph, player: Playback
+) -> float | None:
+    """How many times what it should a bias counts; None if that is not known.
+
+    By what the file states and by what the float layer has, if both agree.
+    """
+    if layer.operator is None or layer.counterpart is None:
         return None
+    if len(layer.inputs) != 1:
+        return None
+    numbers = layer.operator.inputs
+    last = floats.operators[layer.counterpart].inputs[-1]
     kernels = [
         i
-        for i in layer.operator.inputs
+        for i in numbers
         if i >= 0 and i not in layer.inputs and len(graph.tensors[i].shape) > 1
     ]
-    biases = [
-        i
-        for i in layer.operator.inputs
-        if i >= 0
-        and graph.tensors[i].type in ("INT32", "INT64")
-        and len(graph.tensors[i].shape) == 1
-    ]
-    if not kernels or not biases:
+    ends = graph.tensors[numbers[-1]], floats.tensors[last]
+    if not kernels or min(numbers[-1], last) < 0:
+        return None
+    if any(end.data is None or len(end.shape) != 1 for end in ends):
         return None
     stated = [
         Quantization(player.tensors[i])
-        for i in (layer.inputs[0], kernels[0], biases[-1])
+        for i in (layer.inputs[0], kernels[0], numbers[-1])
     ]
     read, kernel, bias = (each.scale for each in stated)
-    if any(each.is_float for each in stated) or not bias.all():
+    integers, wanted = (matching.values(end).astype(float) for end in ends)
+    if any(each.is_float for each in stated) or not wanted.any():
         return None
-    if kernel.size not in (1, bias.size) and bias.size != 1:
+    if integers.shape != wanted.shape or not bias.all():
         return None
-    return float(np.median(read * kernel / bias))
+    steps = read * kernel
+    counted = float((integers * steps * wanted).sum() / (wanted**2).sum())
+    ratio = float(np.median(steps / bias))
+    return ratio if abs(counted / ratio - 1) < _ALIKE else None

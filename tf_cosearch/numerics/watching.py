@@ -70,9 +70,10 @@ def watch(
             (name, images.scaled(x, divide), y)
             for name, x, y in log_files.batches(log, monitor.read)
         )
-    for name, x, y in batches:
+    for name, batch, named in batches:
+        labels = named if monitor.classes > 1 else None
         try:
-            reports = monitor.update(x, y if monitor.classes > 1 else None)
+            reports = monitor.update(batch, labels)
         except ValueError as error:
             raise ValueError(f"{name}: {error}" if name else error) from None
         yield from reports
