@@ -188,6 +188,20 @@ def test_sixteen_bits_everywhere_are_closer_than_eight(int8, model, images):
     assert error(file, model, images) < error(int8, model, images)
 
 
+def test_scales_of_an_int16_addition_are_no_powers_of_two(int8):
+    file = mixed_precision.requantize(int8, activation_bits=EVERY)
+    graph = schema.Model.GetRootAsModel(file, 0).Subgraphs(0)
+    operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
+    [options] = [
+        operator.BuiltinOptions()
+        for operator in operators
+        if operator.BuiltinOptionsType() == schema.BuiltinOptions.AddOptions
+    ]
+    addition = schema.AddOptions()
+    addition.Init(options.Bytes, options.Pos)
+    assert not addition.PotScaleInt16()
+
+
 def test_4_bits_and_16_bits_meet_in_one_layer(int8, model, images):
     four = dict.fromkeys(("expand", "project", "logits"), 4)
     narrow = mixed_precision.requantize(int8, four)
