@@ -55,7 +55,7 @@ flags.DEFINE_list(
 flags.DEFINE_list(
     "constants",
     None,
-    "What to fit: activation_width, ring_width, tile_kib, link, output, "
+    "What to fit: activation_width, bus_width, tile_kib, link, output, "
     "bandwidth, inference_us, layer_us, compute_share, memory_share. By "
     "default what the rows can tell of activation_width (of a family without "
     "one compute_share and memory_share), link (without one bandwidth), "

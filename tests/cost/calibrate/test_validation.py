@@ -85,6 +85,22 @@ def test_shipped_presets_are_what_the_measurements_make(compared):
     assert not fitted
 
 
+def test_presets_of_one_chip_have_one_bus():
+    """What is fitted to one host of it is copied to the others by hand."""
+    chips = {
+        name: presets.load_accelerator(name)
+        for name in devices.DEVICES
+        if name.startswith("coral")
+    }
+    bus = chips["coral_pcie_float"].interconnect.width_bytes
+    for name, chip in chips.items():
+        assert chip.interconnect.ring_width_bytes == pytest.approx(
+            bus, rel=0.01
+        )
+        width = 64 if name == "coral_pcie" else bus
+        assert chip.interconnect.width_bytes == pytest.approx(width, rel=0.01)
+
+
 def test_zigzag_is_met(zigzag, summary):
     assert len(zigzag.names) == 30
     found = summary["zigzag"]

@@ -210,7 +210,7 @@ def choose(
         if not more:
             break
         found = [(one, one.least(near=one.near(fit, logs))) for one in more]
-        added, at = min(found, key=lambda pair: _squared(*pair))
+        added, at = min(found, key=lambda pair: pair[0].misfit(pair[1]))
         [name] = set(added.constants) - set(fit.constants)
         left.remove(name)
         if np.any(added.ends(at)) or added.mixed(at)[0]:
@@ -238,10 +238,6 @@ def choose(
 def mean_error(predicted: np.ndarray, measured: np.ndarray) -> float:
     """Mean absolute relative error."""
     return float(np.abs(predicted / measured - 1).mean())
-
-
-def _squared(fit: Fit, logs: np.ndarray) -> float:
-    return float((fit.errors(logs[None]) ** 2).sum())
 
 
 def _lacks(

@@ -42,7 +42,9 @@ CONSTANTS = {
     "activation_width": Constant(
         ("interconnect/activation_width_bytes",), 4, 4096
     ),
-    "ring_width": Constant(("interconnect/ring_width_bytes",), 1, 256),
+    "bus_width": Constant(
+        ("interconnect/width_bytes", "interconnect/ring_width_bytes"), 1, 256
+    ),
     "tile_kib": Constant(("pe_memory/tile_kib",), 16, 2048),
     "link": Constant(
         ("host_link/input_gbs", "host_link/output_gbs", "dram/bandwidth_gbs"),

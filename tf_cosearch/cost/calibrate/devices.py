@@ -42,7 +42,7 @@ GROUPS = (
     Group({"coral_pcie": "coral_pcie"}, ("link",)),
     Group(
         {"coral_pcie_float": "coral_pcie_float"},
-        ("ring_width", "link", "output", "inference_us"),
+        ("bus_width", "link", "output", "inference_us"),
     ),
     Group({"pixel4": "pixel4_edge_tpu"}, ("activation_width",)),
     Group({"pixel6": "pixel6_edge_tpu"}, ("activation_width",)),
