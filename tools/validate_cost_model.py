@@ -1,15 +1,19 @@
 r"""Compares the cost model with measured devices and with other tools.
 
     python tools/validate_cost_model.py --plot=agreement.png
+    python tools/validate_cost_model.py --plot_families=families.png
+    python tools/validate_cost_model.py --assumptions
     python tools/validate_cost_model.py --format=json
 
 The measurements are those of configs/measurements. Beside what a preset says of
 a network stands what it says when it is fitted to the other networks only, and
 what the plain baseline says then: a non-negative linear fit on
 multiply-accumulates, bytes of activations, bytes of weights from off the chip
-and a constant. Layers of ZigZag's template follow, and why we differ, then
-other families of accelerators: systolic arrays with SCALE-Sim, Ethos-U with
-Vela.
+and a constant; below stand means of stacks by kind, and by whether their
+weights stay on the chip. Layers of ZigZag's template follow, and why we differ,
+then other families of accelerators: systolic arrays with SCALE-Sim, Ethos-U
+with Vela. With --assumptions the devices are fitted again for other values of
+what no vendor publishes, which takes a few minutes.
 """
 
 from __future__ import annotations
@@ -24,11 +28,21 @@ command_line.define_format("table", "json", "csv")
 flags.DEFINE_string(
     "plot", None, "Picture to write, of predicted against measured latencies."
 )
+flags.DEFINE_string(
+    "plot_families",
+    None,
+    "Picture to write, of families against the tools that speak for them.",
+)
+flags.DEFINE_bool(
+    "assumptions", False, "Print what other assumptions would do, and no more."
+)
 
 
 def main() -> None:
     if FLAGS.plot is not None:
         command_line.output_picture(FLAGS.plot, "--plot")
+    if FLAGS.plot_families is not None:
+        command_line.output_picture(FLAGS.plot_families, "--plot_families")
     from tf_cosearch import text
     from tf_cosearch.cost.calibrate import (
         family_evidence,
@@ -37,6 +51,9 @@ def main() -> None:
     )
     from tf_cosearch.designs import agreement
 
+    if FLAGS.assumptions:
+        print(validation_table.assumptions(validation.vary_assumptions()))
+        return
     devices = validation.compare_devices()
     zigzag = validation.compare_zigzag()
     rows = validation.rows(devices, zigzag)
@@ -44,6 +61,8 @@ def main() -> None:
     compared = family_evidence.compare()
     if FLAGS.plot is not None:
         agreement.plot(rows, FLAGS.plot)
+    if FLAGS.plot_families is not None:
+        agreement.plot_families(compared, FLAGS.plot_families)
     if FLAGS.format == "json":
         said = [comparison.summary() for comparison in compared]
         print(json.dumps({"rows": rows, **summary, "families": said}, indent=2))
@@ -51,7 +70,7 @@ def main() -> None:
         print(text.comma_separated(rows), end="")
     else:
         print(validation_table.table(rows, summary))
-        print(f"\n{text.table(family_evidence.table(compared), '<<>>>>>')}")
+        print(f"\n{validation_table.families(compared)}")
 
 
 if __name__ == "__main__":

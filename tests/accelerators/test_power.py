@@ -92,7 +92,8 @@ def test_dram_takes_energy_by_the_byte_and_by_time():
 
 def test_starting_an_inference_takes_idle_power_too():
     chip = presets.load_accelerator("coral_usb")
-    slow = accelerators.replace(chip, {"runtime/inference_us": 10506})
+    later_us = chip.runtime.inference_us + 10_000
+    slow = accelerators.replace(chip, {"runtime/inference_us": later_us})
     (parts, _), (more, _) = parts_of(chip, [CONV]), parts_of(slow, [CONV])
     grown = sum(more.values()) - sum(parts.values())
     assert grown == pytest.approx(10 * float(power.idle_mw(chip)) / 1e3)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tf_cosearch import configuration, files
 from tf_cosearch.accelerators import presets
-from tf_cosearch.cost.calibrate.family_evidence import draw
+from tf_cosearch.cost.calibrate.drawn_networks import draw
 from tf_cosearch.networks.importers import layers_csv
 
 FILE = "ethos_u_networks.csv"

@@ -1,4 +1,4 @@
-"""The picture of predicted against measured latencies, on one slide."""
+"""Pictures of predictions against measurements, each on one slide."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from tf_cosearch.cost.calibrate import validation
+from tf_cosearch.cost.calibrate.family_evidence import SEEN, Comparison
 from tf_cosearch.networks import stacks
 
 _Rows: TypeAlias = Sequence[Mapping[str, Any]]
@@ -48,6 +49,74 @@ def plot(rows: _Rows, path: str | pathlib.Path) -> None:
     figure.draw_without_rendering()  # from here on the scale is final
     _number(left, devices)
     figure.savefig(path)
+
+
+def plot_families(
+    compared: Sequence[Comparison], path: str | pathlib.Path
+) -> None:
+    """Draws cycles by our model against those that tools counted.
+
+    A family a panel, a preset a colour; rows that formulas were found with are
+    rings, all others are points.
+
+    Args:
+        compared: What `family_evidence.compare` gave, of one family or more.
+        path: The picture to write, `.png`, `.svg` or `.pdf`.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    families = dict.fromkeys((c.family, c.tool, c.what) for c in compared)
+    figure = Figure(figsize=(12, 6.75), dpi=160, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(families), squeeze=False)[0]
+    for axes, family in zip(panels, families, strict=True):
+        _draw_family(
+            axes,
+            [c for c in compared if (c.family, c.tool, c.what) == family],
+        )
+    figure.savefig(path)
+
+
+def _draw_family(axes: Any, compared: Sequence[Comparison]) -> None:
+    """Draws what a tool counted of a family, one colour a preset."""
+    judged = [c for c in compared if c.role != SEEN] or compared
+    ours, theirs = (
+        np.concatenate([getattr(c, kind) for c in judged])
+        for kind in ("ours", "theirs")
+    )
+    family, tool, _, what, role = compared[-1][:5]
+    of = "" if judged is compared else f" {role.replace('_', ' ')}"
+    median = np.median(np.abs(ours / theirs - 1))
+    tau = stats.kendalltau(ours, theirs).statistic
+    axes.set_title(
+        f"{family}: {len(ours)} {what}{of},\n"
+        f"median difference {median:.1%}, Kendall tau {tau:.2f}",
+        fontsize=12,
+    )
+    axes.set_xlabel(f"Cycles by {tool}", fontsize=11)
+    axes.set_ylabel("Cycles by our model", fontsize=11)
+    every = np.concatenate([np.append(c.ours, c.theirs) for c in compared])
+    _frame_values(axes, every)
+    presets = dict.fromkeys(c.preset for c in compared)
+    for preset, color in zip(presets, _DEVICE_COLORS, strict=False):
+        for comparison in (c for c in compared if c.preset == preset):
+            is_seen = comparison.role == SEEN and judged is not compared
+            axes.scatter(
+                comparison.theirs,
+                comparison.ours,
+                s=36,
+                color="none" if is_seen else color,
+                edgecolors=color if is_seen else "white",
+                linewidths=1.2 if is_seen else 0.5,
+                zorder=3,
+                label=None if is_seen else preset,
+            )
+    if judged is not compared:
+        axes.scatter(
+            [], [], s=36, color="none", edgecolors="0.4", label="seen before"
+        )
+    axes.legend(loc="lower right", fontsize=10, frameon=False)
 
 
 def _draw_devices(axes: Any, rows: _Rows) -> None:
@@ -124,10 +193,15 @@ def _draw_layers(axes: Any, rows: _Rows) -> None:
 
 
 def _frame(axes: Any, rows: _Rows, kinds: Sequence[str]) -> None:
+    """Frames axes for rows, see `_frame_values`."""
+    kinds = ("reference", *kinds)
+    _frame_values(axes, [row[kind] for row in rows for kind in kinds])
+
+
+def _frame_values(axes: Any, values: Any) -> None:
     """Draws the diagonal and its band on equal logarithmic axes."""
     from matplotlib import ticker
 
-    values = [row[kind] for row in rows for kind in ("reference", *kinds)]
     limits = np.array([min(values) / 1.4, max(values) * 1.4])
     axes.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
     axes.set_aspect("equal")
@@ -145,8 +219,12 @@ def _frame(axes: Any, rows: _Rows, kinds: Sequence[str]) -> None:
     )
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(ticker.LogLocator(subs=(1, 3)))
-        axis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:,g}"))
+        axis.set_major_formatter(ticker.FuncFormatter(_tick))
         axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _tick(value: float, _: int) -> str:
+    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
 
 
 def _number(axes: Any, rows: _Rows) -> None:

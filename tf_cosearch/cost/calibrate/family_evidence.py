@@ -18,10 +18,9 @@ from scipy import stats
 
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import Accelerator, families, presets
+from tf_cosearch.cost.calibrate.drawn_networks import draw
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.importers import layers_csv
-from tf_cosearch.networks.network import Network
-from tf_cosearch.networks.spaces.template import Template, load_network
 from tf_cosearch.networks.workload import Layer, pad
 
 SEEN = "seen"
@@ -37,7 +36,6 @@ class Comparison(NamedTuple):
         preset: The preset.
         what: `layers` or `networks`.
         role: Whether they are `seen` or `left out`.
-        names: Of layers or networks.
         theirs: By the tool.
         ours: By the cost model; of layers on the chip alone, without DRAM.
     """
@@ -47,7 +45,6 @@ class Comparison(NamedTuple):
     preset: str
     what: str
     role: str
-    names: tuple[str, ...]
     theirs: np.ndarray
     ours: np.ndarray
 
@@ -100,7 +97,6 @@ def _compare(family: str, what: str, path: pathlib.Path) -> list[Comparison]:
             *key[:2],
             what,
             key[2],
-            tuple(_name(rows[i], layers[i]) for i in chosen),
             np.asarray([float(rows[i]["cycles"]) for i in chosen]),
             _cycles(
                 [layers[i] for i in chosen],
@@ -112,47 +108,11 @@ def _compare(family: str, what: str, path: pathlib.Path) -> list[Comparison]:
     ]
 
 
-def _name(row: dict[str, str], layers: Sequence[Layer]) -> str:
-    if "network" not in row:
-        return layers[0].name
-    seed = f" seed {row['seed']}" if row["seed"] else ""
-    return f"{row['network']} {row['input_px']} px{seed}"
-
-
 @functools.cache
 def _layers(name: str, input_px: str, seed: str) -> tuple[Layer, ...]:
     """The layers of the network of a row, which several presets share."""
     network = draw(name, int(input_px), int(seed) if seed else None)
     return tuple(network.layers())
-
-
-def draw(name: str, input_px: int, seed: int | None = None) -> Network:
-    """A shipped network of another image size, or a random one of a space.
-
-    Args:
-        name: Of a network or, with a seed, of a space.
-        input_px: Rows and columns of the image.
-        seed: Of the choices; ten classes then.
-
-    Returns:
-        The `Network`.
-
-    Example:
-    >>> [layer.out_h for layer in draw("mobilenet_v1", 96).layers()][:3]
-    [48, 48, 48]
-    """
-    if seed is None:
-        config = load_network(name).get_config()
-        channels = config["input_shape"][-1]
-        config["input_shape"] = [input_px, input_px, channels]
-        return Network.from_config(config)
-    content = configuration.load("spaces", name)
-    content.pop("accelerator", None)
-    shape = (input_px, input_px, content["input_shape"][-1])
-    space = Template(content, name, shape, 10)
-    counts = [len(parameter.choices) for parameter in space.parameters]
-    genes = np.random.default_rng(seed).integers(0, counts)
-    return space.decode(space.canonical(tuple(genes.tolist())))
 
 
 def _chips(preset: str, rows: Sequence[dict[str, str]]) -> Accelerator:
@@ -184,32 +144,3 @@ def _cycles(
         return np.rint(np.max(busy, 0)).astype(float)
     clock_ghz = np.asarray(chips.process.clock_ghz, float)
     return np.asarray(cost.latency_ms, float) * clock_ghz * 1e6
-
-
-def table(compared: Sequence[Comparison]) -> list[list[str]]:
-    """Comparisons as cells of a table to read, with a header."""
-    cells = [
-        [
-            "family, tool",
-            "",
-            "rows",
-            "median",
-            "mean",
-            "worst",
-            "tau",
-        ]
-    ]
-    for comparison in compared:
-        said = comparison.summary()
-        cells.append(
-            [
-                f"{said['family']}, {said['tool']}",
-                f"{said['preset']}, {said['what']} {said['role']}",
-                str(said["rows"]),
-                f"{said['median_error']:.1%}",
-                f"{said['mean_error']:.1%}",
-                f"{said['worst_error']:.1%}",
-                f"{said['kendall_tau']:.2f}",
-            ]
-        )
-    return cells

@@ -209,8 +209,8 @@ class Fit:
             (self._low, self._high),
             loss="soft_l1",
             f_scale=_OUTLIER,
-            xtol=1e-5,
-            ftol=1e-5,
+            xtol=1e-4,
+            ftol=1e-4,
             max_nfev=60,
         )
 

@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from tf_cosearch import configuration
+from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.accelerators.presets import load_accelerator
 from tf_cosearch.cost.calibrate import baseline
 from tf_cosearch.cost.calibrate.calibration import calibrate
 from tf_cosearch.cost.calibrate.devices import GROUPS
+from tf_cosearch.cost.calibrate.fit import Fit
 from tf_cosearch.cost.model import estimate
-from tf_cosearch.networks import workload
+from tf_cosearch.networks import stacks, workload
 from tf_cosearch.networks.importers import layers_csv
 
 ZIGZAG = "zigzag_edge_tpu_like"
@@ -67,6 +68,7 @@ class DeviceComparison(NamedTuple):
         fitted: What the preset predicts.
         left_out: What it predicts if it is fitted to the other networks only.
         baseline: What the plain baseline predicts, fitted likewise.
+        residency: Share of the weights that stays on the chip.
         again: The preset as the measurements have it now.
     """
 
@@ -77,6 +79,7 @@ class DeviceComparison(NamedTuple):
     fitted: np.ndarray
     left_out: np.ndarray
     baseline: np.ndarray
+    residency: np.ndarray
     again: Accelerator
 
 
@@ -120,6 +123,7 @@ def compare_devices() -> list[DeviceComparison]:
                     np.asarray(cost.latency_ms, float),
                     result.left_out_ms[device],
                     baseline.left_out(rows, chips[device]),
+                    np.asarray(cost.weight_residency),
                     result.accelerators[device],
                 )
             )
@@ -190,16 +194,15 @@ def rows(
     Returns:
         A row for each network and layer: `machine`, `workload`, `unit`,
         `reference` (measured, or ZigZag's), `ours`, `left_out`, `baseline`,
-        their relative errors `ours_error` and so on, and `reason`. What does
-        not apply is `None`.
+        their relative errors `ours_error` and so on, `part` of the rows of a
+        machine, and `reason`. What does not apply is `None`.
     """
     table = []
     for compared in devices:
         columns = zip(*compared[2:-1], strict=True)
-        for name, reference, *predictions in columns:
-            table.append(
-                _row(compared.device, name, "ms", reference, predictions)
-            )
+        for name, reference, *predictions, residency in columns:
+            row = _row(compared.device, name, "ms", reference, predictions)
+            table.append({**row, "part": _part(name, residency)})
     for name, theirs, ours, reason in zip(*zigzag, strict=True):
         row = _row(ZIGZAG, name, "cycles", theirs, [ours, None, None])
         table.append({**row, "reason": reason or None})
@@ -224,7 +227,20 @@ def _row(
         if value is not None:
             row[kind] = float(value)
             row[f"{kind}_error"] = float(value / reference - 1)
-    return {**row, "reason": None}
+    return {**row, "part": None, "reason": None}
+
+
+def _part(name: str, residency: float) -> str | None:
+    """Which rows of a machine a stack belongs to; no network does.
+
+    Example:
+    >>> _part("dense_stack_1660", 0.7), _part("vgg16 224 px", 0.1)
+    ('dense stacks, weights streamed', None)
+    """
+    if not stacks.is_stack(name):
+        return None
+    weights = "stay" if residency == 1 else "streamed"
+    return f"{name.split('_')[0]} stacks, weights {weights}"
 
 
 def summarize(
@@ -307,3 +323,42 @@ def summarize(
 def _tau(one: np.ndarray, other: np.ndarray) -> float:
     """Kendall's tau: 1 where both have the same order."""
     return float(stats.kendalltau(one, other).statistic)
+
+
+ASSUMED = {
+    "pe_array/input_streams": (1, 4, 16, 64),
+    "pe_array/vector_units": (1, 2, 64),
+}
+"""Parameters that no vendor publishes, and what they might be."""
+
+
+def vary_assumptions() -> list[dict[str, Any]]:
+    """How well devices are predicted if what is assumed were different.
+
+    Returns:
+        For each of `GROUPS` and value of `ASSUMED` a row: `devices`,
+        `parameter`, `value`, `mean_error` and `median_error` of networks left
+        out of a fit of the constants of the group.
+    """
+    table = []
+    for group in GROUPS:
+        measured, chips = group.read(), group.load()
+        for path, values in ASSUMED.items():
+            for value in values:
+                other = {
+                    device: accelerators.replace(chip, {path: value})
+                    for device, chip in chips.items()
+                }
+                fit = Fit(measured, other, group.constants)
+                left_out_ms = fit.left_out(fit.least())
+                errors = np.abs(left_out_ms / fit.measured_ms - 1)
+                table.append(
+                    {
+                        "devices": " and ".join(group.presets),
+                        "parameter": path,
+                        "value": value,
+                        "mean_error": float(errors.mean()),
+                        "median_error": float(np.median(errors)),
+                    }
+                )
+    return table

@@ -1,4 +1,4 @@
-"""The comparison with devices and with ZigZag as a table to read."""
+"""Comparisons with devices and other tools as tables to read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from tf_cosearch import text
 from tf_cosearch.cost.calibrate import validation
+from tf_cosearch.cost.calibrate.family_evidence import Comparison
 from tf_cosearch.cost.calibrate.validation import KINDS
 
 
@@ -33,6 +34,7 @@ def table(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
                 _error_cells("mean absolute error", errors, "mean", "{:.1%}"),
                 _error_cells("median", errors, "median", "{:.1%}"),
                 _error_cells("Kendall tau", errors, "kendall_tau", "{:.2f}"),
+                *_part_cells(group),
             ]
     order, zigzag = summary["order"], summary["zigzag"]
     in_order = ", ".join(
@@ -63,6 +65,23 @@ def table(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
     )
 
 
+def _part_cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Mean absolute errors of each part of the rows of a machine."""
+    cells = []
+    for part in dict.fromkeys(row["part"] for row in rows if row["part"]):
+        chosen = [row for row in rows if row["part"] == part]
+        errors = {
+            kind: {
+                "mean": sum(abs(row[f"{kind}_error"]) for row in chosen)
+                / len(chosen)
+            }
+            for kind in KINDS
+        }
+        name = f"mean of {len(chosen)} {part}"
+        cells.append(_error_cells(name, errors, "mean", "{:.1%}"))
+    return cells
+
+
 def _cells(row: Mapping[str, Any]) -> list[str]:
     """A network or layer: its number, and each prediction with its error."""
     number = "{:,.0f}" if row["unit"] == "cycles" else "{:.3g}"
@@ -86,3 +105,51 @@ def _error_cells(
     for kind in KINDS:
         cells += ["", style.format(errors[kind][figure])]
     return [*cells, ""]
+
+
+def families(compared: Sequence[Comparison]) -> str:
+    """Comparisons of families with the tools that speak for them.
+
+    Args:
+        compared: What `family_evidence.compare` gave.
+
+    Returns:
+        Lines, without the last newline.
+    """
+    cells = [["family, tool", "", "rows", "median", "mean", "worst", "tau"]]
+    for comparison in compared:
+        said = comparison.summary()
+        cells.append(
+            [
+                f"{said['family']}, {said['tool']}",
+                f"{said['preset']}, {said['what']} {said['role']}",
+                str(said["rows"]),
+                f"{said['median_error']:.1%}",
+                f"{said['mean_error']:.1%}",
+                f"{said['worst_error']:.1%}",
+                f"{said['kendall_tau']:.2f}",
+            ]
+        )
+    return text.table(cells, "<<>>>>>")
+
+
+def assumptions(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What other assumptions would do to networks left out of the fit.
+
+    Args:
+        rows: What `validation.vary_assumptions` gave.
+
+    Returns:
+        Lines, without the last newline.
+    """
+    cells = [["left out of the fit, if it were", "", "mean", "median"]]
+    cells += [
+        [
+            row["devices"],
+            f"{row['parameter']} {row['value']}",
+            f"{row['mean_error']:.1%}",
+            f"{row['median_error']:.1%}",
+        ]
+        for row in rows
+    ]
+    return text.table(cells, "<<>>")
