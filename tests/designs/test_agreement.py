@@ -1,5 +1,7 @@
+import numpy as np
 import pytest
 
+from tf_cosearch.cost.calibrate.family_evidence import Comparison
 from tf_cosearch.designs import agreement
 
 DEVICE = {
@@ -66,3 +68,31 @@ def test_what_is_drawn_is_named(tmp_path, monkeypatch):
         "1: weights share our DRAM port",
         "1: within 5%",
     ]
+
+
+def test_families_are_drawn_beside_each_other(tmp_path, monkeypatch):
+    drawn = []
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "savefig", lambda f, path: drawn.append(f))
+    ours, theirs = np.array([1e5, 2.2e6]), np.array([1e5, 2e6])
+    seen = ("npu", "tool-1", "npu_1", "networks", "seen", theirs, ours * 2)
+    left_out = ("npu", "tool-1", "npu_1", "networks", "left_out", theirs, ours)
+    other = ("array", "tool-2", "array_1", "layers", "seen", theirs, theirs)
+    compared = [Comparison(*fields) for fields in (seen, left_out, other)]
+    agreement.plot_families(compared, tmp_path / "a.png")
+    left, right = drawn[0].axes
+    # 0 and 10 % off: what formulas were found with does not count.
+    assert left.get_title() == (
+        "npu: 2 networks left out,\nmedian difference 5.0%, Kendall tau 1.00"
+    )
+    assert right.get_title().startswith(
+        "array: 2 layers,\nmedian difference 0.0%"
+    )
+    labels = [text.get_text() for text in left.get_legend().get_texts()]
+    assert labels == ["within 10%", "npu_1", "seen before"]
+    labels = [text.get_text() for text in right.get_legend().get_texts()]
+    assert labels == ["within 10%", "array_1"]
+    drawn[0].draw_without_rendering()
+    ticks = [text.get_text() for text in left.get_xticklabels()]
+    assert "1,000,000" in ticks

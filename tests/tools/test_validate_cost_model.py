@@ -46,6 +46,15 @@ def test_the_table_has_every_row_and_the_summary(call, compared):
     assert "Kendall tau 0.9" in done.out
     for reason in validation.REASONS.values():
         assert reason in done.out
+    streamed = [
+        abs(row["left_out_error"])
+        for row in validation.rows(*compared)
+        if row["part"] == "dense stacks, weights streamed"
+    ]
+    mean = f"{sum(streamed) / len(streamed):.1%}"
+    [line] = [line for line in lines if "dense stacks, weights str" in line]
+    assert line.split()[:3] == ["mean", "of", str(len(streamed))]
+    assert mean in line.split()
     for words in ("systolic_32x32, layers seen", "u65_512, networks left out"):
         assert words in done.out
 
@@ -66,11 +75,36 @@ def test_a_picture_is_drawn(call, tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
+def test_families_are_drawn(call, tmp_path):
+    path = tmp_path / "new" / "families.png"
+    done = call("validate_cost_model", f"--plot_families={path}")
+    assert (done.code, done.err) == (0, "")
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_other_assumptions_are_judged(call_here, monkeypatch):
+    pixel4 = [group for group in devices.GROUPS if "pixel4" in group.presets]
+    monkeypatch.setattr(validation, "GROUPS", pixel4)
+    four = {"pe_array/input_streams": (1, 4)}
+    monkeypatch.setattr(validation, "ASSUMED", four)
+    done = call_here("validate_cost_model", "--assumptions")
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert [line.split()[:3] for line in lines[1:]] == [
+        ["pixel4", "pe_array/input_streams", "1"],
+        ["pixel4", "pe_array/input_streams", "4"],
+    ]
+    # What the preset has is what is told of it.
+    assert lines[2].split()[3:] == ["3.6%", "3.9%"]
+    assert lines[1].split()[3:] != lines[2].split()[3:]
+
+
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
         ("--format=xml", "table|json|csv"),
         ("--plot=a.gif", "with the ending .png, .svg, .pdf"),
+        ("--plot_families=a.gif", "--plot_families must be a file with"),
     ],
 )
 def test_wrong_flags_are_refused(call, flag, message):
