@@ -325,12 +325,15 @@ class PriceList:
                 of_chips(moved.edge_bytes),
                 of_chips(moved.repeated_bytes) if repeats else 0.0,
             )
+            needed_pj = energy_pj[some].take(self._sorted.rank, 1)
+            needed_pj += dram_bytes * (dram_pj + write_pj)
+            crossing_pj = model.link_pj(chips, serial)
+            if np.ndim(crossing_pj):  # a pass over all pairs less without it
+                needed_pj += crossing_pj
             cost = model.put_together(
                 chips,
                 cycles[some].take(self._sorted.rank, 1) + fixed,
-                energy_pj[some].take(self._sorted.rank, 1)
-                + dram_bytes * (dram_pj + write_pj)
-                + model.link_pj(chips, serial),
+                needed_pj,
                 area_mm2=self._area_mm2,
                 idle_mw=self._idle_mw,
                 macs=moved.macs[some],
