@@ -112,8 +112,23 @@ def test_no_way_to_cut_a_random_network_is_better(objective):
         check_walked(layers, chip, cost, images)
         fused += max(ways[0].lengths) > 1
         tiled += max(ways[0].tiles) > 1
-    assert fused >= 10
-    assert tiled >= 8
+    assert fused >= 8
+    assert tiled >= 7
+
+
+@pytest.mark.slow
+def test_some_numbers_of_tiles_do_for_all():
+    """Every number that an output can have rows for, tried by brute force."""
+    excess = []
+    for seed in TILED:
+        layers, chip, images = case(seed)
+        some = naive_fusion.estimate(layers, chip, "latency", images)
+        every = naive_fusion.estimate(
+            layers, chip, "latency", images, tiles_of=range(1, 25)
+        )
+        excess.append(some[0].cycles[0] / every[0].cycles[0] - 1)
+    assert min(excess) >= -1e-9
+    assert sum(excess) / len(excess) < 0.02
 
 
 PRESETS = [

@@ -13,6 +13,7 @@ from reference import naive_cost
 from reference.naive_cost import TIE, WAYS, WEIGHTED, activations, out_bits
 
 SHARES = (1, 0.5, 0.25)
+TILES = (1, 2, 4, 8, 16)
 
 
 @dataclasses.dataclass
@@ -44,11 +45,10 @@ class Price:
 NOTHING = Price((0, 0), (0, 0), 0)
 
 
-def estimate(layers, chip, objective="latency", images=1, tiles_of=None):
+def estimate(layers, chip, objective="latency", images=1, tiles_of=TILES):
     """All best ways to run a network: `Price` of each.
 
-    `tiles_of(chain)` says what numbers of tiles to try; by default the least
-    that fits.
+    `tiles_of` are the numbers of tiles to try.
     """
     layers = naive_cost.stacked(layers, images)
     job = Job(layers, chip, objective, images)
@@ -72,7 +72,7 @@ def estimate(layers, chip, objective="latency", images=1, tiles_of=None):
             options[first] = [job.alone(first, moved[first])]
             for length in (2, 3):
                 options[first] += job.chain(
-                    first, length, division, share, used, kept, tiles_of
+                    first, length, division, used, kept, tiles_of
                 )
 
         def cost(price):
@@ -145,7 +145,7 @@ class Job:
             *chain,
         )
 
-    def chain(self, first, length, division, share, used, kept, tiles_of):
+    def chain(self, first, length, division, used, kept, tiles_of):
         """The price of a chain, if it may be one and a tile of it fits."""
         rows = self.layers[first : first + length]
         if len(rows) < length or not self._may(rows):
@@ -154,22 +154,18 @@ class Job:
         inputs, _, others = activations(rows[0])
         outputs = activations(rows[-1])[1]
         whole = inputs + others + outputs
-        limit = max(division - whole, division / 2)
-        apart = self.chip.pe_memory.tile_kib > 0
+        limit, apart = division, self.chip.pe_memory.tile_kib > 0
         if apart:
             pes = self.chip.pe_array.columns * self.chip.pe_array.rows
-            limit = share * pes * self.chip.pe_memory.tile_kib * 1024
+            limit = pes * self.chip.pe_memory.tile_kib * 1024
         fitting = []
-        for tiles in range(1, height + 1):
+        for most in tiles_of:
+            # As many as are as high as the first one, but perhaps the last.
+            tiles = -(-height // -(-height // most))
             lines = self._lines(rows, tiles)
             taken = self._bytes(rows, lines)
             if sum(taken if apart else taken[1:-1]) <= limit:
-                # As high as all others, but perhaps the last.
                 fitting.append((tiles, lines, sum(taken[1:-1])))
-        if tiles_of is None:
-            fitting = fitting[:1]
-        else:
-            fitting = [way for way in fitting if tiles_of(way[0])]
         return [
             self._price(
                 first, rows, tiles, lines, whole + taken, division, used, kept

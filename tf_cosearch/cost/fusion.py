@@ -7,8 +7,10 @@ as many as these need. What is made inside the chain never leaves the chip, and
 only a tile of it is there at a time. With stride `s`, `k_h` taps `d` apart:
 
     rows of a tile    r_j = h,  r_k-1 = (r_k - 1) s_k + (k_h - 1) d + 1
-    tiles             T = ceil(H_j / h), and then h = ceil(H_j / T)
-    tile bytes        = sum of r_k x bytes of a row of outputs, k = i .. j-1
+    tiles             T = ceil(H_j / h) where h = ceil(H_j / n), for each n of
+                      `cuts.TILES`
+    tile bytes        = sum of r_k x bytes of a row of outputs, k = i .. j-1,
+                        no more than activations may take
     live bytes        = all else that is there when the chain starts, its input
                         among it, + outputs of j + tile bytes
     off-chip input    comes T r_i-1 / H_i-1 times, streamed weights T times
@@ -21,6 +23,11 @@ overlap by. They could be kept instead (line buffers, as Vela has): that takes
 no more memory and less work, but tiles that depend on each other. Tiles here
 are runs of one program on other rows, in any order, on whichever PEs, as the
 row tiles of the Edge TPU are, so what is said to be won by fusion is the least.
+
+Where activations have memory of their own (`Room.tile_bytes`), a tile of all
+that the chain touches has to fit it, input and output too. What is made inside
+the chain passes from PE to PE no more, but for what windows overlap by, where
+PEs have rows and columns of their own, see the family's mapper.
 
 `B` are candidates, `L` rows of a network.
 
@@ -76,10 +83,11 @@ class Chains(NamedTuple):
     """Chains of some length that begin at each row, each field `[B, L]`.
 
     Attributes:
-        may: Whether these rows may be a chain, and a tile of it fits.
+        may: Whether these rows may be a chain.
         rows: Rows of a tile: of the input, then of each layer's output.
         tiles: Tiles, of all images.
-        live_bytes: Activations while it runs.
+        tile_bytes: What has to be there of a tile.
+        live_bytes: Activations while the chain runs.
         in_bytes: Those that its first layer reads.
         out_bytes: Those that its last one writes.
     """
@@ -87,71 +95,82 @@ class Chains(NamedTuple):
     may: Any
     rows: list[Any]
     tiles: Any
+    tile_bytes: Any
     live_bytes: Any
     in_bytes: Any
     out_bytes: Any
 
 
 def chains(
-    layers: LayerTable, loops: Loops, room: Room, share: float, length: int
+    layers: LayerTable, loops: Loops, room: Room, length: int, tiles: int
 ) -> Chains:
-    """The chains of so many rows, with as few tiles as fit.
+    """The chains of so many rows, in so many tiles of an image or fewer.
 
     Args:
         layers: `LayerTable` of `[B, L]`.
         loops: `Loops` of them.
-        room: `Room` of `[B, 1]`, whose `activation_bytes` are divided already.
-        share: Of a memory for activations alone, what a tile may take.
+        room: `Room` of `[B, 1]`.
         length: Rows of a chain.
+        tiles: Tiles at most; as many as all have the height of the first.
 
     Returns:
         The `Chains`.
+
+    Example:
+    Of 3x3 convolutions of 8 rows a tile of 4 rows needs 6, which need 8.
+
+    >>> from tf_cosearch.networks.workload import Layer, pad
+    >>> from tf_cosearch.networks.loops import loops_of
+    >>> conv = Layer("conv", "conv2d", 8, 8, 4, 8, 8, 4, k_h=3, k_w=3,
+    ...     continues=True)
+    >>> table = pad([[conv] * 2])
+    >>> room = Room(*[tf.constant([[1e6]])] * 3, 0.0, fused_layers=2.0)
+    >>> some = chains(table, loops_of(table), room, length=2, tiles=2)
+    >>> [float(rows[0, 0]) for rows in some.rows]
+    [8.0, 6.0, 4.0]
+    >>> float(some.tile_bytes[0, 0])  # 6 rows of 8 x 4
+    192.0
     """
     images = loops.images
     may = _may_begin(layers) & (room.fused_layers >= length)
     for place in range(1, length):
         may &= at(_may_follow(layers), place)
-    # Rows of a tile as slope x h + rest, of the last output first.
-    slopes, rests = [tf.ones_like(layers.out_h)], [tf.zeros_like(layers.out_h)]
+    outputs = [at(layers.out_h, place) / images for place in range(length)]
+    heights = [layers.in_h / images, *outputs]
+    rows = [tf.math.ceil(heights[-1] / tiles)]
+    count = tf.math.ceil(heights[-1] / rows[0])
     for place in reversed(range(length)):
-        stride = at(layers.stride_h, place)
         span = at((layers.k_h - 1) * layers.dilation_h + 1, place)
-        slopes.insert(0, stride * slopes[0])
-        rests.insert(0, stride * rests[0] + span - stride)
+        rows.insert(0, (rows[0] - 1) * at(layers.stride_h, place) + span)
+    rows = [
+        tf.where(count > 1, some, every)
+        for some, every in zip(rows, heights, strict=True)
+    ]
     line = layers.in_w * padded_in_c(layers, room) * loops.activation_bytes
     out_line = layers.out_w * padded_out_c(layers, room)
     out_line = out_line * loops.out_element_bytes
     lines = [line, *(at(out_line, place) for place in range(length))]
-    heights = [layers.in_h / images]
-    heights += [at(layers.out_h, k) / images for k in range(length)]
-
+    first, *inside, last = (a * b for a, b in zip(rows, lines, strict=True))
+    inner_bytes = tf.add_n(inside)
     is_apart = room.tile_bytes > 0
-    live = live_bytes(layers, loops)
-    in_bytes = layers.in_elements() * loops.activation_bytes
     out_bytes = at(loops.output_bytes, length - 1)
-    whole = live - loops.output_bytes + out_bytes
-    # Where activations are apart a tile of all that a chain touches is there.
-    ends = tf.where(is_apart, 1.0, 0.0)
-    counted = [ends, *[1.0] * (length - 1), ends]
-    slope, rest, most = (
-        sum(c * a * b for c, a, b in zip(counted, lines, values, strict=True))
-        for values in (slopes, rests, heights)
+    live = live_bytes(layers, loops) - loops.output_bytes
+    return Chains(
+        may=may,
+        rows=rows,
+        tiles=count * images,
+        tile_bytes=inner_bytes + tf.where(is_apart, first + last, 0.0),
+        live_bytes=live + out_bytes + inner_bytes,
+        in_bytes=layers.in_elements() * loops.activation_bytes,
+        out_bytes=out_bytes,
     )
-    here = room.activation_bytes
-    limit = tf.maximum(here - whole, here / 2)
-    parts = room.tile_bytes * room.tile_rows * room.tile_columns
-    limit = tf.where(is_apart, share * parts, limit)
-    height = tf.minimum(tf.floor((limit - rest) / slope), heights[-1] - 1)
-    height = tf.where(most <= limit, heights[-1], height)
-    may &= height >= 1
-    tiles = tf.math.ceil(heights[-1] / tf.maximum(height, 1.0))
-    height = tf.math.ceil(heights[-1] / tiles)
-    rows = [
-        tf.where(tiles > 1, a * height + b, all_rows)
-        for a, b, all_rows in zip(slopes, rests, heights, strict=True)
-    ]
-    taken = sum(a * b for a, b in zip(lines[1:-1], rows[1:-1], strict=True))
-    return Chains(may, rows, tiles * images, whole + taken, in_bytes, out_bytes)
+
+
+def fits(chain: Chains, room: Room) -> Any:
+    """Where a tile of chains finds room, `[B, L]`."""
+    apart = room.tile_bytes * room.tile_rows * room.tile_columns
+    most = tf.where(room.tile_bytes > 0, apart, room.activation_bytes)
+    return chain.may & (chain.tile_bytes <= most)
 
 
 def at(field: Any, further: int) -> Any:
@@ -193,7 +212,7 @@ def _may_follow(layers: LayerTable) -> Any:
 
 
 def part_of(
-    layers: LayerTable, chain: Chains, length: int, place: int
+    layers: LayerTable, chain: Chains, place: int, length: int
 ) -> tuple[LayerTable, Part, Tiling]:
     """What rows are as a part of the chains that begin so many before them.
 
