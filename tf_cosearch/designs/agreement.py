@@ -224,7 +224,7 @@ def _frame_values(axes: Any, values: Any) -> None:
 
 
 def _tick(value: float, _: int) -> str:
-    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
+    return f"{value / 1e6:g} M" if value >= 1e6 else f"{value:,g}"
 
 
 def _number(axes: Any, rows: _Rows) -> None:
