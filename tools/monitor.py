@@ -4,14 +4,16 @@ r"""Watches the accuracy of a design that is in use.
     python tools/monitor.py --design=runs/digits/design --data=digits \
         --log=images_of_the_device --output_dir=runs/watched
 
-The validation images of --data say what is normal. What is watched are its
-test images, or the .npz files of --log, with `images`, and `labels` where they
-are known. Prints a line of JSON for each --window of images, and one for what
-is left.
+The validation images of --data say what is normal, 10,000 of them at most.
+What is watched are its test images, or the .npz files of --log, with `images`,
+and `labels` where they are known. Prints a line of JSON for each --window of
+images, and one for what is left. Files are read one at a time, and saturation
+is counted on 32 images at equal distances over a window.
 
 Exits with 0 if all is well, 1 after an error, 2 after an alarm. With an
 --output_dir the next call goes on where this one ended: with the calibration,
-the window that is not full, and the files of the log that are new.
+the window that is not full, the files of the log that are new, and an alarm
+that an error has kept from being the exit code.
 """
 
 import json
@@ -44,6 +46,12 @@ def main() -> None:
     from tf_cosearch import files
     from tf_cosearch.numerics import watch_picture, watching
 
+    if FLAGS.output_dir is not None and FLAGS.log is None:
+        raise ValueError(
+            "--output_dir must come with a --log to go on with. Received: "
+            f"{FLAGS.output_dir} for test images, which are the same each "
+            "time. Leave it out, or give a --log."
+        )
     if FLAGS.plot is not None:
         picture = command_line.output_picture(FLAGS.plot, "--plot")
     design = cs.load_design(FLAGS.design)
@@ -63,17 +71,23 @@ def main() -> None:
         )
         data = command_line.load_data(design.network.input_shape[:2])
         drawn = collections.deque[dict[str, Any]](maxlen=watch_picture.MOST)
-        is_alarmed = False
+        if monitor.is_untold:
+            print(
+                "An alarm of a call that ended with an error is told by the "
+                "exit code of this one.",
+                file=sys.stderr,
+            )
         for report in watching.watch(
             monitor, design, data, FLAGS.log, FLAGS.divide
         ):
             print(json.dumps(report), flush=True)
             drawn.append(report)
-            is_alarmed |= bool(report["alarms"])
-    if FLAGS.plot is not None and drawn:
-        watch_picture.plot(list(drawn), limits, picture)
-    if is_alarmed:
-        sys.exit(_ALARM)
+        if FLAGS.plot is not None and drawn:
+            watch_picture.plot(list(drawn), limits, picture)
+        if monitor.is_untold:
+            monitor.is_untold = False
+            monitor.save()
+            sys.exit(_ALARM)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 import planted_faults as faults
 import pytest
 
-from tf_cosearch.numerics import debugger, depth_picture
+from tf_cosearch.numerics import debugger, depth_picture, matching
 from tf_cosearch.numerics.layer_errors import LayerErrors
 from tf_cosearch.numerics.playback import Quantization
 
@@ -243,6 +243,18 @@ def test_two_networks_are_refused(pair, pictures):
             pair[1],
             pictures,
         )
+
+
+def test_images_of_another_shape_are_refused(pair):
+    """That have as many numbers."""
+    floats, quantized = (matching.read(each, "a file") for each in pair)
+    entry = floats.inputs[0]
+    shape = (1, 4, 16, 1)
+    floats.tensors[entry] = floats.tensors[entry]._replace(shape=shape)
+    with pytest.raises(
+        ValueError, match=re.escape("of [4, 16, 1] and of [8, 8, 1]")
+    ):
+        matching.match(floats, quantized)
 
 
 @pytest.mark.parametrize("side", [0, 1])

@@ -113,6 +113,34 @@ def test_other_images_are_told(monitor, crowd):
     assert abs(report["beyond"] - beyond.mean()) < 1e-6
 
 
+def test_saturation_late_in_a_window_is_told(monitor, crowd):
+    late = np.concatenate([crowd[1000:1100], 3 * crowd[1100:1200]])
+    [report] = monitor.update(late)
+    assert report["saturation_images"] == 32
+    assert any("saturation is" in alarm for alarm in report["alarms"])
+    probed = []
+    monitor._probe = lambda tally, image: probed.append(image)
+    for part in np.split(crowd[:200], [1, 7, 150]):
+        monitor.update(part)
+    places = [
+        np.abs(crowd[:200] - each).sum((1, 2, 3)).argmin() for each in probed
+    ]
+    assert {*np.diff(places)} == {6, 7}
+    assert places[-1] == 199
+
+
+def test_saturation_of_few_images_raises_no_alarm(design, crowd):
+    monitor = cs.AccuracyMonitor(design, window=1000, agreement=False)
+    monitor.calibrate(crowd[:300])
+    monitor.update(3 * crowd[:300])
+    report = monitor.report()
+    assert (report["saturation_images"], report["window"]) == (9, 300)
+    assert report["saturation"] > 0.05
+    assert not any("saturation" in alarm for alarm in report["alarms"])
+    monitor.update(3 * crowd[:300])
+    assert any("saturation" in each for each in monitor.report()["alarms"])
+
+
 def test_one_sided_predictions_are_told(monitor, crowd, answers):
     assert np.bincount(answers).max() < 2000
     kind = np.bincount(answers).argmax()
@@ -259,6 +287,8 @@ def test_a_state_is_read_from_its_copy(design, stored, caplog):
 def test_a_state_of_other_images_is_refused(design, stored, tmp_path):
     with pytest.raises(ValueError, match="go on with its window"):
         again(design, stored, window=200)
+    with pytest.raises(ValueError, match=r"its agreement\. Received: True"):
+        again(design, stored, agreement=True)
     content = json.loads(stored.read_text())
     content["model"] = "0" * 64
     stored.write_text(json.dumps(content))
@@ -272,6 +302,8 @@ def test_a_state_of_other_images_is_refused(design, stored, tmp_path):
         (np.zeros((0, 8, 8, 1)), None, "an empty batch"),
         (np.zeros((2, 8, 8, 3)), None, "shape (2, 8, 8, 3)"),
         (np.full((2, 8, 8, 1), np.nan), None, "NaN or infinity in 2 of 2"),
+        (np.full((2, 8, 8, 1), "0"), None, "must be numbers. Received: dtype"),
+        (np.zeros((2, 8, 8, 1), complex), None, "must be numbers. Received"),
         (np.zeros((2, 8, 8, 1)), [1], "of shape (1,) for 2 images"),
         (np.zeros((2, 8, 8, 1)), [0.5, 1], "float64 of shape (2,)"),
         (np.zeros((2, 8, 8, 1)), [0, 10], "from 0 to 9"),

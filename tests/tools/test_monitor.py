@@ -4,7 +4,10 @@ import shutil
 import numpy as np
 import pytest
 
-from tf_cosearch.numerics import watching
+from tf_cosearch.numerics import images as splits
+
+LIMITS = ("input_psi", "prediction_psi", "beyond", "saturation", "accuracy")
+LOOSE = [f"--limit={name}=99" for name in LIMITS]
 
 
 @pytest.fixture
@@ -85,23 +88,65 @@ def test_a_batch_that_is_wrong_loses_nothing(watch, images, tmp_path):
 
 
 def test_test_images_are_watched_without_a_log(watch, tmp_path, monkeypatch):
-    monkeypatch.setattr(watching, "_BATCH", 20)  # so that there are several
+    monkeypatch.setattr(splits, "_BATCH", 20)  # so that there are several
     picture = tmp_path / "new" / "watched.png"
-    done = watch(f"--plot={picture}")
-    assert done.code in (0, 2)  # 64 images train no network
+    done = watch(f"--plot={picture}", *LOOSE)
+    assert done.code == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert lines(done)[-1]["images"] == 64
     assert lines(done)[0]["accuracy"] is not None
 
 
-def test_another_design_needs_its_own_state(watch, call, finished, tmp_path):
-    folder = tmp_path / "watched"
-    watch(f"--output_dir={folder}")
+def test_an_alarm_outlives_an_error(watch, images, tmp_path):
+    log = tmp_path / "log"
+    flags = (f"--log={log}", f"--output_dir={tmp_path / 'watched'}")
+    write(log, "0.npz", 50 * images[0][:50])
+    (log / "1.npz").write_bytes(b"PK\x03\x04")
+    done = watch(*flags)
+    assert (done.code, done.out.count("beyond is")) == (1, 1)
+    assert watch(*flags).code == 1
+    write(log, "1.npz", images[0][:5])
+    done = watch(*flags)
+    assert done.code == 2
+    assert "An alarm of a call that ended with an error" in done.err
+    assert json.loads(done.out)["alarms"] == []
+    done = watch(*flags)
+    assert (done.code, done.err) == (0, "")
+
+
+def test_a_calibration_stays_what_it_was(watch, files, images, tmp_path):
+    log = tmp_path / "log"
+    flags = (f"--log={log}", f"--output_dir={tmp_path / 'watched'}")
+    write(log, "0.npz", images[0][:5])
+    assert watch(*flags).code == 0
+    message = watch(*flags, "--divide=2").message
+    assert "divide of its calibration. Received: 2.0, after None" in message
+    message = watch(*flags, "--agreement").message
+    assert "go on with its agreement. Received: True, after False" in message
+    np.savez(tmp_path / "x.npz", x_train=images[0][::-1], y_train=images[1])
+    message = watch(*flags, f"--data=npz:{tmp_path / 'x.npz'}").message
+    assert "data of its calibration. Received: validation images" in message
+    assert watch(*flags).code == 0
+
+
+def test_a_log_of_no_numbers_is_refused(watch, tmp_path):
+    write(tmp_path / "log", "0.npz", np.full((3, 8, 8, 1), "7"))
+    message = watch(f"--log={tmp_path / 'log'}").message
+    assert "0.npz: Images must be numbers. Received: dtype <U1" in message
+
+
+def test_another_design_needs_its_own_state(watch, images, finished, tmp_path):
+    write(tmp_path / "log", "0.npz", images[0][:5])
+    flags = (
+        f"--log={tmp_path / 'log'}",
+        f"--output_dir={tmp_path / 'watched'}",
+    )
+    watch(*flags)
     other = tmp_path / "design"
     shutil.copytree(finished / "design", other)
     content = (other / "model.tflite").read_bytes()
     (other / "model.tflite").write_bytes(content + b"\0")
-    message = watch(f"--design={other}", f"--output_dir={folder}").message
+    message = watch(f"--design={other}", *flags).message
     assert "another model.tflite" in message
 
 
@@ -113,6 +158,7 @@ def test_another_design_needs_its_own_state(watch, call, finished, tmp_path):
         ("--limit=accuracy", "must be NAME=VALUE"),
         ("--plot=a.txt", "with the ending .png"),
         ("--log=nowhere", "must be a folder of .npz files"),
+        ("--output_dir=watched", "must come with a --log to go on with"),
         ("--window=5", "--window"),
         ("--design=nowhere", "must have a design.json"),
     ],

@@ -25,6 +25,7 @@ from tf_cosearch.numerics import (
     weight_errors,
 )
 from tf_cosearch.numerics.diagnosis import COARSE_DB, Diagnosis, diagnose
+from tf_cosearch.numerics.images import require_numbers
 from tf_cosearch.numerics.layer_errors import LayerErrors
 from tf_cosearch.numerics.matching import Layer
 from tf_cosearch.numerics.playback import Playback, Quantization
@@ -137,6 +138,7 @@ def check_images(images: np.ndarray, shape: Sequence[int]) -> None:
         ValueError: If there are none, their shape is another, or one holds
             no finite number.
     """
+    require_numbers(images)
     if images.ndim < 1 or images.shape[1:] != tuple(shape):
         expected = ", ".join(map(str, ("N", *shape)))
         raise ValueError(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
+_BATCH = 256
 
 
 def spread(
@@ -29,26 +32,69 @@ def spread(
     >>> spread((x, np.arange(6)), 3, divide=2)[0].ravel().tolist()
     [0.0, 1.0, 2.5]
     """
+    x, y = stored(split, count)
+    return scaled(x, divide), y
+
+
+def stored(
+    split: tuple[Any, Any], count: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same as `spread`, with pixels as the split has them."""
     x, y = split
     if y is None:
         parts = list(x.as_numpy_iterator())
         x, y = (
             np.concatenate([part[place] for part in parts]) for place in (0, 1)
         )
-    x, y = np.asarray(x), np.asarray(y)
     if not len(x):
         raise ValueError("There must be images. Received: an empty split.")
-    rows = np.arange(len(x))
+    rows: Any = slice(None)
     if count is not None and count < len(x):
         rows = np.linspace(0, len(x) - 1, count).astype(int)
-    x, y = x[rows], y[rows]
+    return np.asarray(x)[rows], _classes(np.asarray(y)[rows])
+
+
+def batches(
+    split: tuple[Any, Any], divide: float | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All images of a split, as `spread` returns them, some at a time."""
+    x, y = split
+    if y is None:
+        for part in x.as_numpy_iterator():
+            yield scaled(part[0], divide), _classes(part[1])
+    else:
+        for start in range(0, len(x), _BATCH):
+            some = slice(start, start + _BATCH)
+            yield (
+                scaled(np.asarray(x[some]), divide),
+                _classes(np.asarray(y[some])),
+            )
+
+
+def _classes(y: np.ndarray) -> np.ndarray:
+    """Labels `[N]` of labels, or of a row a label."""
     if y.ndim > 1:
         y = y.argmax(-1) if y.shape[-1] > 1 else y[:, 0]
-    return scaled(x, divide), y.astype(np.int64)
+    return y.astype(np.int64)
+
+
+def require_numbers(x: np.ndarray) -> None:
+    """Refuses images that hold anything else.
+
+    Raises:
+        ValueError: If they do.
+    """
+    if x.dtype.kind not in "buif":
+        raise ValueError(f"Images must be numbers. Received: dtype {x.dtype}.")
 
 
 def scaled(x: np.ndarray, divide: float | None) -> np.ndarray:
-    """Pixels as a network takes them, see `spread`."""
+    """Pixels as a network takes them, see `spread`.
+
+    Raises:
+        ValueError: If they are no numbers.
+    """
+    require_numbers(x)
     if divide is None:
         divide = 255 if x.dtype == np.uint8 else 1
     return x.astype(np.float32) / np.float32(divide)

@@ -169,12 +169,12 @@ class _Match:
             self._quantized.graph.inputs,
             self._floats.graph.inputs,
         )
-        sizes = [
-            _size(w.graph, i)
+        shapes = [
+            list(w.graph.tensors[i].shape[1:])
             for w, i in ((self._floats, its_target), (self._quantized, image))
         ]
-        if sizes[0] != sizes[1]:
-            raise _mismatch(f"inputs of {sizes[0]} and of {sizes[1]} numbers")
+        if shapes[0] != shapes[1]:
+            raise _mismatch(f"images of {shapes[0]} and of {shapes[1]}")
         self._target[image] = its_target
         found = [Layer(None, None, (), (), image)]
         for operator in self._quantized.graph.operators:

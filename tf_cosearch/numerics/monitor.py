@@ -25,8 +25,10 @@ from tf_cosearch.training import evaluate
 
 _PROBED = 32  # images of a window whose saturation is counted
 _FEWEST = 50  # images that a window must have to raise an alarm
+_FEWEST_PROBED = 16  # and of these to raise one of saturation
+_PIECE = 256  # images that are counted at a time
 _OUTPUT_BINS = 16  # of a network of one output
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +68,11 @@ class _Stored(TypedDict):
     version: int
     model: str
     window: int
+    agreement: bool
+    origin: dict[str, str]
     images: int
     read: str
+    is_untold: bool
     baseline: State
     current: State
 
@@ -78,8 +83,9 @@ class AccuracyMonitor:
     Images come in batches, with labels or without. Each `window` of them is
     summed up in a report: whether inputs, saturation and predictions are those
     of the calibration, how often the int8 file and the float network agree,
-    and the accuracy, with a 95 % interval. Memory is that of a report, however
-    many images there are.
+    and the accuracy, with a 95 % interval. Saturation is that of 32 images, at
+    equal distances over the window. Memory is that of a report and of a batch,
+    however many images there are.
 
     Args:
         design: Of `load_design`.
@@ -96,11 +102,15 @@ class AccuracyMonitor:
         classes: Different predictions that there are; 1 of a network of a
             single output.
         read: What the caller has noted as read last, kept with the state.
+        origin: What the caller has noted of the calibration, by name, kept
+            with the state. `calibrate` empties it.
+        is_untold: Whether the caller has noted an alarm that nobody was told
+            of yet, kept with the state.
 
     Raises:
         FileNotFoundError: If a file of the design is gone.
         ValueError: If one is damaged, or the state is, or is of another
-            design. No file is changed then.
+            design, window or `agreement`. No file is changed then.
 
     Reference: Deng et al., Low-Precision Hardware Architectures Meet
     Recommendation Model Inference at Scale, arXiv 2105.12676.
@@ -162,6 +172,8 @@ class AccuracyMonitor:
         self._current = self._new_tally()
         self.images = 0
         self.read = ""
+        self.origin: dict[str, str] = {}
+        self.is_untold = False
         self._path = None if state is None else pathlib.Path(state)
         if self._path is not None:
             self._restore(self._path)
@@ -190,8 +202,10 @@ class AccuracyMonitor:
                 f"{len(images)}."
             )
         baseline = self._new_tally()
-        self._count(baseline, images, labels, probes=len(images))
-        self._baseline = baseline
+        for start in range(0, len(images), _PIECE):
+            some = slice(start, start + _PIECE)
+            self._count(baseline, images[some], labels[some], images[some])
+        self._baseline, self.origin = baseline, {}
         self._current, self.images = self._new_tally(), 0
 
     def update(self, images: Any, labels: Any = None) -> list[dict[str, Any]]:
@@ -218,11 +232,13 @@ class AccuracyMonitor:
         images, labels = self._checked(images, labels)
         reports = []
         while len(images):
-            room = self._window - self._current.images
+            start = self._current.images
+            room = min(_PIECE, self._window - start)
             now, images = images[:room], images[room:]
             named, labels = labels[:room], labels[room:]
-            probes = _PROBED - self._current.probed
-            self._count(self._current, now, named, probes)
+            places = np.arange(start, start + len(now) + 1)
+            is_probed = np.diff(places * _PROBED // self._window) > 0
+            self._count(self._current, now, named, now[is_probed])
             self.images += len(now)
             if self._current.images == self._window:
                 reports.append(self.report())
@@ -280,8 +296,11 @@ class AccuracyMonitor:
             "version": _VERSION,
             "model": self._model,
             "window": self._window,
+            "agreement": self._floats is not None,
+            "origin": self.origin,
             "images": self.images,
             "read": self.read,
+            "is_untold": self.is_untold,
             "baseline": self._baseline.state(),
             "current": self._current.state(),
         }
@@ -313,15 +332,19 @@ class AccuracyMonitor:
                 "Received: that of another model.tflite. Give each design a "
                 "state of its own."
             )
-        if stored["window"] != self._window:
-            raise ValueError(
-                "A monitor must go on with its window. Received: "
-                f"{self._window} images, after {stored['window']} in {path}. "
-                "Give the same, or another state."
-            )
+        for name, was, given in (
+            ("window", stored["window"], self._window),
+            ("agreement", stored["agreement"], self._floats is not None),
+        ):
+            if was != given:
+                raise ValueError(
+                    f"A monitor must go on with its {name}. Received: {given}, "
+                    f"after {was} in {path}. Give the same, or another state."
+                )
         if wrong:
             logging.warning("%s; its copy is used.", wrong)
         self.images, self.read = stored["images"], stored["read"]
+        self.origin, self.is_untold = stored["origin"], stored["is_untold"]
 
     def _new_tally(self) -> Tally:
         return Tally(self._shape[-1], self._kind_count, len(self._watched))
@@ -330,8 +353,9 @@ class AccuracyMonitor:
         self, images: Any, labels: Any
     ) -> tuple[np.ndarray, np.ndarray]:
         """The same as arrays, with -1 for labels that are not known."""
-        images = np.asarray(images, np.float32)
+        images = np.asarray(images)
         check_images(images, self._shape)
+        images = images.astype(np.float32, copy=False)
         if labels is None:
             return images, np.full(len(images), -1)
         labels = np.asarray(labels)
@@ -355,7 +379,11 @@ class AccuracyMonitor:
         return images, labels
 
     def _count(
-        self, tally: Tally, images: np.ndarray, labels: np.ndarray, probes: int
+        self,
+        tally: Tally,
+        images: np.ndarray,
+        labels: np.ndarray,
+        probed: np.ndarray,
     ) -> None:
         tally.add_pixels(images, self._low, self._high)
         answers = self._runner.outputs(images)
@@ -368,7 +396,7 @@ class AccuracyMonitor:
             wanted = self._floats.outputs(images).argmax(-1)
             tally.compared += len(images)
             tally.agreeing += int((kinds == wanted).sum())
-        for image in images[: max(0, probes)]:
+        for image in probed:
             self._probe(tally, image)
 
     def _kinds(self, answers: np.ndarray) -> np.ndarray:
@@ -398,7 +426,11 @@ class AccuracyMonitor:
     def _saturation(self, now: Tally) -> dict[str, Any]:
         """The tensor whose saturation has grown most."""
         if not now.probed or not self._watched:
-            return {"saturation": None, "saturated_layer": None}
+            return {
+                "saturation": None,
+                "saturation_images": now.probed,
+                "saturated_layer": None,
+            }
         sizes = np.array(
             [
                 math.prod(self._player.tensors[index]["shape"])
@@ -412,6 +444,7 @@ class AccuracyMonitor:
         worst = int((shares - before).argmax())
         return {
             "saturation": float(max(0.0, shares[worst] - before[worst])),
+            "saturation_images": now.probed,
             "saturated_layer": layer_names.short(self._watched[worst][2]),
         }
 
@@ -428,7 +461,9 @@ class AccuracyMonitor:
                 ("beyond", limits.beyond, before.beyond_share),
                 ("saturation", limits.saturation, 0.0),
             )
-            if values[name] is not None and values[name] > limit + allowed
+            if values[name] is not None
+            and values[name] > limit + allowed
+            and values.get(f"{name}_images", math.inf) >= _FEWEST_PROBED
         ]
         usual = {
             "agreement": _ratio(before.agreeing, before.compared),
