@@ -203,7 +203,7 @@ def test_images_go_one_by_one_where_a_file_takes_one(
 def test_all_is_written_worst_first(healthy, tmp_path):
     content = json.loads(debugger.written(healthy, "json", 3))["layers"]
     assert len(content) == len(healthy)
-    own = [layer["own_sqnr_db"] or math.inf for layer in content]
+    own = [float(layer["own_sqnr_db"]) for layer in content]
     assert own == sorted(own)
     rows = list(
         csv.DictReader(io.StringIO(debugger.written(healthy, "csv", 3)))
@@ -263,6 +263,26 @@ def test_damaged_files_are_refused(pair, pictures, side):
     files[side] = files[side][: len(files[side]) // 2]
     with pytest.raises(ValueError, match=r"must be a whole \.tflite file"):
         debugger.compare(*files, pictures)
+
+
+def test_no_noise_and_nothing_but_noise_are_told_apart(healthy):
+    """In a file that a program reads, and in one for people."""
+    quiet = LayerErrors(healthy[0].errors.quantization, 1)
+    quiet.add(np.zeros((2, 1), np.int8), *2 * [np.zeros((2, 1))])
+    zero = quiet.quantization.integers(np.zeros((2, 1)), np.int8)
+    exact = LayerErrors(quiet.quantization, 1)
+    exact.add(zero, *2 * [np.zeros((2, 1))])
+    first, second = (
+        healthy[0]._replace(errors=errors) for errors in (exact, quiet)
+    )
+    assert zero[0, 0] != 0
+    said = json.loads(debugger.written([first, second], "json", 2))["layers"]
+    assert [each["sqnr_db"] for each in said] == ["-inf", "inf"]
+    lines = debugger.written([first, second], "csv", 2).splitlines()
+    assert [line.split(",")[4] for line in lines[1:]] == ["-inf", "inf"]
+    lines = debugger.written([first, second], "table", 2).splitlines()
+    assert "no signal" in lines[1]
+    assert "exact" in lines[2]
 
 
 def test_statistics_by_hand():

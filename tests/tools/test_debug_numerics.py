@@ -44,8 +44,9 @@ def test_a_design_is_compared_with_its_own_weights(
         each["layer"] for each in layers
     }
     # Float weights of before the quantization-aware phase would be far off.
-    assert min(layer["sqnr_db"] for layer in layers) > 15
-    assert min(layer["weight_sqnr_db"] or 99 for layer in layers) > 35
+    assert min(float(layer["sqnr_db"]) for layer in layers) > 15
+    ratios = [each["weight_sqnr_db"] for each in layers]
+    assert min(float(each) for each in ratios if each is not None) > 35
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

@@ -2,12 +2,13 @@ import json
 
 import hurt_network
 import numpy as np
+import planted_faults
 import pytest
 import tf_keras
 
 import tf_cosearch as cs
-from tf_cosearch.numerics import quantizing
-from tf_cosearch.training import datasets, evaluate, qat
+from tf_cosearch.numerics import quantizing, restoring
+from tf_cosearch.training import datasets, evaluate, mixed_precision, qat
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +64,49 @@ def test_a_file_is_written_and_priced(quantize, tmp_path):
         cs.pad([cs.from_tflite(content)]), cs.load_accelerator("edge_tpu")
     )
     assert np.isclose(said["costs"]["latency_ms"], float(cost.latency_ms[0]))
-    done = quantize("own.keras", "--lowest_bits=4", "--accelerator=edge_tpu_v1")
-    assert done.code in (0, 2)
-    assert "lowest bits" in done.out
-    assert len((tmp_path / "out.tflite").read_bytes()) < len(content)
+    assert said["costs"]["not_costed"] == []
+    area = said["costs"]["area_mm2"]
+    assert np.isclose(area, cs.load_accelerator("edge_tpu").area_mm2())
+
+
+def test_the_best_is_written_if_the_limit_cannot_be_met(
+    quantize, tmp_path, monkeypatch
+):
+    def accuracy(self, content):
+        return 0.9 if content == self._float else 0.5
+
+    monkeypatch.setattr(restoring.Restoration, "_accuracy", accuracy)
+    output = tmp_path / "out.tflite"
+    done = quantize("own.keras", "--lowest_bits=4", "--max_accuracy_drop=40")
+    assert (done.code, done.out.count("lowest bits")) == (0, 1)
+    assert "mm2" in done.out
+    content = output.read_bytes()
+    bits = mixed_precision.layer_bits(content)
+    assert bits == {"conv": (4, 8), "logits": (4, 8)}
+    output.unlink()
+    done = quantize("own.keras", "--lowest_bits=4", "--max_accuracy_drop=39")
+    assert done.code == 2
+    assert "No file was within 39 points; wrote the best" in done.err
+    assert output.read_bytes() == content
+
+
+def test_operations_without_a_cost_are_named(own):
+    model = tf_keras.models.load_model(own / "own.keras")
+    images = np.random.default_rng(0).random((8, 8, 8, 1), np.float32)
+    int8 = qat.to_tflite(model, images)
+    ill = planted_faults.rename(int8, "FULLY_CONNECTED", "LSH_PROJECTION")
+    cost = quantizing.costs(ill, cs.load_accelerator("edge_tpu"))
+    assert cost["not_costed"] == ["LSH_PROJECTION"]
+    said = {
+        "accuracy_float": 1,
+        "accuracy_lowest": 1,
+        "accuracy": 1,
+        "accuracy_test": 1,
+        "lowest": cost,
+        "costs": cost,
+        "restored": [],
+    }
+    assert "counted as data movement: LSH_PROJECTION" in quantizing.table(said)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ before.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from tf_cosearch import text
 from tf_cosearch.networks.importers.tflite_file import Graph
 from tf_cosearch.numerics import (
     cut_network,
+    layer_errors,
     layer_names,
     matching,
     stated_scales,
@@ -56,15 +56,18 @@ class LayerReport(NamedTuple):
     diagnosis: Diagnosis
 
     def described(self) -> dict[str, Any]:
-        """All numbers by name; what there is not is None."""
+        """All numbers by name; what there is not is None.
+
+        A ratio without noise is `inf`, one without a signal `-inf`, as text.
+        """
         errors, weights = self.errors, self.weights
         dead = errors.dead()
         return {
             "layer": self.name,
             "operator": self.kind,
             "depth": self.depth,
-            "sqnr_db": _finite(errors.sqnr_db),
-            "own_sqnr_db": _finite(errors.own_sqnr_db),
+            "sqnr_db": layer_errors.plain(errors.sqnr_db),
+            "own_sqnr_db": layer_errors.plain(errors.own_sqnr_db),
             "largest_error": errors.largest,
             "mean_error": errors.mean,
             "saturated_share": errors.saturated_share,
@@ -74,7 +77,7 @@ class LayerReport(NamedTuple):
             "dead_channels": int(dead.sum()),
             "dead_by_rounding": int((dead & ~errors.dead_in_float()).sum()),
             "weight_spread": weights and weights.spread,
-            "weight_sqnr_db": weights and _finite(weights.sqnr_db),
+            "weight_sqnr_db": weights and layer_errors.plain(weights.sqnr_db),
             "cause": self.diagnosis.cause,
             "advice": self.diagnosis.advice,
         }
@@ -298,10 +301,6 @@ def _bias_errors(
     return np.where(np.abs(off) > how.scale, off, 0.0)
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
 def worst_first(reports: Sequence[LayerReport]) -> list[LayerReport]:
     """Layers by what they add themselves: faults, then the noisiest first."""
     return sorted(
@@ -340,8 +339,8 @@ def table(reports: Sequence[LayerReport]) -> str:
             (
                 report.name,
                 report.kind,
-                _decibels(report.errors.sqnr_db),
-                _decibels(report.errors.own_sqnr_db),
+                layer_errors.told(report.errors.sqnr_db),
+                layer_errors.told(report.errors.own_sqnr_db),
                 f"{of['largest_error']:.3g}",
                 f"{of['mean_error']:.3g}",
                 f"{of['saturated_share']:.2%}",
@@ -378,10 +377,6 @@ def written(reports: Sequence[LayerReport], form: str, top: int) -> str:
     lines.append("\nWhat to do:" if advised else "\nNothing is to be done.")
     lines += [f"  {', '.join(names)}: {to}" for to, names in advised.items()]
     return "\n".join(lines) + "\n"
-
-
-def _decibels(value: float) -> str:
-    return "exact" if value == math.inf else f"{value:.1f} dB"
 
 
 def _or_dash(value: float | None, form: str) -> str:

@@ -29,6 +29,29 @@ def decibels(signal: float, noise: float) -> float:
     return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
 
 
+def plain(ratio: float) -> float | str:
+    """A ratio as JSON can hold it, `inf` and `-inf` as text.
+
+    Example:
+    >>> plain(30.0), plain(math.inf), plain(-math.inf)
+    (30.0, 'inf', '-inf')
+    """
+    return ratio if math.isfinite(ratio) else str(ratio)
+
+
+def told(ratio: float | str) -> str:
+    """A ratio, or what `plain` made of it, in words.
+
+    Example:
+    >>> told(30.0), told("inf"), told(-math.inf)
+    ('30.0 dB', 'exact', 'no signal')
+    """
+    ratio = float(ratio)
+    if math.isinf(ratio):
+        return "exact" if ratio > 0 else "no signal"
+    return f"{ratio:.1f} dB"
+
+
 class LayerErrors:
     """Statistics of a tensor `[N, ..., C]` of a quantized network.
 

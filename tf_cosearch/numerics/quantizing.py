@@ -12,7 +12,7 @@ from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.importers.tflite_import import from_tflite
 from tf_cosearch.networks.workload import pad
-from tf_cosearch.numerics import images
+from tf_cosearch.numerics import images, layer_errors
 from tf_cosearch.numerics.debugger import check_images
 from tf_cosearch.numerics.restoring import Restoration, Result
 from tf_cosearch.training import evaluate, qat, rebuild, session
@@ -71,19 +71,26 @@ def quantize(
     )
 
 
-def costs(content: bytes, accelerator: Accelerator) -> dict[str, float]:
+def costs(content: bytes, accelerator: Accelerator) -> dict[str, Any]:
     """What a file takes: KiB on the disk, and time and energy of an image.
 
     Args:
         content: Of a .tflite file.
         accelerator: What it runs on.
+
+    Returns:
+        These, the area of the accelerator, and operations that count as data
+        movement, as nobody knows their cost.
     """
-    rows = from_tflite(content, on_unknown=lambda kind: None)
+    unknown: list[str] = []
+    rows = from_tflite(content, on_unknown=unknown.append)
     cost = estimate(pad([rows]), accelerator)
     return {
         "file_kib": len(content) / 1024,
         "latency_ms": float(cost.latency_ms[0]),
         "energy_mj": float(cost.energy_mj[0]),
+        "area_mm2": float(np.ravel(cost.area_mm2)[0]),
+        "not_costed": sorted(unknown),
     }
 
 
@@ -110,7 +117,7 @@ def described(
                 "layer": each.part.layer,
                 "what": each.part.what,
                 "bits": each.part.bits,
-                "alone_db": each.alone_db,
+                "alone_db": layer_errors.plain(each.alone_db),
                 "accuracy": each.accuracy,
                 "cause": each.cause,
             }
@@ -131,14 +138,14 @@ def table(said: dict[str, Any]) -> str:
             each["layer"],
             each["what"],
             str(each["bits"]),
-            f"{each['alone_db']:.1f} dB",
+            layer_errors.told(each["alone_db"]),
             f"{each['accuracy']:.2%}",
             each["cause"],
         )
         for each in said["restored"]
     ]
-    files = [("", "accuracy", "file", "latency", "energy")]
-    files.append(("float", f"{said['accuracy_float']:.2%}", "", "", ""))
+    files = [("", "accuracy", "file", "latency", "energy", "area")]
+    files.append(("float", f"{said['accuracy_float']:.2%}", "", "", "", ""))
     for name, accuracy, cost in (
         ("lowest bits", said["accuracy_lowest"], said["lowest"]),
         ("result", said["accuracy"], said["costs"]),
@@ -150,9 +157,14 @@ def table(said: dict[str, Any]) -> str:
                 f"{cost['file_kib']:.1f} KiB",
                 f"{1000 * cost['latency_ms']:.3g} us",
                 f"{1000 * cost['energy_mj']:.3g} uJ",
+                f"{cost['area_mm2']:.3g} mm2",
             )
         )
-    parts = [text.table(files, "<>>>>")]
+    parts = [text.table(files, "<>>>>>")]
+    if not_costed := said["costs"]["not_costed"]:
+        parts.append(
+            f"not costed, counted as data movement: {', '.join(not_costed)}"
+        )
     parts.append(f"on test images: {said['accuracy_test']:.2%}")
     if said["restored"]:
         parts += ["", text.table(rows, "<<>>><")]
