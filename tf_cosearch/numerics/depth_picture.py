@@ -69,9 +69,8 @@ def plot(
             edgecolors="crimson",
             linewidths=2,
             zorder=4,
-            label="worst",
         )
-    _annotate(axes, worst, own, len(reports))
+    _annotate(axes, worst, own)
     axes.set_ylim(min(0.0, *ratios, *own) - 5, max(*ratios, *own) + 8)
     axes.set_xlim(-0.8, len(reports) - 0.2)
     step = -(-len(reports) // _MOST_NAMES)
@@ -84,7 +83,7 @@ def plot(
         rotation_mode="anchor",
         fontsize=8,
     )
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(path)
 
 
@@ -96,23 +95,23 @@ def _drawable(values: Sequence[float]) -> list[float]:
 
 
 def _annotate(
-    axes: Any,
-    worst: Sequence[LayerReport],
-    heights: Sequence[float],
-    count: int,
+    axes: Any, worst: Sequence[LayerReport], heights: Sequence[float]
 ) -> None:
-    """Writes causes beside the worst layers, on the side that has room."""
-    for report in worst:
-        is_left = report.depth < count / 2
+    """Numbers the worst layers; the legend has their causes, with room."""
+    for number, report in enumerate(worst, 1):
         axes.annotate(
-            f"{report.name}: {report.diagnosis.cause.partition(':')[0]}",
+            str(number),
             (report.depth, heights[report.depth]),
-            xytext=(14 if is_left else -14, -4),
+            xytext=(0, 11),
             textcoords="offset points",
-            ha="left" if is_left else "right",
-            va="top",
-            fontsize=9,
+            ha="center",
             color="crimson",
-            bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
-            zorder=5,
+            fontweight="bold",
+        )
+        axes.scatter(
+            [],
+            [],
+            marker=f"${number}$",
+            color="crimson",
+            label=f"{report.name}: {report.diagnosis.cause.partition(':')[0]}",
         )
