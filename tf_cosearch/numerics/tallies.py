@@ -60,7 +60,15 @@ class Tally:
         self.at_ends = np.zeros(tensors, np.int64)
 
     def add_pixels(self, images: np.ndarray, low: float, high: float) -> None:
-        """Counts images `[N, ..., C]` of a network that takes low to high."""
+        """Counts images `[N, ..., C]` of a network that takes low to high.
+
+        Example: the ends of the range are within it, a third pixel is not.
+
+        >>> tally = Tally(channels=1, predictions=2, tensors=0)
+        >>> tally.add_pixels(np.array([[[0.0]], [[1.0]], [[1.5]]]), 0.0, 1.0)
+        >>> round(tally.beyond_share, 3)
+        0.333
+        """
         self.images += len(images)
         self.lowest = min(self.lowest, float(images.min()))
         self.highest = max(self.highest, float(images.max()))
