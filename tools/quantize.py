@@ -63,7 +63,7 @@ def main() -> None:
         on_step=lambda line: print(line, file=sys.stderr),
     )
     files.write_bytes(output, result.content)
-    test = images.spread(data.test, None, divide)
+    test = images.batches(data.test, divide)
     said = quantizing.described(result, accelerator, test)
     if FLAGS.format == "json":
         print(json.dumps(said, indent=2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -95,21 +95,21 @@ def costs(content: bytes, accelerator: Accelerator) -> dict[str, Any]:
 
 
 def described(
-    result: Result, accelerator: Accelerator, test: tuple[np.ndarray, Any]
+    result: Result, accelerator: Accelerator, test: Iterable[Any]
 ) -> dict[str, Any]:
     """All there is to say of a result, as plain values.
 
     Args:
         result: Of `quantize`.
         accelerator: Files are priced on.
-        test: Images and labels that nothing was chosen by.
+        test: Batches of images and labels that nothing was chosen by.
     """
     return {
         "is_met": result.is_met,
         "accuracy_float": result.accuracy_float,
         "accuracy_lowest": result.accuracy_lowest,
         "accuracy": result.accuracy,
-        "accuracy_test": evaluate.accuracy(result.content, [test]),
+        "accuracy_test": evaluate.accuracy(result.content, test),
         "lowest": costs(result.lowest, accelerator),
         "costs": costs(result.content, accelerator),
         "restored": [
