@@ -19,7 +19,7 @@ from tf_cosearch.networks.tape import Tape, view
 from tf_cosearch.networks.workload import pad
 from tf_cosearch.search import exact
 
-TILED = 20, 21, 28, 37, 41, 51, 58, 74, 92
+TILED = 19, 21, 28, 37, 51, 95, 98, 99
 """Cases that run best in several tiles, as seeds."""
 
 
@@ -43,11 +43,10 @@ def fusing(rng, network, layers=3):
 
 
 def case(seed):
-    """A random network, a chip, and images that it works on together."""
+    """A random network, and a chip."""
     rng = random.Random(seed)
     layers = random_chain(rng, rng.randint(2, 4))
-    chip = fusing(rng, layers, rng.choice([2, 3, 3]))
-    return layers, chip, rng.choice([1, 1, 2])
+    return layers, fusing(rng, layers, rng.choice([2, 3, 3]))
 
 
 def check(cost, ways, clock_ghz):
@@ -94,26 +93,27 @@ def check_walked(layers, chip, cost, images):
 
 
 @pytest.mark.parametrize(
-    "objective",
+    ("objective", "images"),
     [
-        "latency",
-        pytest.param("energy", marks=pytest.mark.slow),
-        pytest.param("energy_delay", marks=pytest.mark.slow),
+        ("latency", 2),
+        pytest.param("latency", 1, marks=pytest.mark.slow),
+        pytest.param("energy", 1, marks=pytest.mark.slow),
+        pytest.param("energy_delay", 2, marks=pytest.mark.slow),
     ],
 )
-def test_no_way_to_cut_a_random_network_is_better(objective):
+def test_no_way_to_cut_a_random_network_is_better(objective, images):
     """And tiles of the chains, walked one after another, count the same."""
     fused = tiled = 0
-    for seed in (*range(7), *TILED):
-        layers, chip, images = case(seed)
+    for seed in (*range(5), *TILED):
+        layers, chip = case(seed)
         cost = estimate(pad([layers], 4), chip, True, objective, images)
         ways = naive_fusion.estimate(layers, chip, objective, images)
         check(cost, ways, chip.process.clock_ghz)
         check_walked(layers, chip, cost, images)
         fused += max(ways[0].lengths) > 1
         tiled += max(ways[0].tiles) > 1
-    assert fused >= 8
-    assert tiled >= 7
+    assert fused >= 9
+    assert tiled >= 8
 
 
 @pytest.mark.slow
@@ -121,10 +121,10 @@ def test_some_numbers_of_tiles_do_for_all():
     """Every number that an output can have rows for, tried by brute force."""
     excess = []
     for seed in TILED:
-        layers, chip, images = case(seed)
-        some = naive_fusion.estimate(layers, chip, "latency", images)
+        layers, chip = case(seed)
+        some = naive_fusion.estimate(layers, chip, "latency", 1)
         every = naive_fusion.estimate(
-            layers, chip, "latency", images, tiles_of=range(1, 25)
+            layers, chip, "latency", 1, tiles_of=range(1, 25)
         )
         excess.append(some[0].cycles[0] / every[0].cycles[0] - 1)
     assert min(excess) >= -1e-9
@@ -140,7 +140,10 @@ PRESETS = [
 
 @pytest.mark.parametrize(
     "objective",
-    ["latency", pytest.param("energy_delay", marks=pytest.mark.slow)],
+    [
+        pytest.param(objective, marks=pytest.mark.slow)
+        for objective in ("latency", "energy_delay")
+    ],
 )
 def test_it_never_costs_more(objective):
     """On no preset, whatever memory it has left; off is off beside it."""
