@@ -153,6 +153,17 @@ def test_it_is_given_up_if_it_stays_slow(tmp_path):
         judge.measure(design(tmp_path / "trial"), {"latency_ms": 4.0})
 
 
+def test_a_known_file_that_is_refused_is_a_failure(tmp_path, warnings):
+    """The trial whose turn it is has an answer, and must not fail for it."""
+    refused = RefusedError("out of memory")
+    judge = with_reference(tmp_path, 8.0, refused, 8.0, 10.0)
+    evaluation = judge.measure(design(tmp_path / "trial"), {"latency_ms": 4.0})
+    assert evaluation.costs["latency_ms"].value == 8.0
+    (warning,) = warnings
+    assert "it measured before. Received: Scripted refused" in warning
+    assert "reference" in warning
+
+
 def test_a_design_may_be_slow_on_a_steady_device(tmp_path):
     judge = with_reference(tmp_path, 8.0, 10.5)
     evaluation = judge.measure(design(tmp_path / "trial"), {"latency_ms": 4.0})

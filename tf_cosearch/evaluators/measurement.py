@@ -184,7 +184,13 @@ class Measurements:
         before = self.read(known.tflite) if known else None
         if known is None or before is None or STEADY not in before.costs:
             return
-        now = self.evaluator(known)
+        try:
+            now = self.evaluator(known)
+        except RefusedError as error:  # it took that file, and not ours
+            raise RuntimeError(
+                "A device must measure a file again that it measured before. "
+                f"Received: {error} ({known.tflite})"
+            ) from error
         was = before.costs[STEADY].value
         times = _times(now, {STEADY: was})
         told = (
