@@ -221,6 +221,83 @@ def test_fixed_scales_and_squeezes_survive(build, images):
     assert error(file, model, images) < 0.03
 
 
+@pytest.fixture(scope="module")
+def shared(images):
+    """A model of a layer called twice, and its file."""
+    tf_keras.utils.set_random_seed(0)
+    inputs = tf_keras.Input(images.shape[1:])
+    stem = tf_keras.layers.Conv2D(8, 3, padding="same", name="stem")
+    twice = tf_keras.layers.Conv2D(
+        8, 3, padding="same", bias_initializer="random_uniform", name="twice"
+    )
+    outputs = twice(tf_keras.layers.ReLU(name="relu")(twice(stem(inputs))))
+    model = tf_keras.Model(inputs, outputs)
+    twice.set_weights([twice.kernel, 20 * twice.bias])
+    return model, qat.to_tflite(model, images)
+
+
+def test_each_reader_of_narrow_weights_has_its_bias_rescaled(shared, images):
+    model, int8 = shared
+    [layer] = mixed_precision.layer_bits(int8).keys() - {"stem"}
+    file = mixed_precision.requantize(int8, {layer: 4})
+    convolutions = types_of(file, schema.BuiltinOperator.CONV_2D).values()
+    assert [types[1] for types in convolutions] == ["INT8", "INT4", "INT4"]
+    assert error(int8, model, images) < 0.03
+    assert error(file, model, images) < 0.2
+    assert len(file) < len(int8)  # the narrow weights are there once
+
+
+def test_a_layer_that_shares_weights_keeps_them_if_it_is_not_asked(shared):
+    _, int8 = shared
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(int8))
+    graph = model.subgraphs[0]
+    *_, last = graph.operators
+    graph.tensors[last.outputs[0]].name = b"model/other/BiasAdd"
+    # Its weights are those of the first, by which no layer is told here.
+    graph.tensors[last.inputs[1]].name = b"weights"
+    file = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    narrow = mixed_precision.requantize(file, {"other": 4})
+    convolutions = types_of(narrow, schema.BuiltinOperator.CONV_2D).values()
+    assert [types[1] for types in convolutions] == ["INT8", "INT8", "INT4"]
+
+
+@pytest.mark.parametrize("asked", [{"conv2d": 4}, {"conv2d": 4, "conv2d_1": 4}])
+def test_a_layer_that_is_missing_is_not_the_next_of_default_names(asked):
+    names = ("conv2d_1", "conv2d_2")[: 3 - len(asked)]
+    layers = [
+        tf_keras.layers.Conv2D(2, 1, input_shape=(2, 2, 2), name=name)
+        for name in names
+    ]
+    model = tf_keras.Sequential(layers)
+    int8 = qat.to_tflite(model, np.ones((1, 2, 2, 2), np.float32))
+    with pytest.raises(ValueError, match=r"layers in the file\. .*'conv2d'"):
+        mixed_precision.requantize(int8, asked)
+
+
+@pytest.mark.parametrize("zero", [-128, -5, 0, 40, 127])
+def test_16_bits_hold_both_ends_of_the_range_of_8(int8, zero):
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(int8))
+    [tensor] = [
+        each
+        for each in model.subgraphs[0].tensors
+        if b"/expand_relu/" in each.name and len(each.shape) == 4
+    ]
+    tensor.quantization.zeroPoint = np.asarray([zero])
+    [step] = tensor.quantization.scale
+    file = mixed_precision.requantize(
+        bytes(flatbuffer_utils.convert_object_to_bytearray(model)),
+        activation_bits={"expand_relu": 16},
+    )
+    graph = flatbuffer_utils.convert_bytearray_to_object(bytearray(file))
+    [wide] = [
+        each
+        for each in graph.subgraphs[0].tensors
+        if each.name == tensor.name + b"_int16"
+    ]
+    ends = np.abs([step * (-128 - zero), step * (127 - zero)])
+    assert wide.quantization.scale[0] * 32767 == pytest.approx(ends.max())
+
+
 @pytest.mark.parametrize(
     ("weights", "activations", "message"),
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,7 @@ def requantize(
     tflite: bytes,
     weight_bits: Mapping[str, int] | None = None,
     activation_bits: Mapping[str, int] | None = None,
+    is_symmetric: bool = False,
 ) -> bytes:
     """Gives layers of an int8 file other bits.
 
@@ -67,6 +68,9 @@ def requantize(
         weight_bits: 4 or 8 by name of a Keras layer, or by one of
             `layer_bits`. Layers that are left out stay as they are.
         activation_bits: 8 or 16 likewise.
+        is_symmetric: Whether ranges with 0 in the middle have 127 steps on
+            either side, as those that were trained for 16 bits, and leave
+            out the lowest of int8.
 
     Returns:
         The file, which `ai-edge-litert` runs.
@@ -79,10 +83,11 @@ def requantize(
     wide = _asked("activation_bits", activation_bits, ACTIVATION_BITS, 16)
     if not narrow and not wide:
         return tflite
-    file = _File(tflite)
+    file = _File(tflite, {*(weight_bits or ()), *(activation_bits or ())})
+    lowest = 127 if is_symmetric else 128
     for layer in narrow:
         file.narrow(layer)
-    file.widen(wide)
+    file.widen(wide, lowest)
     content = file.content()
     try:
         evaluate.open_interpreter(content).allocate_tensors()
@@ -180,12 +185,15 @@ class _File:
 
     Args:
         tflite: What it was.
+        asked: Layers that are asked for by these names.
 
     Attributes:
         layers: Operators by layer, each after its graph.
     """
 
-    def __init__(self, tflite: bytes) -> None:
+    def __init__(self, tflite: bytes, asked: Collection[str] = ()) -> None:
+        self._asked = asked
+        self._narrowed: dict[tuple[int, int], tuple[int, np.ndarray]] = {}
         self._model = flatbuffer_utils.convert_bytearray_to_object(
             bytearray(tflite)
         )
@@ -264,8 +272,14 @@ class _File:
         Raises:
             ValueError: If there are none.
         """
-        # Keras 3 numbers what TensorFlow has traced before.
-        found = self.layers.get(layer) or self.layers.get(f"{layer}_1")
+        found = self.layers.get(layer)
+        if found is None:
+            # Keras 3 numbers what TensorFlow has traced before; but layers
+            # without a name of their own are numbered, too.
+            numbered = re.compile(re.escape(layer) + r"_\d+")
+            again = [*filter(numbered.fullmatch, self.layers)]
+            if again == [f"{layer}_1"] and again[0] not in self._asked:
+                found = self.layers[again[0]]
         if found is None:
             raise ValueError(
                 "Bits must be of layers in the file. Received: "
@@ -274,7 +288,7 @@ class _File:
         return found
 
     def narrow(self, layer: str) -> None:
-        """Rounds the weights of a layer to 4 bits."""
+        """Rounds the weights of a layer to 4 bits, for this layer alone."""
         operators = self.of_layer(layer)
         kinds = [self.kind(operator) for _, operator in operators]
         if not set(kinds) & {*_TAKE_INT4}:
@@ -285,13 +299,18 @@ class _File:
         for (graph, operator), kind in zip(operators, kinds, strict=True):
             if kind in _TAKE_INT4:
                 _, at, bias_at = _OPERANDS[kind]
-                weights = graph.tensors[operator.inputs[at]]
-                if weights.type == _TYPE.INT8:
-                    wider = self._narrow(weights)
+                number = operator.inputs[at]
+                if graph.tensors[number].type == _TYPE.INT8:
+                    # Operators that share weights share the narrow ones.
+                    key = id(graph), number
+                    if key not in self._narrowed:
+                        self._narrowed[key] = self._narrow(graph, number)
+                    operator.inputs[at], wider = self._narrowed[key]
                     self._scale_bias(graph, operator, bias_at, 1 / wider)
 
-    def _narrow(self, weights: Any) -> np.ndarray:
-        """Rounds weights; returns how much wider steps are, of each channel."""
+    def _narrow(self, graph: Any, number: int) -> tuple[int, np.ndarray]:
+        """Adds rounded weights; with how much wider steps of channels are."""
+        weights = copy.deepcopy(graph.tensors[number])
         how = weights.quantization
         integers = self._numbers(weights).reshape(weights.shape)
         others = tuple(
@@ -307,10 +326,11 @@ class _File:
         weights.type = _TYPE.INT4
         wider = most.ravel() / _MOST_INT4
         how.scale = np.float32(how.scale * wider)
-        return np.asarray(wider)
+        graph.tensors.append(weights)
+        return len(graph.tensors) - 1, np.asarray(wider)
 
-    def widen(self, layers: list[str]) -> None:
-        """Gives what layers read and put out 16 bits."""
+    def widen(self, layers: list[str], lowest: int) -> None:
+        """Gives what layers read and put out 16 bits; `lowest` is below 0."""
         wide = {id(op) for layer in layers for _, op in self.of_layer(layer)}
         for graph in self._model.subgraphs:
             twins: dict[int, int] = {}  # of 16 bits, by number of that of 8
@@ -320,7 +340,7 @@ class _File:
                 is_wide = id(operator) in wide
                 for number in dict.fromkeys(self._read(graph, operator)):
                     if is_wide and number not in twins:
-                        twins[number] = self._widened(graph, number)
+                        twins[number] = self._widened(graph, number, lowest)
                         if not self._is_constant(graph.tensors[number]):
                             pair = number, twins[number]
                             operators.append(self._conversion(*pair))
@@ -338,6 +358,7 @@ class _File:
                         twins[number] = self._widened(
                             graph,
                             number,
+                            lowest,
                             _FIXED_SCALES.get(self.kind(operator)),
                         )
                     behind.update(written)
@@ -361,14 +382,14 @@ class _File:
         ]
 
     def _widened(
-        self, graph: Any, number: int, scale: float | None = None
+        self, graph: Any, number: int, lowest: int, scale: float | None = None
     ) -> int:
         """Adds a tensor of the same range in 16 bits."""
         old = graph.tensors[number]
         new = copy.deepcopy(old)
         [step], [zero] = old.quantization.scale, old.quantization.zeroPoint
         if scale is None:
-            scale = step * max(127 - zero, 127 + zero) / _MOST_INT16
+            scale = step * max(127 - zero, lowest + zero) / _MOST_INT16
         new.name = old.name + b"_int16"
         new.type = _TYPE.INT16
         new.quantization.scale = np.asarray([scale], np.float32)

@@ -381,7 +381,9 @@ def to_tflite(model: Any, images: np.ndarray | None = None) -> bytes:
         content = _convert(model, images)
     named = wide & mixed_precision.names(content) if wide else wide
     content = mixed_precision.requantize(
-        content, activation_bits=dict.fromkeys(sorted(named), 16)
+        content,
+        activation_bits=dict.fromkeys(sorted(named), 16),
+        is_symmetric=True,
     )
     check_int8(content)
     return content
