@@ -5,13 +5,17 @@ of the host: what it reads leaves the chip, and what it writes comes back, as
 images and answers of a network do. Only rows that say what a model file calls
 them, `Layer.operator`, are told apart; all others are taken to run.
 
-On the processor a row takes, of its multiply-accumulates or else of its inputs
-or the elements under its windows, whichever are more,
+On the processor a row with multiply-accumulates takes
 
-    macs / runtime/cpu_gmacs        or        elements / runtime/cpu_gelements
+    macs / runtime/cpu_gmacs
 
-while the accelerator takes its idle power. What the processor takes is not
-counted.
+and one without takes
+
+    elements / runtime/cpu_gelements
+
+where its elements are those that it reads or, if these are more, those under
+the windows of all its outputs. Meanwhile the accelerator takes its idle power;
+what the processor takes is not counted.
 """
 
 from __future__ import annotations
@@ -59,13 +63,20 @@ def on_cpu(layers: Sequence[Layer], accelerator: Accelerator) -> list[bool]:
 def on_chip(layers: Sequence[Layer], falls: Sequence[bool]) -> list[Layer]:
     """The rows that are not on the host, with what passes to it and back.
 
+    Rows say how much they read, not of which others. Of several rows in turn
+    on the host one that `continues` reads what the one before wrote there;
+    all else that they read is sent, but no more than was held for them. What
+    they write comes back but for what such a row reads, as soon as a row can
+    read so much, and no more than rows from there on read. So a tensor that
+    two of them read may be sent twice, and never too little is.
+
     Args:
         layers: The rows of the network.
         falls: Which of them are on the host.
 
     Returns:
-        The others, of which the last before a row on the host sends what that
-        reads, and the first after one reads what that wrote.
+        The others, of which the last before rows on the host sends what those
+        read, and the first after them read what those wrote.
 
     Example:
     The host reads 64 x 16 scores of the convolution.
@@ -77,23 +88,36 @@ def on_chip(layers: Sequence[Layer], falls: Sequence[bool]) -> list[Layer]:
     """
     if not any(falls):
         return list(layers)
-    rows = _with_ends(layers)
+    # A table that says nothing of what is held holds all there is.
+    is_held_told = any(row.held_elements or row.continues for row in layers)
     here: list[Layer] = []
-    before: Layer | None = None  # on the host
-    for row, falls_back in zip(rows, falls, strict=True):
+    run: list[Layer] = []  # rows on the host, one after the other
+    waiting_bits = 0  # written there, not yet read on the chip
+    for row, falls_back in zip(_with_ends(layers), falls, strict=True):
         if falls_back:
-            if here and before is None:
-                here[-1] = _sending(here[-1], row)
-            before = row
+            run.append(row)
             continue
-        if before is not None:
-            count = _scaled(before.out_elements, _out_bits(before), row)
-            count = max(row.network_in_elements, min(count, row.in_elements))
+        if run and here:
+            here[-1] = _sending(here[-1], run, is_held_told)
+        waiting_bits += _written_bits(run)
+        if is_held_told:
+            live = row.in_elements + row.held_elements
+            waiting_bits = min(waiting_bits, live * row.activation_bits)
+        if waiting_bits:
+            reads = row.in_elements
+            if row.continues and not run:
+                reads = row.side_elements
+            count = min(-(-waiting_bits // row.activation_bits), reads)
+            waiting_bits -= min(waiting_bits, count * row.activation_bits)
             row = dataclasses.replace(
-                row, network_in_elements=count, continues=False
+                row,
+                network_in_elements=max(row.network_in_elements, count),
+                continues=row.continues and not run,
             )
         here.append(row)
-        before = None
+        run = []
+    if run and here:
+        here[-1] = _sending(here[-1], run, is_held_told)
     return here
 
 
@@ -129,16 +153,35 @@ def _with_ends(layers: Sequence[Layer]) -> list[Layer]:
     return rows
 
 
-def _sending(layer: Layer, reader: Layer) -> Layer:
-    """A row that sends what one on the host reads, but for images."""
-    wanted = max(reader.in_elements - reader.network_in_elements, 0)
-    bits = wanted * reader.activation_bits
-    count = max(layer.network_out_elements, -(-bits // _out_bits(layer)))
+def _sending(layer: Layer, run: Sequence[Layer], is_held_told: bool) -> Layer:
+    """A row that sends what rows on the host read, but for images."""
+    first, *others = run
+    wanted_bits = sum(_read_bits(row, row.continues) for row in others)
+    if is_held_told:
+        held_bits = first.held_elements * first.activation_bits
+        wanted_bits = min(wanted_bits, held_bits)
+    bits = _out_bits(layer)
+    count = max(
+        layer.network_out_elements, -(-_read_bits(first, False) // bits)
+    )
+    count += -(-wanted_bits // bits)
     return dataclasses.replace(layer, network_out_elements=count)
 
 
-def _scaled(elements: int, bits: int, reader: Layer) -> int:
-    return -(-elements * bits // reader.activation_bits)
+def _read_bits(row: Layer, has_first: bool) -> int:
+    """What a row reads but for images, and its first input if that is there."""
+    elements = row.side_elements if has_first else row.in_elements
+    return max(elements - row.network_in_elements, 0) * row.activation_bits
+
+
+def _written_bits(run: Sequence[Layer]) -> int:
+    """What rows on the host write that the next there does not read alone."""
+    readers = [row.continues for row in run[1:]] + [False]
+    return sum(
+        row.out_elements * _out_bits(row)
+        for row, is_read in zip(run, readers, strict=False)
+        if not is_read
+    )
 
 
 def _out_bits(layer: Layer) -> int:
