@@ -1,4 +1,5 @@
 import functools
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -246,3 +247,85 @@ def test_the_summary_has_constants_and_both_errors():
         "runtime/memory_share 0.0123; mean absolute error 5.0% on 2 rows, "
         "15.0% when each network is left out of the fit"
     )
+
+
+class Told:
+    """A fit whose errors are told; `name!` is one dropped to its ideal."""
+
+    measured_ms = np.ones(1)
+    errors: ClassVar[dict[str, float]] = {}
+
+    def __init__(self, measured, chips, constants):
+        self.constants = list(constants)
+
+    def also(self, name):
+        return type(self)(None, None, [*self.constants, name])
+
+    def without(self, name, is_ideal):
+        rest = [other for other in self.constants if other != name]
+        return type(self)(None, None, rest + [f"{name}!"] * is_ideal)
+
+    def least(self, near=None):
+        return np.zeros(len(self.constants))
+
+    def near(self, other, logs):
+        return logs
+
+    def ends(self, logs):
+        return logs > 0, logs > 0
+
+    def mixed(self, logs):
+        return [], 1.0
+
+    def misfit(self, logs):
+        return 0.0
+
+    def left_out(self, logs):
+        return np.array([1 + self.errors.get(" ".join(self.constants), 9.0)])
+
+    def predict(self, logs):
+        return self.left_out(logs)[None]
+
+
+@pytest.mark.parametrize(
+    ("errors", "chosen"),
+    [
+        pytest.param(
+            {
+                "inference_us": 0.5,
+                "inference_us link": 0.4,
+                "link": 0.45,
+                "link inference_us!": 0.3,
+            },
+            ["inference_us", "link"],
+            id="what is dropped would stay as it was, not become ideal",
+        ),
+        pytest.param(
+            {"inference_us": 0.5, "inference_us link": 0.4, "link": 0.4},
+            ["link"],
+            id="one that helps no more goes",
+        ),
+        pytest.param(
+            {"inference_us": 0.5, "inference_us link": 0.5, "link": 0.3},
+            ["inference_us"],
+            id="one that does not help is not added",
+        ),
+    ],
+)
+def test_what_is_chosen_predicts_better_as_it_will_be(
+    errors, chosen, monkeypatch
+):
+    monkeypatch.setattr(calibration, "Fit", Told)
+    monkeypatch.setattr(Told, "errors", errors)
+    monkeypatch.setattr(
+        calibration.known, "plausible", lambda chips: ["inference_us", "link"]
+    )
+    rows = [Measurement(str(number), [], 1.0) for number in range(4)]
+    assert calibration.choose({"one": rows}, {"one": None}) == chosen
+
+
+def test_the_table_says_what_was_not_fitted():
+    start = chip(inference_us=495.0, layer_us=3.0)
+    result = calibrate(measure(start, NETWORKS[:3]), start, ["inference_us"])
+    line = "one as it was: activation_width 0, bandwidth 20, layer_us 3"
+    assert line in result.table().splitlines()

@@ -90,7 +90,8 @@ def test_what_was_fitted_is_told_of_each_device(found):
     assert "fitted with pcie" in found.summary("usb")
     lines = found.table().splitlines()
     assert lines[1].split() == ["usb"]
-    assert lines[-1].startswith("inference_us ")
+    assert lines[-3].startswith("inference_us ")
+    assert lines[-1] == "pcie as it was: layer_us 0"
 
 
 def test_what_rows_can_tell_is_fitted_by_default(found):

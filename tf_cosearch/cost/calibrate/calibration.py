@@ -109,8 +109,27 @@ class Calibration(NamedTuple):
             )
         constants = [f"{k} {value:g}" for k, value in self.constants.items()]
         return "\n".join(
-            [text.table(cells, "<>>>>>"), *constants, *self.remarks()]
+            [
+                text.table(cells, "<>>>>>"),
+                *constants,
+                *self.stayed(),
+                *self.remarks(),
+            ]
         )
+
+    def stayed(self) -> list[str]:
+        """A line for each device, of what could be fitted and was not."""
+        lines = []
+        for device, chip in self.accelerators.items():
+            values = accelerators.to_paths(chip)
+            kept = [
+                f"{name} {float(values[CONSTANTS[name].paths[0]]):g}"
+                for name in known.plausible(self.accelerators)
+                if name not in self.of_device(device)
+            ]
+            if kept:
+                lines.append(f"{device} as it was: {', '.join(kept)}")
+        return lines
 
     def remarks(self) -> list[str]:
         """A line for each constant that no such hardware would have."""
@@ -189,7 +208,8 @@ def choose(
 
     One after the other is added, the one that leaves the least error first, as
     long as rows tell it from the others and predictions of networks left out
-    are better with it; then one that helps no more goes again.
+    are better with it; then one that helps no more goes again. What is not
+    fitted is as the accelerator has it.
 
     Args:
         measured: What was measured, by device.
@@ -219,12 +239,12 @@ def choose(
         if better >= error:
             continue
         fit, logs, error = added, at, better
-        useless = _useless(fit, logs, error)
+        # As it will be: what is not fitted stays as the accelerator has it.
+        useless = _useless(fit, logs, error, is_ideal=False)
         if useless is not None:
-            names = [n for n in fit.constants if n != useless[0]]
-            rest = Fit(measured, chips, names)
-            logs = rest.least(near=rest.near(fit, logs))
-            fit, error = rest, mean_error(rest.left_out(logs), rest.measured_ms)
+            name, error = useless
+            rest = fit.without(name, is_ideal=False)
+            fit, logs = rest, rest.least(near=rest.near(fit, logs))
     if not fit.constants:
         raise ValueError(
             "Measurements must tell at least one of "
@@ -289,7 +309,7 @@ def _refuse_mixed(fit: Fit, logs: np.ndarray) -> None:
 
 
 def _useless(
-    fit: Fit, logs: np.ndarray, error: float
+    fit: Fit, logs: np.ndarray, error: float, is_ideal: bool
 ) -> tuple[str, float] | None:
     """A constant without which predictions of networks left out are no worse.
 
@@ -297,13 +317,14 @@ def _useless(
         fit: What is fitted.
         logs: The constants.
         error: The mean error of networks left out.
+        is_ideal: Whether without it is without its limit, or as it was.
 
     Returns:
         The one that helps least, and the error without it; or none.
     """
     found = {}
     for name in fit.constants if len(fit.constants) > 1 else ():
-        rest = fit.without(name)
+        rest = fit.without(name, is_ideal)
         at = rest.least(near=rest.near(fit, logs))
         found[name] = mean_error(rest.predict(at[None])[0], rest.measured_ms)
         if found[name] <= error:  # what is left out is predicted worse
@@ -314,7 +335,7 @@ def _useless(
 
 def _refuse_useless(fit: Fit, logs: np.ndarray, error: float) -> None:
     """Raises an error for a constant without which predictions are no worse."""
-    useless = _useless(fit, logs, error)
+    useless = _useless(fit, logs, error, is_ideal=True)
     if useless is not None:
         name, without = useless
         constant = CONSTANTS[name]
@@ -325,7 +346,8 @@ def _refuse_useless(fit: Fit, logs: np.ndarray, error: float) -> None:
             f"out better. Received: {', '.join(fit.constants)}, with a mean "
             f"error of {error:.2%}; without {name} (that is, at "
             f"{constant.ideal():g} {unit}) it is {without:.2%}. Leave it out "
-            f"(--constants={','.join(rest)}), or measure more networks."
+            f"(--constants={','.join(rest)}; it then stays as the accelerator "
+            "has it), or measure more networks."
         )
 
 

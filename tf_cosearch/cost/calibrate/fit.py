@@ -84,10 +84,10 @@ class Fit:
         """The same with one more constant."""
         return Fit(self._measured, self._chips, [*self.constants, name])
 
-    def without(self, name: str) -> Fit:
-        """The same with a constant that is ideal instead of fitted."""
+    def without(self, name: str, is_ideal: bool) -> Fit:
+        """The same with a constant that is not fitted: ideal, or as it was."""
         rest = [other for other in self.constants if other != name]
-        paths = CONSTANTS[name].ideal_paths()
+        paths = CONSTANTS[name].ideal_paths() if is_ideal else {}
         chips = {
             device: accelerators.replace(chip, paths)
             for device, chip in self._chips.items()
