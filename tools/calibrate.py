@@ -21,8 +21,8 @@ bandwidth) to its own.
 
     python tools/calibrate.py --presets=configs/accelerators
 
-fits all presets of devices to configs/measurements again; tf_cosearch/cost/
-calibrate/devices.py says what of each.
+fits all presets of devices to configs/measurements again, first those whose
+constants others take; tf_cosearch/cost/calibrate/devices.py says what of each.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ import command_line
 from absl import flags
 
 if TYPE_CHECKING:
+    from tf_cosearch.accelerators import Accelerator
     from tf_cosearch.cost.calibrate.calibration import Calibration
 
 FLAGS = flags.FLAGS
@@ -75,7 +76,7 @@ flags.DEFINE_string(
 def main() -> None:
     _check_flags()
     if FLAGS.presets is not None:
-        _fit_presets(pathlib.Path(FLAGS.presets))
+        _fit_presets(command_line.output_folder(FLAGS.presets, "--presets"))
         return
     import tf_cosearch as cs
     from tf_cosearch.cost.calibrate import calibration, measurements
@@ -83,6 +84,11 @@ def main() -> None:
     outputs = [
         command_line.output_file(path, ".yaml", ".yml") for path in FLAGS.output
     ]
+    if len({path.resolve() for path in outputs}) < len(outputs):
+        raise ValueError(
+            "--output must name different files. Received: "
+            f"{','.join(FLAGS.output)}."
+        )
     chosen = FLAGS.device or [None]
     if len(set(chosen)) < len(chosen):
         raise ValueError(
@@ -111,10 +117,13 @@ def main() -> None:
 def _fit_presets(folder: pathlib.Path) -> None:
     from tf_cosearch.cost.calibrate import calibration, devices
 
-    for group in devices.GROUPS:
+    made: dict[str, Accelerator] = {}
+    # What others take is fitted first.
+    for group in sorted(devices.GROUPS, key=lambda group: bool(group.taken)):
         result = calibration.calibrate(
-            group.read(), group.load(), group.constants
+            group.read(), group.take(made), group.constants
         )
+        made |= result.accelerators
         outputs = {
             device: folder / f"{preset}.yaml"
             for device, preset in group.presets.items()

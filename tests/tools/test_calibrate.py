@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 import yaml
 
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import presets
-from tf_cosearch.cost.calibrate import devices
+from tf_cosearch.cost.calibrate import calibration, devices
+from tf_cosearch.cost.calibrate.constants import CONSTANTS
 
 PUBLISHED = configuration.shipped("measurements", "published_latencies.csv")
 OTHERS = configuration.shipped("measurements", "edge_tpu_latencies.csv")
@@ -39,7 +41,8 @@ def test_a_shipped_preset_is_what_the_script_makes(call, tmp_path):
     assert lines[2].startswith("  mobilenet_edgetpu_dm1.0 224 px  ")
     assert lines[5].startswith("  mean absolute error ")
     assert lines[6].startswith("activation_width 7.")
-    assert lines[7] == f"Wrote {output}."
+    assert lines[7].startswith("pixel4 as it was: bandwidth ")
+    assert lines[8] == f"Wrote {output}."
     error = lines[5].split()[-1]
     assert f"{error} when each network is" in read(output)["calibration"]
     assert "device pixel4: inter" in read(output)["calibration"]
@@ -134,6 +137,26 @@ def test_wrong_flags_are_refused(call, tmp_path, measured, flag, message):
     assert not (tmp_path / "made.yaml").exists()
 
 
+def test_two_devices_are_not_written_to_one_file(call, tmp_path, measured):
+    done = call(
+        "calibrate",
+        f"--measurements={measured}",
+        "--device=usb,pcie",
+        "--accelerator=coral_usb,coral_pcie",
+        f"--output={tmp_path}/a/one.yaml,{tmp_path}/b/../a/one.yaml",
+    )
+    assert "--output must name different files. Received: " in done.message
+
+
+def test_a_folder_for_presets_is_checked_before_fitting(
+    call_here, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(devices, "GROUPS", None)
+    (tmp_path / "file").write_text("")
+    done = call_here("calibrate", f"--presets={tmp_path / 'file'}")
+    assert "--presets must be in a folder" in done.message
+
+
 def test_without_flags_it_says_which_are_needed(call):
     done = call("calibrate", "--accelerator=edge_tpu")
     assert (
@@ -149,6 +172,43 @@ def test_all_presets_are_fitted_by_one_flag(call_here, tmp_path, monkeypatch):
     name = "pixel4_edge_tpu.yaml"
     shipped = configuration.shipped("accelerators", name)
     assert read(tmp_path / name) == read(shipped)
+
+
+def test_presets_that_share_a_bus_take_what_was_fitted_just_now(
+    call_here, tmp_path, monkeypatch
+):
+    """Of a made-up fit, so that what the shipped presets have is not it."""
+    fitted = []
+
+    def calibrate(measured, chips, constants):
+        fitted.extend(chips)
+        if "coral_pcie_float" in chips:
+            values = dict.fromkeys(CONSTANTS["bus_width"].paths, 3.21)
+            chips = {
+                device: accelerators.replace(chip, values)
+                for device, chip in chips.items()
+            }
+        nothing = dict.fromkeys(chips, np.ones(1))
+        names = dict.fromkeys(chips, ("a",))
+        return calibration.Calibration(
+            dict(chips), {}, names, nothing, nothing, nothing
+        )
+
+    monkeypatch.setattr(calibration, "calibrate", calibrate)
+    done = call_here("calibrate", f"--presets={tmp_path}")
+    assert (done.code, done.err) == (0, "")
+    assert sorted(fitted) == sorted(devices.DEVICES)
+    widths = {}
+    for name in ("coral_usb", "coral_dev", "coral_pcie"):
+        made = presets.load_accelerator(tmp_path / f"{name}.yaml")
+        bus = made.interconnect
+        widths[name] = (bus.width_bytes == 3.21, bus.ring_width_bytes == 3.21)
+    # The description of coral_pcie keeps the bus of the template.
+    assert widths == {
+        "coral_usb": (True, True),
+        "coral_dev": (True, True),
+        "coral_pcie": (False, True),
+    }
 
 
 def test_a_wrong_row_is_named(call, tmp_path, measured):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from tf_cosearch import configuration
+from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.accelerators.presets import load_accelerator
+from tf_cosearch.cost.calibrate.constants import CONSTANTS
 from tf_cosearch.cost.calibrate.measurements import Measurement, read_device
 
 MEASURED = ("published_latencies.csv", "edge_tpu_latencies.csv")
@@ -19,10 +21,12 @@ class Group(NamedTuple):
     Attributes:
         presets: The preset of each device.
         constants: What is fitted, names of `constants.CONSTANTS`.
+        taken: Parameters that are as they were fitted to `coral_pcie_float`.
     """
 
     presets: dict[str, str]
     constants: tuple[str, ...]
+    taken: tuple[str, ...] = ()
 
     def read(self) -> dict[str, list[Measurement]]:
         """What was measured on each device."""
@@ -33,15 +37,29 @@ class Group(NamedTuple):
         """The accelerator of each device, as its preset has it."""
         return {d: load_accelerator(name) for d, name in self.presets.items()}
 
+    def take(self, made: Mapping[str, Accelerator]) -> dict[str, Accelerator]:
+        """As `load`, with what was just fitted of the other device."""
+        values = {
+            path: accelerators.to_paths(made[_BUS])[path] for path in self.taken
+        }
+        return {
+            device: accelerators.replace(chip, values)
+            for device, chip in self.load().items()
+        }
+
+
+_BUS = "coral_pcie_float"
+_WIDTH, _RING = CONSTANTS["bus_width"].paths
 
 GROUPS = (
     Group(
         {"coral_usb": "coral_usb", "coral_dev": "coral_dev"},
         ("activation_width", "link", "inference_us"),
+        (_WIDTH, _RING),
     ),
-    Group({"coral_pcie": "coral_pcie"}, ("link",)),
+    Group({"coral_pcie": "coral_pcie"}, ("link",), (_RING,)),
     Group(
-        {"coral_pcie_float": "coral_pcie_float"},
+        {_BUS: "coral_pcie_float"},
         ("bus_width", "link", "output", "inference_us"),
     ),
     Group({"pixel4": "pixel4_edge_tpu"}, ("activation_width",)),
