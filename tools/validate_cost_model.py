@@ -39,6 +39,14 @@ flags.DEFINE_bool(
 
 
 def main() -> None:
+    others = [
+        n for n in ("plot", "plot_families", "format") if FLAGS[n].present
+    ]
+    if FLAGS.assumptions and others:
+        raise ValueError(
+            "--assumptions must stand alone, as it prints a table and no more. "
+            f"Received: --{', --'.join(others)} as well."
+        )
     if FLAGS.plot is not None:
         command_line.output_picture(FLAGS.plot, "--plot")
     if FLAGS.plot_families is not None:

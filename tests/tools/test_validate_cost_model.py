@@ -100,6 +100,16 @@ def test_other_assumptions_are_judged(call_here, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    "flag", ["--plot=a.png", "--plot_families=a.png", "--format=json"]
+)
+def test_assumptions_stand_alone(call_here, monkeypatch, flag):
+    monkeypatch.setattr(validation, "GROUPS", [])
+    done = call_here("validate_cost_model", "--assumptions", flag)
+    told = f"Received: {flag.partition('=')[0]} as well."
+    assert told in done.message
+
+
+@pytest.mark.parametrize(
     ("flag", "message"),
     [
         ("--format=xml", "table|json|csv"),
