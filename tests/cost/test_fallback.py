@@ -1,6 +1,7 @@
 """What an accelerator cannot run goes to the host, with what it reads."""
 
 import dataclasses
+import pathlib
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from tf_cosearch.accelerators import families, power, presets
 from tf_cosearch.cost import fallback
 from tf_cosearch.cost.explain import complexity, summary
 from tf_cosearch.designs import cost_table
+from tf_cosearch.evaluators import analytic, evaluator
 from tf_cosearch.networks import tape
 from tf_cosearch.networks.importers import keras_import, tflite_import
 from tf_cosearch.networks.workload import Layer
+from tf_cosearch.numerics import quantizing
 
 
 def conv(name="conv", **fields):
@@ -285,6 +288,37 @@ def test_the_host_takes_its_time_and_the_chip_idles():
     peak = float(chip.macs_per_cycle()) * chip.process.clock_ghz * 1e6
     used = alone["macs"] / (costs["latency_ms"] * peak)
     assert costs["utilization"] == pytest.approx(used)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [conv(), conv("two"), swish(), conv("after", continues=True)],
+        [swish()],
+        [conv()],
+    ],
+)
+def test_all_that_price_one_network_count_the_host(rows):
+    chip = presets.load_accelerator("coral_usb")
+    design = evaluator.BuiltDesign(rows, chip, pathlib.Path("none"))
+    told = analytic.Analytic().measure(design)
+    costs = summary.summarize(rows, chip)
+    for name in ("latency_ms", "energy_mj", "area_mm2"):
+        assert told[name].value == pytest.approx(costs[name], rel=1e-5), name
+    cost = fallback.estimate_all(rows, chip)
+    for name in ("utilization", "macs", "params", "dram_bytes"):
+        value = float(getattr(cost, name)[0])
+        assert value == pytest.approx(costs[name], rel=1e-5), name
+
+
+def test_a_file_in_integers_is_priced_with_its_host(monkeypatch):
+    rows = [conv(), swish()]
+    monkeypatch.setattr(quantizing, "from_tflite", lambda *_, **__: rows)
+    chip = presets.load_accelerator("coral_usb")
+    costs = quantizing.costs(b"", chip)
+    expected = summary.summarize(rows, chip)
+    for name in ("latency_ms", "energy_mj"):
+        assert costs[name] == pytest.approx(expected[name], rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ from tf_cosearch.networks.workload import pad
 class Analytic(Evaluator):
     """Computes what the layers of a design cost on its accelerator.
 
-    A search asks it for thousands of designs anyway, so that nothing is left
-    to measure of those that it trains.
+    A search asks for thousands of designs anyway, so that nothing is left to
+    measure of those that it trains. But it asks what they cost on the
+    accelerator alone, as the operations of a space are taken to run there;
+    what a host has to run of a file is counted here.
     """
 
     costs = tuple(metrics.names(measured=False))
@@ -26,10 +28,10 @@ class Analytic(Evaluator):
 
     def measure(self, design: BuiltDesign) -> Mapping[str, Quantity]:
         """Every metric that is known before a trial."""
-        from tf_cosearch.cost import costs, model
+        from tf_cosearch.cost import costs, fallback
 
         layers = pad([design.layers])
-        cost = model.estimate(layers, design.accelerator)
+        cost = fallback.estimate_all(design.layers, design.accelerator)
         values = Values(
             {name: getattr(cost, name) for name in costs.SCALARS},
             lambda rows: Designs(layers.arrays(), design.accelerator),

@@ -9,9 +9,8 @@ import numpy as np
 
 from tf_cosearch import text
 from tf_cosearch.accelerators import Accelerator
-from tf_cosearch.cost.model import estimate
+from tf_cosearch.cost.fallback import estimate_all
 from tf_cosearch.networks.importers.tflite_import import from_tflite
-from tf_cosearch.networks.workload import pad
 from tf_cosearch.numerics import images, layer_errors
 from tf_cosearch.numerics.debugger import check_images
 from tf_cosearch.numerics.restoring import Restoration, Result
@@ -84,7 +83,7 @@ def costs(content: bytes, accelerator: Accelerator) -> dict[str, Any]:
     """
     unknown: list[str] = []
     rows = from_tflite(content, on_unknown=unknown.append)
-    cost = estimate(pad([rows]), accelerator)
+    cost = estimate_all(rows, accelerator)
     return {
         "file_kib": len(content) / 1024,
         "latency_ms": float(cost.latency_ms[0]),

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 from typing import ClassVar
 
@@ -212,6 +213,16 @@ def test_the_same_network_again_is_no_further_one():
     measured = measure(chip(), NETWORKS[:2]) * 3
     with pytest.raises(ValueError, match="Received: 2 of"):
         calibrate(measured, chip(), ["memory_share"])
+
+
+def test_rows_with_operations_on_the_host_are_refused():
+    start = chip()
+    rows = measure(start)
+    last = dataclasses.replace(rows[1].layers[-1], operator="ARG_MAX")
+    rows[1] = rows[1]._replace(layers=[*rows[1].layers[:-1], last])
+    message = "mobilenet_edgetpu on device, which leaves .* ARG_MAX"
+    with pytest.raises(ValueError, match=message):
+        calibration.calibrate({"device": rows}, {"device": start}, ["link"])
 
 
 @pytest.mark.parametrize("constant", ["memory_share", "layer_us"])

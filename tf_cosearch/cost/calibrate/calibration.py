@@ -17,6 +17,7 @@ import numpy as np
 
 from tf_cosearch import accelerators, text
 from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.cost import fallback
 from tf_cosearch.cost.calibrate import constants as known
 from tf_cosearch.cost.calibrate.constants import CONSTANTS
 from tf_cosearch.cost.calibrate.fit import Fit, name_of
@@ -164,7 +165,8 @@ def calibrate(
         ValueError: If a constant is unknown or of another family, a device has
             too few networks for its constants, or none, the rows cannot tell
             constants apart, networks left out are predicted no worse without
-            one of them, or a device is too slow for its accelerator.
+            one of them, a device is too slow for its accelerator, or leaves
+            operations of a network to its host.
     """
     if set(measured) != set(chips) or not all(measured.values()):
         with_rows = [device for device, rows in measured.items() if rows]
@@ -173,6 +175,7 @@ def calibrate(
             f"accelerator. Received: measurements of {with_rows}, "
             f"accelerators of {list(chips)}."
         )
+    _refuse_hosts(measured, chips)
     is_chosen = constants is None
     if constants is None:
         constants = choose(measured, chips)
@@ -198,6 +201,27 @@ def calibrate(
         fit.by_device(fitted_ms),
         fit.by_device(left_out_ms),
     )
+
+
+def _refuse_hosts(
+    measured: Mapping[str, Sequence[Measurement]],
+    chips: Mapping[str, Accelerator],
+) -> None:
+    for device, rows in measured.items():
+        for row in rows:
+            falls = fallback.on_cpu(row.layers, chips[device])
+            left = [
+                layer.operator or layer.op
+                for layer, falls_back in zip(row.layers, falls, strict=True)
+                if falls_back
+            ]
+            if left:
+                raise ValueError(
+                    "A network must run on the accelerator, or the constants "
+                    f"would stand for its host. Received: {row.name} on "
+                    f"{device}, which leaves to the host "
+                    f"{', '.join(dict.fromkeys(left))}. Leave the row out."
+                )
 
 
 def choose(

@@ -17,9 +17,6 @@ from tf_cosearch.cost.costs import Cost, bounds, energy_parts
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.workload import Layer, pad
 
-_NOTHING = Layer("nothing", "data_movement", 1, 1, 1, 1, 1, 1)
-"""What an accelerator is left with whose host runs all of a network."""
-
 
 def summarize(
     layers: Sequence[Layer],
@@ -61,7 +58,11 @@ def summarize(
     cost = tf.nest.map_structure(
         np.asarray,  # numbers are taken out of it one by one
         estimate(
-            pad([here or [_NOTHING]]), accelerator, True, objective, batch_size
+            pad([here or [fallback.NOTHING]]),
+            accelerator,
+            True,
+            objective,
+            batch_size,
         ),
     )
     if not np.isfinite([cost.latency_ms[0], cost.energy_mj[0]]).all():
