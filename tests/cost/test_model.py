@@ -240,12 +240,30 @@ def test_more_hardware_is_never_slower(batch, path):
         before, area_before = latency, cost.area_mm2.numpy()
 
 
-def test_never_faster_than_the_peak_and_never_less_than_compulsory(batch):
+@pytest.mark.parametrize("bits", [(8, 8), (4, 8), (4, 4)])
+def test_never_faster_than_the_peak_and_never_less_than_compulsory(batch, bits):
     _, _, (table, chips) = batch
+    shape = tf.shape(table.weight_bits)
+    table = table._replace(
+        weight_bits=tf.fill(shape, np.float32(bits[0])),
+        activation_bits=tf.fill(shape, np.float32(bits[1])),
+    )
+    chips = chips._replace(
+        pe_array=chips.pe_array._replace(
+            int4_products=np.resize(np.float32([1, 2, 4]), len(table.out_h))
+        )
+    )
     cost = estimate(table, chips, per_layer=True)
     assert (cost.utilization.numpy() <= 1 + 1e-6).all()
+    by_layer = cost.layers.utilization.numpy()
+    assert (by_layer <= 1 + 1e-6).all()
+    # The network's is the mean over time of those of its layers.
+    spent = cost.layers.cycles.numpy()
+    cycles = cost.latency_ms.numpy() * chips.process.clock_ghz * 1e6
+    mean = (by_layer * spent).sum(1) / cycles
+    np.testing.assert_allclose(cost.utilization, mean, rtol=1e-4)
     first_in = (table.in_h * table.in_w * table.in_c)[:, 0].numpy()
-    assert (cost.dram_bytes.numpy() >= first_in).all()
+    assert (cost.dram_bytes.numpy() >= first_in * bits[1] / 8).all()
     busy = np.max([b.numpy() for b in cost.layers.busy_cycles], axis=0)
     assert (cost.layers.cycles.numpy() >= busy * (1 - 1e-6)).all()
     together = busy + cost.layers.fixed_cycles.numpy()

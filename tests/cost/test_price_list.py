@@ -105,6 +105,22 @@ def test_a_single_layer_is_first_and_last():
         )
 
 
+def test_split_multipliers_are_used_as_estimate_says():
+    layers = [
+        Layer("a", "conv2d", 16, 16, 32, 16, 16, 8, 3, 3),
+        Layer("b", "conv2d", 16, 16, 64, 16, 16, 32, weight_bits=4, repeats=3),
+        Layer("c", "dense", 1, 1, 10, 1, 1, 64, activation_bits=4),
+    ]
+    some = chips(30, 5, **{"pe_array/int4_products": np.tile([1.0, 2, 4], 10)})
+    networks = [layers, layers[:1], layers[1:] * 2]
+    found = PriceList(some).costs(networks)
+    for index, network in enumerate(networks):
+        expected = estimate(pad([network] * 30), some)
+        np.testing.assert_allclose(
+            found.utilization[index], expected.utilization, rtol=1e-5
+        )
+
+
 def test_what_repeats_is_priced_once():
     """Equal layers under other names; accelerators that differ off chip."""
     conv = Layer("one", "conv2d", 8, 8, 16, 8, 8, 16)

@@ -59,12 +59,12 @@ def estimate(layers, chip, objective="latency", batch_size=1):
             for index, extreme in enumerate((min, max)):
                 cycles[index] += extreme(p[0] for p in prices)
                 energy[index] += extreme(p[1] for p in prices)
-    macs = sum(row.macs for row in layers)
+    work = sum(row.macs / split(row, array) for row in layers)
     return Result(
         tuple(c / (ghz * 1e6) for c in cycles),
         tuple(e / 1e9 for e in energy),
         area,
-        tuple(macs / max(c, 1e-30) / peak for c in reversed(cycles)),
+        tuple(work / max(c, 1e-30) / peak for c in reversed(cycles)),
         sum(
             row.repeats * moved
             for row, (moved, *_) in zip(layers, dram, strict=True)
@@ -112,6 +112,13 @@ def told(layers):
         layers[-1], network_out_elements=last.pixels * last.out_c
     )
     return layers
+
+
+def split(row, array):
+    """Products of a multiplier a cycle."""
+    halves = {1: (1, 1), 2: (2, 1), 4: (2, 2)}[array.int4_products]
+    fits = right_bits(row) <= 4, row.activation_bits <= 4
+    return math.prod(h for h, fit in zip(halves, fits, strict=True) if fit)
 
 
 def silicon(chip, peak):
@@ -453,10 +460,7 @@ def mapped(row, chip, on, dataflow, images, comes=True, goes=True):
     pes_of_input = max(min(jobs, on_pes["c"] // slots), 1)
     channel_pes = min(on_pes["c"], slots * pes_of_input)
     # Positions and dot products.
-    halves = {1: (1, 1), 2: (2, 1), 4: (2, 2)}[array.int4_products]
-    fits = right_bits(row) <= 4, row.activation_bits <= 4
-    products = math.prod(h for h, fit in zip(halves, fits, strict=True) if fit)
-    dots = -(-in_c // (array.dot_width * products))
+    dots = -(-in_c // (array.dot_width * split(row, array)))
     dot_steps = -(-dots // on_pes["i"])
     if on[3] == "f" and on_pes["i"] > 1:
         dots = -(-in_c // -(-in_c // (on_pes["i"] * dot_steps)))

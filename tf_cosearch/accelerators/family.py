@@ -185,6 +185,8 @@ class Family(NamedTuple):
             depend on.
         fused_layers: The parameter that says how many layers may be worked on
             together, if there is one.
+        int4_products: The parameter that says how many products of 4 bits a
+            multiplier does a cycle, if there is one.
         relations: Products and ratios of parameters that matter together:
             exponents by path, by name.
         runs: Whether it runs the operation of a `Layer`, of which `operator`
@@ -206,6 +208,7 @@ class Family(NamedTuple):
     depthwise_words: Callable[[Any], str]
     off_chip: tuple[str, ...] = ()
     fused_layers: str = ""
+    int4_products: str = ""
     relations: Mapping[str, Mapping[str, int]] = {}
     runs: Callable[[Layer], bool] = runs_all
     resumes: bool = True

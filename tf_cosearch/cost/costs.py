@@ -40,7 +40,8 @@ class LayerCost(NamedTuple):
         latency_ms: The same in milliseconds.
         energy_mj: Energy in millijoules.
         energy_parts_mj: `energy_mj` by `energy_parts`, a tuple of `[B, L]`.
-        utilization: Share of the peak multiply-accumulates achieved.
+        utilization: Share of the peak multiply-accumulates achieved, of each
+            layer that at its bits.
         macs: Multiply-accumulates.
         params: Parameters stored with the model.
         dram_bytes: Bytes to and from DRAM.
@@ -85,7 +86,8 @@ class Cost(NamedTuple):
             milliseconds.
         energy_mj: Energy of one batch in millijoules.
         area_mm2: Area of the accelerator in square millimetres.
-        utilization: Share of the peak multiply-accumulates achieved.
+        utilization: Share of the peak multiply-accumulates achieved, of each
+            layer that at its bits.
         macs: Multiply-accumulates of one batch.
         params: Parameters stored with the model.
         dram_bytes: Bytes to and from DRAM for a batch.

@@ -16,8 +16,8 @@ from tf_cosearch.accelerators import (
     technology,
 )
 from tf_cosearch.accelerators.family import OBJECTIVES, OnChip
-from tf_cosearch.arithmetic import sum_two
-from tf_cosearch.cost import cuts, fusion, kernels
+from tf_cosearch.arithmetic import is_one, sum_two
+from tf_cosearch.cost import cuts, fusion, kernels, peak
 from tf_cosearch.cost.costs import Cost, LayerCost
 from tf_cosearch.cost.cuts import Rows
 from tf_cosearch.cost.fusion import Tiling
@@ -116,14 +116,12 @@ def estimate(
             f"Received: {batch_size}."
         )
     table = (layers, accelerator, batch_size)
-    is_fused = fusion.is_on(accelerator)
+    how = fusion.is_on(accelerator), peak.is_split(accelerator)
     if per_layer or len(layers.out_h) <= kernels.SMALL:
-        pricer = _pricer(objective, per_layer, is_fused)
+        pricer = _pricer(objective, per_layer, *how)
         cost = kernels.run_graph(pricer, *table)
     else:
-        totals = kernels.run_compiled(
-            _totals_pricer(objective, is_fused), *table
-        )
+        totals = kernels.run_compiled(_totals_pricer(objective, *how), *table)
         cost = Cost(*map(tf.constant, totals))
     check_rows(cost, layers)
     return cost
@@ -146,17 +144,23 @@ def check_rows(cost: Cost, layers: LayerTable) -> None:
 
 @functools.cache
 def _pricer(
-    objective: str, per_layer: bool, is_fused: bool = False
+    objective: str, per_layer: bool, is_fused: bool, is_split: bool
 ) -> kernels.Price:
     return functools.partial(
-        price, objective=objective, per_layer=per_layer, is_fused=is_fused
+        price,
+        objective=objective,
+        per_layer=per_layer,
+        is_fused=is_fused,
+        is_split=is_split,
     )
 
 
 @functools.cache
-def _totals_pricer(objective: str, is_fused: bool) -> kernels.Price:
+def _totals_pricer(
+    objective: str, is_fused: bool, is_split: bool
+) -> kernels.Price:
     return lambda layers, accelerator, images: price(
-        layers, accelerator, images, objective, False, is_fused
+        layers, accelerator, images, objective, False, is_fused, is_split
     )[:-2]
 
 
@@ -167,6 +171,7 @@ def price(
     objective: str,
     per_layer: bool,
     is_fused: bool = False,
+    is_split: bool = False,
 ) -> Cost:
     """`estimate` in the graph.
 
@@ -177,6 +182,7 @@ def price(
         objective: One of `OBJECTIVES`.
         per_layer: Whether to fill in `Cost.layers` and the parts of energy.
         is_fused: Whether some may work on several layers together.
+        is_split: Whether some split multipliers for operands of 4 bits.
 
     Returns:
         A `Cost` of `[B]` float32 tensors.
@@ -196,7 +202,9 @@ def price(
         rows = cuts.cut(
             stacked, loops, machine, rows, objective, mapped, price_rows
         )
-    return _add_up(stacked, accelerator, machine, rows, layers.is_wrong())
+    speedup = peak.speedup(stacked, machine) if is_split else 1.0
+    is_wrong = layers.is_wrong()
+    return _add_up(stacked, accelerator, machine, rows, is_wrong, speedup)
 
 
 def expand(accelerator: Accelerator) -> Accelerator:
@@ -263,6 +271,7 @@ def _add_up(
     machine: Accelerator,
     rows: Rows,
     is_wrong: Any,
+    speedup: Any,
 ) -> Cost:
     """Puts rows together to networks.
 
@@ -272,6 +281,8 @@ def _add_up(
         machine: The same, expanded.
         rows: What the rows cost.
         is_wrong: Rows that are no layers; they make `macs` NaN.
+        speedup: How many times the peak of 8 bits rows reach; 1.0 takes no
+            time.
 
     Returns:
         A `Cost` of `[B]` float32 tensors, with layers if `rows` has what
@@ -292,6 +303,11 @@ def _add_up(
         area_mm2=accelerator.area_mm2(),
         idle_mw=power.idle_mw(accelerator),
         macs=macs,
+        work=macs
+        if is_one(speedup)
+        else tf.reduce_sum(
+            layers.all_runs(layers.macs()) * is_layer / speedup, -1
+        ),
         params=params,
         dram_bytes=tf.reduce_sum(layers.all_runs(outside.dram_bytes), -1),
         weight_residency=outside.residency[:, 0],
@@ -314,7 +330,7 @@ def _add_up(
     idle_pj[power.PARTS.index("dram")] += rows.dram_pj
     idle_pj[power.PARTS.index("host_link")] += rows.crossing_pj
     parts_pj = (rows.mac_pj, *on_chip_pj, *idle_pj)
-    by_layer = _layer_cost(layers, machine, rows, parts_pj)
+    by_layer = _layer_cost(layers, machine, rows, parts_pj, speedup)
     totals = [tf.reduce_sum(part, -1) for part in by_layer.energy_parts_mj]
     clock_ghz = accelerator.process.clock_ghz
     start_cycles = accelerator.runtime.inference_cycles(clock_ghz)
@@ -330,6 +346,7 @@ def put_together(
     area_mm2: Any,
     idle_mw: Any,
     macs: Any,
+    work: Any,
     **rest: Any,
 ) -> Cost:
     """Makes costs of sums over layers.
@@ -344,6 +361,7 @@ def put_together(
         area_mm2: `accelerator.area_mm2()`.
         idle_mw: `power.idle_mw(accelerator)`.
         macs: Multiply-accumulates of all layers.
+        work: Each over how many times the peak of 8 bits its layer reaches.
         **rest: Other fields of `Cost`.
 
     Returns:
@@ -351,12 +369,11 @@ def put_together(
     """
     clock_ghz = accelerator.process.clock_ghz
     cycles = cycles + accelerator.runtime.inference_cycles(clock_ghz)
-    peak = accelerator.macs_per_cycle()
     return Cost(
         latency_ms=cycles / (clock_ghz * 1e6),
         energy_mj=(energy_pj + idle_mw / clock_ghz * cycles) / 1e9,
         area_mm2=area_mm2,
-        utilization=macs / (cycles * peak),
+        utilization=work / (cycles * accelerator.macs_per_cycle()),
         macs=macs,
         **rest,
     )
@@ -461,6 +478,7 @@ def _layer_cost(
     machine: Accelerator,
     rows: Rows,
     parts_pj: tuple[Any, ...],
+    speedup: Any,
 ) -> LayerCost:
     """Puts together what is told of every layer; padding is zero."""
     chosen, outside, cycles = rows.chosen, rows.outside, rows.cycles
@@ -477,7 +495,7 @@ def _layer_cost(
         energy_mj=total(tf.add_n(parts_pj) / 1e9),
         energy_parts_mj=total(tuple(part / 1e9 for part in parts_pj)),
         utilization=tf.math.divide_no_nan(
-            macs, cycles * machine.macs_per_cycle()
+            macs, cycles * machine.macs_per_cycle() * speedup
         ),
         macs=total(macs),
         params=layers.params(),

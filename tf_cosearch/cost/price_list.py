@@ -40,7 +40,7 @@ from tf_cosearch import accelerators, configuration, machine
 from tf_cosearch.accelerators import Accelerator, families, power, stacking
 from tf_cosearch.accelerators.family import OBJECTIVES
 from tf_cosearch.arithmetic import as_one
-from tf_cosearch.cost import kernels, model
+from tf_cosearch.cost import kernels, model, peak
 from tf_cosearch.cost.costs import Cost
 from tf_cosearch.cost.neighbours import sort
 from tf_cosearch.cost.transfers import Transfers
@@ -115,6 +115,7 @@ class PriceList:
         self._objective = objective
         may_fuse = self._chips.room().fused_layers > 1
         self._fused = np.flatnonzero(np.broadcast_to(may_fuse, count))
+        self._is_split = peak.is_split(accelerators)
         self._most = most_bytes // 8
         self._sorted = sort(self._hardware, self._family, TILE)
         self.num_arrays = self._sorted.arrays.shape[1]
@@ -277,7 +278,19 @@ class PriceList:
                 self._sorted.dram_cycles[chips],
                 cycles[:, chips],
             )
-        self._finish(moved, cycles, energy_pj, fields)
+        self._finish(moved, self._work(tables), cycles, energy_pj, fields)
+
+    def _work(self, tables: list[np.ndarray]) -> np.ndarray | None:
+        """Multiply-accumulates over the speed-up of 4 bits, `[N, H]`."""
+        if not self._is_split:
+            return None
+        work = np.empty((len(tables), self._hardware.shape[1]), np.float32)
+        for row, table in enumerate(tables):
+            layers = LayerTable(*tf.constant(table.T[:, :, None]))
+            macs = layers.all_runs(layers.macs())
+            by_layer = macs / peak.speedup(layers, self._chips)
+            work[row] = tf.reduce_sum(by_layer, 0)
+        return work
 
     def _estimate_fused(
         self, tables: list[np.ndarray], fields: dict[str, np.ndarray]
@@ -300,6 +313,7 @@ class PriceList:
     def _finish(
         self,
         moved: Transfers,
+        work: np.ndarray | None,
         cycles: np.ndarray,
         energy_pj: np.ndarray,
         fields: dict[str, np.ndarray],
@@ -337,6 +351,7 @@ class PriceList:
                 area_mm2=self._area_mm2,
                 idle_mw=self._idle_mw,
                 macs=moved.macs[some],
+                work=(moved.macs if work is None else work)[some],
                 params=moved.params[some],
                 dram_bytes=dram_bytes,
                 weight_residency=of_chips(moved.residency),

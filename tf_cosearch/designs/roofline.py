@@ -132,9 +132,10 @@ def _frame(
 
     peak = points["peak_tops"]
     ridge = peak / points["dram_tbits"]
+    heights = [spot.y for spot in spots]
     across = [spot.x for spot in spots] + [ridge]
     axes.set_xlim(min(across) / 2, max(across) * 4)
-    axes.set_ylim(min(spot.y for spot in spots) / 2.5, peak * 2)
+    axes.set_ylim(min(heights) / 2.5, max(peak, *heights) * 2)
     axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:g}"))

@@ -82,7 +82,7 @@ def edp(energy_mj: Any, latency_ms: Any) -> Any:
     remedy="accelerators with fewer PEs, compute lanes or SIMD units",
 )
 def utilization(utilization: Any) -> Any:
-    """Share of the peak multiply-accumulates that is achieved."""
+    """Share of the peak multiply-accumulates, at its bits, that it achieves."""
     return utilization
 
 

@@ -129,6 +129,39 @@ def test_no_layer_is_above_its_roof(placed):
         assert seconds * points["pe_memory_tbits"] * 1e12 >= moved * 0.999
 
 
+@pytest.mark.parametrize(
+    ("bits", "int4_products", "times"),
+    [((4, 8), 1, 1), ((4, 8), 2, 2), ((4, 4), 4, 4), ((8, 4), 2, 1)],
+)
+def test_a_split_multiplier_raises_the_roof_of_4_bits(
+    bits, int4_products, times
+):
+    weight_bits, activation_bits = bits
+    layer = Layer("c", "conv2d", 64, 64, 512, 64, 64, 512, 3, 3)
+    wide = dataclasses.replace(layer, name="w")
+    narrow = dataclasses.replace(
+        layer, weight_bits=weight_bits, activation_bits=activation_bits
+    )
+    chip = accelerators.from_paths(
+        {
+            "pe_array/int4_products": int4_products,
+            "dram/bandwidth_gbs": 1e4,
+            "pe_memory/width_bytes": 1024,
+            "interconnect/width_bytes": 1024,
+        }
+    )
+    points = complexity.roofline([wide, narrow], chip)
+    eight, four = points["layers"]
+    assert eight["attainable_tops"] == points["peak_tops"]
+    assert four["attainable_tops"] == times * points["peak_tops"]
+    for row in (eight, four):
+        assert row["achieved_tops"] <= row["attainable_tops"]
+        share = row["achieved_tops"] / row["attainable_tops"]
+        assert row["utilization"] == pytest.approx(share)
+        assert 0.9 < row["utilization"] <= 1
+        assert f"compute at {row['utilization']:.0%} of" in row["advice"]
+
+
 def test_totals_and_json(placed):
     layers, chip, points = placed
     assert json.loads(json.dumps(points)) == points

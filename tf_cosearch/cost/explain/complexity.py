@@ -17,8 +17,9 @@ The silicon that does `B` bit operations a cycle takes
 
 The roofline has operations a second to the top and operations a bit moved off
 the chip to the right. A multiply-accumulate is two operations, a vector
-operation one. With peak `P` (the whole array at 8 bits) and DRAM bandwidth
-`W` in bits a second, a layer of intensity `I` cannot do more than
+operation one. With peak `P` (the whole array at 8 bits, times the products
+that a multiplier does of the layer's bits) and DRAM bandwidth `W` in bits a
+second, a layer of intensity `I` cannot do more than
 
     attainable = min(P, I W)              operations a second.
 
@@ -28,8 +29,9 @@ a layer on its own: its inputs, outputs, weights and biases, each once.
 the layer runs in its network: less than that where activations pass from layer
 to layer on the chip and weights stay there. The second bounds what is
 achieved; a layer above the DRAM roof at the first lives off the PE memory.
-Fewer bits move layers to the right and leave the peak alone, as the array is
-made of 8-bit units; `pe_area_um2` says what narrower ones would save.
+Fewer bits move layers to the right and leave the peak alone, unless the array
+splits its 8-bit multipliers for 4 bits (`subword`); `pe_area_um2` says what
+narrower ones would save.
 
 Reference:
     Karbachevsky et al., "HCM: Hardware-Aware Complexity Metric for Neural
@@ -46,9 +48,9 @@ from typing import Any
 from tf_cosearch import accelerators
 from tf_cosearch.accelerators import Accelerator, families
 from tf_cosearch.accelerators import technology as tech
-from tf_cosearch.cost import fallback
+from tf_cosearch.cost import fallback, peak
 from tf_cosearch.cost.explain import advice, summary
-from tf_cosearch.networks.workload import Layer
+from tf_cosearch.networks.workload import Layer, LayerTable, to_array
 
 BIAS_BITS = 32
 
@@ -194,9 +196,9 @@ def roofline(layers: Sequence[Layer], accelerator: Accelerator) -> dict:
         accelerator: An `Accelerator` of numbers.
 
     Returns:
-        Values as JSON has them. The roofs: `peak_tops`, `dram_tbits` and
-        `pe_memory_tbits` (10^12 bits a second of the DRAM and of the ports of
-        the memory on the chip, as its family calls it). Of the network:
+        Values as JSON has them. The roofs: `peak_tops` of 8 bits, `dram_tbits`
+        and `pe_memory_tbits` (10^12 bits a second of the DRAM and of the ports
+        of the memory on the chip, as its family calls it). Of the network:
         `bops`, and `pe_area_um2`, the area of the multipliers and adders of
         one PE of the accelerator if made for the layer that needs most.
         As `layers`, in order, for each layer `name`, `op`, `bops`,
@@ -238,18 +240,20 @@ def roofline(layers: Sequence[Layer], accelerator: Accelerator) -> dict:
         f"{memory}_tbits": float(ports * clock_ghz * 8 / 1e3),
     }
     macs_a_cycle = accelerator.macs_per_cycle() / accelerator.pes()
+    table = LayerTable(*to_array(layers).T)
+    speedups = peak.speedup(table, accelerator).numpy()
     rows = [
         {
             **{name: row[name] for name in ("name", "op")},
             "bops": bops(layer),
             "pe_area_um2": layer.kind.is_mac
             * area_um2(float(macs_a_cycle * bops_per_mac(layer))),
-            **_point(layer, row, roofs),
+            **_point(layer, row, roofs, float(speedup)),
             **{name: row[name] for name in _FROM_SUMMARY},
             **given._asdict(),
         }
-        for layer, row, given in zip(
-            layers, result["layers"], advices, strict=True
+        for layer, row, given, speedup in zip(
+            layers, result["layers"], advices, speedups, strict=True
         )
     ]
     return {
@@ -285,21 +289,21 @@ def with_roofline(
 
 
 def _point(
-    layer: Layer, row: dict[str, Any], roofs: dict[str, float]
+    layer: Layer, row: dict[str, Any], roofs: dict[str, float], speedup: float
 ) -> dict[str, float | None]:
     """Where a layer stands: intensities, and rates in 10^12 a second."""
     count, dram_bits = operations(layer), 8 * row["dram_bytes"]
-    peak, slope = roofs["peak_tops"], roofs["dram_tbits"]
+    most, slope = speedup * roofs["peak_tops"], roofs["dram_tbits"]
     alone = count / compulsory_bits(layer)
     within = count / dram_bits if dram_bits else None
     seconds = row["latency_ms"] / 1e3
     return {
         "ops_per_bit": alone,
         "ops_per_dram_bit": within,
-        "attainable_tops": peak
+        "attainable_tops": most
         if within is None
-        else min(peak, within * slope),
-        "attainable_alone_tops": min(peak, alone * slope),
+        else min(most, within * slope),
+        "attainable_alone_tops": min(most, alone * slope),
         "achieved_tops": count / seconds / 1e12 if seconds else 0.0,
     }
 

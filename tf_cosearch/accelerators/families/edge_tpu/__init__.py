@@ -60,6 +60,7 @@ FAMILY = Family(
         "interconnect/ring_width_bytes",
     ),
     fused_layers="pe_memory/fused_layers",
+    int4_products="pe_array/int4_products",
     relations={
         "aspect ratio": {"pe_array/columns": 1, "pe_array/rows": -1},
         "PEs": _PES,

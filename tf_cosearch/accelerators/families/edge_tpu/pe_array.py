@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NamedTuple
 
-import tensorflow as tf
-
-from tf_cosearch.accelerators import technology
+from tf_cosearch.accelerators import subword, technology
 from tf_cosearch.accelerators.parameter import Fixed, Searched
 from tf_cosearch.networks.loops import ACCUMULATOR_BYTES, PRODUCT_BYTES
 from tf_cosearch.networks.workload import LayerTable
@@ -50,30 +48,12 @@ class PEArray(NamedTuple):
         return self.columns * self.rows
 
     def macs_per_cycle(self) -> Any:
-        """Those of 8 bits a cycle when nothing stands idle."""
+        """Those of 8 bits a cycle when nothing stands idle; see `products`."""
         return self.pes() * self.lanes * self.simd_units * self.dot_width
 
     def products(self, layers: LayerTable) -> Any:
-        """Products that a unit adds up a cycle, by the bits of layers.
-
-        With `s` for `int4_products`, and halves of multipliers only where all
-        of an operand fits one:
-
-            products = dot_width (min(s, 2) if weights have 4 bits or less)
-                                 (s / min(s, 2) if inputs have 4 bits or less)
-
-        Args:
-            layers: `LayerTable` of `[B, L]`; the second operand of a matrix
-                product counts as weights.
-
-        Returns:
-            Products, `[B, L]`.
-        """
-        of_weights = tf.minimum(self.int4_products, 2.0)
-        of_inputs = self.int4_products / of_weights
-        split = tf.where(layers.operand_bits() <= 4, of_weights, 1.0)
-        again = tf.where(layers.activation_bits <= 4, of_inputs, 1.0)
-        return self.dot_width * split * again
+        """Products that a unit adds up a cycle: see `subword.products`."""
+        return self.dot_width * subword.products(self.int4_products, layers)
 
     def register_bytes(self) -> Any:
         """Of all units: two operands and a product each, and a sum a unit."""
