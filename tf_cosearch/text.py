@@ -40,6 +40,21 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def line(said: object, most: int) -> str:
+    r"""What a program said as one line that no terminal obeys.
+
+    Args:
+        said: Any text, or what has one, such as an error.
+        most: Characters of it that are kept.
+
+    Example:
+    >>> line("no \x1b[31mmemory:\n  300 KiB", 16)
+    'no [31mmemory: 3'
+    """
+    plain = (c if c.isprintable() else " " for c in str(said))
+    return " ".join("".join(plain).split())[:most]
+
+
 def table(rows: Sequence[Sequence[str]], align: str, gap: str = "  ") -> str:
     """Cells in columns.
 

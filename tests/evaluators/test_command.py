@@ -131,6 +131,23 @@ def test_what_a_program_refuses_it_refuses_for_good(tmp_path):
         judge(design(tmp_path))
 
 
+def test_a_refusal_is_one_line_that_no_terminal_obeys(tmp_path):
+    reason = "no\n\x1b[31mmemory\t\ud800 " + 2**18 * "x"
+    words = device(tmp_path, f"print(json.dumps({{'refused': {reason!r}}}))")
+    with pytest.raises(RefusedError) as caught:
+        command(words)(design(tmp_path))
+    told = "Command refused the design: no [31mmemory xxx"
+    assert str(caught.value).startswith(told)
+    assert len(str(caught.value)) < 350
+
+
+def test_what_a_program_fails_with_is_plain(tmp_path):
+    words = device(tmp_path, "sys.exit('one\\n\x1b[31mno board\x07')")
+    with pytest.raises(RuntimeError) as caught:
+        command(words)(design(tmp_path))
+    assert "Received: 1, [31mno board." in str(caught.value)
+
+
 def test_an_exit_code_is_told_with_the_last_line(tmp_path):
     words = device(
         tmp_path,

@@ -35,7 +35,7 @@ def test_noise_is_half_of_the_spread(int8_file, monkeypatch):
     commands = []
 
     def run(command, folder, timeout_s):
-        commands.append((command[3:], timeout_s))
+        commands.append((command[-3:], timeout_s))
         return "[1.6348, 3.0, 4.3652]"
 
     monkeypatch.setattr(program, "run", run)
@@ -64,6 +64,17 @@ def test_one_that_hangs_is_ended(int8_file, monkeypatch, tmp_path):
     with pytest.raises(TimeoutError, match=r"within 0.5 s\. Received: nothing"):
         judge(built(int8_file))
     assert time.monotonic() - began < 20
+
+
+def test_no_file_beside_the_script_is_taken_for_a_package(
+    int8_file, monkeypatch, tmp_path
+):
+    path = tmp_path / "beside.py"
+    path.write_text("import sys, numpy\nprint([1, 2, len(sys.argv)])")
+    (tmp_path / "numpy.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.setattr(litert_timing, "__file__", str(path))
+    costs = evaluators.make("litert_cpu", {})(built(int8_file)).costs
+    assert costs["latency_ms"].value == 2
 
 
 def test_a_file_that_is_none_is_refused(tmp_path):

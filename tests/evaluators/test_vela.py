@@ -72,6 +72,12 @@ def test_a_file_that_vela_does_not_take_is_refused(tmp_path):
 
 
 @needs_vela
+def test_a_system_that_vela_does_not_know_is_no_fault_of_the_file(int8_file):
+    with pytest.raises(program.ExitError, match="CliOptionError"):
+        evaluators.make("vela", {"system": "None_Such"})(built(int8_file))
+
+
+@needs_vela
 @pytest.mark.parametrize("option", ["accelerator", "system", "memory_mode"])
 def test_options_are_names(option):
     with pytest.raises(ValueError, match=f"`{option}` must be a name"):
@@ -92,11 +98,27 @@ def test_without_the_package_it_says_what_to_install(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("code", "error"), [(1, RefusedError), (-9, program.ExitError)]
+    ("code", "log", "error"),
+    [
+        (1, "RuntimeError: Compilation failed: No networks", RefusedError),
+        (1, f"RuntimeError: Compilation failed: {'o' * 999}\nx", RefusedError),
+        (1, "ethosu.vela.errors.InputFileError: 'Error'", RefusedError),
+        (1, "ethosu.vela.errors.AllocationError: 'Error'", RefusedError),
+        (-9, "RuntimeError: Compilation failed: No", program.ExitError),
+        (1, "RuntimeError: Compilation failed: std::bad_alloc", RuntimeError),
+        (1, "MemoryError", program.ExitError),
+        (1, "OSError: [Errno 28] No space left", program.ExitError),
+        (1, "ModuleNotFoundError: No module named 'numpy'", RuntimeError),
+        (1, "ethosu.vela.errors.CliOptionError: 'Error'", RuntimeError),
+        (2, "vela: error: argument --system-config", program.ExitError),
+        (1, "", program.ExitError),
+    ],
 )
-def test_only_what_vela_says_is_a_refusal(tmp_path, monkeypatch, code, error):
+def test_only_what_vela_says_of_a_file_is_a_refusal(
+    tmp_path, monkeypatch, code, log, error
+):
     def ends(*arguments):
-        raise program.ExitError("ended", code)
+        raise program.ExitError("ended", code, f"Traceback:\n{log}\n")
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
     monkeypatch.setattr(program, "run", ends)

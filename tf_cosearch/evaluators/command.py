@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tf_cosearch import metrics
+from tf_cosearch import metrics, text
 from tf_cosearch.accelerators import presets
 from tf_cosearch.configuration import at_least
 from tf_cosearch.evaluators import program as program_lib
@@ -176,7 +176,7 @@ def _answer(said: str) -> dict[str, Quantity]:
             f"{rule}. Received: {told}. Write logs to standard error."
         )
     if REFUSED in answer:
-        raise RefusedError(str(answer[REFUSED]))
+        raise RefusedError(text.line(answer[REFUSED], program_lib.LINE))
     return {name: _quantity(name, said) for name, said in answer.items()}
 
 

@@ -12,10 +12,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tf_cosearch import configuration, metrics
+from tf_cosearch import configuration, metrics, text
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost.costs import SCALARS
 from tf_cosearch.networks.workload import Layer
+
+MOST_REASON = 1000
+"""Characters of a reason that are told; what a program says may be long."""
 
 
 class Quantity(NamedTuple):
@@ -141,8 +144,8 @@ class Evaluator:
             # A connection or a lock is another object in every process.
             with contextlib.suppress(TypeError, ValueError):
                 if not name.startswith("_") and name not in _MANNERS:
-                    text = json.dumps(value, default=os.fspath)
-                    told[name] = json.loads(text)
+                    plain = json.dumps(value, default=os.fspath)
+                    told[name] = json.loads(plain)
         return told
 
     def __call__(self, design: BuiltDesign) -> Evaluation:
@@ -165,7 +168,8 @@ class Evaluator:
             answer = self._answer(design)
         except RefusedError as error:
             raise RefusedError(
-                f"{self._name} refused the design: {error}"
+                f"{self._name} refused the design: "
+                f"{text.line(error, MOST_REASON)}"
             ) from error
         seconds = time.perf_counter() - began
         return Evaluation(self._checked(answer), seconds)

@@ -20,6 +20,9 @@ from tf_cosearch.evaluators.evaluator import (
     positive,
 )
 
+# A script's own folder would come first where modules are looked for.
+_MAIN = "import runpy, sys; runpy.run_path(sys.argv.pop(1), None, '__main__')"
+
 
 class LitertCpu(Evaluator):
     """The median time of inferences, one after another, with LiteRT.
@@ -60,7 +63,7 @@ class LitertCpu(Evaluator):
     def measure(self, design: BuiltDesign) -> Mapping[str, Quantity]:
         """Times inferences of zeros."""
         command = [
-            sys.executable,
+            *(sys.executable, "-c", _MAIN),
             litert_timing.__file__,
             str(design.tflite.absolute()),
             str(self.threads),

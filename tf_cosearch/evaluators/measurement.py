@@ -14,9 +14,10 @@ from typing import TypedDict
 
 from absl import logging
 
-from tf_cosearch import files
+from tf_cosearch import files, text
 from tf_cosearch.configuration import at_least
 from tf_cosearch.evaluators.evaluator import (
+    MOST_REASON,
     BuiltDesign,
     Evaluation,
     Evaluator,
@@ -136,7 +137,7 @@ class Measurements:
             except Exception as error:
                 if files.is_storage_error(error):
                     raise
-                reason = " ".join(str(error).split()) or type(error).__name__
+                reason = text.line(error, MOST_REASON) or type(error).__name__
                 reason = f"{reason.rstrip('.')}."
                 if not left:
                     raise RuntimeError(self._given_up(reason)) from error

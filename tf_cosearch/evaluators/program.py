@@ -10,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from tf_cosearch import text
 from tf_cosearch.evaluators import leash
 
 MOST_BYTES = 2**20
 """Of what a program says that is read."""
 
-_LINE = 300  # characters of its last line that help
+LINE = 300
+"""Characters of a line that it says that help."""
 
 
 class ExitError(RuntimeError):
@@ -23,11 +25,13 @@ class ExitError(RuntimeError):
 
     Attributes:
         code: The exit code, negative for a signal.
+        log: What it wrote to standard error.
     """
 
-    def __init__(self, message: str, code: int) -> None:
+    def __init__(self, message: str, code: int, log: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.log = log
 
 
 def run(
@@ -91,11 +95,13 @@ def run(
         os.close(watched)
         os.close(held)
     if code:
-        lines = _read(log).strip().splitlines() or ["nothing on stderr"]
+        wrote = _read(log)
+        lines = wrote.strip().splitlines() or ["nothing on stderr"]
         raise ExitError(
             f"{_name(command)} must end with exit code 0. Received: {code}, "
-            f"{lines[-1][-_LINE:]}.",
+            f"{text.line(lines[-1], MOST_BYTES)[-LINE:]}.",
             code,
+            wrote,
         )
     return _read(said)
 

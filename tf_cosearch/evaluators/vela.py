@@ -28,6 +28,12 @@ DEFAULT = "ethos-u55-256"
 """What a file is compiled for where nobody says."""
 
 _MAIN = "from ethosu.vela.vela import main; main()"
+_OF_FILE = re.compile(
+    r"^(RuntimeError: Compilation failed: (?!.*bad_alloc)"
+    r"|ethosu\.vela\.errors\.(InputFile|UnsupportedFeature|Allocation"
+    r"|ByteAlignment|ByteSize)Error: )",
+    re.MULTILINE,
+)  # how an error begins that it would raise again for the same file
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _OF_CPU = re.compile(r"CPU operators = (\d+)")
 
@@ -128,9 +134,9 @@ class Vela(Evaluator):
                     self.timeout_s,
                 )
             except program.ExitError as error:
-                if error.code < 0:  # killed, whatever the file is
-                    raise
-                raise RefusedError(  # it would say the same again
+                if error.code < 0 or not _OF_FILE.search(error.log):
+                    raise  # killed, a full disk: whatever the file is
+                raise RefusedError(
                     f"Vela must compile the file. {error}"
                 ) from None
             summaries = list(folder.glob("*_summary_*.csv"))
