@@ -1,7 +1,7 @@
 import pytest
 
 from tf_cosearch import accelerators, configuration
-from tf_cosearch.accelerators import presets
+from tf_cosearch.accelerators import families, presets
 from tf_cosearch.accelerators.families.edge_tpu import EdgeTpu
 
 # TOPS: NAHAS's baseline and arXiv 2102.10423, table 1; 4 TOPS of Coral, which
@@ -34,6 +34,28 @@ PEAKS = {
 def test_peak_tops_follow_from_the_parameters(name):
     chip = presets.load_accelerator(name)
     assert accelerators.peak_tops(chip) == pytest.approx(PEAKS[name], abs=0.05)
+
+
+@pytest.mark.parametrize("name", configuration.names("accelerators"))
+def test_presets_say_what_their_hosts_are_assumed_to_be(name):
+    chip = presets.load_accelerator(name)
+    if families.name_of(chip) == "ethos_u":
+        clock_ghz = chip.process.clock_ghz
+        assert chip.runtime.cpu_gmacs == pytest.approx(2 * clock_ghz)
+        assert chip.runtime.cpu_gelements == pytest.approx(clock_ghz / 12.5)
+        words = "Cortex-M55"
+    elif name == "coral_dev":
+        # Elements as much slower than a desktop's as products are.
+        runtime = chip.runtime
+        assert runtime.cpu_gmacs == pytest.approx(0.569 / 0.164, rel=0.01)
+        ratio = runtime.cpu_gelements / runtime.cpu_gmacs
+        assert ratio == pytest.approx(0.4 / 10.7, rel=0.01)
+        words = "as much slower"
+    elif name.startswith("pixel"):
+        words = "processor"
+    else:
+        return
+    assert words in " ".join(presets.load_description(name).split())
 
 
 def test_the_baseline_is_the_default_and_part_of_the_search_space():

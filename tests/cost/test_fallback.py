@@ -345,7 +345,8 @@ def test_tables_name_what_is_left_to_the_host():
     share = f"{costs['cpu_ms'] / costs['latency_ms']:.0%}"
     last = cost_table.table(costs, per_layer=True).splitlines()[-1]
     assert last == (
-        f"left to the host: 1 of 2 layers, {share} of the latency: HARD_SWISH"
+        "left to the host, as by Coral's compiler: 1 of 2 layers, "
+        f"{share} of the latency: HARD_SWISH"
     )
     by_layer = cost_table.rows(costs, by_layer=True)
     assert [row["runs_on"] for row in by_layer] == ["accelerator", "cpu"]
@@ -358,6 +359,11 @@ def test_tables_name_what_is_left_to_the_host():
     costs = {**summary.summarize([conv()], chip), **told}
     assert "left to the host" not in cost_table.table(costs)
     assert costs["cpu_ms"] == 0
+    boxes = dataclasses.replace(swish(), operator="NON_MAX_SUPPRESSION_V5")
+    for family, words in (("ethos_u", ", as by Vela:"), ("systolic", ":")):
+        chip = accelerators.default(family)
+        costs = {**summary.summarize([boxes], chip), **told}
+        assert f"left to the host{words} 1 of" in cost_table.table(costs)
 
 
 def test_a_host_may_run_all_of_a_network():

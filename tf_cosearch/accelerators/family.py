@@ -191,6 +191,7 @@ class Family(NamedTuple):
             exponents by path, by name.
         runs: Whether it runs the operation of a `Layer`, of which `operator`
             is known; the host runs the others.
+        compiler: Whose list of operations that is, in words.
         resumes: Whether it goes on after what the host runs, as a compiler
             that makes one piece of a network cannot.
     """
@@ -211,4 +212,5 @@ class Family(NamedTuple):
     int4_products: str = ""
     relations: Mapping[str, Mapping[str, int]] = {}
     runs: Callable[[Layer], bool] = runs_all
+    compiler: str = ""
     resumes: bool = True

@@ -15,10 +15,11 @@ class Runtime(NamedTuple):
     the host's processor does, at `cpu_gmacs` and `cpu_gelements`. Fields are
     numbers or `[B]` tensors.
 
-    By default it is the desktop processor of coral.ai/docs/edgetpu/benchmarks,
-    which takes 53 ms for the 0.569 G multiply-accumulates of MobileNetV1. The
+    By default that is the desktop of coral.ai/docs/edgetpu/benchmarks, which
+    takes 53 ms for the 0.569 G multiply-accumulates of MobileNetV1. The
     elements that it resizes or compares are what DeepLab leaves it of 36.8 ms
-    on a Coral by USB, rounded.
+    on a Coral by USB, rounded. Behind all but Coral's and Arm's chips it stands
+    for a processor that nobody named: give yours.
     """
 
     inference_us: Annotated[Any, Fixed("us", 0, 1e6)] = 0

@@ -90,8 +90,9 @@ def table(
         )
     if costs["cpu_operators"]:
         on_cpu = [row for row in layers if row["runs_on"] == "cpu"]
+        rule = f", as by {costs['compiler']}" if costs["compiler"] else ""
         lines.append(
-            f"left to the host: {len(on_cpu)} of {len(layers)} layers, "
+            f"left to the host{rule}: {len(on_cpu)} of {len(layers)} layers, "
             f"{costs['cpu_ms'] / costs['latency_ms']:.0%} of the latency: "
             f"{', '.join(costs['cpu_operators'])}"
         )

@@ -36,10 +36,11 @@ def summarize(
         `latency_ms`, `energy_mj`, `area_mm2`, `macs`, `params`, `peak_tops`,
         `utilization`, `dram_bytes`, `weight_residency`, `energy_parts_mj`,
         `unfit` (why it cannot run, or `None`), `cpu_ms` of what the host
-        runs, its `cpu_operators`, and `layers`, a list with the same for each
-        layer beside its name, operation, what it `runs_on`, `cycles`, what it
-        is `bound` by, its `mapping`, whether it is `fused` with the layer
-        before, `busy_cycles` by component, `fixed_cycles` and `traffic_bytes`.
+        runs, its `cpu_operators`, the `compiler` whose list of operations
+        says so, and `layers`, a list with the same for each layer beside its
+        name, operation, what it `runs_on`, `cycles`, what it is `bound` by,
+        its `mapping`, whether it is `fused` with the layer before,
+        `busy_cycles` by component, `fixed_cycles` and `traffic_bytes`.
 
     Raises:
         ValueError: If there are no layers, or they cost more than a float32
@@ -126,6 +127,7 @@ def summarize(
         "unfit": _unfit(here, cost, family),
         "cpu_ms": 0.0,
         "cpu_operators": [],
+        "compiler": family.compiler,
         "layers": rows,
     }
     if any(falls):

@@ -50,6 +50,7 @@ FAMILY = Family(
     shape=("pe_array/dot_width", "pe_array/simd_units", "pe_array/lanes"),
     depthwise_words=_depthwise_words,
     runs=operators.runs,
+    compiler="Coral's compiler",
     resumes=False,
     off_chip=(
         "pe_memory/weight_share",

@@ -29,6 +29,7 @@ FAMILY = Family(
     shape=(),
     depthwise_words=_depthwise_words,
     runs=operators.runs,
+    compiler="Vela",
     relations={
         "multipliers to bandwidth": {
             "mac_array/macs": 1,
