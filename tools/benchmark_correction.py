@@ -15,7 +15,7 @@ import json
 from typing import Any
 
 import command_line
-from absl import flags
+from absl import flags, logging
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("space", "digits", "Name or YAML file of a search space.")
@@ -69,10 +69,18 @@ def main() -> None:
     genomes, values = correction.measured(
         space, untrained, evaluator, FLAGS.cost, FLAGS.designs, FLAGS.seed
     )
+    short = [count for count in FLAGS.learned if count >= len(genomes)]
+    if short:
+        logging.warning(
+            "Only %d of %d designs were measured: no row for --learned=%s.",
+            len(genomes),
+            FLAGS.designs,
+            ",".join(map(str, short)),
+        )
     rows = [
         correction.errors(space, genomes, values, FLAGS.cost, count)
         for count in FLAGS.learned
-        if count < len(genomes)
+        if count not in short
     ]
     if FLAGS.format == "json":
         print(json.dumps([row._asdict() for row in rows], indent=2))

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from absl import logging
 
 from tf_cosearch.evaluators.evaluator import (
     BuiltDesign,
     Evaluator,
     RefusedError,
 )
+from tf_cosearch.evaluators.measurement import Measurements
 from tf_cosearch.metrics.values import Values
 from tf_cosearch.search import genomes as genome_arrays
 from tf_cosearch.search.correction import Correction
@@ -58,26 +60,45 @@ def measured(
         untrained: From a genome to an int8 file of its network.
         evaluator: Who measures.
         cost: Which of its costs.
-        designs: How many, at most; those that are refused are left out.
+        designs: How many, at most; those that are refused are left out, and
+            all that follow when the device keeps failing.
         seed: What they follow from.
 
     Returns:
         Their genomes `[N, P]`, and that cost `[N]`.
+
+    Raises:
+        ValueError: If all are refused.
+        RuntimeError: If the device keeps failing from the first one on.
     """
     rng = np.random.default_rng(seed)
     genomes = space.canonical(space.sample(rng, designs))
-    kept, values = [], []
+    kept: list[np.ndarray] = []
+    values: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        tflite = pathlib.Path(folder, "model.tflite")
-        for genome in genome_arrays.unseen(genomes):
+        judge = Measurements(evaluator, pathlib.Path(folder), lambda: None)
+        for number, genome in enumerate(genome_arrays.unseen(genomes)):
+            tflite = pathlib.Path(folder, str(number), "model.tflite")
+            tflite.parent.mkdir()
             tflite.write_bytes(untrained(genome))
             candidate = space.decode(genome)
             layers = candidate.network.layers()
             design = BuiltDesign(layers, candidate.accelerator, tflite)
             try:
-                values.append(evaluator(design).costs[cost].value)
+                values.append(judge.measure(design, {}).costs[cost].value)
             except RefusedError:
                 continue
+            except RuntimeError as error:
+                if not kept:
+                    raise
+                logging.warning(
+                    "%s keeps failing, so that only the %d designs measured "
+                    "before count. Received: %s",
+                    type(evaluator).__name__,
+                    len(kept),
+                    error.__cause__ or error,
+                )
+                break
             kept.append(genome)
     if not kept:
         raise ValueError(
