@@ -50,6 +50,22 @@ def test_registers_of_a_multiplier(family, register_bytes):
     assert chip.register_bytes() / chip.macs_per_cycle() == register_bytes
 
 
+@pytest.mark.parametrize(("int4_products", "registers"), [(2, 7), (4, 9)])
+def test_registers_of_a_split_multiplier(int4_products, registers):
+    """Of 2: two inputs, a byte of weights, two products of 12 bits, a sum."""
+    values = {
+        "pe_array/int4_products": int4_products,
+        "process/clocked_share": 1,
+    }
+    chip = accelerators.from_paths(values)
+    assert chip.register_bytes() / chip.macs_per_cycle() == registers
+    plain = accelerators.replace(chip, {"pe_array/int4_products": 1})
+    clock_mw, before = (
+        float(power.idle_power(each).clock_mw) for each in (chip, plain)
+    )
+    assert clock_mw / before == pytest.approx(registers / 5)
+
+
 def test_clocks_are_not_counted_twice_in_a_systolic_array():
     """Of a bit that is written 8.9995 fJ, 7.936518 are its clock's."""
     values = {"process/node_nm": 40}

@@ -144,9 +144,10 @@ def silicon(chip, peak):
 def waiting_mw(chip, peak):
     """Milliwatts of clock, DRAM and link.
 
-    Two operands and a product a multiplier are clocked, and a sum a unit.
+    Operands and as wide products of a multiplier are clocked, and a sum a unit.
     """
-    bits = 8 * (4 * peak + 4 * peak / chip.pe_array.dot_width)
+    operands = {1: 2, 2: 3, 4: 4}[chip.pe_array.int4_products]
+    bits = 8 * (2 * operands * peak + 4 * peak / chip.pe_array.dot_width)
     scale = (chip.process.node_nm / 40) ** 0.59
     milliwatts = chip.process.clock_ghz * 7.936518e-3 * bits * scale
     milliwatts *= chip.process.clocked_share

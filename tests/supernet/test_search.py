@@ -304,6 +304,31 @@ def test_nothing_is_trained_for_budgets_that_no_design_meets(
     assert not supernet_of(made).exists()
 
 
+def test_budgets_that_do_not_count_in_the_ranking_are_told_before_the_work(
+    space, data, tmp_path, monkeypatch, capsys
+):
+    class BeganError(Exception):
+        pass
+
+    def train(*_, **__):
+        raise BeganError
+
+    monkeypatch.setattr("tf_cosearch.supernet.supernet.Supernet.train", train)
+    said = []
+    for name, limits in {
+        "guarded": {"accuracy_drop": 1, "file_kib": 9},
+        "free": {"latency_ms": 1},
+    }.items():
+        budgets = cs.Budgets(**limits)
+        made = tuner(space, tmp_path / name, budgets=budgets)
+        with pytest.raises(BeganError):
+            made.search(**{**data, "verbose": 1})
+        said.append(capsys.readouterr().out)
+    told = "ranks designs whatever their accuracy_drop and file_kib"
+    assert told in said[0]
+    assert "ranks designs whatever" not in said[1]
+
+
 def test_too_few_images_are_refused_before_anything_is_trained(
     space, data, tmp_path, no_weights
 ):

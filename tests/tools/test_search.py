@@ -445,7 +445,7 @@ def test_of_many_processes_one_says_what_is_wrong(search_flags, tmp_path):
             "--max_accuracy_drop and --budget",
         ),
         (["--budget=edp=fast"], "The budget edp must be"),
-        (["--budget=file_kib=9"], "file_kib, which a trial measures"),
+        (["--budget=accuracy_qat=0.9"], "accuracy_qat, which a trial meas"),
     ],
 )
 def test_wrong_budgets_are_refused(

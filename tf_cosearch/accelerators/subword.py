@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tf_cosearch.accelerators import technology
 from tf_cosearch.networks.workload import LayerTable
 
 
@@ -31,3 +32,17 @@ def products(int4_products: Any, layers: LayerTable) -> Any:
     split = tf.where(layers.operand_bits() <= 4, of_weights, 1.0)
     again = tf.where(layers.activation_bits <= 4, of_inputs, 1.0)
     return split * again
+
+
+def operand_bytes(int4_products: Any) -> Any:
+    """What a multiplier reads a cycle at most.
+
+    Two products of 4 by 8 bits are of two inputs of 8 bits and two weights of
+    4; four of 4 by 4 bits are of four of each.
+
+    Example:
+    >>> [float(operand_bytes(tf.constant(float(s)))) for s in (1, 2, 4)]
+    [2.0, 3.0, 4.0]
+    """
+    inputs = technology.at_most(int4_products, 2.0)
+    return inputs + int4_products / inputs

@@ -308,15 +308,17 @@ def subword_area_share(int4_products: Any) -> Any:
     Reference: HCM for the areas; the split is that of Sharma et al., Bit
     Fusion, ISCA 2018 (arXiv 1712.01507).
     """
-    of_weight = _at_most(int4_products, 2.0)
+    of_weight = at_most(int4_products, 2.0)
     of_activation = int4_products / of_weight
     parts = multiplier_um2(8.0 / of_weight, 8.0 / of_activation)
     return int4_products * parts / multiplier_um2(8.0, 8.0)
 
 
-def _at_most(value: Any, limit: float) -> Any:
-    is_tensor = tf.is_tensor(value)
-    return tf.minimum(value, limit) if is_tensor else np.minimum(value, limit)
+def at_most(value: Any, limit: float) -> Any:
+    """The smaller of a number, array or tensor and a limit."""
+    if tf.is_tensor(value):
+        return tf.minimum(value, limit)
+    return min(value, limit) if np.isscalar(value) else np.minimum(value, limit)
 
 
 def logic_leakage_mw(area_mm2: Any, node_nm: Any) -> Any:

@@ -47,6 +47,11 @@ def leave(
         f"{metrics.get(name).text(description['costs'][name])}"
         for name in budgets.compared()
     )
+    for name, limit in budgets.limits(measured=True).items():
+        if name not in budgets.compared() and name in description["costs"]:
+            metric = metrics.get(name)
+            value = metric.text(description["costs"][name])
+            costs += f", {metric.word} {value} (at most {metric.text(limit)})"
     return (
         f"Chosen: trial {design.trial_id}, int8 accuracy "
         f"{accuracies['accuracy_int8']:.2%} on validation and "

@@ -285,12 +285,7 @@ class Progress:
         from rich.table import Table
 
         configuration.at_least("num_trials", num_trials, 1)
-        # What is over budget may be known, but beats nothing within.
-        front = [
-            (trial_id, known)
-            for trial_id, known in oracle.archive.front
-            if oracle.budgets.is_feasible(known)
-        ][:num_trials]
+        front = oracle.archive.front[:num_trials]
         if not front:
             return
         largest = {

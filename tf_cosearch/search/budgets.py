@@ -17,8 +17,10 @@ MISSING = {
 }
 """Costs that say what a design lacks to be mapped at all."""
 
-MEASURED = ("accuracy_drop",)
-"""What only a trial can tell, and yet may have a budget, which may be 0."""
+MEASURED = ("accuracy_drop", "file_kib")
+"""What only a trial can tell, and yet may have a budget."""
+
+_DROP = "accuracy_drop"
 
 _ROUNDING = 1e-4
 """Points that an accuracy of float32 may be off by."""
@@ -33,13 +35,13 @@ class Budgets:
     A budget on a metric of which less is better is the most a design may have
     of it, any other the least. A metric without one is not limited.
 
-    A budget on `accuracy_drop`, in points, is one on what only a trial can
-    tell: it holds of designs whose accuracies are known.
+    Only a trial can tell `accuracy_drop`, in points, and `file_kib`: budgets
+    on them, of which the first may be 0, hold of designs that were measured.
 
     Args:
         **limits: A positive number for each metric that has a budget, one of
-            `metrics.names(measured=False)` or `accuracy_drop`. `None` is no
-            limit.
+            `metrics.names(measured=False)`, `accuracy_drop` or `file_kib`.
+            `None` is no limit.
 
     Raises:
         ValueError: If there is no such metric, only a trial can tell it, or a
@@ -56,8 +58,8 @@ class Budgets:
     >>> Budgets(throughput_fps=500).is_feasible(costs)
     array([ True, False])
     >>> costs |= {"accuracy_float": [0.9, 0.9], "accuracy_int8": [0.9, 0.88]}
-    >>> Budgets(accuracy_drop=0.5).violation(costs)  # 2 - 0.5 points
-    array([0. , 1.5])
+    >>> Budgets(accuracy_drop=0.5).violation(costs)  # (2 - 0.5) / 0.5
+    array([0., 3.])
     """
 
     def __init__(self, **limits: float | None) -> None:
@@ -68,12 +70,12 @@ class Budgets:
             if limit is None:
                 continue
             number = configuration.number(limit, f"The budget {name}")
-            if name in MEASURED and number < 0:
+            if name == _DROP and number < 0:
                 raise ValueError(
                     f"The budget {name} must be 0 or more points. Received: "
                     f"{limit}. Leave it out for no limit."
                 )
-            if name not in MEASURED and number <= 0:
+            if name != _DROP and number <= 0:
                 raise ValueError(
                     f"The budget {name} must be positive. Received: {limit}. "
                     "Leave it out for no limit."
@@ -115,16 +117,17 @@ class Budgets:
                 NaN, exceeds nothing.
 
         Returns:
-            `[N]`, or one number: points too much, of so many points as are
-            allowed, or of one if these are fewer.
+            `[N]`, or one number: the sum of what is too much, each of what is
+            allowed; points too much where no drop is allowed.
         """
         values = Values.of(known)
         total: np.ndarray = np.zeros(())
         for name in MEASURED:
             if name in self._all and name in values:
                 limit = self._all[name]
-                over = (values[name] - limit) / max(limit, 1.0)
-                total = total + np.where(over > _ROUNDING, over, 0.0)
+                over = values[name] - limit
+                least = _ROUNDING if name == _DROP else 0.0
+                total = total + np.where(over > least, over, 0) / (limit or 1)
         return total
 
     def compared(self) -> tuple[str, ...]:

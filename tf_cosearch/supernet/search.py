@@ -129,6 +129,7 @@ class SupernetSearch:
             FloatingPointError: If the training diverges.
             ValueError: If no design meets the budgets of what it shrank to.
         """
+        self._report_unguarded(verbose)
         if launch.is_worker():
             worker.wait_for_chief(self._oracle)
         elif isinstance(self._source, SupernetOptions):
@@ -192,6 +193,17 @@ class SupernetSearch:
             for parameter in self._oracle.space.parameters
             if design.get(parameter.name) in parameter.choices
         }
+
+    def _report_unguarded(self, verbose: int) -> None:
+        """Says, before the work, which budgets do not count in the ranking."""
+        budgets = self._oracle.budgets
+        names = budgets.limits(measured=True).keys() - budgets.limits().keys()
+        if names and not launch.is_worker():
+            _console(verbose).print(
+                f"The supernet ranks designs whatever their "
+                f"{' and '.join(sorted(names))}, which only trainings measure: "
+                "those that are trained are held to the budget."
+            )
 
     def _report_shrinking(self, oracle: CoSearchOracle) -> None:
         """Has a summary of the search say what is left, if that will do."""
@@ -289,13 +301,9 @@ class EvaluationTuner(DurableTuner):
         verbose: int,
         **others: Any,
     ) -> None:
-        from rich.console import Console
-
         super().__init__(oracle, **others)
         self._search = search
-        self._console = Console(
-            quiet=not verbose, highlight=False, markup=False, soft_wrap=True
-        )
+        self._console = _console(verbose)
         self._clock = Clock(self.co_oracle.max_trials)
 
     def on_search_begin(self) -> None:
@@ -321,3 +329,11 @@ class EvaluationTuner(DurableTuner):
             f"{done}/{self.co_oracle.max_trials} designs evaluated on the "
             f"supernet  best of {value:.2%} there{left}"
         )
+
+
+def _console(verbose: int) -> Any:
+    from rich.console import Console
+
+    return Console(
+        quiet=not verbose, highlight=False, markup=False, soft_wrap=True
+    )

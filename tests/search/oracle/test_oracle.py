@@ -138,6 +138,8 @@ def test_what_loses_too_much_is_not_chosen_and_teaches_to_keep_away(tmp_path):
     np.testing.assert_allclose([t.score for t in (*lost, within)], worth)
     # What was measured stays what it was.
     assert oracle.trial_metrics(lost[0])["accuracy_int8"] == 0.85
+    # What is over the budget pushes nothing out of the front.
+    assert [i for i, _ in oracle.archive.front] == [within.trial_id]
     # Another budget, another choice.
     resumed = start(tmp_path, reload=True, budgets=Budgets(accuracy_drop=3))
     best = resumed.get_best_trials(3)

@@ -122,7 +122,7 @@ class CoSearchOracle(durable.DurableOracle):
     Attributes:
         algorithm: The one at work; it has observed all of the history.
         history: The trials so far, as algorithms see them.
-        archive: The Pareto front of all that is known.
+        archive: The Pareto front of all that is known and within budgets.
         own_trials: Most trials of this search, `None` without a limit;
             `max_trials` counts the known ones in, as KerasTuner does.
         earlier: What is known before the search begins, `None` once it has
@@ -402,8 +402,10 @@ class CoSearchOracle(durable.DurableOracle):
     def on_trial_ended(self, trial: Trial) -> None:
         """Enters a trial into the history and tells the algorithm."""
         result = self._scoring.result(trial)
-        if not result.failure:
-            self.archive.add(trial.trial_id, self.trial_metrics(trial))
+        known = self.trial_metrics(trial)
+        # What is over a budget must not push out what is within.
+        if not result.failure and self.budgets.is_feasible(known):
+            self.archive.add(trial.trial_id, known)
         self.history.add(result)
         self.algorithm.observe(result)
 

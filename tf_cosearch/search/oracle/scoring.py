@@ -128,7 +128,7 @@ class Scoring:
     def _guarded(self, accuracy: float, known: Mapping[str, float]) -> float:
         """What an accuracy counts beside budgets on what a trial measures.
 
-        Twice of what is allowed makes it half, as with `hard` rewards, so
-        that every algorithm learns to keep away.
+        Twice of what is allowed, or a point where no drop is, makes it half,
+        so that every algorithm learns to keep away.
         """
         return accuracy / (1 + float(self._budgets.excess(known)))

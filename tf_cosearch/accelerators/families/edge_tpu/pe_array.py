@@ -56,8 +56,13 @@ class PEArray(NamedTuple):
         return self.dot_width * subword.products(self.int4_products, layers)
 
     def register_bytes(self) -> Any:
-        """Of all units: two operands and a product each, and a sum a unit."""
-        products = self.dot_width * (2 + PRODUCT_BYTES)
+        """Of all units: two operands and a product each, and a sum a unit.
+
+        One that is split has more of them, see `subword.operand_bytes`, and
+        products that together are as wide.
+        """
+        operands = subword.operand_bytes(self.int4_products)
+        products = self.dot_width * operands * (2 + PRODUCT_BYTES) / 2
         units = self.pes() * self.lanes * self.simd_units
         return units * (products + ACCUMULATOR_BYTES)
 
