@@ -318,7 +318,9 @@ def at_most(value: Any, limit: float) -> Any:
     """The smaller of a number, array or tensor and a limit."""
     if tf.is_tensor(value):
         return tf.minimum(value, limit)
-    return min(value, limit) if np.isscalar(value) else np.minimum(value, limit)
+    if isinstance(value, (int, float)):
+        return min(value, limit)
+    return np.minimum(value, limit)
 
 
 def logic_leakage_mw(area_mm2: Any, node_nm: Any) -> Any:
