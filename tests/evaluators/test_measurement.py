@@ -188,6 +188,30 @@ def test_a_device_is_looked_at_every_few_measurements(tmp_path, warnings):
     assert "1.3 times that, 12.6 ms instead of 10 for" in warning
 
 
+def test_workers_at_a_device_count_together(tmp_path):
+    """Each looks when it starts; then one looks after ten of both."""
+    known = design(tmp_path / "reference", b"known")._replace(
+        layers=["its own"]
+    )
+    with_reference(tmp_path)
+    workers = [
+        Measurements(Scripted(*answers), tmp_path, lambda: known)
+        for answers in ([1.0, 10.0, *[1.0] * 6], [1.0, 10.0, *[1.0] * 5, 10.0])
+    ]
+    for number in range(EVERY + 2):  # the last one of these is the tenth
+        one = design(tmp_path / str(number), str(number).encode())
+        workers[number % 2].measure(one, {"latency_ms": 1.0})
+    left = [worker.evaluator._answers for worker in workers]
+    assert left == [[1.0], []]
+
+
+def test_a_damaged_count_is_due(tmp_path):
+    judge = with_reference(tmp_path, 1.0, 10.0)
+    (tmp_path / ".device").write_text("\0")
+    judge.measure(design(tmp_path / "trial"), {"latency_ms": 1.0})
+    assert not judge.evaluator._answers
+
+
 def test_what_has_no_device_is_not_looked_at(tmp_path):
     judge = with_reference(tmp_path, *[1.0] * 2 * EVERY)
     judge.evaluator.is_exclusive = False

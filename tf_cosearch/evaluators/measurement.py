@@ -10,7 +10,7 @@ import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypedDict
+from typing import TextIO, TypedDict
 
 from absl import logging
 
@@ -90,8 +90,7 @@ class Measurements:
         self._retries = at_least("retries", evaluator.retries, 0)
         self._pause_s = positive("pause_s", evaluator.pause_s)
         positive("timeout_s", evaluator.timeout_s)
-        # Nobody knows what a device is like today.
-        self._unchecked = EVERY if evaluator.is_exclusive else 0
+        self._is_new = True  # nobody knows what a device is like today
 
     def read(self, tflite: pathlib.Path) -> Evaluation | None:
         """What is known of a file; None if it was not measured, or so.
@@ -170,13 +169,16 @@ class Measurements:
     def _measure(
         self, design: BuiltDesign, expected: Mapping[str, float]
     ) -> Evaluation:
-        with self._turn():
+        with self._turn() as shared:
             evaluation = self.evaluator(design)
-            self._unchecked += self.evaluator.is_exclusive
-            is_due = self._unchecked >= EVERY
+            unchecked = _count(shared) + 1 if shared else 0
+            is_due = bool(shared) and (self._is_new or unchecked >= EVERY)
             if is_due or _times(evaluation, expected) >= SURPRISE:
                 self._require_steady()
-                self._unchecked = 0
+                unchecked, self._is_new = 0, False
+            if shared:
+                shared.truncate(0)
+                shared.write(str(unchecked))
         return evaluation
 
     def _require_steady(self) -> None:
@@ -214,15 +216,20 @@ class Measurements:
             )
 
     @contextlib.contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Waits until no other process of the search uses the device."""
+    def _turn(self) -> Iterator[TextIO | None]:
+        """Waits until no other process of the search uses the device.
+
+        Yields:
+            The file that all hold in turn, with the number of measurements
+            since the known file was; None of what is no device.
+        """
         if not self.evaluator.is_exclusive:
-            yield
+            yield None
             return
-        with (self._project / _LOCK).open("w") as lock:
+        with (self._project / _LOCK).open("a+") as lock:
             with contextlib.suppress(OSError):  # some network file systems
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            yield lock
 
     def _key(self, tflite: pathlib.Path) -> str:
         digest = hashlib.sha256(self._described)
@@ -239,6 +246,14 @@ class Measurements:
             "seconds": evaluation.seconds,
         }
         files.write_json(os.fspath(tflite.with_name(FILE)), state)
+
+
+def _count(shared: TextIO) -> int:
+    """Measurements since the known file was; too many if nobody says."""
+    shared.seek(0)
+    with contextlib.suppress(ValueError):
+        return int(shared.read())
+    return EVERY
 
 
 def _times(evaluation: Evaluation, before: Mapping[str, float]) -> float:
