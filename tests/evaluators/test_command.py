@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 
@@ -176,7 +177,7 @@ def test_a_program_that_hangs_is_ended_with_all_it_started(tmp_path):
 
 
 def test_a_program_ends_with_a_search_that_is_killed(tmp_path):
-    """And what it has started with it."""
+    """And what it has started with it; its folder is removed."""
     pids = tmp_path / "pids"
     body = f"""
         import subprocess
@@ -189,17 +190,20 @@ def test_a_program_ends_with_a_search_that_is_killed(tmp_path):
         warnings.simplefilter("ignore", DeprecationWarning)
         search = os.fork()
     if not search:
-        program.run(words, tmp_path, 100.0)
+        temporary = tempfile.TemporaryDirectory(dir=tmp_path)
+        program.run(words, temporary, 100.0)
         os._exit(1)
     until = time.monotonic() + 60
     while not (pids.exists() and pids.read_text().endswith(" ")):
         assert time.monotonic() < until
         time.sleep(0.05)
+    assert any(path.is_dir() for path in tmp_path.iterdir())
     os.kill(search, signal.SIGKILL)
     os.waitpid(search, 0)
     while any(map(is_running, pids.read_text().split())):
         assert time.monotonic() < until
         time.sleep(0.05)
+    assert not any(path.is_dir() for path in tmp_path.iterdir())
 
 
 def is_running(pid):

@@ -92,7 +92,8 @@ class Command(Evaluator):
 
     def measure(self, design: BuiltDesign) -> Mapping[str, Quantity]:
         """Runs the program."""
-        with tempfile.TemporaryDirectory(prefix="evaluate_") as name:
+        temporary = tempfile.TemporaryDirectory(prefix="evaluate_")
+        with temporary as name:
             folder = pathlib.Path(name)
             model = folder / "model.tflite"
             description = folder / "accelerator.yaml"
@@ -106,7 +107,7 @@ class Command(Evaluator):
             }
             said = program_lib.run(
                 [*self.program, *paths],
-                folder,
+                temporary,
                 self.timeout_s,
                 json.dumps(told),
             )

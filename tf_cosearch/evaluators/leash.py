@@ -1,16 +1,18 @@
 """Runs a program that ends when whoever wants it does, however that ends.
 
-    python leash.py FD PROGRAM ARGUMENTS
+    python leash.py FD FOLDER PROGRAM ARGUMENTS
 
 FD is the end of a pipe to read from, whose other end the caller holds and
 never writes to. It closes when the caller ends, by SIGKILL too; then all of
-this process group is killed, the program and what it has started.
+this process group is killed, the program and what it has started, and FOLDER,
+a temporary one of the caller, is removed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -21,7 +23,7 @@ NO_PROGRAM = 127
 
 def main() -> int:
     """Runs the program; its exit code, or its end by the same signal."""
-    held, *command = int(sys.argv[1]), *sys.argv[2:]
+    held, folder, *command = int(sys.argv[1]), *sys.argv[2:]
     os.set_inheritable(held, False)
     try:
         process = os.posix_spawnp(command[0], command, os.environ)
@@ -33,6 +35,10 @@ def main() -> int:
 
     def watch() -> None:
         os.read(held, 1)
+        # Its end would be ours, before everything is removed.
+        with contextlib.suppress(OSError):
+            os.kill(process, signal.SIGSTOP)
+        shutil.rmtree(folder, ignore_errors=True)
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -70,8 +70,9 @@ class LitertCpu(Evaluator):
             str(self.repeats),
             str(self.warm_up),
         ]
-        with tempfile.TemporaryDirectory(prefix="litert_") as folder:
-            said = program.run(command, folder, self.timeout_s)
+        temporary = tempfile.TemporaryDirectory(prefix="litert_")
+        with temporary:
+            said = program.run(command, temporary, self.timeout_s)
         answer = json.loads(said)
         if isinstance(answer, str):
             raise RefusedError(

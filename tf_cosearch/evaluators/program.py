@@ -8,6 +8,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 
 from tf_cosearch import text
@@ -36,7 +37,7 @@ class ExitError(RuntimeError):
 
 def run(
     command: Sequence[str],
-    folder: str | os.PathLike[str],
+    temporary: tempfile.TemporaryDirectory[str],
     timeout_s: float,
     told: str = "",
 ) -> str:
@@ -44,11 +45,12 @@ def run(
 
     It is started as it is, by no shell. What it says goes to files of the
     folder, so that nothing that it leaves running holds a pipe. If this
-    process ends first, killed for example, the program is ended, see `leash`.
+    process ends first, killed for example, the program is ended and the
+    folder removed, see `leash`.
 
     Args:
         command: The program and its arguments.
-        folder: Where it runs.
+        temporary: The folder where it runs.
         timeout_s: Most seconds that it may take.
         told: What it reads from standard input.
 
@@ -60,7 +62,7 @@ def run(
         ExitError: If it cannot be started, or its exit code is not 0; says
             the last line of its standard error.
     """
-    folder = pathlib.Path(folder)
+    folder = pathlib.Path(temporary.name)
     said, log = folder / "stdout", folder / "stderr"
     heard = folder / "stdin"
     heard.write_text(told)
@@ -72,7 +74,10 @@ def run(
             log.open("wb") as logs,
         ):
             process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-IS", leash.__file__, str(watched), *command],
+                [
+                    *(sys.executable, "-IS", leash.__file__),
+                    *(str(watched), os.fspath(folder), *command),
+                ],
                 cwd=folder,
                 stdin=reads,
                 stdout=says,

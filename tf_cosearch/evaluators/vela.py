@@ -116,7 +116,8 @@ class Vela(Evaluator):
         chosen = [
             word for flag in flags.items() if flag[1] for word in map(str, flag)
         ]
-        with tempfile.TemporaryDirectory(prefix="vela_") as name:
+        temporary = tempfile.TemporaryDirectory(prefix="vela_")
+        with temporary as name:
             folder = pathlib.Path(name)
             model = folder / "model.tflite"
             model.write_bytes(design.tflite.read_bytes())
@@ -130,7 +131,7 @@ class Vela(Evaluator):
                         f"--output-dir={folder}",
                         *chosen,
                     ],
-                    folder,
+                    temporary,
                     self.timeout_s,
                 )
             except program.ExitError as error:
