@@ -42,7 +42,7 @@ PYTHON = code_blocks("python")
 
 SHORTER = {
     "--space=evolved": "--max_trials=1 --epochs=1",
-    "--accuracy=supernet": "--supernet_trials=20",
+    "--accuracy=supernet": "--supernet_trials=20 --supernet_epochs=1",
     "runs/cpu ": "--max_trials=1 --epochs=1",
     "runs/board ": "--max_trials=1 --epochs=1",
     "--early_stopping": "--max_trials=2 --epochs=2",
