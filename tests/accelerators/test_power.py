@@ -1,5 +1,7 @@
 """Power that flows whatever is computed, by hand and against what is known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -93,6 +95,14 @@ def test_what_crosses_the_link_takes_energy():
     parts, cost = parts_of(kept_up, [image, dense])
     kept_mj = 300 * float(cost.latency_ms[0]) / 1e3
     assert parts["host_link"] == pytest.approx(80 * crossing / 1e9 + kept_mj)
+    # It is written into the memories as one that comes from the DRAM is.
+    half = [dataclasses.replace(image, network_in_elements=3 * 112 * 224)]
+    written = crossing - 1000 - 2 * 100 - 3 * 112 * 224
+    chip = accelerators.from_paths(link)
+    more, less = (parts_of(chip, rows)[0] for rows in ([image], half))
+    assert more["pe_memory"] - less["pe_memory"] == pytest.approx(
+        written * float(chip.write_pj()) / 1e9, rel=1e-3
+    )
     # Where there is no link nothing crosses it, and nothing keeps it up.
     alone = accelerators.replace(kept_up, {"host_link/input_gbs": 0})
     assert parts_of(alone, [image, dense])[0]["host_link"] == 0

@@ -644,5 +644,8 @@ def price(row, chip, option, dram_bytes, edges, repeated, idle_pj):
     pj = option[1] + idle_pj * cycles + arithmetic(row, node)
     pj += dram_bytes * chip.dram.byte_pj
     pj += crossing(row, chip.host_link) * chip.host_link.byte_pj
-    pj += dram_bytes * sram(technology.SRAM_WRITE, *memories(chip), node)
+    written = dram_bytes
+    if chip.host_link.input_gbs:  # images come over it, not from the DRAM
+        written += row.network_in_elements * row.activation_bits / 8
+    pj += written * sram(technology.SRAM_WRITE, *memories(chip), node)
     return cycles, pj

@@ -139,7 +139,7 @@ class Accelerator(Protocol):
         """What the memory on the chip holds."""
 
     def write_pj(self) -> Any:
-        """Energy of writing a byte that comes from DRAM."""
+        """Energy of writing a byte that comes from DRAM or the host."""
 
     def pipeline_cycles(self) -> Any:
         """What fills and drains the pipeline of a layer."""

@@ -66,7 +66,7 @@ class Rows(NamedTuple):
         energy_pj: Energy of a run, without what its time takes.
         mac_pj: That of arithmetic.
         dram_pj: That of transfers off the chip.
-        write_pj: That of writing on it what comes from there.
+        write_pj: That of writing on it what comes from there or the host.
         crossing_pj: That of the host's link.
         chosen: The mappings, of all tiles.
         outside: What passes the DRAM.

@@ -249,6 +249,7 @@ def price_rows(
         fill += machine.pipeline_cycles()
         fixed += (tiling.tiles - 1) * fill
     dram_pj, write_pj = transfer_pj(machine, outside.dram_bytes)
+    write_pj += image_write_pj(machine, serial)
     crossing_pj = link_pj(machine, serial)
     energy_pj = chosen.energy_pj + mac_pj + dram_pj + write_pj + crossing_pj
     return Rows(
@@ -471,6 +472,15 @@ def link_pj(machine: Accelerator, serial: Serial) -> Any:
     return machine.host_link.energy_pj(
         serial.image_bytes, serial.answer_bytes, serial.operations
     )
+
+
+def image_write_pj(machine: Accelerator, serial: Serial) -> Any:
+    """Energy, on the chip, of what comes by the host's link, not the DRAM."""
+    rate = machine.host_link.input_gbs
+    if not (tf.is_tensor(rate) or np.any(rate)):
+        return 0.0  # spares arrays of many networks by many chips
+    share = machine.host_link.is_there() * (1.0 - machine.room().image_share)
+    return serial.image_bytes * (share * machine.write_pj())
 
 
 def _layer_cost(

@@ -341,9 +341,13 @@ class PriceList:
             )
             needed_pj = energy_pj[some].take(self._sorted.rank, 1)
             needed_pj += dram_bytes * (dram_pj + write_pj)
-            crossing_pj = model.link_pj(chips, serial)
-            if np.ndim(crossing_pj):  # a pass over all pairs less without it
-                needed_pj += crossing_pj
+            by_link_pj = (
+                model.link_pj(chips, serial),
+                model.image_write_pj(chips, serial),
+            )
+            for each_pj in by_link_pj:
+                if np.ndim(each_pj):  # a pass over all pairs less without it
+                    needed_pj += each_pj
             cost = model.put_together(
                 chips,
                 cycles[some].take(self._sorted.rank, 1) + fixed,
