@@ -1,26 +1,33 @@
 """Layers that are worked on together, against every other way to do it."""
 
+import dataclasses
 import math
 import random
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from reference import naive_cost, naive_fusion, simulator
 from reference.cost_cases import random_chain, random_chip
 
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import presets
 from tf_cosearch.accelerators.families.edge_tpu import EdgeTpu, mapping
+from tf_cosearch.cost import cuts, fusion, model
 from tf_cosearch.cost.costs import SCALARS
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.cost.price_list import PriceList
+from tf_cosearch.networks.loops import loops_of
 from tf_cosearch.networks.spaces.template import load_network
 from tf_cosearch.networks.tape import Tape, view
-from tf_cosearch.networks.workload import pad
+from tf_cosearch.networks.workload import Layer, LayerTable, pad
 from tf_cosearch.search import exact
 
-TILED = 19, 21, 28, 37, 51, 95, 98, 99
+TILED = 19, 21, 33, 51, 61, 95, 101, 125
 """Cases that run best in several tiles, as seeds."""
+
+UNJOINED = 5, 13, 18, 21
+"""Cases that another division of the memory would help with nothing fused."""
 
 
 def fusing(rng, network, layers=3):
@@ -78,9 +85,10 @@ def check_walked(layers, chip, cost, images):
         rows = layers[first:end]
         height = math.ceil(rows[-1].out_h * images / tiles)
         numbers = cost.layers.mapping.numpy()[0, first:end]
-        walked, _ = simulator.walk_chain(
+        walked, read = simulator.walk_chain(
             rows, chip, [mapping.MAPPINGS[n] for n in numbers], height
         )
+        assert read_by(rows, chip, tiles // images) == read
         for place, counts in enumerate(walked):
             at = (0, first + place)
             for name, field in cost.layers.traffic._asdict().items():
@@ -90,6 +98,22 @@ def check_walked(layers, chip, cost, images):
             assert float(cost.layers.busy_cycles[0][at]) == pytest.approx(
                 images * simulator.array_cycles(counts, chip), rel=1e-5
             )
+
+
+def read_by(rows, chip, tiles):
+    """Rows of its input that the model has a chain read, of one image."""
+    table = LayerTable(*(tf.constant(f, tf.float32) for f in pad([rows])))
+    loops, room = loops_of(table), model.expand(as_tensors(chip)).room()
+    chain = fusion.chains(table, loops, room, len(rows), tiles)
+    _, part, _ = fusion.part_of(table, chain, 0, len(rows))
+    return round(float(part.read_again[0, 0]) * rows[0].in_h)
+
+
+def as_tensors(chip):
+    """A chip of numbers as a batch of one."""
+    return tf.nest.map_structure(
+        lambda field: tf.constant([field], tf.float32), chip
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,10 +134,108 @@ def test_no_way_to_cut_a_random_network_is_better(objective, images):
         ways = naive_fusion.estimate(layers, chip, objective, images)
         check(cost, ways, chip.process.clock_ghz)
         check_walked(layers, chip, cost, images)
-        fused += max(ways[0].lengths) > 1
-        tiled += max(ways[0].tiles) > 1
+        found = list(chains_of(layers, cost))
+        fused += bool(found)
+        tiled += any(tiles > images for *_, tiles in found)
     assert fused >= 9
     assert tiled >= 8
+
+
+def fused_and_not(cases):
+    """Costs of two images on each chip, and where it may fuse nothing."""
+    values = [accelerators.to_paths(chip) for _, chip in cases]
+    values += [each | {"pe_memory/fused_layers": 1} for each in values]
+    chips = accelerators.from_paths(
+        {path: np.asarray([v[path] for v in values]) for path in values[0]}
+    )
+    table = pad([layers for layers, _ in cases] * 2, 4)
+    cost = estimate(table, chips, True, "latency", 2)
+    return [
+        np.split(np.asarray(field), 2)
+        for field in (
+            cost.latency_ms,
+            cost.energy_mj,
+            cost.dram_bytes,
+            tf.reduce_max(cost.layers.is_joined, -1),
+        )
+    ]
+
+
+def test_tiles_of_what_comes_and_of_streamed_weights_need_room_too():
+    """512 x 8 x 1024 to 32 channels, to 8, on a PE of 40 KiB.
+
+    A tile of a sixteenth is 256 KiB of inputs, the weights 32 KiB.
+    """
+    first = Layer("first", "conv2d", 512, 8, 32, 512, 8, 1024)
+    then = Layer("then", "conv2d", 512, 8, 8, 512, 8, 32, continues=True)
+    chips = [
+        accelerators.from_paths(
+            {
+                "pe_array/columns": 1,
+                "pe_array/rows": 1,
+                "pe_memory/capacity_mib": kib / 1024,
+                "dram/bandwidth_gbs": 0.5,
+                "pe_memory/fused_layers": 3,
+            }
+        )
+        for kib in (40, 80)
+    ]
+    cases = [([first, then], chip) for chip in chips] + [case(TILED[0])]
+    _, _, (dram, alone), joined = fused_and_not(cases)
+    assert (dram[0], joined[0][0]) == (alone[0], 0)
+    # With room for two rows of 8 KiB beside the weights it is worth it.
+    assert dram[1] < alone[1] * 0.96
+    assert joined[0][1] == 1
+
+
+def test_memory_is_divided_anew_for_chains_alone():
+    """What cannot be joined costs as much as with nothing fused."""
+    cases = [case(seed) for seed in UNJOINED]
+    cases = [
+        ([dataclasses.replace(row, continues=False) for row in layers], chip)
+        for layers, chip in cases
+    ]
+    for fused, alone in fused_and_not([*cases, case(TILED[0])]):
+        np.testing.assert_array_equal(fused[:-1], alone[:-1])
+
+
+@pytest.mark.parametrize("of_pairs", [1, 3])
+def test_equally_good_cuts_are_told_apart(of_pairs):
+    """By what is compared then: 2 a row alone, 1 or 3 a row in a pair."""
+    costs = np.ones((2, 1, len(cuts.PARTS), 4))
+    costs[1] = of_pairs
+    costs[1, :, 0] = 2
+    may = [
+        tf.constant([[length == 2] * 3 + [False]])
+        for length, _ in cuts.WAYS[1:]
+    ]
+    parts = cuts._best_cut(tf.constant(costs), may).numpy()[0]
+    places = [cuts.PARTS[int(part)][1] for part in parts]
+    assert places == ([0, 1, 0, 1] if of_pairs == 1 else [0] * 4)
+
+
+def test_a_tile_has_to_fit_each_part_of_the_chip():
+    """A chain of two 3x3 layers of 5 x 5 x 4 on 2 x 2 PEs, in 1 tile or 2.
+
+    A PE has 3 columns and reads 5. Of a whole map it works on 3 rows and reads
+    7 of each layer; of a tile of 3 rows on 2, of 6, and on 3 inside, of 7.
+    """
+    conv = Layer("conv", "conv2d", 5, 5, 4, 5, 5, 4, k_h=3, k_w=3)
+    rows = [conv, dataclasses.replace(conv, continues=True)]
+    table = LayerTable(*(tf.constant(f, tf.float32) for f in pad([rows])))
+    for needed, tiles in ((2 * 140 + 60, 1), (140 + 120 + 48, 2)):
+        for more in (0, -4):
+            chip = accelerators.from_paths(
+                {
+                    "pe_array/columns": 2,
+                    "pe_array/rows": 2,
+                    "pe_memory/fused_layers": 3,
+                    "pe_memory/tile_kib": (needed + more) / 1024,
+                }
+            )
+            room = model.expand(as_tensors(chip)).room()
+            chain = fusion.chains(table, loops_of(table), room, 2, tiles)
+            assert bool(fusion.fits(chain, room)[0, 0]) == (more == 0)
 
 
 @pytest.mark.slow

@@ -84,7 +84,11 @@ def estimate(layers, chip, objective="latency", images=1, tiles_of=TILES):
 
         cuts = list(_cuts(0, options, len(layers)))
         least = min(map(cost, cuts))
-        ways += [price for price in cuts if cost(price) <= least * (1 + TIE)]
+        ways += [
+            price
+            for price in cuts
+            if cost(price) <= least * (1 + TIE) and max(price.lengths) > 1
+        ]
 
     def total(price):
         return {
@@ -95,6 +99,9 @@ def estimate(layers, chip, objective="latency", images=1, tiles_of=TILES):
 
     least = min(map(total, ways))
     best = [way for way in ways if total(way) <= least * (1 + 3 * TIE)]
+    if objective == "latency":  # of equally fast ones that of least energy
+        most = min(way.pj[1] for way in best) * (1 + 3 * TIE)
+        best = [way for way in best if way.pj[0] <= most]
     return [way + start for way in best]
 
 
@@ -156,21 +163,22 @@ class Job:
         whole = inputs + others + outputs
         limit, apart = division, self.chip.pe_memory.tile_kib > 0
         if apart:
-            pes = self.chip.pe_array.columns * self.chip.pe_array.rows
-            limit = pes * self.chip.pe_memory.tile_kib * 1024
+            limit = self.chip.pe_memory.tile_kib * 1024
         fitting = []
         for most in tiles_of:
             # As many as are as high as the first one, but perhaps the last.
             tiles = -(-height // -(-height // most))
             lines = self._lines(rows, tiles)
             taken = self._bytes(rows, lines)
-            if sum(taken if apart else taken[1:-1]) <= limit:
-                fitting.append((tiles, lines, sum(taken[1:-1])))
+            in_part = self._part_bytes(rows, lines)
+            if (in_part if apart else sum(taken)) <= limit:
+                fitting.append((tiles, lines, sum(taken)))
         return [
-            self._price(
-                first, rows, tiles, lines, whole + taken, division, used, kept
-            )
+            price
             for tiles, lines, taken in fitting
+            for price in self._price(
+                first, rows, tiles, lines, whole, taken, division, used, kept
+            )
         ]
 
     def _may(self, rows):
@@ -204,17 +212,41 @@ class Job:
         return lines
 
     def _bytes(self, rows, lines):
-        in_c, _ = naive_cost.channels(rows[0], self.chip)
-        result = [lines[0] * rows[0].in_w * in_c * rows[0].activation_bits / 8]
-        for row, count in zip(rows, lines[1:], strict=True):
-            _, out_c = naive_cost.channels(row, self.chip)
-            result.append(count * row.out_w * out_c * out_bits(row) / 8)
-        return result
+        """Bytes of a tile of each map inside a chain."""
+        return [
+            count
+            * row.out_w
+            * naive_cost.channels(row, self.chip)[1]
+            * out_bits(row)
+            / 8
+            for row, count in zip(rows[:-1], lines[1:-1], strict=True)
+        ]
 
-    def _price(self, first, rows, tiles, lines, live, division, used, kept):
+    def _part_bytes(self, rows, lines):
+        """Bytes of a tile in each PE: inputs of all layers, the last outputs.
+
+        Rows of windows and as many again as the windows overlap by."""
+        array, total = self.chip.pe_array, 0
+        for row, count in zip(rows, lines[1:], strict=True):
+            in_c, out_c = naive_cost.channels(row, self.chip)
+            high, wide = -(-count // array.rows), -(-row.out_w // array.columns)
+            seen = high * row.stride_h + 2 * (row.k_h - 1) * row.dilation_h
+            across = wide * row.stride_w + (row.k_w - 1) * row.dilation_w
+            total += seen * across * in_c * row.activation_bits / 8
+        made = high + row.k_h - 1
+        return total + made * wide * out_c * out_bits(row) / 8
+
+    def _price(
+        self, first, rows, tiles, lines, whole, taken, division, used, kept
+    ):
+        """The price, in a list; none of what two tiles of a row do not fit."""
         chip, images = self.chip, self.images
         apart = chip.pe_memory.tile_kib > 0
-        beyond = 0 if apart else max(live - division, 0)
+        beyond = 0 if apart else max(whole + taken - division, 0)
+        capacity = naive_cost.size(chip)
+        left = capacity
+        if not apart:  # beside the maps inside and all weights that stay
+            left -= taken + sum(map(math.prod, zip(used, kept, strict=True)))
         by_dram = not chip.host_link.input_gbs
         inputs, _, _ = activations(rows[0])
         outputs = activations(rows[-1])[1]
@@ -247,14 +279,30 @@ class Job:
             if is_last:
                 leaving = row.network_out_elements * out_bits(row) / 8
                 written = max(off_out, leaving * by_dram)
-            streamed = used[number] * (1 - kept[number]) * tiles * images
+            # A tile at a time: its inputs, and the weights that are streamed,
+            # in halves of what there is room for, one order or the other.
+            runs = tiles * images
+            streams = used[number] * (1 - kept[number])
+            once_more = [0]
+            if not apart:
+                half = max(left, 1) / 2
+                once_more = (
+                    read / runs * (max(math.ceil(streams / half), 1) - 1),
+                    streams * (max(math.ceil(read / runs / half), 1) - 1),
+                )
+            streamed = (streams + min(once_more)) * runs
             again = used[number] * kept[number] * (tiles * images - 1) * apart
             span = 1 + row.dilation_h * (row.k_h - 1)
             start = min(span * row.in_w * row.in_c * each, read)
             start = max(start, chip.dram.onload_share * read)
+            dot = 0
+            if row.op in WEIGHTED:
+                taps = row.in_c // row.groups * row.k_h * row.k_w
+                dot = taps * row.weight_bits / 8
             end = min(row.out_w * row.out_c * out_bits(row) / 8, written)
             moved = read + written + elsewhere + streamed
-            runs = tiles * images
+            if 2 * (min(span * row.in_w * row.in_c * each, read) + dot) > left:
+                return []
             fills = (runs - 1) * naive_cost.fill(row, chip)
             more = runs * lines[place + 1] / row.out_h - 1
             prices = []
@@ -268,7 +316,7 @@ class Job:
                 prices.append((cycles + fills, pj))
             chain = ((len(rows),), (tiles,)) if is_first else ()
             total += self._range(prices, moved, 1, *chain)
-        return total
+        return [total]
 
     def _mapped(self, tile, comes, goes):
         key = tile, comes, goes

@@ -9,12 +9,16 @@ cut the network into chains, each with its best number of tiles:
 
     best(i) = min over ways of cost of the chain i .. i+n-1 + best(i+n)
 
-by cycles, by energy, or by the sum of both relative to those of nothing fused
-(whose least change is that of their product). The best division is kept, or
-that of nothing fused if none is better or each lacks more memory. So fusion
-never costs more. Of the best of all tile heights, on 42 random networks of
-little memory that fusion helps, the powers of two of `TILES` were 0 % off 40
-times and 28 to 30 % twice.
+by cycles, by energy, or, for the least product of both, by the sum of both
+relative to those of nothing fused, which changes as the product does where
+changes are small. Ways that are equally good are told apart as mappings are:
+equally fast ones by energy, others by cycles. A chain that needs more than
+weights that stay leave of the memory is none. The best division is kept, or
+nothing is fused if that is as good. A division counts only where it makes way
+for a chain, and where memory that lacks does not come to lack more. So fusion
+never costs more of what is asked for; of the rest it may. On 42 random networks
+of little memory that fusion helps, the numbers of `TILES` were as good as any
+number of tiles 40 times, and 28 to 30 % worse twice.
 
 `B` are candidates, `L` rows, `N` parts that a row may be of chains, `PARTS`.
 """
@@ -45,6 +49,9 @@ SHARES = (1.0, 0.5, 0.25)
 
 TILES = (1, 2, 4, 8, 16)
 """Tiles that chains may run in."""
+
+_TIED = 1 + 1e-7
+"""What is worse by less is equally good, but for rounding."""
 
 WAYS = ((1, 1), *((length, tiles) for tiles in TILES for length in (2, 3)))
 """Layers, and tiles, of what may begin at a row: itself first."""
@@ -118,7 +125,11 @@ def cut(
         live,
         layers.in_elements() * loops.activation_bytes,
         loops.output_bytes,
-        *[ones] * 4,
+        ones,
+        ones,
+        ones,
+        tf.zeros_like(ones),
+        ones,
     )
     chains = [fusion.chains(layers, loops, room, *way) for way in WAYS[1:]]
     tables, parts, tilings = zip(
@@ -141,35 +152,44 @@ def cut(
     part = _side_by_side([own, *parts])
     whole = _side_by_side([layers] * len(PARTS))
     whole_loops = loops_of(whole, loops.images)
+    is_alone = part.is_first * part.is_last
+    is_shared = tf.where(room.tile_bytes > 0, 0.0, 1.0)
     joined = [ones * float(place > 0) for _, place in PARTS]
     idle_pj = power.idle_mw(machine) / machine.process.clock_ghz
     spend = functools.partial(_spend, layers, idle_pj)
     alone_spent = [tf.reduce_sum(spent, -1) for spent in spend(alone)]
-    best, least = alone, _total(objective, *alone_spent)
+    best, least = alone, _totals(objective, *alone_spent)
     needed = tf.reduce_max(alone.outside.needed_bytes, -1)
     needed = tf.maximum(needed, tf.squeeze(room.capacity_bytes, -1))
     for share in SHARES:
         here = room._replace(activation_bytes=share * most)
         residency, stays = shares_that_stay(stored, share * most, here)
+        kept = residency * tf.reduce_sum(stored, -1, keepdims=True) * is_shared
         residency, stays = _side_by_side(
             [(residency * ones, stays)] * len(PARTS)
         )
-        outside = moved(whole, whole_loops, here, residency, stays, part)
+        beside = part._replace(
+            taken_bytes=part.taken_bytes + kept * (1 - is_alone)
+        )
+        outside = moved(whole, whole_loops, here, residency, stays, beside)
         rows = price_rows(whole, whole_loops, machine, mapped, outside, tiling)
         rows = rows._replace(is_joined=_side_by_side(joined))
         rows = _each(
             lambda field: tf.stack(tf.split(field, len(PARTS), -1), 1), rows
         )
-        costs = _key(objective, spend(rows), alone_spent)
+        costs = tf.stack(_keys(objective, spend(rows), alone_spent))
+        lacks = rows.outside.needed_bytes > room.capacity_bytes[:, None]
+        lacks &= np.arange(len(PARTS))[:, None] > 0
+        costs = tf.where(lacks, tf.constant(np.inf, costs.dtype), costs)
         may = [fusion.fits(chain, here) for chain in chains]
         which = _best_cut(costs, may)
         rows = _each(functools.partial(_pick, which=which), rows)
-        total = _total(
+        totals = _totals(
             objective, *(tf.reduce_sum(spent, -1) for spent in spend(rows))
         )
         wins = (
-            (total < least)
-            & (tf.squeeze(room.fused_layers, -1) > 1)
+            _is_better(totals, least)
+            & tf.reduce_any(rows.is_joined > 0, -1)
             & (tf.reduce_max(rows.outside.needed_bytes, -1) <= needed)
         )
         best = _each(
@@ -177,44 +197,67 @@ def cut(
             rows,
             best,
         )
-        least = tf.where(wins, total, least)
+        least = tf.where(wins, totals, least)
     return best
 
 
-def _key(objective: str, spent: Sequence[Any], alone: Sequence[Any]) -> Any:
-    """What ways to cut a network are compared by, a sum over rows."""
+def _keys(
+    objective: str, spent: Sequence[Any], alone: Sequence[Any]
+) -> tuple[Any, Any]:
+    """Sums over rows that ways to cut are compared by, and then by."""
     cycles, needed_pj = spent
     if objective == "latency":
-        return cycles
+        return cycles, needed_pj
     if objective == "energy":
-        return needed_pj
+        return needed_pj, cycles
     total_cycles, total_pj = (total[:, None, None] for total in alone)
-    return cycles / total_cycles + needed_pj / total_pj
+    return cycles / total_cycles + needed_pj / total_pj, cycles
 
 
 def _spend(layers: LayerTable, idle_pj: Any, rows: Rows) -> tuple[Any, Any]:
-    """Cycles and energy of all runs of rows, `[B, ..., L]`."""
+    """Cycles and energy of all runs of rows, `[B, ..., L]`.
+
+    In float64: sums of the same numbers are the same in any order.
+    """
     runs = layers.all_runs(layers.is_layer)
     for _ in rows.cycles.shape[2:]:
         runs, idle_pj = runs[:, None], idle_pj[:, None]
     needed_pj = rows.energy_pj + idle_pj * rows.cycles
-    return rows.cycles * runs, needed_pj * runs
+    return (
+        tf.cast(rows.cycles * runs, tf.float64),
+        tf.cast(needed_pj * runs, tf.float64),
+    )
 
 
-def _total(objective: str, cycles: Any, needed_pj: Any) -> Any:
-    """What networks are compared by."""
-    return {
-        "latency": cycles,
-        "energy": needed_pj,
-        "energy_delay": cycles * needed_pj,
-    }[objective]
+def _totals(objective: str, cycles: Any, needed_pj: Any) -> Any:
+    """What networks are compared by, and then by, `[2, B]`."""
+    return tf.stack(
+        {
+            "latency": (cycles, needed_pj),
+            "energy": (needed_pj, cycles),
+            "energy_delay": (cycles * needed_pj, cycles),
+        }[objective]
+    )
+
+
+def _is_better(new: Any, old: Any) -> Any:
+    """Where networks cost less, or as much and less of what is compared then.
+
+    Example:
+    >>> _is_better(tf.constant([[1.0, 2.0, 3.0], [5.0, 5.0, 1.0]]),
+    ...     tf.constant([[2.0] * 3, [6.0, 6.0, 6.0]])).numpy()
+    array([ True,  True, False])
+    """
+    is_less = new * _TIED < old
+    return is_less[0] | (new[0] <= old[0] * _TIED) & is_less[1]
 
 
 def _best_cut(costs: Any, may: Sequence[Any]) -> Any:
     """The part of each row in the cheapest of all ways to cut networks.
 
     Args:
-        costs: What each row costs as each of `PARTS`, `[B, N, L]`.
+        costs: What each row costs as each of `PARTS` by what is compared, and
+            what by that which tells equally good ways apart, `[2, B, N, L]`.
         may: Where each of `WAYS` but the first may begin, `[B, L]`.
 
     Returns:
@@ -224,32 +267,36 @@ def _best_cut(costs: Any, may: Sequence[Any]) -> Any:
     Of four rows that take 5 each two or three take 3 each together: two pairs
     are better than three and one.
 
-    >>> each = tf.constant([5.0] + [3.0] * (len(PARTS) - 1))[None, :, None]
+    >>> each = tf.constant([5.0] + [3.0] * (len(PARTS) - 1))[:, None]
     >>> may = [tf.constant([[True, True, True, False]]),
     ...     tf.constant([[True, True, False, False]])] * len(TILES)
-    >>> parts = _best_cut(each + tf.zeros([1, 1, 4]), may)
+    >>> parts = _best_cut(each + tf.zeros([2, 1, 1, 4]), may)
     >>> [PARTS[int(part)] for part in parts.numpy()[0]]
     [(1, 0), (1, 1), (1, 0), (1, 1)]
     """
-    begun = [costs[:, 0]]
+    never = tf.constant(np.inf, costs.dtype)
+    begun = [costs[:, :, 0]]
     for (length, _), first, allowed in zip(
         WAYS[1:], _FIRST[1:], may, strict=True
     ):
         total = tf.add_n(
-            [fusion.at(costs[:, first + n], n) for n in range(length)]
+            [fusion.at(costs[:, :, first + n], n) for n in range(length)]
         )
-        begun.append(tf.where(allowed, total, np.inf))
-    by_row = tf.transpose(tf.stack(begun), [2, 0, 1])  # L, ways, B
-    nothing = tf.zeros_like(by_row[0, 0])
+        begun.append(tf.where(allowed, total, never))
+    by_row = tf.transpose(tf.stack(begun), [3, 2, 0, 1])  # L, B, ways, 2
+    no_cost = tf.zeros_like(by_row[0, :, 0])
+    nothing = tf.cast(no_cost[:, 0], tf.float32)
 
     def backwards(state: Any, ways: Any) -> Any:
         rest = state[0]  # the least that what follows 1, 2 and 3 rows on costs
-        totals = ways + tf.stack([rest[length - 1] for length, _ in WAYS])
-        way = tf.cast(tf.argmin(totals, 0), tf.float32)
-        least = tf.reduce_min(totals, 0)
-        return tf.stack([least, rest[0], rest[1]]), way
+        totals = ways + tf.stack([rest[length - 1] for length, _ in WAYS], 1)
+        first, second = tf.unstack(totals, axis=-1)
+        least = tf.reduce_min(first, -1, keepdims=True)
+        way = tf.argmin(tf.where(first <= least * _TIED, second, never), -1)
+        least = tf.gather(totals, way, batch_dims=1)
+        return tf.stack([least, rest[0], rest[1]]), tf.cast(way, tf.float32)
 
-    start = tf.stack([nothing] * 3), nothing
+    start = tf.stack([no_cost] * 3), nothing
     _, ways = tf.scan(backwards, by_row, start, reverse=True)
 
     def forwards(state: Any, way: Any) -> Any:

@@ -14,6 +14,9 @@ only a tile of it is there at a time. With stride `s`, `k_h` taps `d` apart:
     live bytes        = all else that is there when the chain starts, its input
                         among it, + outputs of j + tile bytes
     off-chip input    comes T r_i-1 / H_i-1 times, streamed weights T times
+    either            once more, of each tile, for each half that the other
+                        fills of what tile bytes and weights that stay leave of
+                        the memory, see `off_chip`
     cycles, energy    T times those of a layer of r_k rows, each mapped as any
                         layer is, and of its first operands; a start only once
 
@@ -25,7 +28,8 @@ are runs of one program on other rows, in any order, on whichever PEs, as the
 row tiles of the Edge TPU are, so what is said to be won by fusion is the least.
 
 Where activations have memory of their own (`Room.tile_bytes`), a tile of all
-that the chain touches has to fit it, input and output too. What is made inside
+that the chain touches has to fit it, input and output too, in each part of the
+chip and with as much overlap as a layer's own tiles have. What is made inside
 the chain passes from PE to PE no more, but for what windows overlap by, where
 PEs have rows and columns of their own, see the family's mapper.
 
@@ -46,8 +50,9 @@ import tensorflow as tf
 from tf_cosearch import accelerators
 from tf_cosearch.accelerators import Accelerator, families
 from tf_cosearch.accelerators.family import Room
-from tf_cosearch.cost.off_chip import Part, live_bytes
-from tf_cosearch.cost.residency import padded_in_c, padded_out_c
+from tf_cosearch.arithmetic import divide_up
+from tf_cosearch.cost.off_chip import Part, live_bytes, part_lines
+from tf_cosearch.cost.residency import padded_out_c
 from tf_cosearch.networks.loops import Loops
 from tf_cosearch.networks.workload import LayerTable
 
@@ -86,7 +91,10 @@ class Chains(NamedTuple):
         may: Whether these rows may be a chain.
         rows: Rows of a tile: of the input, then of each layer's output.
         tiles: Tiles, of all images.
-        tile_bytes: What has to be there of a tile.
+        inner_bytes: What tiles of the maps inside take of the memory that
+            weights share.
+        part_bytes: What a tile takes of memory that activations have in each
+            part of the chip.
         live_bytes: Activations while the chain runs.
         in_bytes: Those that its first layer reads.
         out_bytes: Those that its last one writes.
@@ -95,7 +103,8 @@ class Chains(NamedTuple):
     may: Any
     rows: list[Any]
     tiles: Any
-    tile_bytes: Any
+    inner_bytes: Any
+    part_bytes: Any
     live_bytes: Any
     in_bytes: Any
     out_bytes: Any
@@ -128,7 +137,7 @@ def chains(
     >>> some = chains(table, loops_of(table), room, length=2, tiles=2)
     >>> [float(rows[0, 0]) for rows in some.rows]
     [8.0, 6.0, 4.0]
-    >>> float(some.tile_bytes[0, 0])  # 6 rows of 8 x 4
+    >>> float(some.inner_bytes[0, 0])  # 6 rows of 8 x 4
     192.0
     """
     images = loops.images
@@ -146,20 +155,18 @@ def chains(
         tf.where(count > 1, some, every)
         for some, every in zip(rows, heights, strict=True)
     ]
-    line = layers.in_w * padded_in_c(layers, room) * loops.activation_bytes
-    out_line = layers.out_w * padded_out_c(layers, room)
-    out_line = out_line * loops.out_element_bytes
-    lines = [line, *(at(out_line, place) for place in range(length))]
-    first, *inside, last = (a * b for a, b in zip(rows, lines, strict=True))
-    inner_bytes = tf.add_n(inside)
-    is_apart = room.tile_bytes > 0
+    line = layers.out_w * padded_out_c(layers, room) * loops.out_element_bytes
+    inner_bytes = tf.add_n(
+        [rows[place + 1] * at(line, place) for place in range(length - 1)]
+    )
     out_bytes = at(loops.output_bytes, length - 1)
     live = live_bytes(layers, loops) - loops.output_bytes
     return Chains(
         may=may,
         rows=rows,
         tiles=count * images,
-        tile_bytes=inner_bytes + tf.where(is_apart, first + last, 0.0),
+        inner_bytes=tf.where(room.tile_bytes > 0, 0.0, inner_bytes),
+        part_bytes=_part_bytes(layers, loops, room, rows),
         live_bytes=live + out_bytes + inner_bytes,
         in_bytes=layers.in_elements() * loops.activation_bytes,
         out_bytes=out_bytes,
@@ -168,9 +175,29 @@ def chains(
 
 def fits(chain: Chains, room: Room) -> Any:
     """Where a tile of chains finds room, `[B, L]`."""
-    apart = room.tile_bytes * room.tile_rows * room.tile_columns
-    most = tf.where(room.tile_bytes > 0, apart, room.activation_bytes)
-    return chain.may & (chain.tile_bytes <= most)
+    return chain.may & tf.where(
+        room.tile_bytes > 0,
+        chain.part_bytes <= room.tile_bytes,
+        chain.inner_bytes <= room.activation_bytes,
+    )
+
+
+def _part_bytes(
+    layers: LayerTable, loops: Loops, room: Room, rows: list[Any]
+) -> Any:
+    """What a tile takes of each part of the chip, as `row_tiles` has it.
+
+    That is the inputs of all layers of a chain and the outputs of the last.
+    """
+    line, out_line = part_lines(layers, loops, room)
+    halo = layers.k_h - 1
+    taken: Any = 0.0
+    for place, count in enumerate(rows[1:]):
+        own = divide_up(count, room.tile_rows)
+        read = own * at(layers.stride_h, place)
+        read += at(2 * halo * layers.dilation_h, place)
+        taken += read * at(line, place)
+    return taken + (own + at(halo, place)) * at(out_line, place)
 
 
 def at(field: Any, further: int) -> Any:
@@ -236,6 +263,7 @@ def part_of(
         is_first=ones * float(place == 0),
         is_last=ones * float(place == length - 1),
         tiles=tiles,
+        taken_bytes=at(chain.inner_bytes, -place),
         read_again=tiles * rows_in / layers.in_h,
     )
     return table, part, Tiling(tiles, tiles * rows_out / layers.out_h)

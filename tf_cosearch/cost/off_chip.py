@@ -49,6 +49,8 @@ class Part(NamedTuple):
         is_first: Whether the row is its first.
         is_last: Whether it is its last.
         tiles: Tiles that the chain runs in.
+        taken_bytes: Memory that off-chip inputs and streamed weights of a chain
+            find taken, by tiles of the maps inside and weights that stay.
         read_again: How often the first row reads each row of its input.
     """
 
@@ -58,6 +60,7 @@ class Part(NamedTuple):
     is_first: Any
     is_last: Any
     tiles: Any
+    taken_bytes: Any
     read_again: Any
 
 
@@ -71,7 +74,8 @@ class OffChip(NamedTuple):
         last_bytes: Those of them after which nothing runs.
         row_tiles: Tiles the rows of a layer fall into.
         out_c_tiles: Tiles the output channels fall into.
-        needed_bytes: What two tiles of one row take of the PE memories.
+        needed_bytes: What two tiles of one row take of the PE memories, and
+            beside them what a chain has to have there.
         repeated_bytes: Weights that stay and go round once more, while
             nothing is computed.
     """
@@ -142,7 +146,9 @@ def moved(
     Of a chain, activations off the chip are the first row's, which reads them
     with those rows again that tiles overlap by; what is written is the last
     row's; what other rows read besides comes again if it may be off the chip.
-    Weights that are streamed come for every tile.
+    Weights that are streamed come for every tile. For each tile one
+    of the two loop orders is taken, too, where `half` is half of what tiles of
+    the maps inside the chain and weights that stay leave of the memory.
 
     Args:
         layers: `LayerTable` of `[B, L]`.
@@ -162,10 +168,12 @@ def moved(
     out_bytes = loops.output_bytes
     if part is not None:
         live, in_bytes, out_bytes = part[:3]
-    kept = room.activation_bytes
+    kept, capacity = room.activation_bytes, room.capacity_bytes
+    if part is not None:
+        capacity = tf.maximum(capacity - part.taken_bytes, 1.0)
     is_apart = room.tile_bytes > 0
     beyond = tf.where(is_apart, 0.0, tf.maximum(live - kept, 0.0))
-    per_half = 2 / room.capacity_bytes
+    per_half = 2 / capacity
     brought = room.image_share * image_bytes(layers, loops)
     leaving = room.image_share * answer_bytes(layers, loops)
     spilled_in = tf.minimum(in_bytes, beyond)
@@ -194,27 +202,29 @@ def moved(
         written = written * part.is_last
         elsewhere = elsewhere * part.is_first
     streamed = used * (1 - stays)
+    runs = 1.0 if part is None else part.tiles
     out_c_tiles = tf.maximum(tf.math.ceil(streamed * per_half), 1.0)
-    in_halves = tf.maximum(tf.math.ceil(read * per_half), 1.0)
-    again = tf.minimum(read * (out_c_tiles - 1), streamed * (in_halves - 1))
+    in_halves = tf.maximum(tf.math.ceil(read / runs * per_half), 1.0)
+    again = tf.minimum(
+        read * (out_c_tiles - 1), streamed * runs * (in_halves - 1)
+    )
     tiles = row_tiles(layers, loops, room)
-    again = tf.where(is_apart, streamed * (tiles - 1), again)
     held = tf.where(is_apart, tiles, in_halves)
-    repeated = (used - streamed) * (tiles - 1)
     if part is not None:
         is_alone = part.is_first * part.is_last > 0
-        further = part.tiles - 1
-        again = tf.where(is_alone, again, streamed * further)
+        tiles = tf.where(is_alone, tiles, part.tiles)
         held = tf.where(is_alone, held, part.tiles)
-        out_c_tiles = tf.where(is_alone, out_c_tiles, 1.0)
-        round_again = tf.where(is_apart, (used - streamed) * further, 0.0)
-        repeated = tf.where(is_alone, repeated, round_again)
+        again += streamed * (part.tiles - 1)
+    again = tf.where(is_apart, streamed * (tiles - 1), again)
+    repeated = tf.where(is_apart, (used - streamed) * (tiles - 1), 0.0)
     line = layers.in_w * layers.in_c * loops.activation_bytes
     span = (layers.k_h - 1) * layers.dilation_h + 1
     window = tf.minimum(span * line, read)
     row = layers.out_w * layers.out_c * loops.out_element_bytes
     dot = loops.in_c * loops.taps * (layers.operand_bits() / 8)
-    needed = 2 * (window + dot * layers.has_weights) * is_layer
+    needed = 2 * (window + dot * layers.has_weights)
+    if part is not None:
+        needed += part.taken_bytes
     return OffChip(
         residency=residency,
         dram_bytes=(read + written + elsewhere + streamed + again) * is_layer,
@@ -222,7 +232,7 @@ def moved(
         last_bytes=tf.minimum(row, written),
         row_tiles=held,
         out_c_tiles=out_c_tiles,
-        needed_bytes=needed,
+        needed_bytes=needed * is_layer,
         repeated_bytes=repeated,
     )
 
@@ -318,12 +328,18 @@ def row_tiles(layers: LayerTable, loops: Loops, room: Room) -> Any:
     if not tf.is_tensor(room.tile_bytes):
         return tf.ones_like(layers.out_h)
     rows = divide_up(layers.out_h, room.tile_rows)
-    columns = divide_up(layers.out_w, room.tile_columns)
-    line = columns * layers.stride_w + (layers.k_w - 1) * layers.dilation_w
-    line = line * padded_in_c(layers, room) * loops.activation_bytes
-    out_line = columns * padded_out_c(layers, room) * loops.out_element_bytes
+    line, out_line = part_lines(layers, loops, room)
     halo = (layers.k_h - 1) * (2 * layers.dilation_h * line + out_line)
     fit = (room.tile_bytes - halo) / (layers.stride_h * line + out_line)
     fit = tf.clip_by_value(tf.floor(fit), 1.0, rows)
     is_tiled = (room.tile_bytes > 0) & (layers.is_mac * layers.has_weights > 0)
     return tf.where(is_tiled, tf.math.ceil(rows / fit), 1.0)
+
+
+def part_lines(layers: LayerTable, loops: Loops, room: Room) -> tuple[Any, Any]:
+    """Bytes of a row of inputs, and of outputs, in a part of the chip."""
+    columns = divide_up(layers.out_w, room.tile_columns)
+    line = columns * layers.stride_w + (layers.k_w - 1) * layers.dilation_w
+    line = line * padded_in_c(layers, room) * loops.activation_bytes
+    out_line = columns * padded_out_c(layers, room) * loops.out_element_bytes
+    return line, out_line
