@@ -137,8 +137,8 @@ def test_no_way_to_cut_a_random_network_is_better(objective, images):
         found = list(chains_of(layers, cost))
         fused += bool(found)
         tiled += any(tiles > images for *_, tiles in found)
-    assert fused >= 9
-    assert tiled >= 8
+    assert fused >= 6
+    assert tiled >= 6
 
 
 def fused_and_not(cases):
