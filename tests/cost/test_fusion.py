@@ -188,6 +188,7 @@ def test_tiles_of_what_comes_and_of_streamed_weights_need_room_too():
     assert joined[0][1] == 1
 
 
+@pytest.mark.slow
 def test_memory_is_divided_anew_for_chains_alone():
     """What cannot be joined costs as much as with nothing fused."""
     cases = [case(seed) for seed in UNJOINED]
@@ -302,6 +303,7 @@ def test_it_never_costs_more(objective):
     assert (missing <= alone.memory_missing_bytes.numpy()).all()
 
 
+@pytest.mark.slow
 def test_price_lists_price_what_estimate_does():
     """Accelerators that fuse side by side with those that do not."""
     networks = [case(seed)[0] for seed in TILED[:3]]

@@ -72,7 +72,7 @@ def test_residual_block_is_held_and_read_twice(package):
     assert [row.side_elements for row in rows] == [0, 0, 0, 256]
     assert rows[1] == workload.Layer(
         "dw", "depthwise_conv2d", 8, 8, 24, 8, 8, 24, 3, 3,
-        groups=24, held_elements=256,
+        groups=24, held_elements=256, continues=True,
     )  # fmt: skip
 
 
