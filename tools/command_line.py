@@ -77,6 +77,7 @@ def run(main: Callable[[], None]) -> None:
     def quiet_main(arguments: list[str]) -> None:
         if not os.environ.get("TF_COSEARCH_LOGS"):
             _quiet_logs()
+        sys.unraisablehook = interrupt_again
         try:
             guard(main)
         except SystemExit as end:
@@ -88,6 +89,24 @@ def run(main: Callable[[], None]) -> None:
 
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["debug"])
     app.run(quiet_main, flags_parser=parse)
+
+
+def interrupt_again(ignored: sys.UnraisableHookArgs) -> None:
+    """Repeats a Ctrl-C that Python ignores.
+
+    It does so where a destructor or the callback of a weak reference is at
+    work, of which there are many when a network is thrown away.
+
+    Args:
+        ignored: What `sys.unraisablehook` is given.
+    """
+    if ignored.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(ignored)
+        return
+    # From another thread and later, since here it would be ignored as well.
+    later = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
+    later.daemon = True
+    later.start()
 
 
 def parse(arguments: list[str]) -> list[str]:

@@ -3,6 +3,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
 import command_line
 import pytest
@@ -186,3 +187,27 @@ def test_output_files_need_their_ending_and_a_folder(tmp_path):
 def test_a_flag_of_a_very_long_name_is_one_line():
     done = run("launch", "--" + "x" * 3000)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
+def test_ctrl_c_comes_again_where_python_ignores_it(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "unraisablehook", command_line.interrupt_again)
+
+    class Thrown:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Thrown()
+        time.sleep(10)
+    assert capsys.readouterr().err == ""
+
+
+def test_what_else_python_ignores_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "unraisablehook", command_line.interrupt_again)
+
+    class Thrown:
+        def __del__(self):
+            raise ValueError("lost")
+
+    Thrown()
+    assert "lost" in capsys.readouterr().err
