@@ -196,9 +196,12 @@ def test_ctrl_c_comes_again_where_python_ignores_it(monkeypatch, capsys):
         def __del__(self):
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    def throw_away():
         Thrown()
         time.sleep(10)
+
+    with pytest.raises(KeyboardInterrupt):
+        throw_away()
     assert capsys.readouterr().err == ""
 
 
