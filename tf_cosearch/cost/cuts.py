@@ -16,9 +16,8 @@ equally fast ones by energy, others by cycles. A chain that needs more than
 weights that stay leave of the memory is none. The best division is kept, or
 nothing is fused if that is as good. A division counts only where it makes way
 for a chain, and where memory that lacks does not come to lack more. So fusion
-never costs more of what is asked for; of the rest it may. On 42 random networks
-of little memory that fusion helps, the numbers of `TILES` were as good as any
-number of tiles 40 times, and 28 to 30 % worse twice.
+never costs more of what is asked for; of the rest it may. `TILES` are
+not all numbers of tiles there are, so now and then another one would do better.
 
 `B` are candidates, `L` rows, `N` parts that a row may be of chains, `PARTS`.
 """
