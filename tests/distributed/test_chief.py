@@ -1,4 +1,5 @@
 import contextlib
+import signal
 import socket
 import threading
 import time
@@ -192,25 +193,33 @@ def test_a_cut_of_half_a_lease_costs_nothing(tmp_path, monkeypatch):
     assert len(ran) == next(trials) == 30
 
 
-@pytest.mark.parametrize(
-    ("message", "is_said"),
-    [("server must be started and not shutting down", False), ("Why?", True)],
-)
-def test_of_a_server_that_stops_only_late_calls_are_not_said(
-    message, is_said, monkeypatch
+def test_a_second_ctrl_c_does_not_cut_the_stop_of_the_server_in_half(
+    tmp_path, monkeypatch
 ):
-    said = []
-    monkeypatch.setattr(threading, "excepthook", said.append)
+    server, ended = chief.grpc.server, threading.Event()
 
-    def fail():
-        raise ValueError(message)
+    def interrupted_server(*args, **options):
+        served = server(*args, **options)
 
-    with chief.without_late_calls():
-        thread = threading.Thread(target=fail)
-        thread.start()
-        thread.join()
-    assert [str(each.exc_value) for each in said] == [message] * is_said
-    assert threading.excepthook == said.append
+        def stop(grace):
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(0.2)  # for the main thread to take it
+            stopped = type(served).stop(served, grace)
+            ended.set()
+            return stopped
+
+        served.stop = stop
+        return served
+
+    monkeypatch.setattr(chief.grpc, "server", interrupted_server)
+    oracle = make(tmp_path)
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    port = launch.free_port("127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(port))
+    with pytest.raises(KeyboardInterrupt), chief.busy(oracle, "measures"):
+        pass
+    assert ended.wait(5)
 
 
 def test_nothing_is_left_to_do_in_a_stage_that_is_over(tmp_path, monkeypatch):

@@ -125,29 +125,11 @@ def _listening(service: Service) -> Iterator[None]:
     try:
         yield
     finally:
-        with without_late_calls():
-            server.stop(grace=1).wait()
-
-
-@contextlib.contextmanager
-def without_late_calls() -> Iterator[None]:
-    """Keeps gRPC from printing that a call came while its server stops.
-
-    Its thread asks for the next call without looking whether the server is
-    about to stop, and dies of that, as it would have anyway.
-    """
-    before = threading.excepthook
-
-    def hook(failure: threading.ExceptHookArgs) -> None:
-        is_late = isinstance(failure.exc_value, ValueError)
-        if not (is_late and "not shutting down" in str(failure.exc_value)):
-            before(failure)
-
-    threading.excepthook = hook
-    try:
-        yield
-    finally:
-        threading.excepthook = before
+        # A second Ctrl-C, as of a terminal and of the launcher, interrupts
+        # the main thread; a stop cut in half lets gRPC's own thread die.
+        stopping = threading.Thread(target=lambda: server.stop(grace=1).wait())
+        stopping.start()
+        stopping.join()
 
 
 class Service(oracle_chief.OracleServicer):
