@@ -9,9 +9,10 @@ from tf_cosearch.networks.published_layouts import Layout
 # Multiply-accumulates in G and parameters in M, as published:
 # - MACs of EfficientNet-EdgeTPU, Inception V2 to V4, Inception-ResNet and the
 #   ResNets of version 2: half of the GOP of the Vitis AI model zoo;
-# - DenseNet, VGG, SqueezeNet 1.1, parameters of SqueezeNet and MobileNetV3,
-#   Inception V1 (there GoogLeNet, with the same 3x3 for 5x5): torchvision's
-#   table of models; MACs of SqueezeNet 1.0: albanie/convnet-burden;
+# - DenseNet, VGG, ResNet-18, SqueezeNet 1.1, parameters of SqueezeNet and
+#   MobileNetV3, Inception V1 (there GoogLeNet, with the same 3x3 for 5x5):
+#   torchvision's table of models; MACs of SqueezeNet 1.0:
+#   albanie/convnet-burden;
 # - MobileNet V1 to V3-Large, MobileNetEdgeTPU: research/slim of
 #   tensorflow/models, mobilenet_v1.md and mobilenet/README.md;
 # - MobileNetV3-Small: arXiv 1905.02244, table 3; NASNet: arXiv 1707.07012,
@@ -45,6 +46,7 @@ COUNTS = {
     "mobilenet_v3_large": ("0.217", "5.48"),
     "mobilenet_v3_small": ("0.056", "2.54"),
     "nasnet_mobile": ("0.564", "5.3"),
+    "resnet18": ("1.814", "11.69"),
     "resnet101_v2": ("13.39", "44.54"),
     "resnet152_v2": ("20.235", "60.19"),
     "resnet50_v2": ("6.55", "25.55"),
@@ -66,6 +68,25 @@ EFFICIENTNET_LITE = {
     "efficientnet_lite2": ("0.899", "6.09"),
     "efficientnet_lite3": ("1.44", "8.20"),
     "efficientnet_lite4": ("2.64", "13.01"),
+}
+# Redone by hand: kernels times positions; the parameters of a Transformer's
+# layers are those of nn.TransformerEncoderLayer(512, 8) and -DecoderLayer.
+STEPS, WIDE, INNER = 128, 512, 2048
+PROJECTED = STEPS * WIDE * WIDE
+ATTENTION_MACS = 4 * PROJECTED + 2 * STEPS * STEPS * WIDE
+FEED_FORWARD_MACS = 2 * STEPS * WIDE * INNER
+OTHERS = {
+    "dqn": (
+        400 * 8 * 8 * 4 * 32
+        + 81 * 4 * 4 * 32 * 64
+        + 49 * 3 * 3 * 64 * 64
+        + 3136 * 512
+        + 512 * 18,
+        1693362,
+    ),
+    "mlp": (784 * 512 + 512 * 512 + 512 * 10, 669706),
+    "transformer_encoder": (ATTENTION_MACS + FEED_FORWARD_MACS, 3152384),
+    "transformer_decoder": (2 * ATTENTION_MACS + FEED_FORWARD_MACS, 4204032),
 }
 
 
@@ -116,7 +137,24 @@ def test_efficientnet_lite_was_published_with_its_batch_norms(name):
     assert params(rows) == near(EFFICIENTNET_LITE[name][1], 0.01)
 
 
-@pytest.mark.parametrize("name", published.names())
+@pytest.mark.parametrize("name", OTHERS)
+def test_counts_of_others_are_those_done_by_hand(name):
+    rows = load(name)
+    assert sum(row.macs for row in rows) == OTHERS[name][0]
+    assert sum(row.params for row in rows) == OTHERS[name][1]
+    assert len({row.name for row in rows}) == len(rows)
+
+
+def test_a_transformer_has_heads_and_vector_operations():
+    rows = {row.name: row for row in load("transformer_encoder", 64)}
+    scores = rows["attention/scores"]
+    assert scores.macs == 64 * 64 * WIDE
+    assert rows["attention/softmax"].out_elements == 8 * 64 * 64
+    for name in ("attention/softmax", "feed_forward_norm"):
+        assert rows[name].kind.is_vector
+
+
+@pytest.mark.parametrize("name", sorted({*published.names()} - {*OTHERS}))
 def test_every_network_loads_and_ends_in_a_classifier(name):
     rows = load(name)
     assert macs(rows) > 0.04

@@ -1,8 +1,9 @@
 """Networks that results were published for, by name, as layer-table rows.
 
 Chains of blocks are in `configs/networks`, what branches is in
-`published_layouts`, the rest is built by `keras.applications`. All of them
-read images of three channels and end in logits, without a softmax.
+`published_layouts`, what is no classifier of photographs, and ResNet-18, in
+`published_models`, the rest is built by `keras.applications`. None ends in a
+softmax.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from concurrent import futures
 from typing import Any, NamedTuple
 
 from tf_cosearch import configuration
-from tf_cosearch.networks import published_layouts, stacks
+from tf_cosearch.networks import published_layouts, published_models, stacks
 from tf_cosearch.networks.importers import keras_import
 from tf_cosearch.networks.published_layouts import Layout
+from tf_cosearch.networks.published_models import Model
 from tf_cosearch.networks.spaces.template import load_network
 from tf_cosearch.networks.workload import Layer
 
@@ -39,21 +41,24 @@ class _Application(NamedTuple):
         )
 
 
-_LAYOUTS: dict[str, Layout | _Application] = {
+_LAYOUTS: dict[str, Layout | _Application | Model] = {
     "densenet121": _Application("DenseNet121"),
     "densenet169": _Application("DenseNet169"),
     "densenet201": _Application("DenseNet201"),
+    "dqn": Model(published_models.dqn, 84),
     "inception_resnet_v2": _Application("InceptionResNetV2", 299),
     "inception_v1": published_layouts.INCEPTION_V1,
     "inception_v2": published_layouts.INCEPTION_V2,
     "inception_v3": _Application("InceptionV3", 299),
     "inception_v4": published_layouts.INCEPTION_V4,
+    "mlp": Model(published_models.mlp, 28),
     "mobilenet_v1_0.25": _Application("MobileNet", width=0.25),
     "mobilenet_v1_0.5": _Application("MobileNet", width=0.5),
     "mobilenet_v1_0.75": _Application("MobileNet", width=0.75),
     "mobilenet_v3_large": _Application("MobileNetV3Large"),
     "mobilenet_v3_small": _Application("MobileNetV3Small"),
     "nasnet_mobile": _Application("NASNetMobile"),
+    "resnet18": Model(published_models.resnet18, 224),
     # The benchmarks of Coral have their ResNets at 299 pixels.
     "resnet50_v1": _Application("ResNet50", 299),
     "resnet50_v2": _Application("ResNet50V2", 299),
@@ -63,6 +68,8 @@ _LAYOUTS: dict[str, Layout | _Application] = {
     "resnet152_v2": _Application("ResNet152V2", 299),
     "squeezenet": published_layouts.SQUEEZENET,
     "squeezenet_v1.1": published_layouts.SQUEEZENET_V1_1,
+    "transformer_decoder": Model(published_models.transformer_decoder, 128),
+    "transformer_encoder": Model(published_models.transformer_encoder, 128),
     "vgg16": _Application("VGG16"),
     "vgg19": _Application("VGG19"),
     "xception": _Application("Xception", 299),
@@ -86,8 +93,9 @@ def load(name: str, input_px: int | None = None) -> list[Layer]:
     Args:
         name: One of `names()`, a stack as of `stacks.load`, or a YAML file
             that `load_network` reads.
-        input_px: Rows and columns of the image in pixels. Defaults to those
-            that the network was published or benchmarked with.
+        input_px: Rows and columns of the image in pixels, or positions of a
+            Transformer's sequence. Defaults to those that the network was
+            published or benchmarked with, and to 128 positions.
 
     Returns:
         The rows in execution order, costed as 8-bit.
@@ -128,7 +136,7 @@ def load(name: str, input_px: int | None = None) -> list[Layer]:
             ) from error
 
 
-def _rows(layout: Layout | _Application, input_px: int) -> list[Layer]:
+def _rows(layout: Layout | _Application | Model, input_px: int) -> list[Layer]:
     import keras
 
     # Without values: the weights of VGG16 alone are half a gigabyte.
