@@ -154,7 +154,26 @@ def test_a_transformer_has_heads_and_vector_operations():
         assert rows[name].kind.is_vector
 
 
-@pytest.mark.parametrize("name", sorted({*published.names()} - {*OTHERS}))
+def test_the_keyword_spotter_is_the_published_one():
+    rows = load("ds_cnn")
+    # Operations of GreenWaves-Technologies/keyword_spotting for "Small"; of
+    # kernels above 1x1 a bias for each output is among them.
+    pairs = [row for row in rows if "conv" in row.op]
+    assert [
+        row.macs + (row.k_h > 1) * row.pixels * row.out_c for row in pairs
+    ] == [328_000, *[80_000, 512_000] * 4]
+    assert rows[-1].macs == 768
+    # arXiv 1711.07128: 38.6 KB, all weights and the two largest maps.
+    largest = max(row.pixels * row.out_c for row in rows)
+    assert sum(row.params for row in rows) + 2 * largest == 38_604
+    # Keras' summary of mlcommons/tiny has 24,908 parameters: four of each
+    # batch norm beside a bias, 64 channels of nine convolutions.
+    assert sum(row.params for row in rows) + 9 * 4 * 64 == 24_908
+
+
+@pytest.mark.parametrize(
+    "name", sorted({*published.names()} - {*OTHERS, "ds_cnn"})
+)
 def test_every_network_loads_and_ends_in_a_classifier(name):
     rows = load(name)
     assert macs(rows) > 0.04
@@ -187,6 +206,11 @@ def test_the_size_of_the_image_can_be_another(name):
     rows = load(name, 160)
     assert rows[0].in_h == rows[0].in_w == 160
     assert macs(rows) < 0.6 * macs(load(name))
+
+
+def test_the_size_of_the_image_leaves_the_channels():
+    first = load("ds_cnn", 64)[0]
+    assert (first.in_h, first.in_w, first.in_c) == (64, 64, 1)
 
 
 def test_shapes_of_branches():

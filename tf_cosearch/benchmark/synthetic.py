@@ -38,6 +38,7 @@ import numpy as np
 from tf_cosearch import configuration
 from tf_cosearch.networks.network import BlockSpec, Network
 from tf_cosearch.networks.spaces.template import load_network
+from tf_cosearch.networks.stage_values import kernel_sides
 from tf_cosearch.networks.workload import LayerTable
 
 NOISE = 0.003
@@ -164,9 +165,9 @@ def structure(blocks: Sequence[BlockSpec]) -> float:
     for place, spec in zip(places, body, strict=True):
         options = dict(spec.options)
         expansion = options.get("expansion", 6)
-        size = max(options.get("kernel_size", 3), 3)
+        taps = math.prod(kernel_sides(options.get("kernel_size", 3)))
         expanded = expansion / (expansion + 3)
-        kernel += (place - 0.4) * expanded * (1 - (3 / size) ** 2)
+        kernel += (place - 0.4) * expanded * (1 - 9 / max(taps, 9))
         fused += (0.6 - place) * (spec.block == "fused_inverted_residual")
         narrow = min(1, 64 / spec.filters)
         groups -= narrow * math.log2(options.get("groups", 1))

@@ -16,7 +16,11 @@ from tf_cosearch.networks.layer_ops import (
     keras_name,
 )
 from tf_cosearch.networks.precision import Precision
-from tf_cosearch.networks.stage_values import check_value, image_shape
+from tf_cosearch.networks.stage_values import (
+    check_value,
+    image_shape,
+    kernel_sides,
+)
 from tf_cosearch.networks.workload import Layer
 
 
@@ -41,6 +45,8 @@ class BlockSpec:
     def apply(self, ops: BlockOps, x: Any) -> Any:
         """Reads the block with `ops`, starting from tensor `x`."""
         bits, options = precision.split(self.options)
+        if isinstance(options.get("kernel_size"), str):
+            options["kernel_size"] = kernel_sides(options["kernel_size"])
         with ops.scope(self.path), ops.at(bits):
             return blocks.get(self.block)(
                 ops, x, filters=self.filters, stride=self.stride, **options

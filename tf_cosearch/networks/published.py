@@ -17,6 +17,7 @@ from tf_cosearch.networks.importers import keras_import
 from tf_cosearch.networks.published_layouts import Layout
 from tf_cosearch.networks.published_models import Model
 from tf_cosearch.networks.spaces.template import load_network
+from tf_cosearch.networks.stage_values import image_shape
 from tf_cosearch.networks.workload import Layer
 
 
@@ -118,8 +119,7 @@ def load(name: str, input_px: int | None = None) -> list[Layer]:
     if name not in _LAYOUTS:
         if name not in names() and not name.endswith((".yaml", ".yml")):
             raise configuration.unknown("network", name, names())
-        shape = None if input_px is None else (input_px, input_px, 3)
-        return load_network(name, shape).layers()
+        return load_network(name, _image_shape(name, input_px)).layers()
     layout = _LAYOUTS[name]
     # Keras counts the layers it has named a thread, and rows are named so.
     with futures.ThreadPoolExecutor(1) as own_thread:
@@ -134,6 +134,17 @@ def load(name: str, input_px: int | None = None) -> list[Layer]:
                 f"Images must be large enough for {name}. Received: "
                 f"input_px={input_px}. {reason}"
             ) from error
+
+
+def _image_shape(
+    name: str, input_px: int | None
+) -> tuple[int, int, int] | None:
+    """A square image of as many channels as the file has, or else three."""
+    if input_px is None:
+        return None
+    stated = configuration.load("networks", name).get("input_shape")
+    channels = 3 if stated is None else image_shape(stated, name)[-1]
+    return input_px, input_px, channels
 
 
 def _rows(layout: Layout | _Application | Model, input_px: int) -> list[Layer]:

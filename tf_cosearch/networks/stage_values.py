@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ _RANGES: dict[str, tuple[float, float, bool]] = {
     "classes": (2, 1_000_000, True),
 }
 _BITS = {**precision.FORMATS, "classifier_bits": (4, 8)}
+_RECTANGLE = re.compile(r"[1-9]\d?x[1-9]\d?")
 _WORDS: dict[str, tuple[Any, ...]] = {
     "activation": ACTIVATIONS,
     "stride_at": ("expand", "project"),
@@ -47,8 +49,34 @@ def round_channels(channels: float) -> int:
     return rounded + WIDTH_DIVISOR if rounded < 0.9 * channels else rounded
 
 
+def kernel_sides(kernel_size: int | str) -> tuple[int, int]:
+    """Rows and columns of a kernel, which is said as one number or as `10x4`.
+
+    Example:
+    >>> kernel_sides(3), kernel_sides("10x4")
+    ((3, 3), (10, 4))
+    """
+    rows, _, columns = str(kernel_size).partition("x")
+    return int(rows), int(columns or rows)
+
+
+def kernel_choices(values: Sequence[int | str]) -> tuple[int | str, ...]:
+    """Kernels said alike, as choices must be of one type.
+
+    Example:
+    >>> kernel_choices([3, "5x5"]), kernel_choices([3, "10x4"])
+    ((3, 5), ('3x3', '10x4'))
+    """
+    sides = [kernel_sides(value) for value in values]
+    if all(rows == columns for rows, columns in sides):
+        return tuple(rows for rows, _ in sides)
+    return tuple(f"{rows}x{columns}" for rows, columns in sides)
+
+
 def check_value(key: str, value: object, where: str) -> Any:
     """Checks one value of a stage and returns it as a plain one."""
+    if key == "kernel_size" and not isinstance(value, int | float):
+        return _check_kernel(value, where)
     where = f"{key} in {where}"
     if key in _WORDS:
         if value not in _WORDS[key]:
@@ -82,6 +110,18 @@ def check_value(key: str, value: object, where: str) -> Any:
             f"Received: {value!r}."
         )
     return int(number) if number == int(number) else number
+
+
+def _check_kernel(value: object, where: str) -> Any:
+    """Checks a kernel that is no number: rows and columns, as `10x4`."""
+    if not _RECTANGLE.fullmatch(str(value)):
+        raise ValueError(
+            f"kernel_size in {where} must be a number, or rows and columns "
+            f"such as 10x4. Received: {value!r}."
+        )
+    for side in kernel_sides(str(value)):
+        check_value("kernel_size", side, where)
+    return value
 
 
 def image_shape(value: object, where: str) -> tuple[int, int, int]:

@@ -19,7 +19,7 @@ from tf_cosearch.testing import keras_walk
 from tf_cosearch.testing.requirement import require
 
 _TRIED = {
-    "kernel_size": (3, 5),
+    "kernel_size": (3, 5, "5x2"),
     "expansion": (1, 4),
     "groups": (1, 2),
     "se_ratio": (0, 0.25),

@@ -204,6 +204,11 @@ def test_bad_descriptions_say_what_is_wrong(change, message):
         ({"kernel_size": [3, 3]}, "list of different values"),
         ({"kernel_size": [3, {"a": 1}]}, "must be a number"),
         ({"kernel_size": 2.5}, "must be a whole number"),
+        ({"kernel_size": [[10, 4]]}, r"columns such as 10x4.*\[10, 4\]"),
+        ({"kernel_size": "10x"}, "columns such as 10x4"),
+        ({"kernel_size": "3x4x5"}, "columns such as 10x4"),
+        ({"kernel_size": "40x4"}, "in 1 to 31. Received: 40"),
+        ({"kernel_size": [3, "3x3"]}, "list of different values"),
         ({"activation": "relu7"}, "Did you mean 'relu'"),
         ({"groups": [1, 3]}, "groups in test, stage1 must divide"),
         ({"block": ["inverted_residual", "skip"]}, "chosen per block"),
@@ -214,6 +219,28 @@ def test_bad_descriptions_say_what_is_wrong(change, message):
 def test_bad_stages_say_what_is_wrong(keys, message):
     with pytest.raises(ValueError, match=message):
         stage(**keys)
+
+
+def test_kernels_may_be_rectangles():
+    """Choices are of one type, and blocks get rows and columns."""
+    space = stage(kernel_size=[3, "10x4"], expansion=2)
+    check_count(space)
+    (kernel,) = (p for p in space.parameters if p.name.endswith("kernel_size"))
+    assert kernel.choices == ("3x3", "10x4")
+    squares = stage(kernel_size=[3, "5x5"]).stages[1].keys["kernel_size"]
+    assert squares == ((3, 5), True)
+    row = kernels("10x4").decode(()).layers()[1]
+    assert (row.k_h, row.k_w, row.params) == (10, 4, 16 * (10 * 4 * 8 + 1))
+    assert kernels([3, "10x4"]).encode(kernels("10x4").decode(())) == (1,)
+    assert kernels(["10x4", 3]).encode(kernels(3).decode(())) == (1,)
+    with pytest.raises(ValueError, match="stage1 the space does not offer"):
+        kernels([3, 5]).encode(kernels("10x4").decode(()))
+
+
+def kernels(kernel_size):
+    """Networks of one convolution after the stem."""
+    one = {"block": "conv_bn", "filters": 16, "kernel_size": kernel_size}
+    return template(stages=[one])
 
 
 def test_groups_must_divide_only_the_channels_they_meet():

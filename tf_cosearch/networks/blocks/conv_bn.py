@@ -15,7 +15,7 @@ def conv_bn(
     *,
     filters: int,
     stride: int = 1,
-    kernel_size: int = 3,
+    kernel_size: int | tuple[int, int] = 3,
     groups: int = 1,
     activation: str = "relu",
 ) -> Any:

@@ -15,7 +15,7 @@ def fused_inverted_residual(
     *,
     filters: int,
     stride: int = 1,
-    kernel_size: int = 3,
+    kernel_size: int | tuple[int, int] = 3,
     expansion: float = 6,
     groups: int = 1,
     se_ratio: float = 0,

@@ -16,7 +16,7 @@ def shuffle_v2(
     *,
     filters: int,
     stride: int = 1,
-    kernel_size: int = 3,
+    kernel_size: int | tuple[int, int] = 3,
     expansion: float = 1,
     activation: str = "relu",
 ) -> Any:
@@ -42,7 +42,7 @@ def halved(
     x: Any,
     filters: int,
     stride: int,
-    kernel_size: int,
+    kernel_size: int | tuple[int, int],
     activation: str,
     branch: Callable[[Any], Any],
 ) -> Any:

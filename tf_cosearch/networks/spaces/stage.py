@@ -17,6 +17,7 @@ from tf_cosearch.networks.spaces.network_space import Parameter
 from tf_cosearch.networks.stage_values import (
     STAGE_KEYS,
     check_value,
+    kernel_choices,
     round_channels,
 )
 
@@ -87,6 +88,8 @@ class Stage:
         searched = isinstance(value, list)
         values = value if isinstance(value, list) else [value]
         choices = tuple(check_value(key, each, where) for each in values)
+        if key == "kernel_size":
+            choices = kernel_choices(choices)
         if not choices or len(set(choices)) < len(choices):
             raise ValueError(
                 f"{key} in {where} must be a list of different values. "
@@ -386,7 +389,10 @@ class Stage:
         if key in ("filters", "stride", "block"):
             return getattr(spec, key)
         defaults = blocks.options(spec.block)
-        return dict(spec.options).get(key, defaults.get(key))
+        value = dict(spec.options).get(key, defaults.get(key))
+        if key == "kernel_size" and value is not None:
+            return kernel_choices([value, *self.keys[key][0]])[0]
+        return value
 
     def count(self) -> int:
         """Number of different runs of blocks."""
