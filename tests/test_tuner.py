@@ -250,7 +250,13 @@ def test_keras_conveniences_work_together(space, data, tmp_path):
         verbose=0,
     )
     assert tuner.best_designs(1)
-    assert "val_loss" in log.read_text()
+    assert not log.exists()
+    phases = [
+        log.parent / "trial_0" / f"execution_{number}" / phase / log.name
+        for number in (0, 1)
+        for phase in ("float", "qat")
+    ]
+    assert all("val_loss" in path.read_text() for path in phases)
 
 
 def test_tf_data_works(space, data, tmp_path):

@@ -213,9 +213,13 @@ class Trainer:
         callbacks: Sequence[Any],
         seed: int,
         folder: pathlib.Path,
+        number: int,
         on_epoch: Watch,
     ) -> Trained:
-        """Trains the network of some hyperparameters, see `fit.train`."""
+        """Trains the network of some hyperparameters, see `fit.train`.
+
+        What callbacks write lies by trial, execution and phase.
+        """
         from tf_cosearch.training import fit
 
         return fit.train(
@@ -226,6 +230,7 @@ class Trainer:
             seed=seed,
             checkpoint_folder=folder,
             on_epoch=on_epoch,
+            log_folder=f"{folder.name}/execution_{number}",
             **self._of_phases,
         )
 

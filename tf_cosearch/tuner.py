@@ -42,7 +42,7 @@ from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.supernet import accuracies
 from tf_cosearch.supernet.options import SupernetOptions
 from tf_cosearch.trainer import Trainer
-from tf_cosearch.training import checkpoint
+from tf_cosearch.training import checkpoint, hparams
 
 if TYPE_CHECKING:
     from tf_cosearch.supernet.search import SupernetSearch
@@ -263,7 +263,10 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             validation_data: What accuracy is measured on.
             validation_split: Or the share of the arrays' end to take for it.
             callbacks: Keras 3 or tf_keras callbacks. Each phase of each
-                training gets copies of its own.
+                training gets copies of its own, and those that write do so
+                in a folder of its own below theirs,
+                `trial_07/execution_0/float` for one. A `TensorBoard` shows
+                all trials on its page of hyperparameters, costs as metrics.
             class_weight: Weight of each class in the loss.
             verbose: 0 is silent, all else prints a line a trial and a
                 summary: 1, 2 or `auto`.
@@ -437,6 +440,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                     "epochs": epochs,
                     "callbacks": callbacks,
                     "seed": seed,
+                    "number": number,
                 }
                 self._execute(trial, execution, folder, runs, settings)
             if report.STOPPED in runs[-1]:
@@ -447,13 +451,16 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         trained = results.averaged(runs)
         seconds = trained["seconds"] + self._proposal_seconds
         seconds += evaluated.get(measured.SECONDS, 0.0)
-        return {
+        measures = {
             **trained,
             "seconds_proposal": self._proposal_seconds,
             "seconds": seconds,
             **{name: costs[name] for name in metrics.names() if name in costs},
             **evaluated,
         }
+        values_of_trial = trial.hyperparameters.values
+        hparams.write(callbacks, folder.name, values_of_trial, measures)
+        return measures
 
     def _execute(
         self,

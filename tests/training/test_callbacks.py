@@ -14,7 +14,7 @@ from tf_cosearch.training import callbacks
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
 
 
-def _fit(given, epochs=3, rate=0.1):
+def _fit(given, epochs=3, rate=0.1, folder=None):
     """Fits a line; deterministic, and quick."""
     tf_keras.utils.set_random_seed(0)
     model = tf_keras.Sequential([tf_keras.layers.Dense(1, input_shape=(1,))])
@@ -27,7 +27,7 @@ def _fit(given, epochs=3, rate=0.1):
         epochs=epochs,
         validation_data=(x, 2 * x),
         verbose=0,
-        callbacks=callbacks.adapt(given),
+        callbacks=callbacks.adapt(given, folder=folder),
     )
     return model
 
@@ -171,3 +171,55 @@ def test_what_is_monitored_gets_its_direction(kind, monitor, mode):
     adapted.on_train_begin()
     assert adapted.mode == mode
     assert callback.mode == "auto"
+
+
+@pytest.mark.parametrize("kinds", [keras.callbacks, tf_keras.callbacks])
+def test_each_training_writes_into_a_folder_of_its_own(tmp_path, kinds):
+    """Those of one write nothing over those of another."""
+
+    class Logger(kinds.CSVLogger):
+        """Subclasses write as well."""
+
+    given = [
+        Logger(tmp_path / "epochs.csv"),
+        kinds.ModelCheckpoint(
+            str(tmp_path / "{epoch}.weights.h5"), save_weights_only=True
+        ),
+        kinds.TensorBoard(tmp_path / "board"),
+        kinds.BackupAndRestore(tmp_path / "backup"),
+        kinds.EarlyStopping(patience=7),
+    ]
+    for trial, epochs in (("trial_0", 2), ("trial_1", 1)):
+        _fit(given, epochs, folder=f"{trial}/execution_0/float")
+    for trial, epochs in (("trial_0", 2), ("trial_1", 1)):
+        below = tmp_path / trial / "execution_0" / "float"
+        lines = (below / "epochs.csv").read_text().splitlines()
+        assert len(lines) == 1 + epochs
+        names = {path.name for path in below.glob("*.h5")}
+        assert names == {f"{1 + i}.weights.h5" for i in range(epochs)}
+        board = tmp_path / "board" / trial / "execution_0" / "float"
+        assert {path.name for path in board.iterdir()} >= {"train"}
+    assert {path.name for path in tmp_path.iterdir()} <= {
+        "trial_0",
+        "trial_1",
+        "board",
+        "backup",
+    }
+
+
+@pytest.mark.parametrize("kinds", [keras.callbacks, tf_keras.callbacks])
+def test_the_backup_of_an_interrupted_training_is_not_taken(tmp_path, kinds):
+    backup = kinds.BackupAndRestore(tmp_path)
+    other, old = tmp_path / "b" / "old", tmp_path / "a" / "old"
+    for path in (other, old):
+        path.parent.mkdir()
+        path.touch()
+    (placed,) = (
+        callbacks.adapt(backup, for_keras3=True, folder="a")
+        if (kinds is keras.callbacks)
+        else callbacks.adapt(backup, folder="a")
+    )
+    assert placed.backup_dir == str(tmp_path / "a")
+    assert backup.backup_dir == tmp_path
+    assert other.exists()
+    assert not old.exists()

@@ -1,13 +1,19 @@
-"""Lets Keras 3 callbacks observe the training of a tf_keras model."""
+"""Copies of the user's callbacks for one training.
+
+Those of Keras 3 can observe a tf_keras model, and each training writes into a
+folder of its own.
+"""
 
 from __future__ import annotations
 
 import copy
 import importlib.util
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 
 class Keras3Callback:
@@ -62,14 +68,12 @@ OBSERVERS = (
 
 
 def adapt(
-    callbacks: Any, append: bool = False, for_keras3: bool = False
+    callbacks: Any,
+    append: bool = False,
+    for_keras3: bool = False,
+    folder: str | None = None,
 ) -> list[Any]:
     """Copies callbacks for one `fit`.
-
-    Paths stay as they are, while KerasTuner's own tuners give each trial
-    its own: `ModelCheckpoint`, `CSVLogger` and `TensorBoard` write what the
-    last trial did over what the earlier ones did. The tuner keeps weights
-    and metrics of every trial itself.
 
     Args:
         callbacks: A Keras 3 or tf_keras callback, any nesting of lists of
@@ -78,6 +82,8 @@ def adapt(
         append: Whether a `CSVLogger` goes on with the file of an earlier
             phase.
         for_keras3: Whether the model is of Keras 3, and not of tf_keras.
+        folder: Where, below their own places, those that write do so; None
+            leaves these as they are.
 
     Returns:
         Callbacks for the `callbacks` argument of `fit`.
@@ -90,7 +96,7 @@ def adapt(
     import tf_keras
 
     adapted = []
-    for callback in _flatten(callbacks):
+    for callback in flatten(callbacks):
         name = type(callback).__name__
         is_keras3 = isinstance(callback, keras.callbacks.Callback)
         if not is_keras3 and not isinstance(
@@ -110,7 +116,9 @@ def adapt(
                 f"Received: {name} ({error}). Keep files and locks out of it "
                 "until on_train_begin."
             ) from error
-        if name == "CSVLogger" and append:
+        if folder is not None:
+            place(fresh, folder)
+        if is_a(fresh, "CSVLogger") and append:
             fresh.append = True
         if for_keras3:
             if not is_keras3:
@@ -126,6 +134,49 @@ def adapt(
             fresh.mode = "max" if "acc" in fresh.monitor else "min"
         adapted.append(wrap(fresh, not is_keras3))
     return adapted
+
+
+_FOLDERS = {"TensorBoard": "log_dir", "BackupAndRestore": "backup_dir"}
+_FILES = {"CSVLogger": "filename", "ModelCheckpoint": "filepath"}
+"""Where callbacks of either Keras, and subclasses of them, write."""
+
+
+def place(callback: Any, folder: str) -> None:
+    """Has a callback write into a folder below the place it was given.
+
+    A backup that lies there is of a training that was interrupted. It is
+    removed: the search goes on from checkpoints of its own, which know more,
+    and two would disagree on the epoch.
+
+    Args:
+        callback: A copy of the user's, of either Keras; others than the four
+            that write stay as they are.
+        folder: Of one phase of one training, `trial_07/execution_0/float`.
+
+    Example:
+    >>> logger = keras.callbacks.CSVLogger("logs/epochs.csv")
+    >>> place(logger, "trial_07/execution_0/float")
+    >>> logger.filename
+    'logs/trial_07/execution_0/float/epochs.csv'
+    """
+    for kind, attribute in _FILES.items():
+        if is_a(callback, kind):
+            above, name = os.path.split(os.fspath(getattr(callback, attribute)))
+            below = os.path.join(above, folder)
+            tf.io.gfile.makedirs(below)
+            setattr(callback, attribute, os.path.join(below, name))
+    for kind, attribute in _FOLDERS.items():
+        if is_a(callback, kind):
+            before = os.fspath(getattr(callback, attribute))
+            below = os.path.join(before, folder)
+            if kind == "BackupAndRestore" and tf.io.gfile.exists(below):
+                tf.io.gfile.rmtree(below)
+            # A backup's files are below its folder, each named by itself.
+            for name, value in list(vars(callback).items()):
+                if isinstance(value, (str, os.PathLike)):
+                    path = os.fspath(value)
+                    if path == before or path.startswith(before + os.sep):
+                        setattr(callback, name, below + path[len(before) :])
 
 
 def wrap(callback: keras.callbacks.Callback, for_keras3: bool) -> Any:
@@ -144,8 +195,8 @@ def control_learning_rate(callbacks: Any) -> bool:
         them.
     """
     return any(
-        _is_a(callback, "LearningRateScheduler", "ReduceLROnPlateau")
-        for callback in _flatten(callbacks)
+        is_a(callback, "LearningRateScheduler", "ReduceLROnPlateau")
+        for callback in flatten(callbacks)
     )
 
 
@@ -166,27 +217,28 @@ def that_train(callbacks: Any) -> list[Any]:
     """
     return [
         callback
-        for callback in _flatten(callbacks)
+        for callback in flatten(callbacks)
         if type(callback).__name__ not in OBSERVERS
         or not type(callback).__module__.startswith(("keras.", "tf_keras."))
     ]
 
 
-def _flatten(callbacks: Any) -> Iterator[Any]:
+def flatten(callbacks: Any) -> Iterator[Any]:
+    """Callbacks one after the other, whatever lists they are in."""
     if isinstance(callbacks, (list, tuple)):
         for each in callbacks:
-            yield from _flatten(each)
+            yield from flatten(each)
     elif callbacks is not None:
         yield callbacks
 
 
-def _is_a(callback: Any, *names: str) -> bool:
+def is_a(callback: Any, *names: str) -> bool:
     """Whether it is, in either Keras, of a class of these names."""
     return any(kind.__name__ in names for kind in type(callback).__mro__)
 
 
 def _check_installed(callback: Any) -> None:
-    if _is_a(callback, "TensorBoard") and not importlib.util.find_spec(
+    if is_a(callback, "TensorBoard") and not importlib.util.find_spec(
         "tensorboard"
     ):
         raise ImportError(

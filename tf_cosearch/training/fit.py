@@ -108,6 +108,7 @@ def train(
     qat_weights: str | os.PathLike[str] | None = None,
     checkpoint_folder: str | os.PathLike[str] | None = None,
     on_epoch: phases.Watch | None = None,
+    log_folder: str | None = None,
 ) -> Trained:
     """Trains a network in float, then quantization-aware, and converts it.
 
@@ -155,6 +156,10 @@ def train(
             in the float phase, the training ends in order: what there is, is
             calibrated, converted and measured, without a quantization-aware
             phase.
+        log_folder: `trial_07/execution_0` for one: callbacks that write do so
+            below it, each phase apart, so that trainings do not write over
+            each other. None leaves their places as they are; a `CSVLogger`
+            then goes on with the file of the phase before.
 
     Returns:
         The networks, the file and the accuracies.
@@ -194,7 +199,7 @@ def train(
             loss=loss,
             learning_rate=learning_rate,
         )
-    run = phases.Run(recipe, data, callbacks, seed, on_epoch)
+    run = phases.Run(recipe, data, callbacks, seed, on_epoch, log_folder)
     with run.clock("build"):
         session.seed(seed, "build")
         model = recipe.build()

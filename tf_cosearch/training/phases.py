@@ -31,6 +31,7 @@ class Run:
         callbacks: Keras 3 or tf_keras callbacks.
         seed: Decides the order of the data and what dropout drops.
         on_epoch: Called after each epoch.
+        log_folder: As `fit.train` takes it.
 
     Attributes:
         history: Metric -> one value per epoch.
@@ -45,12 +46,14 @@ class Run:
         callbacks: Sequence[Any],
         seed: int,
         on_epoch: Watch | None,
+        log_folder: str | None = None,
     ) -> None:
         self._recipe = recipe
         self._data = data
         self._callbacks = callbacks
         self._seed = seed
         self._on_epoch = on_epoch
+        self._log_folder = log_folder
         self._began = 0.0
         self.checkpoints = checkpoint.Checkpoints(None, "")
         self.history: dict[str, list[float]] = {}
@@ -143,7 +146,12 @@ class Run:
         is_endless = data.cardinality() == tf.data.INFINITE_CARDINALITY
         watch = _Divergence()
         is_keras3 = isinstance(model, keras.Model)
-        users = callbacks_lib.adapt(self._callbacks, first > 0, is_keras3)
+        folder, appended_from = None, 0
+        if self._log_folder is not None:
+            folder, appended_from = f"{self._log_folder}/{phase}", before
+        users = callbacks_lib.adapt(
+            self._callbacks, first > appended_from, is_keras3, folder
+        )
 
         def state(finished: bool) -> checkpoint.State:
             return checkpoint.State(

@@ -1,0 +1,45 @@
+import keras
+import pytest
+import tensorflow as tf
+import tf_keras
+from tensorboard.backend.event_processing.event_accumulator import (
+    EventAccumulator,
+)
+from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+from tf_cosearch.training import hparams
+
+
+def _read(folder):
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    events.Reload()
+    return events
+
+
+def _told(events, tag):
+    content = events.SummaryMetadata(tag).plugin_data.content
+    return plugin_data_pb2.HParamsPluginData.FromString(content)
+
+
+@pytest.mark.parametrize("kinds", [keras.callbacks, tf_keras.callbacks])
+def test_a_trial_is_on_the_page_of_hyperparameters(tmp_path, kinds):
+    callbacks = [[kinds.TensorBoard(tmp_path)], kinds.EarlyStopping()]
+    values = {"stem": 8, "block": "fused", "rate": 0.5, "pad": (1, 2)}
+    hparams.write(callbacks, "trial_07", values, {"latency_ms": 0.25})
+    events = _read(tmp_path / "trial_07")
+    begin = _told(events, metadata.SESSION_START_INFO_TAG).session_start_info
+    told = begin.hparams
+    assert told["stem"].number_value == 8
+    assert told["block"].string_value == "fused"
+    assert told["rate"].number_value == 0.5
+    assert told["pad"].string_value == "(1, 2)"
+    assert begin.group_name
+    end = _told(events, metadata.SESSION_END_INFO_TAG).session_end_info
+    assert end.status == 1  # success
+    assert tf.make_ndarray(events.Tensors("latency_ms")[0].tensor_proto) == 0.25
+
+
+def test_without_tensorboard_nothing_is_written(tmp_path):
+    hparams.write([keras.callbacks.CSVLogger(tmp_path / "a.csv")], "t", {}, {})
+    hparams.write(None, "t", {}, {})
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,55 @@
+"""What TensorBoard is told of a trial beside the curves of its epochs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tf_cosearch.training import callbacks as callbacks_lib
+
+
+def write(
+    callbacks: Any,
+    trial: str,
+    hyperparameters: Mapping[str, Any],
+    metrics: Mapping[str, float],
+) -> None:
+    """Adds a finished trial to TensorBoard's page of hyperparameters.
+
+    Args:
+        callbacks: What `callbacks.adapt` takes; without a `TensorBoard` among
+            them nothing is written.
+        trial: The folder of the trial, below that of each `TensorBoard`.
+        hyperparameters: Their values by name.
+        metrics: What was measured, costs included.
+    """
+    for folder in _log_folders(callbacks):
+        from tensorboard.plugins.hparams import api, api_pb2, summary
+
+        writer = tf.summary.create_file_writer(os.path.join(folder, trial))
+        with writer.as_default(step=0), tf.init_scope():
+            api.hparams(
+                {name: _plain(v) for name, v in hyperparameters.items()},
+                trial_id=trial,
+            )
+            for name, value in metrics.items():
+                tf.summary.scalar(name, value)
+            end = summary.session_end_pb(api_pb2.STATUS_SUCCESS, time.time())
+            tf.summary.experimental.write_raw_pb(end.SerializeToString())
+        writer.close()
+
+
+def _log_folders(callbacks: Any) -> Iterator[str]:
+    for callback in callbacks_lib.flatten(callbacks):
+        if callbacks_lib.is_a(callback, "TensorBoard"):
+            yield os.fspath(callback.log_dir)
+
+
+def _plain(value: Any) -> Any:
+    """A value as TensorBoard takes it."""
+    plain = isinstance(value, (bool, int, float, str))
+    return value if plain else str(value)
