@@ -1,9 +1,11 @@
 """Searches a network and the edge accelerator it runs on, together."""
 
 from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.accelerators.chip_link import Link
 from tf_cosearch.accelerators.presets import load_accelerator
 from tf_cosearch.cost.costs import Cost
 from tf_cosearch.cost.model import estimate
+from tf_cosearch.cost.pipeline import Pipeline, partition
 from tf_cosearch.designs.export import Design, load_design
 from tf_cosearch.evaluators.evaluator import Evaluator, Quantity
 from tf_cosearch.metrics import metric
@@ -43,8 +45,10 @@ __all__ = [
     "Evaluator",
     "Layer",
     "LayerTable",
+    "Link",
     "Network",
     "Operation",
+    "Pipeline",
     "Quantity",
     "SearchSpace",
     "SupernetOptions",
@@ -61,4 +65,5 @@ __all__ = [
     "metric",
     "operation",
     "pad",
+    "partition",
 ]

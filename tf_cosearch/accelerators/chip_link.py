@@ -1,0 +1,67 @@
+"""The link from one chip of a pipeline to the next."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from tf_cosearch.accelerators.family import Accelerator
+
+
+class Link(NamedTuple):
+    """What tensors cross from chip to chip.
+
+    A tensor is sent, stored, and received: each takes `bandwidth_gbs` of the
+    time of its chip, and nothing overlaps with it, as of a host's link. All of
+    that takes `byte_pj` for each byte.
+
+    Example:
+    >>> link = Link(bandwidth_gbs=0.5, byte_pj=160)
+    >>> link.ms(1e6), link.mj(1e6)
+    (2.0, 0.16)
+    """
+
+    bandwidth_gbs: float
+    byte_pj: float = 0.0
+
+    @classmethod
+    def of(cls, accelerator: Accelerator) -> Link:
+        """What images come by: the host's link or, without one, the DRAM.
+
+        A byte goes out and comes in again, so it takes the energy of both.
+
+        Example:
+        >>> from tf_cosearch.accelerators.presets import load_accelerator
+        >>> Link.of(load_accelerator("coral_usb"))
+        Link(bandwidth_gbs=0.464, byte_pj=160.0)
+        """
+        host, dram = accelerator.host_link, accelerator.dram
+        if host.is_there():
+            return cls(float(host.input_gbs), 2 * float(host.byte_pj))
+        return cls(float(dram.bandwidth_gbs), 2 * float(dram.byte_pj))
+
+    def ms(self, crossing_bytes: Any) -> Any:
+        """Milliseconds that a chip takes to send or receive so much."""
+        return crossing_bytes / (self.bandwidth_gbs * 1e6)
+
+    def mj(self, crossing_bytes: Any) -> Any:
+        """Millijoules of so much that crosses."""
+        return crossing_bytes * self.byte_pj / 1e9
+
+    def check(self) -> None:
+        """Checks that it can carry something.
+
+        Raises:
+            ValueError: If it has no bandwidth, or no possible energy.
+        """
+        if not 0 < self.bandwidth_gbs < math.inf:
+            raise ValueError(
+                "A link must have a bandwidth above 0 GB/s. Received: "
+                f"bandwidth_gbs={self.bandwidth_gbs}. Give what chips send "
+                "to each other at, or Link.of(accelerator)."
+            )
+        if not 0 <= self.byte_pj < math.inf:
+            raise ValueError(
+                "A link must have an energy a byte of 0 pJ or more. Received: "
+                f"byte_pj={self.byte_pj}."
+            )
