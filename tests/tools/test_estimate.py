@@ -15,6 +15,7 @@ import tflite_files
 from devices import device
 
 import tf_cosearch as cs
+from tf_cosearch import metrics
 
 SCRIPT = pathlib.Path(command_line.__file__).parent / "estimate.py"
 
@@ -341,3 +342,58 @@ def test_evaluators_are_checked(call, tflite, arguments, message):
     given = [argument.format(tflite) for argument in arguments]
     done = call("estimate", "--evaluator=litert_cpu", *given)
     assert message in done.message
+
+
+def test_a_network_over_several_chips(call, layers, tmp_path):
+    picture = tmp_path / "stages.png"
+    flags = (
+        f"--layers={layers}",
+        "--accelerator=coral_usb,edge_tpu,coral_usb",
+        "--chips=3",
+        "--link_gbs=0.1",
+    )
+    done = call("estimate", *flags, "--format=json", f"--stages={picture}")
+    assert (done.code, done.err) == (0, "")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    result = json.loads(done.out)
+    assert result["link"] == {"bandwidth_gbs": 0.1, "byte_pj": 160}
+    assert [each["chips"] for each in result["pipelines"]] == [1, 2, 3]
+    last = result["pipelines"][-1]
+    names = [stage["accelerator"] for stage in last["stages"]]
+    assert names == ["coral_usb", "edge_tpu", "coral_usb"]
+    # The second layer reads 7 x 7 x 64 elements, the third 1024.
+    sent = [stage["sent_bytes"] for stage in last["stages"]]
+    assert sent == [7 * 7 * 64, 1024, 0]
+    assert last["period_ms"] == max(s["time_ms"] for s in last["stages"])
+    rows = read(call("estimate", *flags, "--format=csv").out)
+    assert [row["pipeline/chips"] for row in rows] == list("122333")
+    assert [row["first"] for row in rows[-3:]] == ["line2", "line3", "line4"]
+    assert float(rows[-1]["time_ms"]) == last["stages"][-1]["time_ms"]
+    table = call("estimate", *flags).out
+    fps = metrics.get("throughput_fps").text(last["throughput_fps"])
+    assert re.search(f"^ +3 +{fps} ", table, re.MULTILINE)
+    assert re.search(r"^ +2  edge_tpu +1  line3 ", table, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--chips=4"], "no more chips than layers.*4 chips for 3 layers"),
+        (["--chips=0"], "0 is not a positive integer"),
+        (["--chips=2", "--link_gbs=0"], "link_gbs.*must be a positive number"),
+        (["--chips=2", "--link_pj=-1"], "link_pj"),
+        (["--chips=2", "--per_layer"], "--per_layer must be given without"),
+        (["--chips=2", "--batch_size=2"], "--batch_size must be given without"),
+        (["--link_gbs=1"], "--link_gbs must be given with --chips"),
+        (["--stages=a.png"], "--stages must be given with --chips"),
+        (["--chips=2", "--stages=a.txt"], "--stages"),
+        (
+            ["--chips=2", "--accelerator=coral_usb,edge_tpu,coral_usb"],
+            "one for each chip. Received: 3 for --chips=2",
+        ),
+    ],
+)
+def test_several_chips_that_cannot_be_priced(call, layers, flags, message):
+    done = call("estimate", f"--layers={layers}", *flags)
+    assert done.code != 0
+    assert re.search(message, done.message)
