@@ -57,6 +57,10 @@ CALLS = {
     "squeeze_excite": lambda ops, x: ops.squeeze_excite(x, 2),
     "add": lambda ops, x: ops.add([x, ops.max_pool(x, 3)]),
     "classify": lambda ops, x: ops.classify(x, 5, 0.1),
+    "embedding": lambda ops, x: ops.embedding(x, 20, 8),
+    "dot_interaction": lambda ops, x: ops.dot_interaction(
+        [ops.dense(x, 5, name=f"vector{i}") for i in range(4)]
+    ),
 }
 
 
@@ -71,9 +75,16 @@ UNTRIED = {*OURS} - TRIED - {"concat"}  # split and joined above
 for _name in [*CALLS, *UNTRIED]:
     _class = f"Test{_name.title().replace('_', '')}"
     _of = {"name": _name}
+    if _name.startswith("embedding"):
+        _of["numbers"] = 20
     if _name in CALLS:
         _of["call"] = staticmethod(CALLS[_name])
     globals()[_class] = type(_class, (OperationSuite,), _of)
+
+
+class TestEmbeddingOfOneRow(OperationSuite):
+    name, image, numbers = "embedding", (1, 1, 1), 20
+    call = staticmethod(CALLS["embedding"])
 
 
 @pytest.fixture

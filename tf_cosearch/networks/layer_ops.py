@@ -49,9 +49,12 @@ class Operation(abc.ABC):
 
     Attributes:
         name: What `ops` calls it, and its rows and layers if not told.
+        reads_values: Whether it computes with what it reads, which then comes
+            in the bits of the block; numbers of rows keep theirs.
     """
 
     name: ClassVar[str]
+    reads_values: ClassVar[bool] = True
 
     def check(self, shapes: Sequence[Shape]) -> None:
         """Refuses what the operation cannot read.
@@ -227,7 +230,8 @@ class BlockOps(abc.ABC):
             )
             tensors = x if isinstance(x, list) else [x]
             operation.check([self.shape(tensor) for tensor in tensors])
-            tensors = [self._at_own_bits(tensor) for tensor in tensors]
+            if operation.reads_values:
+                tensors = [self._at_own_bits(tensor) for tensor in tensors]
             return self.read(
                 operation, tensors if isinstance(x, list) else tensors[0], name
             )

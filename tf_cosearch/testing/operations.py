@@ -19,10 +19,13 @@ class OperationSuite:
     Attributes:
         name: What `ops` calls it.
         image: Height, width and channels of the image.
+        numbers: How many rows a table has that the image has numbers of, which
+            are integers of 32 bits then; 0 for an image of values.
     """
 
     name: str
     image: tuple[int, int, int] = (6, 4, 8)
+    numbers: int = 0
 
     def call(self, ops: BlockOps, x: Any) -> Any:
         """Calls it by its defaults; override it to tell it settings.
@@ -43,7 +46,8 @@ class OperationSuite:
     def rows(self) -> list[Layer]:
         """What the call costs."""
         record = LayerRecorder()
-        self.call(record, record.input(*self.image))
+        bits = 32 if self.numbers else 8
+        self.call(record, record.input(*self.image, bits))
         return record.layers()
 
     def models(self) -> list[Any]:
@@ -52,7 +56,8 @@ class OperationSuite:
 
         models = []
         for kind in (keras, tf_keras):
-            x = kind.Input(self.image)
+            dtype = "int32" if self.numbers else "float32"
+            x = kind.Input(self.image, dtype=dtype)
             models.append(kind.Model(x, self.call(KerasBuilder(kind), x)))
         return models
 
@@ -70,7 +75,10 @@ class OperationSuite:
     def test_both_kerases_compute_the_same(self) -> None:
         """A network is trained in one and handed out in the other."""
         rng = np.random.default_rng(0)
-        images = rng.random((2, *self.image), np.float32)
+        shape = (2, *self.image)
+        images: Any = rng.random(shape, np.float32)
+        if self.numbers:
+            images = rng.integers(0, self.numbers, shape, np.int32)
         ours, theirs = self.models()
         theirs.set_weights(ours.get_weights())
         np.testing.assert_allclose(

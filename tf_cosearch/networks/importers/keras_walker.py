@@ -132,7 +132,7 @@ class Walker:
             self._tensors[id(tensor)] = row
 
     def _precision(self, call: keras_graph.Call) -> dict[str, Any]:
-        """Bits that differ from 8: of weights, and of integers written.
+        """Bits that differ from 8: of weights, and where there are integers.
 
         Beside them the operator that an accelerator may not have.
         """
@@ -144,7 +144,9 @@ class Walker:
         precision: dict[str, Any] = {"operator": operator}
         precision |= {"weight_bits": 4} if mode == "int4" else {}
         bits = keras_graph.bits(call.outputs[0])
-        return precision if bits == 8 else {**precision, "output_bits": bits}
+        # A row puts out the bits that it reads, unless told.
+        is_plain = {bits, *map(keras_graph.bits, call.inputs)} == {8}
+        return precision if is_plain else {**precision, "output_bits": bits}
 
     @contextlib.contextmanager
     def weights_of(self, layer: Any) -> Iterator[None]:
