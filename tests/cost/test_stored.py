@@ -98,6 +98,38 @@ def test_an_embedding_is_stored_whole_and_read_in_part():
     assert cost.dram_bytes.numpy() == pytest.approx([ends + 2**16])
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("whole", [0, 1])
+def test_tables_stay_in_what_weights_leave(is_first, whole):
+    """16 KiB of weights stay; then a table does as a whole, or in part."""
+    table = Layer(
+        "words", "embedding", 4, 1, 64, 1, 1, 4,
+        activation_bits=32, output_bits=8, stored_elements=1024 * 64,
+    )  # fmt: skip
+    small = again(table, stored_elements=32 * 64)
+    dense = Layer("x", "dense", 1, 1, 128, 1, 1, 128, use_bias=False)
+    network = [table, small, dense] if is_first else [dense, table, small]
+    one = chip(**SMALL, pe_memory__whole_layers=whole)
+    cost = estimate(pad([network]), one, per_layer=True)
+    streamed = cost.layers.dram_bytes[0].numpy()
+    at = [network.index(row) for row in (table, small, dense)]
+    # Live are at most 4 numbers of 4 bytes and 4 x 64 results.
+    left = 2**15 - 2**14 - (16 + 256)
+    share = left / (1024 + 32) / 64
+    stays = [0, 1] if whole else [share, share]
+    ends = np.zeros(3)
+    ends[0] += network[0].in_elements * (1 if network[0] is dense else 4)
+    ends[-1] += network[-1].out_elements
+    expected = [
+        *((1 - part) * 4 * 64 for part in stays),
+        0,
+    ] + ends[at]
+    np.testing.assert_allclose(streamed[at], expected, rtol=1e-5)
+    kept = 2**14 + (2048 if whole else left)
+    total = 2**14 + 64 * (1024 + 32)
+    assert cost.weight_residency.numpy() == pytest.approx([kept / total])
+
+
 def test_gains_are_stored_beside_any_row():
     gains = Layer(
         "gains", "elementwise", 8, 8, 16, 8, 8, 16, stored_elements=32

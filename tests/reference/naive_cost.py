@@ -238,12 +238,22 @@ def weights_kept(layers, chip, largest):
     apart = chip.pe_memory.tile_kib > 0
     room = capacity if apart else max(capacity - largest, 0)
     room = min(room, capacity * chip.pe_memory.weight_share)
-    kept = [min(room / sum(stored), 1) if sum(stored) else 1] * len(layers)
-    if chip.pe_memory.whole_layers and kept[0] < 1:
+    # Tables come after all weights.
+    order = sorted(
+        range(len(layers)), key=lambda number: layers[number].op == "embedding"
+    )
+    kept, left = [1] * len(layers), room
+    for is_table in (False, True):
+        some = [n for n in order if is_table == (layers[n].op == "embedding")]
+        total = sum(stored[n] for n in some)
+        for number in some:
+            kept[number] = min(left / total, 1) if total else 1
+        left = max(left - total, 0)
+    if chip.pe_memory.whole_layers and sum(stored) > room:
         left = room
-        for number, bytes_ in enumerate(stored):
-            kept[number] = int(bytes_ <= left)
-            left -= bytes_ * kept[number]
+        for number in order:
+            kept[number] = int(stored[number] <= left)
+            left -= stored[number] * kept[number]
         share = sum(k * b for k, b in zip(kept, stored, strict=True))
         for number, bytes_ in enumerate(stored):
             kept[number] = kept[number] if bytes_ else share / sum(stored)

@@ -162,7 +162,7 @@ def cut(
     needed = tf.maximum(needed, tf.squeeze(room.capacity_bytes, -1))
     for share in SHARES:
         here = room._replace(activation_bytes=share * most)
-        residency, stays = shares_that_stay(stored, share * most, here)
+        residency, stays = shares_that_stay(stored, share * most, here, layers)
         kept = residency * tf.reduce_sum(stored, -1, keepdims=True) * is_shared
         residency, stays = _side_by_side(
             [(residency * ones, stays)] * len(PARTS)

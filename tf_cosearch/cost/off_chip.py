@@ -129,7 +129,7 @@ def off_chip(layers: LayerTable, loops: Loops, room: Room) -> OffChip:
     used = used_bytes(layers, loops, room)
     stored = stored_bytes(layers, loops, used)
     largest = tf.reduce_max(live, -1, keepdims=True)
-    residency, stays = shares_that_stay(stored, largest, room)
+    residency, stays = shares_that_stay(stored, largest, room, layers)
     return moved(layers, loops, room, residency, stays)
 
 

@@ -3,7 +3,8 @@
 Weights stay in the order in which they are used, beside the largest
 activations where these have no memory of their own. What finds no room is
 streamed: a share of every layer, or whole layers, of which a later and smaller
-one may still fit.
+one may still fit. Tables have what the weights leave: of these a run reads a
+few rows, of weights all.
 """
 
 from __future__ import annotations
@@ -93,13 +94,16 @@ def share_that_stays(total: Any, largest: Any, room: Room) -> Any:
     return tf.where(total > 0, tf.minimum(share, 1.0), 1.0)
 
 
-def shares_that_stay(stored: Any, largest: Any, room: Room) -> tuple[Any, Any]:
+def shares_that_stay(
+    stored: Any, largest: Any, room: Room, layers: LayerTable | None = None
+) -> tuple[Any, Any]:
     """Shares of weights that stay.
 
     Args:
         stored: `stored_bytes` of layers, `[B, L]`.
         largest: Bytes of the largest activations, `[B, 1]`.
         room: `Room` of `[B, 1]`.
+        layers: `LayerTable` of `[B, L]`, which may have tables of embeddings.
 
     Returns:
         Of all weights, `[B, 1]`, and of each layer, `[B, L]`: 0 or 1 where
@@ -119,22 +123,33 @@ def shares_that_stay(stored: Any, largest: Any, room: Room) -> tuple[Any, Any]:
     """
     total = tf.reduce_sum(stored, -1, keepdims=True)
     share = share_that_stays(total, largest, room)
+    shares, tables = share + tf.zeros_like(stored), None
+    if layers is not None and tf.is_tensor(layers.stored_elements):
+        tables = layers.has_weights * (1 - layers.is_mac)
+        shares = _weights_first(stored, tables, _room_bytes(largest, room))
     if not tf.is_tensor(room.whole_layers):
-        return share, share + tf.zeros_like(stored)
+        return share, shares
     is_whole = (room.whole_layers > 0) & (share < 1)
 
     def whole() -> tuple[Any, Any]:
-        stays = _whole_layers(stored, _room_bytes(largest, room))
+        stays = _whole_layers(stored, _room_bytes(largest, room), tables)
         kept = tf.reduce_sum(stays * stored, -1, keepdims=True)
         mean = tf.where(is_whole, kept / total, share)
         of_layers = tf.where(is_whole & (stored > 0), stays, mean)
-        return mean, of_layers
+        return mean, tf.where(is_whole, of_layers, shares)
 
-    return tf.cond(
-        tf.reduce_any(is_whole),
-        whole,
-        lambda: (share, share + tf.zeros_like(stored)),
-    )
+    return tf.cond(tf.reduce_any(is_whole), whole, lambda: (share, shares))
+
+
+def _weights_first(stored: Any, tables: Any, room_bytes: Any) -> Any:
+    """Shares of layers where tables have what the weights leave, `[B, L]`."""
+    shares = []
+    for part in (1 - tables, tables):
+        total = tf.reduce_sum(stored * part, -1, keepdims=True)
+        share = tf.minimum(room_bytes / tf.maximum(total, 1.0), 1.0)
+        shares.append(part * tf.where(total > 0, share, 1.0))
+        room_bytes = tf.maximum(room_bytes - total, 0.0)
+    return shares[0] + shares[1]
 
 
 def _room_bytes(largest: Any, room: Room) -> Any:
@@ -143,7 +158,7 @@ def _room_bytes(largest: Any, room: Room) -> Any:
     return tf.maximum(tf.minimum(beside, room.weight_bytes), 0.0)
 
 
-def _whole_layers(stored: Any, room_bytes: Any) -> Any:
+def _whole_layers(stored: Any, room_bytes: Any, tables: Any) -> Any:
     """1 for layers that fit beside those before that do, `[B, L]`."""
 
     def step(state: tuple[Any, Any], layer_bytes: Any) -> tuple[Any, Any]:
@@ -151,7 +166,15 @@ def _whole_layers(stored: Any, room_bytes: Any) -> Any:
         stays = tf.cast(layer_bytes <= left, left.dtype)
         return left - stays * layer_bytes, stays
 
+    def fitting(some: Any, left: Any) -> Any:
+        first = left + tf.zeros_like(some[:, 0])
+        _, stays = tf.scan(step, tf.transpose(some), (first, first))
+        return tf.transpose(stays)
+
     room_bytes = tf.squeeze(room_bytes, -1)
-    first = room_bytes + tf.zeros_like(stored[:, 0])
-    _, stays = tf.scan(step, tf.transpose(stored), (first, first))
-    return tf.transpose(stays)
+    if tables is None:
+        return fitting(stored, room_bytes)
+    weights = stored * (1 - tables)
+    stays = fitting(weights, room_bytes)
+    left = room_bytes - tf.reduce_sum(stays * weights, -1)
+    return tf.where(tables > 0, fitting(stored * tables, left), stays)

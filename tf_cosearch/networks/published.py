@@ -2,8 +2,8 @@
 
 Chains of blocks are in `configs/networks`, what branches is in
 `published_layouts`, what is no classifier of photographs, and ResNet-18, in
-`published_models`, the rest is built by `keras.applications`. None ends in a
-softmax.
+`published_models`, recommendation models in `dlrm`, the rest is built by
+`keras.applications`. None ends in a softmax.
 """
 
 from __future__ import annotations
@@ -12,7 +12,12 @@ from concurrent import futures
 from typing import Any, NamedTuple
 
 from tf_cosearch import configuration
-from tf_cosearch.networks import published_layouts, published_models, stacks
+from tf_cosearch.networks import (
+    dlrm,
+    published_layouts,
+    published_models,
+    stacks,
+)
 from tf_cosearch.networks.importers import keras_import
 from tf_cosearch.networks.published_layouts import Layout
 from tf_cosearch.networks.published_models import Model
@@ -85,7 +90,7 @@ _ALIASES = {
 def names() -> list[str]:
     """Sorted names of all networks that `load` knows."""
     shipped = configuration.names("networks")
-    return sorted({*shipped, *_LAYOUTS, *_ALIASES})
+    return sorted({*shipped, *_LAYOUTS, *_ALIASES, *dlrm.PUBLISHED})
 
 
 def load(name: str, input_px: int | None = None) -> list[Layer]:
@@ -102,8 +107,8 @@ def load(name: str, input_px: int | None = None) -> list[Layer]:
         The rows in execution order, costed as 8-bit.
 
     Raises:
-        ValueError: If the name is not known, or the network cannot take
-            images that small.
+        ValueError: If the name is not known, or the network takes no images,
+            or none that small.
         FileNotFoundError: If the YAML file does not exist.
 
     Example:
@@ -116,6 +121,13 @@ def load(name: str, input_px: int | None = None) -> list[Layer]:
     name = _ALIASES.get(name, name)
     if stacks.is_stack(name) and input_px is None:
         return stacks.load(name)
+    if name in dlrm.PUBLISHED:
+        if input_px is not None:
+            raise ValueError(
+                "Of a network that reads no image there must be no input_px. "
+                f"Received: input_px={input_px} for {name}."
+            )
+        return dlrm.PUBLISHED[name].layers()
     if name not in _LAYOUTS:
         if name not in names() and not name.endswith((".yaml", ".yml")):
             raise configuration.unknown("network", name, names())

@@ -210,6 +210,20 @@ def test_tables_are_looked_up(op):
     assert (second.params, second.reuses_weights) == (0, True)
 
 
+@pytest.mark.parametrize(("kind", "bits"), [("INT4", 4), ("INT8", 8)])
+def test_rows_of_integers_that_become_floats_have_scales(kind, bits):
+    graph = tflite_files.Graph()
+    places = graph.input([3], "INT32")
+    table = graph.tensor([50, 8], kind, np.ones(50 * bits, np.int8))
+    graph.add("EMBEDDING_LOOKUP", [places, table], [[3, 8]], "FLOAT32")
+    found, scales, scaled = read(graph)
+    assert (found.params, found.weight_bits) == (400, bits)
+    assert (scales.op, scales.out_elements) == ("embedding", 3)
+    assert (scales.params, scales.weight_bits) == (50, 32)
+    assert (scaled.op, scaled.out_elements) == ("elementwise", 24)
+    assert scaled.side_elements == 3 * 4  # floats, in elements of 8 bits
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_parameters_equal_the_keras_models():
     """A token, positions, gains of a normalisation and of a PReLU."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable
+from typing import Any
 
 from tf_cosearch.networks.importers import (
     graph_tape,
@@ -341,17 +342,40 @@ def _embed(tape: GraphTape, call: Call, table: int, places: int) -> Rows:
     source = call.frame.source(call.index(table))
     if source is None or not call.is_activation(places):
         return tape.move(call.name, call.reads(), call.layouts)
-    fields = call.weights(table)
-    return tape.add(
+    fields, [output] = call.weights(table), call.layouts
+
+    def look_up(
+        name: str, layout: graph_tape.Extents, **bounds: Any
+    ) -> TensorShape:
+        return tape.add(
+            name,
+            "embedding",
+            [call.row(places)],
+            layout,
+            reuses_weights=fields["reuses_weights"],
+            use_bias=False,
+            **bounds,
+        )
+
+    found = look_up(
         call.name,
-        "embedding",
-        [call.row(places)],
-        call.layouts[0],
+        output,
         stored_elements=math.prod(call.shape(table)),
         weight_bits=fields["weight_bits"],
-        reuses_weights=fields["reuses_weights"],
-        use_bias=False,
     )
+    written = call.frame.graph.tensors[call.operator.outputs[0]]
+    is_scaled = written.type == "FLOAT32" != call.tensor(table).type
+    if not is_scaled:
+        return found
+    # Floats of integers: each row has a scale of its own, which is a float.
+    scales = look_up(
+        f"{call.name}_scales",
+        (output[0], output[1], 1),
+        stored_elements=call.shape(table)[0],
+        weight_bits=32,
+        output_bits=32,
+    )
+    return tape.elementwise(f"{call.name}_scaled", [found, scales], output)
 
 
 def _pad(tape: GraphTape, call: Call) -> Rows:

@@ -49,8 +49,9 @@ class DotInteraction(Operation):
         layers, count = build.keras.layers, len(x)
         length = build.shape(x[0])[-1]
         y = layers.Concatenate(1, name=build.path(f"{name}_stack"))(x)
-        shape = (count, length)
-        y = layers.Reshape(shape, name=build.path(f"{name}_vectors"))(y)
+        y = layers.Reshape((count, length), name=build.path(f"{name}_vectors"))(
+            y
+        )
         y = layers.Dot(2, name=build.path(name))([y, y])
         shape = (count, count, 1)
         y = layers.Reshape(shape, name=build.path(f"{name}_image"))(y)

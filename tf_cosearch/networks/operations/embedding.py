@@ -66,7 +66,10 @@ class Embedding(Operation):
         for name in ("table_rows", "dimension"):
             configuration.at_least(name, getattr(self, name), 1)
         if self.bits not in TABLE_BITS:
-            raise configuration.unknown("bits", self.bits, TABLE_BITS)
+            raise ValueError(
+                "Tables must be of 4, 8 or 16 bits, which TFLite has formats "
+                f"and kernels for. Received: bits={self.bits!r}."
+            )
 
     def keras(self, build: KerasBuilder, x: Any, name: str) -> Any:
         """An Embedding, and the average of what it finds."""
