@@ -1,6 +1,8 @@
 """Runs what the README shows, as a reader types it."""
 
 import contextlib
+import itertools
+import json
 import os
 import pathlib
 import re
@@ -58,6 +60,7 @@ SHORTER = {
     "--algorithms=grey_box,keras_tuner_random",
     "runs/trained": "--trials=3 --seeds=1 --algorithms=grey_box,random",
     "runs/searched": "--trials=3 --seeds=1 --landscapes=tight_latency",
+    "runs/table": "--max_trials=2 --oracle=random",
     "runs/memory ": "--trials=20",
     "runs/memory_training": "--trials=3 --trials_per_process=2",
     "benchmark_cost_model.py": "--candidates=5000",
@@ -115,6 +118,11 @@ def desk(tmp_path_factory):
     )
     (program,) = code_blocks("py")
     (folder / "measure.py").write_text(program)
+    table = {
+        "".join(map(str, digits)): {"test_acc": [60.0 + 2 * sum(digits)] * 3}
+        for digits in itertools.product(range(3), repeat=8)
+    }
+    (folder / "nas-bench-macro_cifar10.json").write_text(json.dumps(table))
     (folder / "fashion").mkdir()
     small_idx.write_set(folder / "fashion", 200, 50, classes=10, pixels=28)
     (folder / "my_search.py").write_text(

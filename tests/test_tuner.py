@@ -60,6 +60,7 @@ def test_trials_csv_keeps_its_contract(finished):
         "accuracy_qat",
         "accuracy_float",
         "accuracy_supernet",
+        "accuracy_table",
         "latency_ms",
         "energy_mj",
         "area_mm2",

@@ -7,8 +7,12 @@ from typing import Any, cast
 
 from tf_cosearch import configuration
 from tf_cosearch.designs import report
+from tf_cosearch.evaluators.analytic import Analytic
+from tf_cosearch.evaluators.evaluator import Evaluator
 from tf_cosearch.search import objectives
+from tf_cosearch.search.accuracy_table import AccuracyTable
 from tf_cosearch.search.algorithms.algorithm import Algorithm
+from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracle import options
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.space import SearchSpace
@@ -127,6 +131,70 @@ def require_space_alone(oracle: CoSearchOracle) -> None:
             f"{', '.join(dict.fromkeys(others))}. Leave them out, or set what "
             "they stand for by an argument such as learning_rate; a "
             "keras_tuner.Tuner of your own may use them."
+        )
+
+
+def table(
+    read: AccuracyTable,
+    executions: int,
+    *,
+    accuracy: str,
+    quantization: str,
+    evaluator: Evaluator,
+    **of_training: Any,
+) -> AccuracyTable:
+    """A table of accuracies, with arguments that can stand beside it.
+
+    Args:
+        read: The table.
+        executions: Trainings that each trial takes.
+        accuracy: Which accuracy designs are chosen by.
+        quantization: How networks are trained.
+        evaluator: Who measures.
+        **of_training: Other settings of a training.
+
+    Raises:
+        ValueError: If one is of trainings, which there are none of.
+    """
+    if executions > read.trainings:
+        raise ValueError(
+            "`executions_per_trial` must be at most what the table has of each "
+            f"network, {read.trainings}. Received: {executions}."
+        )
+    changed = [name for name, value in of_training.items() if value is not None]
+    if accuracy != "trained":
+        changed.append("accuracy")
+    if quantization != "aware":
+        changed.append("quantization")
+    if type(evaluator) is not Analytic:
+        changed.append("evaluator")
+    if changed:
+        raise ValueError(
+            f"{', '.join(changed)} must be left out with accuracy_table, as "
+            "nothing is trained, and there is no file to measure. Received: "
+            "both."
+        )
+    return read
+
+
+def require_no_file(budgets: Budgets) -> None:
+    """Refuses budgets on what only a trained file can tell."""
+    named = budgets.limits(measured=True).keys() - budgets.limits().keys()
+    if named:
+        raise ValueError(
+            "Budgets must be on what is known without a file with "
+            f"accuracy_table. Received: {', '.join(sorted(named))}. Leave it "
+            "out."
+        )
+
+
+def require_untrained(given: Mapping[str, Any]) -> None:
+    """Refuses data and settings of a training where nothing is trained."""
+    named = [name for name, value in given.items() if value is not None]
+    if named:
+        raise ValueError(
+            f"{', '.join(named)} must be left out with accuracy_table, as "
+            "nothing is trained. Received: both. Call `search()`."
         )
 
 

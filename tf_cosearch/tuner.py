@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import pathlib
+import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -28,8 +29,10 @@ from tf_cosearch.distributed import chief, launch
 from tf_cosearch.distributed.tuner import DurableTuner, project_folder
 from tf_cosearch.evaluators.evaluator import Evaluator
 from tf_cosearch.metrics import values
+from tf_cosearch.search import accuracy_table as table_lib
 from tf_cosearch.search import early_stopping as early_stopping_lib
 from tf_cosearch.search import executions, measured
+from tf_cosearch.search.accuracy_table import AccuracyTable
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.hypermodel import CoSearchHyperModel
@@ -120,6 +123,10 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             `evaluators.names()`, or an `Evaluator`. What it measures counts,
             also for budgets; the analytic model, corrected by it, screens.
         evaluator_options: Options of an evaluator that is given by name.
+        accuracy_table: A JSON file of what trainings of all networks of the
+            space have reached, see `search.accuracy_table`: nothing is
+            trained then, a trial takes as many of a network's trainings as it
+            has executions, and `search` takes no data. Designs have no file.
 
     Raises:
         TypeError: If an argument is not of its type.
@@ -160,11 +167,34 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         supernet_trials: int | None = None,
         evaluator: str | Evaluator | type[Evaluator] = "analytic",
         evaluator_options: Mapping[str, Any] | None = None,
+        accuracy_table: str | os.PathLike[str] | AccuracyTable | None = None,
     ) -> None:
         made = measuring.make(evaluator, evaluator_options)
         space = arguments.joint_space(space, hypermodel, accelerator)
         configuration.at_least("executions_per_trial", executions_per_trial, 1)
         rule = early_stopping_lib.get(early_stopping)
+        training: dict[str, Any] = {
+            "learning_rate": learning_rate,
+            "optimizer": optimizer,
+            "loss": loss,
+        }
+        phases: dict[str, Any] = {
+            "qat_epochs": qat_epochs,
+            "quantization": quantization,
+        }
+        self._table = None
+        if accuracy_table is not None:
+            self._table = arguments.table(
+                AccuracyTable.of(accuracy_table, space),
+                executions_per_trial,
+                **training,
+                **phases,
+                accuracy=accuracy,
+                early_stopping=early_stopping,
+                evaluator=made,
+            )
+            if objective is None and not isinstance(oracle, CoSearchOracle):
+                objective = table_lib.ACCURACY
         co_oracle = arguments.oracle(
             space,
             oracle,
@@ -178,12 +208,11 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             warm_start=warm_start,
         )
         arguments.require_space_alone(co_oracle)
+        if self._table is not None:
+            arguments.require_no_file(co_oracle.budgets)
         own = getattr(space.network_space, "hypermodel", None)
         if type(self).run_trial is CoSearchTuner.run_trial and own is None:
-            arguments.require_measured(
-                co_oracle,
-                [n for n in metrics.accuracies() if n != accuracies.ACCURACY],
-            )
+            arguments.require_measured(co_oracle, self._measured())
         # Nor may a subclass of this tuner ask for more while it trains.
         co_oracle.allow_new_entries = False
         project = project_folder(directory, project_name)
@@ -201,15 +230,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             lease_seconds=lease_seconds,
         )
         self.space = space
-        self._trainer = Trainer(
-            space,
-            {
-                "learning_rate": learning_rate,
-                "optimizer": optimizer,
-                "loss": loss,
-            },
-            {"qat_epochs": qat_epochs, "quantization": quantization},
-        )
+        self._trainer = Trainer(space, training, phases)
         self._rule = rule
         self._proposal_began = time.perf_counter()
         self._progress = report.Progress(verbose=0)
@@ -288,26 +309,35 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 "`verbose` must be 0 or 1, or 2 or 'auto' as Keras' `fit` "
                 f"takes it. Received: {verbose!r}. 0 is silent."
             )
-        self._trainer.prepare(
-            x,
-            y,
-            epochs=epochs,
-            callbacks=callbacks,
-            verbose=verbose,
-            validation_data=validation_data,
-            validation_split=validation_split,
-            batch_size=batch_size,
-            class_weight=class_weight,
-            others=others,
-        )
-        if self._trainer.hypermodel is not None:
-            self._rehearse(callbacks)
-        self._limit_training()
+        of_data = {
+            "validation_data": validation_data,
+            "validation_split": validation_split,
+            "batch_size": batch_size,
+            "class_weight": class_weight,
+        }
+        if self._table is not None:
+            given = {"x": x, "y": y, "epochs": epochs, "callbacks": callbacks}
+            given |= of_data | {"validation_split": validation_split or None}
+            arguments.require_untrained(given | others)
+            conditions = self._table.conditions(self.executions_per_trial)
+        else:
+            self._trainer.prepare(
+                x,
+                y,
+                epochs=epochs,
+                callbacks=callbacks,
+                verbose=verbose,
+                others=others,
+                **of_data,
+            )
+            if self._trainer.hypermodel is not None:
+                self._rehearse(callbacks)
+            self._limit_training()
+            conditions = self._trainer.conditions(
+                executions_per_trial=self.executions_per_trial,
+                early_stopping=self._rule,
+            )
         self._progress = report.Progress(verbose)
-        conditions = self._trainer.conditions(
-            executions_per_trial=self.executions_per_trial,
-            early_stopping=self._rule,
-        )
         self.co_oracle.identify(**conditions, versions=identity.versions())
         with contextlib.ExitStack() as stack:
             if not self._is_worker():
@@ -413,15 +443,17 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             `early_stopping.forecast`, which is what algorithms learn from.
         """
         genome = self.co_oracle.trial_genome(trial)
-        if why := self.co_oracle.prices.why_not_trained(genome):
-            # A worker's machine may be smaller than that of its chief.
-            raise keras_tuner.errors.FailedTrialError(why)
-        folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
         costs = {
             name: cost
             for name, cost in self.co_oracle.trial_costs(trial).items()
             if math.isfinite(cost)
         }
+        if self._table is not None:
+            return self._look_up(self._table, trial, costs)
+        if why := self.co_oracle.prices.why_not_trained(genome):
+            # A worker's machine may be smaller than that of its chief.
+            raise keras_tuner.errors.FailedTrialError(why)
+        folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
         runs: list[dict[str, float]] = []
         for number in range(self.executions_per_trial):
             seed = seeds.derive(
@@ -461,6 +493,28 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         values_of_trial = trial.hyperparameters.values
         hparams.write(callbacks, folder.name, values_of_trial, measures)
         return measures
+
+    def _look_up(
+        self, table: AccuracyTable, trial: Any, costs: Mapping[str, float]
+    ) -> dict[str, float]:
+        """What a trial reports whose network somebody else has trained."""
+        seed = self.oracle.training_seed(trial.trial_id)
+        known = table.drawn(
+            self.co_oracle.trial_genome(trial), seed, self.executions_per_trial
+        )
+        return {
+            table_lib.ACCURACY: statistics.fmean(known),
+            "seconds_proposal": self._proposal_seconds,
+            "seconds": self._proposal_seconds,
+            **{name: costs[name] for name in metrics.names() if name in costs},
+        }
+
+    def _measured(self) -> list[str]:
+        """Accuracies that a trial measures and may be chosen by."""
+        if self._table is not None:
+            return [table_lib.ACCURACY]
+        others = accuracies.ACCURACY, table_lib.ACCURACY
+        return [name for name in metrics.accuracies() if name not in others]
 
     def _execute(
         self,
@@ -561,4 +615,10 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         was quantized after training.
         """
         folder = self.design(trial).folder
+        if self._table is not None:
+            raise ValueError(
+                "A model must be trained to be loaded. Received: a trial of "
+                "accuracy_table, which trains none. design(trial).network "
+                "builds the network."
+            )
         return self._trainer.load(trial.hyperparameters.values, folder)

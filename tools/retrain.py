@@ -19,7 +19,7 @@ flags.DEFINE_bool("overwrite", False, "Replace a design in --output_dir.")
 
 def main() -> None:
     import tf_cosearch as cs
-    from tf_cosearch.designs import export, retraining
+    from tf_cosearch.designs import export, report, retraining
 
     design = cs.load_design(FLAGS.design)
     folder = command_line.output_folder(FLAGS.output_dir)
@@ -40,10 +40,12 @@ def main() -> None:
         learning_rate=FLAGS.learning_rate,
         seed=FLAGS.seed,
     )
-    before = design.metrics["accuracy_int8"]
+    name = report.accuracy_of(design.metrics)
+    before = design.metrics[name]
+    table = "" if design.is_trained else " in the table"
     after = description["accuracies"]
     print(
-        f"int8 accuracy on validation data: {before:.2%} before, "
+        f"int8 accuracy on validation data: {before:.2%} before{table}, "
         f"{after['accuracy_int8']:.2%} now; on test data "
         f"{after['accuracy_int8_test']:.2%}.\nWrote {folder}."
     )

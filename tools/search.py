@@ -68,6 +68,12 @@ flags.DEFINE_string(
     "Folder, or trials.csv, of an earlier search of the same space, data and "
     "training: what it has trained is known and not trained again.",
 )
+flags.DEFINE_string(
+    "accuracy_table",
+    None,
+    "JSON file of what trainings of all networks of the space have reached, "
+    "instead of trainings; README says what it holds.",
+)
 flags.DEFINE_integer("max_trials", 12, "Designs to train.", lower_bound=1)
 command_line.define_training(epochs=12)
 flags.DEFINE_integer(
@@ -131,6 +137,13 @@ flags.register_multi_flags_validator(
     message=f"--{', --'.join(OF_SUPERNET)} are for --accuracy=supernet or "
     "both, which train a supernet unless --supernet is given",
 )
+OF_TRAINING = (
+    *("data", "train_size", "validation_size", "image_size", "epochs"),
+    *("qat_epochs", "batch_size", "learning_rate", "trials_per_process"),
+    *("supernet", "supernet_trials", *OF_SUPERNET),
+)
+"""Flags that say nothing where accuracies are of a table."""
+
 command_line.define_evaluator()
 flags.DEFINE_bool("overwrite", False, "Delete a search in --output_dir first.")
 flags.DEFINE_integer(
@@ -161,6 +174,7 @@ def main() -> None:
     import tf_cosearch as cs
     from tf_cosearch import files
     from tf_cosearch.distributed import launch, worker
+    from tf_cosearch.search.accuracy_table import AccuracyTable
 
     if FLAGS.workers > 1 and not launch.is_child():
         sys.exit(_launch(FLAGS.workers))
@@ -168,12 +182,19 @@ def main() -> None:
     options, budgets = _oracle_options(), _budgets()
     command_line.supernet_options("supernet_")
     evaluator = command_line.make_evaluator()
-    data = command_line.load_data_of_networks()
-    space = cs.SearchSpace.load(
-        FLAGS.space, data.input_shape, data.classes, FLAGS.accelerator
-    )
+    data, shapes = None, (None, None)
+    if FLAGS.accuracy_table is None:
+        data = command_line.load_data_of_networks()
+        shapes = data.input_shape, data.classes
+    else:
+        _require_untrained()
+    space = cs.SearchSpace.load(FLAGS.space, *shapes, FLAGS.accelerator)
+    judges: dict[str, Any] = {"evaluator": evaluator}
+    if FLAGS.accuracy_table is not None:
+        table = AccuracyTable(FLAGS.accuracy_table, space)
+        judges["accuracy_table"] = table
     has_default = not FLAGS.workers and not launch.is_child()
-    if has_default and not evaluator.is_disturbed:
+    if data is not None and has_default and not evaluator.is_disturbed:
         workers = min(_default_workers(space, data), FLAGS.max_trials)
         if workers > 1:
             del data  # which is read by those that train
@@ -182,7 +203,7 @@ def main() -> None:
     folder = command_line.output_folder(FLAGS.output_dir)
     if launch.is_worker():
         try:
-            _search(folder, oracle, data, evaluator)
+            _search(folder, oracle, data, judges)
         except worker.EndedByChiefError:
             if launch.is_spoken_for():
                 sys.exit(1)
@@ -190,8 +211,8 @@ def main() -> None:
         return
     with files.owned(folder):
         _claim(folder)
-        tuner = _search(folder, oracle, data, evaluator)
-        _export(tuner, data.test, folder)
+        tuner = _search(folder, oracle, data, judges)
+        _export(tuner, data and data.test, folder)
 
 
 def _launch(workers: int) -> int:
@@ -242,14 +263,15 @@ def _oracle(
         seed=FLAGS.seed,
         start_from=FLAGS.start_from,
         warm_start=FLAGS.warm_start,
+        **({"objective": "accuracy_table"} if FLAGS.accuracy_table else {}),
     )
 
 
 def _search(
     folder: pathlib.Path,
     oracle: Any,
-    data: datasets.Dataset,
-    evaluator: cs.Evaluator,
+    data: datasets.Dataset | None,
+    judges: dict[str, Any],
 ) -> cs.CoSearchTuner:
     import tf_cosearch as cs
     from tf_cosearch.designs import run_file
@@ -277,15 +299,19 @@ def _search(
         accuracy=FLAGS.accuracy,
         supernet=_supernet(),
         supernet_trials=FLAGS.supernet_trials,
-        evaluator=evaluator,
+        **judges,
     )
+    training: dict[str, Any] = {}
+    if data is not None:
+        training = {
+            "x": data.train[0],
+            "y": data.train[1],
+            "validation_data": data.validation,
+            "epochs": FLAGS.epochs,
+            "batch_size": FLAGS.batch_size,
+        }
     try:
-        tuner.search(
-            *data.train,
-            validation_data=data.validation,
-            epochs=FLAGS.epochs,
-            batch_size=FLAGS.batch_size,
-        )
+        tuner.search(**training)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"What is finished is in {folder}; the same command goes on from "
@@ -312,6 +338,16 @@ def _export(tuner: cs.CoSearchTuner, test: Any, folder: pathlib.Path) -> None:
         )
     budgets, name = tuner.co_oracle.budgets, tuner.space.name
     print(outcome.leave(best[0], folder, test, budgets, name))
+
+
+def _require_untrained() -> None:
+    """Refuses flags of trainings and data where there are none."""
+    named = [f"--{name}" for name in OF_TRAINING if FLAGS[name].present]
+    if named:
+        raise ValueError(
+            f"{', '.join(named)} must be left out with --accuracy_table, as "
+            "nothing is trained. Received: both."
+        )
 
 
 def _oracle_options() -> dict[str, Any]:

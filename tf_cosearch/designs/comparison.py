@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tf_cosearch import metrics, text
-from tf_cosearch.designs.report import read_trials
+from tf_cosearch.designs.report import accuracy_of, read_trials
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.pareto import hypervolume
 
-ACCURACY, COMPLETED = "accuracy_int8", "COMPLETED"
+COMPLETED = "COMPLETED"
 
 
 class Reached(NamedTuple):
@@ -24,7 +24,8 @@ class Reached(NamedTuple):
         trials: Designs that it trained; those of an earlier search, which it
             was started with, are not counted, but are within the rest.
         feasible: How many of these are within the budgets.
-        accuracy: The best int8 accuracy of those, NaN if there is none.
+        accuracy: The best accuracy of those, of int8 files or of a table; NaN
+            if there is none.
         front: Share of the box of `reached` that its designs dominate.
         minutes: What the trainings took together.
     """
@@ -83,8 +84,9 @@ def reached(
             for name, limit in limits.items()
         ]
         if max(shares) <= 1 and not budgets.excess(_accuracies(trial)):
-            accuracies.append(trial[ACCURACY])
-            points.append([(1 - trial[ACCURACY]) / (1 - floor), *shares])
+            accuracy = trial[accuracy_of(trial)]
+            accuracies.append(accuracy)
+            points.append([(1 - accuracy) / (1 - floor), *shares])
     trained = [t for t in known if t.get("status", COMPLETED) == COMPLETED]
     seconds = [float(trial.get("seconds") or 0) for trial in trained]
     return Reached(

@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 from tf_cosearch import accelerators, configuration, files, identity, metrics
 from tf_cosearch.accelerators import Accelerator, families, presets
-from tf_cosearch.designs import evaluations
+from tf_cosearch.designs import evaluations, report
 from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.saved_network import SavedNetwork
 from tf_cosearch.training import evaluate, inputs
@@ -66,7 +66,8 @@ class Design:
         """Writes the design: `model.tflite`, `accelerator.yaml`, and more.
 
         `design.json` says what the design is, costs and reaches;
-        `float.weights.h5` and `qat.weights.h5` let it be trained on.
+        `float.weights.h5` and `qat.weights.h5` let it be trained on. A design
+        whose accuracy is of a table has neither weights nor a model.
 
         Args:
             folder: Where to; made if it is not there. Files of an earlier
@@ -80,8 +81,14 @@ class Design:
 
         Raises:
             FileNotFoundError: If files of the trial are gone.
-            ValueError: If the test data do not fit the network.
+            ValueError: If the test data do not fit the network, or it was not
+                trained.
         """
+        if test_data is not None and not self.is_trained:
+            raise ValueError(
+                "`test_data` must be for a trained design. Received: it with "
+                "one whose accuracy is of a table. Leave it out."
+            )
         is_template = isinstance(self.network, Network)
         is_pair = isinstance(test_data, (tuple, list))
         x, y, *weights = test_data if is_pair else (test_data, None)
@@ -124,8 +131,15 @@ class Design:
         )
         return description
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is a file; with a table of accuracies there is none."""
+        return report.accuracy_of(self.metrics) == "accuracy_int8"
+
     def _files(self) -> tuple[str, ...]:
         """What there must be: after training there is no aware model."""
+        if not self.is_trained:
+            return ()
         is_aware = "accuracy_qat" in self.metrics
         return (MODEL, FLOAT_WEIGHTS, *[QAT_WEIGHTS] * is_aware)
 
@@ -208,7 +222,8 @@ def load_design(folder: str | os.PathLike[str]) -> Design:
         if content is None:
             raise ValueError(wrong)
         known = {**content["costs"], **content["accuracies"]}
-        lacking = {*metrics.compared(), "accuracy_int8"} - known.keys()
+        needed = {*metrics.compared(), report.accuracy_of(known)}
+        lacking = needed - known.keys()
         if lacking:
             raise ValueError(f"no {', '.join(sorted(lacking))}")
         family = presets.family_in(content, str(path))

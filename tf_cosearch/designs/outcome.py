@@ -26,7 +26,8 @@ def leave(
     Args:
         design: The chosen one.
         folder: That of the search, with its `trials.csv`.
-        test_data: Images and labels kept aside until now.
+        test_data: Images and labels kept aside until now; None if the design
+            was not trained.
         budgets: Of the search.
         space_name: What it was found in.
 
@@ -52,10 +53,18 @@ def leave(
             metric = metrics.get(name)
             value = metric.text(description["costs"][name])
             costs += f", {metric.word} {value} (at most {metric.text(limit)})"
+    if design.is_trained:
+        reached = (
+            f"int8 accuracy {accuracies['accuracy_int8']:.2%} on validation "
+            f"and {accuracies['accuracy_int8_test']:.2%} on test data"
+        )
+        files = "model.tflite, accelerator.yaml, design.json, weights"
+    else:
+        accuracy = accuracies[report.accuracy_of(accuracies)]
+        reached = f"accuracy {accuracy:.2%} in the table"
+        files = "accelerator.yaml, design.json; no model, as none was trained"
     return (
-        f"Chosen: trial {design.trial_id}, int8 accuracy "
-        f"{accuracies['accuracy_int8']:.2%} on validation and "
-        f"{accuracies['accuracy_int8_test']:.2%} on test data, {costs}.\n"
-        f"  {folder / DESIGN}: model.tflite, accelerator.yaml, design.json, "
-        f"weights\n  {folder / 'pareto.png'}, trials.csv, run.json"
+        f"Chosen: trial {design.trial_id}, {reached}, {costs}.\n"
+        f"  {folder / DESIGN}: {files}\n"
+        f"  {folder / 'pareto.png'}, trials.csv, run.json"
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_cosearch import configuration, metrics
+from tf_cosearch.designs import report
 from tf_cosearch.metrics.metric import Metric
 from tf_cosearch.search import measured, pareto
 
@@ -50,7 +51,9 @@ def plot_pareto(
     marked = _chosen(trials, chosen)
     across, label, scale = _axis(x, trials)
     colors, color_label, _ = _axis(color, trials)
-    percent = [100 * row["accuracy_int8"] for row in trials]
+    percent = [100 * row[report.accuracy_of(row)] for row in trials]
+    is_trained = report.accuracy_of(trials[0]) == "accuracy_int8"
+    word = "of the int8 network" if is_trained else "in the table"
     limit = [] if budget is None else [budget * scale]
     predicted = [value * scale for value in _predicted(trials, x)]
     known = [value for value in predicted if math.isfinite(value)]
@@ -60,7 +63,7 @@ def plot_pareto(
     axes = figure.add_subplot(
         title=title or f"{len(trials)} trained joint designs",
         xlabel=label,
-        ylabel="Accuracy of the int8 network (%)",
+        ylabel=f"Accuracy {word} (%)",
     )
     axes.grid(alpha=0.3)
     _stretch(axes, across + limit + known)
@@ -95,7 +98,7 @@ def plot_pareto(
     )
     axes.scatter(
         [marked[x] * scale],
-        [100 * marked["accuracy_int8"]],
+        [100 * marked[report.accuracy_of(marked)]],
         s=280,
         facecolors="none",
         edgecolors="crimson",

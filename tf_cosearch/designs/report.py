@@ -11,7 +11,7 @@ from typing import Any
 
 from tf_cosearch import configuration, files, identity, metrics, text
 from tf_cosearch.designs import evaluations
-from tf_cosearch.search import measured
+from tf_cosearch.search import accuracy_table, measured
 from tf_cosearch.search.oracle.known_trials import KNOWN, is_known
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 
@@ -25,6 +25,24 @@ PHASES = ("proposal", "build", "float", "qat", "conversion", "evaluation")
 
 Its `seconds` are the sum, over all of its executions.
 """
+
+
+ACCURACIES = ("accuracy_int8", accuracy_table.ACCURACY)
+"""What a trial may be judged by: its file, or a table of trainings."""
+
+
+_LABELS = {"accuracy_int8": "int8", accuracy_table.ACCURACY: "table"}
+
+
+def accuracy_of(known: Mapping[str, Any]) -> str:
+    """Which of `ACCURACIES` a trial has.
+
+    Example:
+    >>> accuracy_of({"accuracy_int8": "", "accuracy_table": 0.91})
+    'accuracy_table'
+    """
+    there = [name for name in ACCURACIES if known.get(name) not in (None, "")]
+    return there[0] if there else ACCURACIES[0]
 
 
 def trial_columns(costs: Sequence[str] = ()) -> list[str]:
@@ -120,14 +138,14 @@ def read_trials(path: pathlib.Path) -> list[dict[str, Any]]:
         rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} must be CSV. Received: {error}") from None
-    needed = (*_ABOUT, "accuracy_int8", *metrics.compared())
+    needed = (*_ABOUT, ACCURACIES[0], *metrics.compared())
     missing = {*needed} - {*(reader.fieldnames or ())}
     if missing:
         raise ValueError(
             f"{path} must have the columns {', '.join(needed)}. Received: no "
             f"{', '.join(sorted(missing))}."
         )
-    numbers = {"reward", *needed[len(_ABOUT) :]}
+    numbers = {"reward", *metrics.compared()}
     completed = []
     for line, row in enumerate(rows, 2):
         if row["status"] not in ("COMPLETED", KNOWN):
@@ -136,7 +154,8 @@ def read_trials(path: pathlib.Path) -> list[dict[str, Any]]:
         known = {
             name: configuration.number(row[name], f"{name} in {where},")
             for name in row
-            if name in numbers or (name in metrics.names() and row[name])
+            if name in {*numbers, accuracy_of(row)}
+            or (name in metrics.names() and row[name])
         }
         completed.append({**row, **known})
     return completed
@@ -225,7 +244,7 @@ class Progress:
         else:
             rank += "nothing within so far"
         name = oracle.objective.name
-        label = "int8" if name == "accuracy_int8" else name
+        label = _LABELS.get(name, name)
         took = f"  {known['seconds']:.0f} s" if "seconds" in known else ""
         self._console.print(
             f"{head}  {label} {known[name]:.2%}  {costs}  reward "
@@ -255,6 +274,7 @@ class Progress:
         timed = [m for m in finished if "seconds_proposal" in m]
         if timed:
             phases = [*PHASES, *["measurement"] * bool(oracle.measures)]
+            phases = [p for p in phases if f"seconds_{p}" in timed[0]]
             parts = ", ".join(
                 f"{phase} "
                 f"{statistics.median(m[f'seconds_{phase}'] for m in timed):.2g}"
@@ -302,7 +322,9 @@ class Progress:
                 columns.append(("predicted", name, scale))
         table = Table(title=f"Pareto front of accuracy, {words}")
         headings = (heading for heading, _, _ in columns)
-        for heading in ("trial", "reward", "int8", *headings):
+        name = oracle.objective.name
+        accuracy = _LABELS.get(name, name)
+        for heading in ("trial", "reward", accuracy, *headings):
             table.add_column(heading, justify="right")
         for trial_id, known in front:
             table.add_row(

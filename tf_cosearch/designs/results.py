@@ -139,4 +139,5 @@ def best(
 
 def _lacks_files(oracle: CoSearchOracle, design: Design) -> bool:
     trial = oracle.trials[design.trial_id]
-    return is_known(trial) and not (design.folder / export.MODEL).exists()
+    lacks = design.is_trained and not (design.folder / export.MODEL).exists()
+    return is_known(trial) and lacks

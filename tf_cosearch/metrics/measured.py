@@ -32,6 +32,12 @@ def accuracy_supernet(trial: Any) -> Any:
     return trial.get("accuracy_supernet", math.nan)
 
 
+@metric(unit="share", direction="max", format=".2%")
+def accuracy_table(trial: Any) -> Any:
+    """The accuracy that a table of trainings has, instead of a training."""
+    return trial.get("accuracy_table", math.nan)
+
+
 @metric(unit="points", direction="min")
 def accuracy_drop(accuracy_float: Any, accuracy_int8: Any) -> Any:
     """What quantization costs, in percent of the validation data."""

@@ -26,6 +26,7 @@ _TRIED = {
     "activation": ("relu", "relu6", "swish"),
     "skip": (True, False),
     "stride_at": ("expand", "project"),
+    "operator": (0, 1, 2),
 }
 
 

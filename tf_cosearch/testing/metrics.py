@@ -47,6 +47,7 @@ class MetricSuite:
             "accuracy_qat": 0.5,
             "accuracy_int8": 0.25,
             "accuracy_supernet": 0.125,
+            "accuracy_table": 0.0625,
             "tflite": bytes(1024),
         }
     )

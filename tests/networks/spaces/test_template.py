@@ -103,6 +103,28 @@ def test_skipped_blocks_count_once_wherever_they_stand():
     assert space.count() == 2 + 2**2 + 2**3
 
 
+def handing_on(**keys):
+    defaults = {"block": "nas_bench_macro", "filters": 16, "per": "block"}
+    return template(stages=[{**defaults, **keys}])
+
+
+@pytest.mark.parametrize("repeats", [1, 3, [1, 3]])
+def test_layers_that_hand_on_count_once_wherever_they_stand(repeats):
+    space = handing_on(operator=[0, 1, 2], repeats=repeats)
+    check_count(space)
+    assert space.count() == (3 if repeats == 1 else 3 * (1 + 2 + 4))
+    assert space.canonical(space.canonical((0,) * len(space.parameters))) == (
+        (0,) * len(space.parameters)
+    )
+
+
+def test_layers_that_hand_on_are_chosen_each():
+    with pytest.raises(ValueError, match="hand their input on must be chosen"):
+        handing_on(operator=[0, 1], repeats=2, per="stage")
+    with pytest.raises(ValueError, match="Unknown operator in test"):
+        handing_on(operator=[1, 3])
+
+
 @pytest.mark.parametrize("name", configuration.names("spaces"))
 def test_stages_of_shipped_spaces_count_different_runs(name):
     space = shipped(name)

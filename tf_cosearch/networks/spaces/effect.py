@@ -47,6 +47,11 @@ def effect(
     return tuple(done)
 
 
+def is_nothing(done: tuple[Any, ...]) -> bool:
+    """Whether a block with this effect hands an input of its width on."""
+    return bool(done[0] == ((), ()))
+
+
 def rows(done: tuple[Any, ...]) -> int:
     """Most rows that a block with this effect has in a layer table."""
     return max(len(layers) for layers, _ in done)

@@ -190,11 +190,12 @@ class Stage:
             self._alike[tuple(self._value(genes, p, k) for k in self._own)]
             for p in self._block_paths[:depth]
         ]
-        kept = [values for values in found if not self._is_skip(values)]
+        first, others = found[:1], found[1:]
+        kept = first + [v for v in others if v not in self._skips]
         if len(self._block_paths) > 1:
             depths = self.keys["repeats"][0]
             shared["repeats"] = min(d for d in depths if d >= len(kept))
-            skips = [values for values in found if self._is_skip(values)]
+            skips = [values for values in others if values in self._skips]
             kept += skips[: shared["repeats"] - len(kept)]
         runs = dict(zip(self._block_paths, kept, strict=False))
         return tuple(
@@ -264,10 +265,14 @@ class Stage:
         options = sorted((k, v) for k, v in values.items() if k in accepted)
         return values["block"], tuple(options)
 
-    def _is_skip(self, values: tuple[Any, ...]) -> bool:
-        return "block" in self._own and (
-            values[self._own.index("block")] == "skip"
-        )
+    @functools.cached_property
+    def _skips(self) -> set[tuple[Any, ...]]:
+        """Values of a block's keys by which it hands its own width on."""
+        return {v for v in self._alike if effect.is_nothing(self._effect(v))}
+
+    def _may_be_first(self, values: tuple[Any, ...]) -> bool:
+        chosen = dict(zip(self._own, values, strict=True))
+        return chosen.get("block") != "skip"
 
     def _width(self, genes: tuple[int, ...]) -> int:
         filters = self._value(genes, "", "filters")
@@ -399,13 +404,14 @@ class Stage:
         strides = len(self.keys.get("stride", ((1,), False))[0])
         depths = self.keys.get("repeats", ((1,), False))[0]
         different = set(self._alike.values())
-        types = sum(not self._is_skip(values) for values in different)
+        first = sum(self._may_be_first(values) for values in different)
+        others = len(different - self._skips)
         if len(self._block_paths) == 1:
-            runs = types * len(depths)
-        elif types < len(different):
-            runs = sum(types**depth for depth in range(1, max(depths) + 1))
+            runs = first * len(depths)
         else:
-            runs = sum(types**depth for depth in depths)
+            if others < len(different):
+                depths = tuple(range(1, max(depths) + 1))
+            runs = sum(first * others ** (depth - 1) for depth in depths)
         return len(self._widths) * strides * runs
 
     def max_layers(self) -> int:
@@ -440,3 +446,9 @@ class Stage:
                     spec.apply(recorder, recorder.input(8, 8, start))
                 except ValueError as error:
                     raise ValueError(f"{needs}. {error}") from None
+        is_shared = self._block_paths == [""] and self._most("repeats") > 1
+        if self._skips and is_shared:
+            raise ValueError(
+                f"Blocks in {where}, {self.name} that hand their input on must "
+                "be chosen per block. Received: per=stage. Set `per: block`."
+            )
