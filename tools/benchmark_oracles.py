@@ -40,6 +40,12 @@ FLAGS = flags.FLAGS
 flags.DEFINE_bool("quick", False, "A minute: 2 landscapes, 2 seeds, 30 trials.")
 flags.DEFINE_list("algorithms", [], "Which to run; all by default.")
 flags.DEFINE_list("landscapes", [], "On what to run them; all by default.")
+flags.DEFINE_string(
+    "accuracy_table",
+    None,
+    "JSON file of NAS-Bench-Macro's accuracies: compares on these, not on "
+    "made-up ones, within budgets of latency, of energy, and of three costs.",
+)
 flags.DEFINE_integer("seeds", 10, "Runs of each.", lower_bound=1)
 flags.DEFINE_list(
     "seeds_of",
@@ -86,6 +92,7 @@ def main() -> None:
             default,
             workers=FLAGS.workers,
             minutes=FLAGS.minutes,
+            table=FLAGS.accuracy_table,
         )
     if FLAGS.format == "json":
         print(json.dumps(result, indent=2))
@@ -100,12 +107,24 @@ def main() -> None:
 
 def _plan() -> list[Job]:
     from tf_cosearch import configuration
-    from tf_cosearch.benchmark import comparison, landscapes, samplers
+    from tf_cosearch.benchmark import (
+        comparison,
+        landscapes,
+        samplers,
+        table_landscapes,
+    )
 
     algorithms = FLAGS.algorithms or samplers.names()
     if FLAGS.default and FLAGS.default not in algorithms:
         raise configuration.unknown("--default", FLAGS.default, algorithms)
     places = FLAGS.landscapes or list(landscapes.LANDSCAPES)
+    if FLAGS.accuracy_table:
+        known = table_landscapes.take(FLAGS.accuracy_table)
+        for name in FLAGS.landscapes:
+            if name not in known:
+                what = "landscape of --accuracy_table"
+                raise configuration.unknown(what, name, known)
+        places = FLAGS.landscapes or known
     if FLAGS.quick and not FLAGS.landscapes:
         places = places[:2]
     return comparison.plan(

@@ -80,12 +80,26 @@ def test_the_best_after_all_trials_comes_first():
                 }
             },
             "targets": [],
+            "needed": [
+                {
+                    "landscape": "energy",
+                    "measure": "hypervolume",
+                    "trials": trials,
+                    "rival": RIVAL,
+                    "bound": 0.75,
+                    "of": 300,
+                }
+                for trials in (20, None)
+            ],
         }
     )
     lines = [line.split() for line in text.splitlines()]
     assert lines[0][:5] == ["energy:", "best_reward", "seeds", "25", "30"]
     good = ["good", "2", "-", "0.8000", "0.7000-0.9000", "3", "0.250"]
     assert lines[1] == good
+    told = [RIVAL + ":", "0.7500", "300"]
+    assert ["energy", "hypervolume", "20", *told] in lines
+    assert ["energy", "hypervolume", "never", *told] in lines
     assert lines[2][:4] == ["slow", "2", "0.5000", "0.7000"]
     assert lines[3] == []
     assert text.endswith("3 of 4 runs done. The same command goes on.")

@@ -71,3 +71,26 @@ def test_long_runs_are_timed_only():
     assert entry[summary.AFTER] == {"1000": 2.0}
     target = targets(slow)["seconds after 1000 trials of random"]
     assert not target.passed
+
+
+def test_trials_that_a_rivals_end_takes_are_counted():
+    def entry(**medians):
+        curve = {count: {"median": value} for count, value in medians.items()}
+        return dict.fromkeys(summary.MEASURES, curve)
+
+    rival, other = "optuna_tpe", "keras_tuner_random"
+    ends = {
+        rival: entry(**{"10": 0.5, "300": 0.8}),
+        other: entry(**{"10": 0.9, "300": 0.7}),
+    }
+    ours = entry(**{"10": 0.6, "20": 0.8, "30": 0.9})
+    low = entry(**{"10": 0.6})
+    told = summary.needed({"energy": {"ours": ours, **ends}}, "ours")
+    assert told == [
+        summary.Needed("energy", measure, 20, rival, 0.8, 300)
+        for measure in summary.MEASURES
+    ]
+    (first, _) = summary.needed({"energy": {"ours": low, **ends}}, "ours")
+    assert first.trials is None
+    assert summary.needed({"energy": {"ours": ours}}, "ours") == []
+    assert summary.needed({"energy": ends}, "ours") == []

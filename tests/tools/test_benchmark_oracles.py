@@ -1,3 +1,4 @@
+import itertools
 import json
 import re
 
@@ -42,6 +43,34 @@ def test_quick_json_has_every_figure(call, tmp_path):
     again = call("benchmark_oracles", *arguments)
     assert json.loads(again.out) == found
     assert (tmp_path / "runs.jsonl").read_text() == before
+
+
+@pytest.mark.slow
+def test_landscapes_may_be_those_of_a_table(call, tmp_path):
+    table = tmp_path / "macro.json"
+    content = {
+        "".join(map(str, digits)): {"test_acc": [70 + sum(digits)]}
+        for digits in itertools.product(range(3), repeat=8)
+    }
+    table.write_text(json.dumps(content))
+    arguments = (
+        f"--accuracy_table={table}",
+        "--algorithms=random,keras_tuner_random",
+        "--default=random",
+        "--trials=10",
+        "--seeds=1",
+        "--workers=0",
+    )
+    done = call("benchmark_oracles", *arguments, "--format=json")
+    found = json.loads(done.out)
+    assert list(found["landscapes"]) == [
+        "table_latency",
+        "table_energy",
+        "table_three_objectives",
+    ]
+    assert len(found["needed"]) == 6
+    done = call("benchmark_oracles", *arguments, "--landscapes=energy")
+    assert "Unknown landscape of --accuracy_table: 'energy'" in done.message
 
 
 def test_the_table_compares_what_is_searched(call):

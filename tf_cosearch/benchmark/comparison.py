@@ -107,6 +107,7 @@ def compare(
     *,
     workers: int = 0,
     minutes: float | None = None,
+    table: str | None = None,
 ) -> dict[str, Any]:
     """Does the runs that a folder does not hold yet, and sums all of them up.
 
@@ -116,16 +117,18 @@ def compare(
         default: The algorithm to hold against the others.
         workers: Processes; 0 is this one.
         minutes: After which no further run begins.
+        table: Of the landscapes, if they are of one.
 
     Returns:
         What `result.json` holds: `trials` of the longest run, `runs` that are
         done and `runs_asked_for`, `landscapes` as `summary.summarize` gives
-        them, and the `targets` of the default after `early` trials.
+        them, the `targets` of the default after `early` trials, and what
+        it `needed` to be where the best rival ends.
     """
     console = Console(stderr=True)
     records = list(
         track(
-            runs.run_all(jobs, folder / RUNS, workers, minutes),
+            runs.run_all(jobs, folder / RUNS, workers, minutes, table),
             "Runs",
             total=len(jobs),
             console=console,
@@ -137,6 +140,7 @@ def compare(
     counts = runs.checkpoints(trials)
     early = max((c for c in counts if 3 * c <= trials), default=counts[0])
     targets = summary.targets(by_landscape, default, early, trials)
+    needed = summary.needed(by_landscape, default)
     result = {
         "trials": trials,
         "runs": len(records),
@@ -144,6 +148,7 @@ def compare(
         "landscapes": by_landscape,
         "early": early,
         "targets": [target._asdict() for target in targets],
+        "needed": [each._asdict() for each in needed],
     }
     files.write_text(folder / RESULT, json.dumps(result, indent=2))
     return result

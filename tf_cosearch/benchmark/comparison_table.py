@@ -32,6 +32,8 @@ def tables(result: Mapping[str, Any]) -> str:
         f"early: {result['early']} trials; else {trials}",
         _target_table(result["targets"]),
     ]
+    if result["needed"]:
+        parts.append(f"\n{_needed_table(result['needed'])}")
     if result["runs"] < result["runs_asked_for"]:
         parts.append(
             f"{result['runs']} of {result['runs_asked_for']} runs done. The "
@@ -74,6 +76,21 @@ def _measure_table(
 
 def _last(curve: Mapping[str, Any]) -> Any:
     return list(curve.values())[-1]
+
+
+def _needed_table(needed: Sequence[Mapping[str, Any]]) -> str:
+    rows = [["as good as the best rival", "measure", "after", "rival", "of"]]
+    rows += [
+        [
+            each["landscape"],
+            each["measure"],
+            "never" if each["trials"] is None else str(each["trials"]),
+            f"{each['rival']}: {each['bound']:.4f}",
+            str(each["of"]),
+        ]
+        for each in needed
+    ]
+    return text.table(rows, "<<><>")
 
 
 def _target_table(targets: Sequence[Mapping[str, Any]]) -> str:

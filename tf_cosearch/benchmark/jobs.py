@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tf_cosearch import environment
-from tf_cosearch.benchmark import landscapes, samplers
+from tf_cosearch.benchmark import landscapes, samplers, table_landscapes
 
 _THREADS = (
     "OMP_NUM_THREADS",
@@ -118,6 +118,7 @@ def run_all(
     path: pathlib.Path,
     workers: int,
     minutes: float | None = None,
+    table: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Does those runs that a file does not hold yet, and appends them to it.
 
@@ -126,6 +127,7 @@ def run_all(
         path: A file of one record a line.
         workers: Processes, each of one thread; 0 is this process.
         minutes: After which no further run is begun.
+        table: Of the landscapes, if they are of one, see `table_landscapes`.
 
     Yields:
         A record for each job, those of the file first.
@@ -135,7 +137,7 @@ def run_all(
     missing = [job for job in jobs if job not in recorded]
     deadline = time.monotonic() + 60 * (minutes or float("inf"))
     records = (
-        _spread(missing, workers, deadline)
+        _spread(missing, workers, deadline, table)
         if workers
         else (execute(job) for job in missing if time.monotonic() < deadline)
     )
@@ -170,12 +172,13 @@ def read(path: pathlib.Path) -> dict[Job, dict[str, Any]]:
 
 
 def _spread(
-    jobs: Sequence[Job], workers: int, deadline: float
+    jobs: Sequence[Job], workers: int, deadline: float, table: str | None
 ) -> Iterator[dict[str, Any]]:
     """Runs jobs on processes that last, as TensorFlow takes long to import."""
     context = multiprocessing.get_context("spawn")
     remaining = iter(jobs)
-    with futures.ProcessPoolExecutor(workers, context) as pool:
+    begin = (None, ()) if table is None else (table_landscapes.take, (table,))
+    with futures.ProcessPoolExecutor(workers, context, *begin) as pool:
         running: set[futures.Future[dict[str, Any]]] = set()
         while True:
             while len(running) < workers and time.monotonic() < deadline:

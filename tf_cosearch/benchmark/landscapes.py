@@ -331,7 +331,10 @@ TRAINED: dict[str, Landscape] = {
 }
 """Landscapes that take a training a trial; `make search` is on `digits`."""
 
-KNOWN = collections.ChainMap(LANDSCAPES, TRAINED)
+TABLED: dict[str, Landscape] = {}
+"""Landscapes of a table, which `table_landscapes.take` has read."""
+
+KNOWN = collections.ChainMap(LANDSCAPES, TRAINED, TABLED)
 """All of them."""
 
 

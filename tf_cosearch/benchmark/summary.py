@@ -115,6 +115,58 @@ def targets(
     return aims
 
 
+class Needed(NamedTuple):
+    """After how many trials an algorithm is where the best rival ends.
+
+    Attributes:
+        landscape: Where.
+        measure: In which of `MEASURES`, in the median.
+        trials: How many; `None` if it never is.
+        rival: The best one.
+        bound: Its median after `of` trials.
+        of: All its trials.
+    """
+
+    landscape: str
+    measure: str
+    trials: int | None
+    rival: str
+    bound: float
+    of: int
+
+
+def needed(landscapes: Mapping[str, Any], default: str) -> list[Needed]:
+    """Trials after which the default is where the best rival ends.
+
+    Args:
+        landscapes: What `summarize` gave.
+        default: The algorithm to hold against the rivals.
+
+    Returns:
+        One for each landscape and measure that the runs can decide.
+    """
+    told = []
+    for name, entries in landscapes.items():
+        for measure in MEASURES:
+            ends = {
+                label: list(entry[measure].items())[-1]
+                for label, entry in entries.items()
+                if measure in entry and label in samplers.RIVALS
+            }
+            if not ends or measure not in entries.get(default, {}):
+                continue
+            rival = max(ends, key=lambda label: ends[label][1]["median"])
+            bound = float(ends[rival][1]["median"])
+            enough = (
+                int(count)
+                for count, at in entries[default][measure].items()
+                if at["median"] >= bound
+            )
+            trials, of = next(enough, None), int(ends[rival][0])
+            told.append(Needed(name, measure, trials, rival, bound, of))
+    return told
+
+
 def _at(entry: Mapping[str, Any], measure: str, count: int) -> float:
     """The median after so many trials, or after the last."""
     reached = [text for text in entry[measure] if int(text) <= count]
