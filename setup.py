@@ -60,6 +60,9 @@ setuptools.setup(
     extras_require={
         "tfds": ["tensorflow-datasets>=4.9"],  # --data=tfds:NAME
         "vela": ["ethos-u-vela==5.2.0"],  # --evaluator=vela
+        "mlflow": ["mlflow-skinny>=3"],  # --track=mlflow
+        "optuna": ["optuna>=5,<6"],  # --track=optuna
+        "wandb": ["wandb>=0.19"],  # --track=wandb
         "benchmark": [
             "optuna>=5,<6",  # rivals of benchmark_oracles.py
             "torch>=2",  # Optuna's Gaussian process

@@ -72,9 +72,14 @@ def test_ctrl_c_loses_only_the_running_trial(
     tuner = small_tuner(space, tmp_path)
     with pytest.raises(KeyboardInterrupt):
         tuner.search(**few(data), epochs=1)
-    again = small_tuner(space, tmp_path)
+    told = []
+    again = small_tuner(space, tmp_path, on_trial_end=told.append)
     again.search(**few(data), epochs=1)
     assert len(calls) == 3
+    (record,) = told  # of the trial that ended after the interruption
+    assert (record.search, record.trial_id) == ("project", "1")
+    assert record.metrics["area_mm2"] > 0
+    assert record.score == again.oracle.trials["1"].score
     statuses = [t.status for t in again.oracle.trials.values()]
     assert statuses == ["COMPLETED", "COMPLETED"]
 

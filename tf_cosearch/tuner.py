@@ -44,6 +44,9 @@ from tf_cosearch.search.oracle.warm_start import require_outside
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.supernet import accuracies
 from tf_cosearch.supernet.options import SupernetOptions
+from tf_cosearch.trackers import records
+from tf_cosearch.trackers.listeners import Listeners
+from tf_cosearch.trackers.tracker import Listener
 from tf_cosearch.trainer import Trainer
 from tf_cosearch.training import checkpoint, hparams
 
@@ -127,6 +130,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             space have reached, see `search.accuracy_table`: nothing is
             trained then, a trial takes as many of a network's trainings as it
             has executions, and `search` takes no data. Designs have no file.
+        on_trial_end: Called with a `TrialRecord` of each trial that ends, where
+            the oracle is: a function, a tracker of `trackers`, or several. If
+            one fails that is logged, and costs the search nothing.
 
     Raises:
         TypeError: If an argument is not of its type.
@@ -168,7 +174,10 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         evaluator: str | Evaluator | type[Evaluator] = "analytic",
         evaluator_options: Mapping[str, Any] | None = None,
         accuracy_table: str | os.PathLike[str] | AccuracyTable | None = None,
+        on_trial_end: Listener | Sequence[Listener] = (),
     ) -> None:
+        listeners = [on_trial_end] if callable(on_trial_end) else on_trial_end
+        self._listeners = Listeners(listeners)
         made = measuring.make(evaluator, evaluator_options)
         space = arguments.joint_space(space, hypermodel, accelerator)
         configuration.at_least("executions_per_trial", executions_per_trial, 1)
@@ -412,6 +421,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 with chief.busy(self.co_oracle, doing):
                     self.co_oracle.take_known()
             self._progress.begin(self.space.summary(), self.co_oracle)
+            self._listeners.begin(records.of_folder(self.project_dir))
 
     def pre_create_trial(self) -> None:
         """Starts the clock of a proposal."""
@@ -567,12 +577,14 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         self.write_trials()
         failure = None if trial.score is not None else reason(trial)
         self._progress.trial(self.co_oracle, trial, failure)
+        self._listeners.tell(records.of_trial(trial, self.project_dir))
 
     def on_search_end(self) -> None:
         """Prints the Pareto front and where everything lies."""
         if not self._is_worker():
             folder = pathlib.Path(self.project_dir)
             self._progress.end(self.co_oracle, folder)
+            self._listeners.end()
 
     def write_trials(self) -> pathlib.Path:
         """Writes `trials.csv`: a row a trial, see `report.trial_columns`."""

@@ -145,6 +145,12 @@ OF_TRAINING = (
 """Flags that say nothing where accuracies are of a table."""
 
 command_line.define_evaluator()
+flags.DEFINE_multi_string(
+    "track",
+    [],
+    "Tracker that is told of every trial: mlflow[:ADDRESS], wandb[:PROJECT] or "
+    "optuna:STORAGE; may be repeated.",
+)
 flags.DEFINE_bool("overwrite", False, "Delete a search in --output_dir first.")
 flags.DEFINE_integer(
     "workers",
@@ -274,13 +280,16 @@ def _search(
     judges: dict[str, Any],
 ) -> cs.CoSearchTuner:
     import tf_cosearch as cs
+    from tf_cosearch import trackers
     from tf_cosearch.designs import run_file
     from tf_cosearch.distributed import launch
+
+    is_worker = launch.is_worker()
 
     class Tuner(cs.CoSearchTuner):
         def claim(self) -> None:
             """Says which search it is, once it is known to be the same."""
-            if not launch.is_worker():
+            if not is_worker:
                 run_file.write(folder, _flags(), self.space, FLAGS.seed)
             super().claim()
 
@@ -300,6 +309,9 @@ def _search(
         supernet=_supernet(),
         supernet_trials=FLAGS.supernet_trials,
         **judges,
+        on_trial_end=[
+            trackers.parse(told) for told in FLAGS.track if not is_worker
+        ],
     )
     training: dict[str, Any] = {}
     if data is not None:
