@@ -76,10 +76,12 @@ class Listeners:
         if self._thread is None:
             return
         done = threading.Event()
-        waiting = threading.Thread(
-            target=lambda: (self._untold.join(), done.set()), daemon=True
-        )
-        waiting.start()
+
+        def wait() -> None:
+            self._untold.join()
+            done.set()
+
+        threading.Thread(target=wait, daemon=True).start()
         if not done.wait(seconds):
             logging.warning(
                 "Trackers did not answer within %g s; about %d trials are not "

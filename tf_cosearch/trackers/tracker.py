@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -34,7 +33,7 @@ Listener = Callable[[TrialRecord], None]
 """Told of a trial."""
 
 
-class Tracker(abc.ABC):
+class Tracker:
     """Something outside that keeps the trials of searches.
 
     A search that goes on, or is exported again, tells it of trials that it may
@@ -47,7 +46,6 @@ class Tracker(abc.ABC):
     def __init__(self, where: str = "") -> None:
         self.where = where
 
-    @abc.abstractmethod
     def trial(self, record: TrialRecord) -> None:
         """Keeps a trial.
 
@@ -58,6 +56,7 @@ class Tracker(abc.ABC):
             Exception: Any, which costs the tracker the trial, and not the
                 search.
         """
+        raise NotImplementedError
 
     def __call__(self, record: TrialRecord) -> None:
         """Keeps a trial, so that a tracker can be told of it as a function."""
