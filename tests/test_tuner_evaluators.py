@@ -135,6 +135,34 @@ def test_what_was_measured_counts_and_the_rest_stands_beside(
     assert "│ predicted" in printed or "┃ predicted" in printed
 
 
+@pytest.mark.parametrize("needs_file", [False, True])
+def test_what_needs_no_file_is_asked_before_a_training(
+    space, data, tmp_path, needs_file
+):
+    """A bit more than the budget on some chips, which nobody can predict."""
+
+    class Moody(Board):
+        def measure(self, design):
+            costs = super().measure(design)
+            if design.accelerator.pe_array.rows in (2, 6):
+                costs["latency_ms"] = cs.Quantity(2.01, "ms")
+            return costs
+
+    board = Moody()
+    board.needs_file = needs_file
+    tuner = searched(
+        space,
+        tmp_path,
+        data,
+        board,
+        budgets=Budgets(latency_ms=2.0),
+        max_trials=6,
+    )
+    feasible = [row["feasible"] == "True" for row in rows(tuner)]
+    assert len(feasible) == 6
+    assert all(feasible) is not needs_file
+
+
 def test_predictions_are_on_the_scale_of_the_device(space, data, tmp_path):
     """The board takes a thousand times what the model says."""
     tuner = searched(space, tmp_path, data, Board(), max_trials=6)

@@ -39,6 +39,9 @@ FOLDER = "probes"
 PROBES = "probes.json"
 """What they are, in that folder."""
 
+NO_FILE = pathlib.Path(os.devnull)
+"""What stands for the file of a design that is not trained."""
+
 _DRAWN = 64
 _SEED = 2**32 - 9  # a trial number nobody reaches
 
@@ -88,6 +91,7 @@ class Measuring:
         costs = () if self.is_analytic else check_costs(evaluator.costs)
         known = None if self.is_analytic else self.known
         oracle.measure_by(evaluator.describe(), costs, known)
+        oracle.prices.ask = None if evaluator.needs_file else self._ask
 
     @property
     def is_analytic(self) -> bool:
@@ -264,6 +268,15 @@ class Measuring:
     ) -> Evaluation:
         design = self._built(genome, tflite)
         return self._measurements.measure(design, expected)
+
+    def _ask(self, genome: np.ndarray) -> dict[str, float] | None:
+        """All values of a design that has no file yet; None if refused."""
+        try:
+            costs = self.evaluator(self._built(genome, NO_FILE)).costs
+        except RefusedError:
+            return None
+        known = {n: costs[n].value for n in measured.compared(costs)}
+        return self._oracle.prices.overlaid(genome, known)
 
     def _built(self, genome: np.ndarray, tflite: pathlib.Path) -> BuiltDesign:
         candidate = self._oracle.space.decode(genome)

@@ -73,6 +73,7 @@ _MANNERS = (
     "keeps_time",
     "is_exclusive",
     "is_disturbed",
+    "needs_file",
 )
 """How an evaluator is asked, which does not change what it answers."""
 
@@ -94,6 +95,9 @@ class Evaluator:
             does that several workers share.
         is_disturbed: Whether trainings on this machine would slow it, so that
             a search has one worker unless told otherwise.
+        needs_file: Whether it looks at the file. One that does not is asked
+            about a design before that is trained, too: what it says is beyond
+            the budgets then is not, if there is another.
         timeout_s: Most seconds that a call may take; more is a failure of the
             device. `measure` runs in a thread of its own. Python cannot end
             one that hangs: it is left alone, and whatever it says is too late.
@@ -116,6 +120,7 @@ class Evaluator:
     costs: Sequence[str] = ("latency_ms",)
     is_exclusive: bool = True
     is_disturbed: bool = False
+    needs_file: bool = True
     timeout_s: float = 600.0
     keeps_time: bool = False
     retries: int = 3

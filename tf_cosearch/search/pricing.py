@@ -43,6 +43,8 @@ class Pricer:
     Attributes:
         reach: Which networks may be priced now.
         correction: From what the model says to what is measured.
+        ask: From a canonical genome to all its values as an evaluator says
+            that needs no file, `None` if it refuses; `None` without such.
         leaves_out: Why some of what was priced will not be trained here, if
             there was such a design; else empty.
     """
@@ -64,6 +66,8 @@ class Pricer:
         self._known: dict[bytes, dict[str, float]] = {}
         self.correction = Correction()
         self.reach = Reach(space)
+        self.ask: Callable[[np.ndarray], Mapping[str, float] | None] | None
+        self.ask = None
         self._needs: Callable[[LayerTable], np.ndarray] | None = None
         self._room = 0
         self.leaves_out = ""

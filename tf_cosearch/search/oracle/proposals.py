@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SUGGESTIONS = 3
 """Times that an algorithm is asked before the screen looks elsewhere."""
 
+FINALISTS = 16
+"""Designs within the budgets as predicted that an evaluator is asked about."""
+
 _CHECK = 2**32 - 1  # a trial number nobody reaches
 
 
@@ -101,8 +104,21 @@ class Proposals:
             return None
         if not self._prices.correction.names:  # else these are corrected
             self._prices.remember(genomes[:1], costs.at([0]))
-        chosen: np.ndarray = genomes[0]
-        return chosen
+        return self._first_as_asked(genomes)
+
+    def _first_as_asked(self, genomes: np.ndarray) -> np.ndarray:
+        """The first within the budgets, if an evaluator says so by now.
+
+        The very first, if it says so of none of `FINALISTS`.
+        """
+        first: np.ndarray = genomes[0]
+        if self._prices.ask is None:
+            return first
+        for genome in genomes[:FINALISTS]:
+            values = self._prices.ask(genome)
+            if values is not None and self._budgets.is_feasible(values):
+                return genome
+        return first
 
     def hold(self, genomes: np.ndarray) -> np.ndarray:
         """See `Problem.hold`."""
