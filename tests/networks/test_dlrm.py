@@ -104,7 +104,6 @@ def test_a_table_off_the_chip_costs_what_is_read_of_it(family):
     [
         ({"table_rows": 0}, "`table_rows` must .* at least 1. Received: 0"),
         ({"dimension": 0}, "`dimension` must .* at least 1. Received: 0"),
-        ({"bits": 5}, "4, 8 or 16 bits.*Received: bits=5"),
     ],
 )
 def test_tables_that_cannot_be_are_refused(settings, message):
@@ -112,6 +111,11 @@ def test_tables_that_cannot_be_are_refused(settings, message):
     told = {"table_rows": 5, "dimension": 4, **settings}
     with pytest.raises(ValueError, match=message):
         record.embedding(record.input(1, 1, 1, 32), **told)
+
+
+def test_tables_of_bits_without_a_format_are_refused():
+    with pytest.raises(ValueError, match=r"table_bits .*4 or 8 or 16.*: 5"):
+        SMALL.layers(5)
 
 
 def test_vectors_of_different_lengths_are_refused():

@@ -36,6 +36,11 @@ def split_and_join(ops, x):
     return ops.concat([a, b, c])
 
 
+def features(dense, number, ops):
+    dense = ops.dense(dense, 3)
+    return ops.concat([dense, ops.embedding(number, 5, 3)])
+
+
 CALLS = {
     "conv": lambda ops, x: ops.conv(x, 16, 3, dilation=2),
     "conv_tall": lambda ops, x: ops.conv(x, 16, (3, 1), dilation=3),
@@ -58,6 +63,7 @@ CALLS = {
     "add": lambda ops, x: ops.add([x, ops.max_pool(x, 3)]),
     "classify": lambda ops, x: ops.classify(x, 5, 0.1),
     "embedding": lambda ops, x: ops.embedding(x, 20, 8),
+    "columns": lambda ops, x: features(*ops.columns(x, 1), ops),
     "dot_interaction": lambda ops, x: ops.dot_interaction(
         [ops.dense(x, 5, name=f"vector{i}") for i in range(4)]
     ),

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tf_cosearch.networks.layer_ops import BlockOps, LayerRecorder
+from tf_cosearch.networks.precision import Precision
+from tf_cosearch.networks.stage_values import check_value
 from tf_cosearch.networks.workload import Layer
 
 
@@ -37,6 +39,9 @@ class Dlrm(NamedTuple):
             The rows. What goes in are dense features of 8 bits and, for each
             table, the number of a row, of 32.
 
+        Raises:
+            ValueError: If there is no format of tables of so many bits.
+
         Example:
         >>> rows = Dlrm(4, (100, 10), 8, (16,), (16,)).layers()
         >>> sum(row.params for row in rows) == (
@@ -44,18 +49,19 @@ class Dlrm(NamedTuple):
         ...     + (11 * 16 + 16) + (16 + 1))
         True
         """
+        check_value("table_bits", table_bits, "a DLRM")
         record = LayerRecorder()
         dense = record.input(1, 1, self.features)
         numbers = [record.input(1, 1, 1, bits=32) for _ in self.tables]
-        x = interact(
-            record,
-            dense,
-            numbers,
-            self.tables,
-            self.dimension,
-            self.bottom,
-            table_bits,
-        )
+        with record.at(Precision(table_bits=table_bits)):
+            x = interact(
+                record,
+                dense,
+                numbers,
+                self.tables,
+                self.dimension,
+                self.bottom,
+            )
         for index, units in enumerate(self.top, 1):
             x = record.dense(x, units, name=f"top{index}")
         record.dense(x, 1, None, name="click")
@@ -69,7 +75,6 @@ def interact(
     tables: Sequence[int],
     dimension: int,
     bottom: Sequence[int],
-    table_bits: int = 8,
 ) -> Any:
     """A vector of dense features, and its products with rows and of those.
 
@@ -80,7 +85,6 @@ def interact(
         tables: Rows of each table.
         dimension: Numbers of a row.
         bottom: Units of the layers that dense features pass first.
-        table_bits: Bits of a number of a table.
 
     Returns:
         `dimension + n (n + 1) / 2` channels for `n` tables.
@@ -91,9 +95,7 @@ def interact(
     for index, units in enumerate([*bottom, dimension], 1):
         dense = ops.dense(dense, units, name=f"bottom{index}")
     vectors = [
-        ops.embedding(
-            place, rows, dimension, bits=table_bits, name=f"table{index}"
-        )
+        ops.embedding(place, rows, dimension, name=f"table{index}")
         for index, (place, rows) in enumerate(
             zip(numbers, tables, strict=True), 1
         )

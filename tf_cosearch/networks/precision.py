@@ -13,6 +13,7 @@ class Precision(NamedTuple):
         weight_bits: Of weights, but those of depthwise layers.
         activation_bits: Of what its layers read and put out.
         depthwise_bits: Of the weights of depthwise layers.
+        table_bits: Of tables of embeddings.
 
     Example:
     >>> Precision().weight_bits
@@ -22,6 +23,7 @@ class Precision(NamedTuple):
     weight_bits: int = 8
     activation_bits: int = 8
     depthwise_bits: int = 8
+    table_bits: int = 8
 
     def weights_of(self, is_depthwise: bool) -> int:
         """Bits of the weights of a layer."""
@@ -32,6 +34,7 @@ FORMATS = {
     "weight_bits": (4, 8),
     "activation_bits": (8, 16),
     "depthwise_bits": (4, 8),
+    "table_bits": (4, 8, 16),
 }
 """Widths that a TFLite file holds, and TFLite's kernels compute with."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,7 @@ _PATH = r"(Conv2D|convolution|depthwise|MatMul)\d*"
 
 _TAKE_INT4 = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _MOST_INT4, _MOST_INT16 = 7, 32767  # there are as many steps below 0
+_MOST_DEPRECATED = 127  # a byte
 _FIXED_SCALES = dict.fromkeys(("LOGISTIC", "TANH", "SOFTMAX"), 2.0**-15)
 """What kernels of int16 put out, whatever the range."""
 
@@ -83,7 +84,7 @@ def requantize(
     wide = _asked("activation_bits", activation_bits, ACTIVATION_BITS, 16)
     if not narrow and not wide:
         return tflite
-    file = _File(tflite, {*(weight_bits or ()), *(activation_bits or ())})
+    file = File(tflite, {*(weight_bits or ()), *(activation_bits or ())})
     lowest = 127 if is_symmetric else 128
     for layer in narrow:
         file.narrow(layer)
@@ -102,7 +103,7 @@ def requantize(
 
 def names(tflite: bytes) -> set[str]:
     """Layers that a file tells by name, whether or not they have weights."""
-    return set(_File(tflite).layers)
+    return set(File(tflite).layers)
 
 
 def layer_bits(tflite: bytes) -> dict[str, tuple[int, int]]:
@@ -115,7 +116,7 @@ def layer_bits(tflite: bytes) -> dict[str, tuple[int, int]]:
         Both, by names that tell layers of the file apart: those of Keras
         layers, as far as the converter keeps them.
     """
-    file, found = _File(tflite), {}
+    file, found = File(tflite), {}
     for graph, operator in file.operators():
         kind = file.kind(operator)
         if kind in _OPERANDS:
@@ -137,7 +138,7 @@ def operator_layers(tflite: bytes) -> list[str]:
         A name for each operator of the first graph: of what it is made of,
         the one that the fewest other operators have, too.
     """
-    file = _File(tflite)
+    file = File(tflite)
     return [file.layer_of(operator) for operator in file.graph.operators]
 
 
@@ -180,7 +181,19 @@ def _owner(name: str) -> str:
     return _parts("/".join((own or paths)[0]))[0]
 
 
-class _File:
+def packed(integers: np.ndarray) -> np.ndarray:
+    """Integers of 4 bits, two a byte, as TFLite stores them.
+
+    Example:
+    >>> packed(np.asarray([1, -1, 7]))
+    array([241,   7], dtype=uint8)
+    """
+    nibbles = np.append(integers.ravel(), np.zeros(integers.size % 2)) % 16
+    low, high = nibbles.astype(np.uint8).reshape(-1, 2).T
+    return low | high << 4
+
+
+class File:
     """A file whose tensors change.
 
     Args:
@@ -320,9 +333,7 @@ class _File:
         )
         most = np.abs(integers).max(others, keepdims=True).clip(1)
         rounded = np.round(integers * (_MOST_INT4 / most)).astype(np.int8)
-        nibbles = np.append(rounded.ravel(), np.zeros(rounded.size % 2)) % 16
-        low, high = nibbles.astype(np.uint8).reshape(-1, 2).T
-        self._store(weights, low | high << 4)
+        self.store(weights, packed(rounded))
         weights.type = _TYPE.INT4
         wider = most.ravel() / _MOST_INT4
         how.scale = np.float32(how.scale * wider)
@@ -396,7 +407,7 @@ class _File:
         new.quantization.zeroPoint = np.asarray([0])
         if self._is_constant(old):
             values = (self._numbers(old) - zero) * (step / scale)
-            self._store(new, np.round(values).astype(np.int16))
+            self.store(new, np.round(values).astype(np.int16))
         graph.tensors.append(new)
         return len(graph.tensors) - 1
 
@@ -443,30 +454,35 @@ class _File:
         values = np.round(
             self._numbers(graph.tensors[operator.inputs[at]]) * by
         )
-        self._store(bias, values.astype(_NUMBERS[bias.type]))
+        self.store(bias, values.astype(_NUMBERS[bias.type]))
         bias.quantization.scale = np.float32(bias.quantization.scale / by)
         graph.tensors.append(bias)
         operator.inputs[at] = len(graph.tensors) - 1
 
     def _conversion(self, start: int, end: int) -> Any:
         """A QUANTIZE from one tensor to another."""
+        return self.operator("QUANTIZE", [start], [end])
+
+    def operator(
+        self, kind: str, inputs: Sequence[int], outputs: Sequence[int]
+    ) -> Any:
+        """A new operator, which has no place in the graph yet."""
         kinds = [
             max(code.builtinCode, code.deprecatedBuiltinCode)
             for code in self._model.operatorCodes
         ]
-        if schema.BuiltinOperator.QUANTIZE not in kinds:
+        number = getattr(schema.BuiltinOperator, kind)
+        if number not in kinds:
             code = schema.OperatorCodeT()
-            code.builtinCode = schema.BuiltinOperator.QUANTIZE
-            code.deprecatedBuiltinCode = schema.BuiltinOperator.QUANTIZE
+            code.builtinCode = number
+            code.deprecatedBuiltinCode = min(number, _MOST_DEPRECATED)
             code.version = 1
             self._model.operatorCodes.append(code)
-            kinds.append(code.builtinCode)
+            kinds.append(number)
         operator = schema.OperatorT()
-        operator.opcodeIndex = kinds.index(schema.BuiltinOperator.QUANTIZE)
-        operator.inputs, operator.outputs = (
-            np.asarray([start], np.int32),
-            np.asarray([end], np.int32),
-        )
+        operator.opcodeIndex = kinds.index(number)
+        operator.inputs = np.asarray(inputs, np.int32)
+        operator.outputs = np.asarray(outputs, np.int32)
         return operator
 
     def _is_constant(self, tensor: Any) -> bool:
@@ -476,7 +492,7 @@ class _File:
         data = np.asarray(self._model.buffers[tensor.buffer].data, np.uint8)
         return data.view(_NUMBERS[tensor.type]).astype(np.float64)
 
-    def _store(self, tensor: Any, numbers: np.ndarray) -> None:
+    def store(self, tensor: Any, numbers: np.ndarray) -> None:
         """In a buffer of its own: equal tensors share theirs."""
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(numbers.tobytes(), np.uint8)

@@ -363,6 +363,9 @@ def _as_in_inference(model: tf_keras.Model) -> Iterator[None]:
 def to_tflite(model: Any, images: np.ndarray | None = None) -> bytes:
     """Converts to TFLite with nothing but integers inside, int8 in and out.
 
+    A model that casts what it reads to integers, as numbers of rows are, reads
+    floats, which no range rounds.
+
     Args:
         model: A trained quantization-aware model; or, with images, a float
             model of either Keras.
@@ -393,7 +396,8 @@ def _convert(model: Any, images: np.ndarray | None) -> bytes:
     """The file that TensorFlow's converter makes of a model."""
     converter = _converter(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.inference_input_type = tf.int8
+    if not _reads_numbers(model):
+        converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8
     if images is not None:
         converter.representative_dataset = lambda: (
@@ -403,6 +407,13 @@ def _convert(model: Any, images: np.ndarray | None) -> bytes:
             tf.lite.OpsSet.TFLITE_BUILTINS_INT8
         ]
     return _converted(converter)
+
+
+def _reads_numbers(model: Any) -> bool:
+    """Whether a layer of a model casts to integers."""
+    return any(
+        str(layer.compute_dtype).startswith("int") for layer in model.layers
+    )
 
 
 def to_float_tflite(model: Any) -> bytes:
@@ -468,17 +479,26 @@ _LOOPS = ("While", "StatelessWhile", "Enter")
 def check_int8(tflite: bytes) -> None:
     """Refuses a TFLite file that computes anything in float.
 
+    What is cast from floats, or to them, is computed in integers.
+
     Args:
         tflite: The file.
 
     Raises:
-        ValueError: If a tensor is float, or input or output are not int8.
+        ValueError: If another tensor is float, or input or output not int8.
     """
     interpreter = evaluate.open_interpreter(tflite)
+    cast = {
+        number
+        for operator in interpreter._get_ops_details()
+        if operator["op_name"] == "CAST"
+        for number in (*operator["inputs"], *operator["outputs"])
+    }
     floats = [
         tensor["name"]
         for tensor in interpreter.get_tensor_details()
         if np.issubdtype(tensor["dtype"], np.floating)
+        and tensor["index"] not in cast
     ]
     if floats:
         raise ValueError(
@@ -489,7 +509,7 @@ def check_int8(tflite: bytes) -> None:
     for tensor in (
         interpreter.get_input_details() + interpreter.get_output_details()
     ):
-        if tensor["dtype"] != np.int8:
+        if tensor["dtype"] != np.int8 and tensor["index"] not in cast:
             raise ValueError(
                 "Input and output of the TFLite file must be int8. Received: "
                 f"{tensor['name']} of {tensor['dtype'].__name__}."

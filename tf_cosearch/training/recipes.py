@@ -32,6 +32,7 @@ from tf_cosearch.training import (
 )
 from tf_cosearch.training.compiled import Compiled, is_compiled
 from tf_cosearch.training.inputs import Inputs, check_class_weight
+from tf_cosearch.training.table_bits import Table, with_tables
 
 AWARE = "aware"
 AFTER_TRAINING = "after_training"
@@ -204,7 +205,7 @@ class Template(Recipe):
         if self._precision is None:
             return tflite
         named = mixed_precision.names(tflite)
-        weights, activations = {}, {}
+        weights, activations, tables = {}, {}, {}
         for layer in model.layers:
             if layer.name in named:
                 bits = self._precision(layer.name)
@@ -213,7 +214,11 @@ class Template(Recipe):
                     weights[layer.name] = bits.weight_bits
                 elif hasattr(layer, "depthwise_kernel"):
                     weights[layer.name] = bits.depthwise_bits
-        return mixed_precision.requantize(tflite, weights, activations)
+                elif hasattr(layer, "embeddings"):
+                    values = layer.embeddings.numpy()
+                    tables[layer.name] = Table(values, bits.table_bits)
+        tflite = mixed_precision.requantize(tflite, weights, activations)
+        return with_tables(tflite, tables)
 
     def measure(
         self, data: Inputs, model: Any, qat_model: Any, tflite: bytes

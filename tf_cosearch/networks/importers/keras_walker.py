@@ -138,8 +138,12 @@ class Walker:
         """
         policy = getattr(call.layer, "dtype_policy", None)
         mode = getattr(policy, "quantization_mode", None)
-        if policy is not None and mode is None:
-            self.float_types.add(str(policy.compute_dtype))
+        if (
+            policy is not None
+            and mode is None
+            and "float" in (kind := str(policy.compute_dtype))
+        ):
+            self.float_types.add(kind)
         operator = keras_graph.OPERATORS.get(call.op, "")
         precision: dict[str, Any] = {"operator": operator}
         precision |= {"weight_bits": 4} if mode == "int4" else {}

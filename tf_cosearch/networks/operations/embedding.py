@@ -17,9 +17,6 @@ from tf_cosearch.networks.layer_ops import (
 from tf_cosearch.networks.operations.pool import GlobalPool
 from tf_cosearch.networks.tape import TensorShape, view
 
-TABLE_BITS = (4, 8, 16)
-"""Widths of a table that TFLite has formats and kernels for."""
-
 SCALE_BITS = 32
 """What the scale of a row takes, which rows of 4 bits have each."""
 
@@ -36,7 +33,6 @@ class Embedding(Operation):
     Attributes:
         table_rows: Rows of the table.
         dimension: Numbers of a row.
-        bits: Bits of each number, one of `TABLE_BITS`.
 
     Example:
     Three rows of 16 bytes are looked up, of 16,000 that are stored.
@@ -58,18 +54,12 @@ class Embedding(Operation):
 
     table_rows: int
     dimension: int
-    bits: int = 8
 
     def check(self, shapes: Sequence[Shape]) -> None:
-        """Refuses tables of no rows, and bits without a format."""
+        """Refuses tables of no rows, and rows of no numbers."""
         del shapes
         for name in ("table_rows", "dimension"):
             configuration.at_least(name, getattr(self, name), 1)
-        if self.bits not in TABLE_BITS:
-            raise ValueError(
-                "Tables must be of 4, 8 or 16 bits, which TFLite has formats "
-                f"and kernels for. Received: bits={self.bits!r}."
-            )
 
     def keras(self, build: KerasBuilder, x: Any, name: str) -> Any:
         """An Embedding, and the average of what it finds."""
@@ -96,10 +86,10 @@ class Embedding(Operation):
             [numbers],
             (x.elements, 1, self.dimension),
             stored_elements=self.table_rows * self.dimension,
-            weight_bits=self.bits,
+            weight_bits=record.precision.table_bits,
             output_bits=bits,
         )
-        if self.bits == 4:
+        if record.precision.table_bits == 4:
             scales = record.row(
                 f"{name}_scales",
                 "embedding",
