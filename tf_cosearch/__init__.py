@@ -1,5 +1,6 @@
 """Searches a network and the edge accelerator it runs on, together."""
 
+from tf_cosearch import tasks
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.accelerators.chip_link import Link
 from tf_cosearch.accelerators.presets import load_accelerator
@@ -27,6 +28,7 @@ from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.space import Candidate, SearchSpace
 from tf_cosearch.supernet.options import SupernetOptions
 from tf_cosearch.trackers.tracker import Tracker, TrialRecord
+from tf_cosearch.tasks import Task, task
 from tf_cosearch.tuner import CoSearchTuner
 
 __version__ = "0.1.0"
@@ -55,6 +57,7 @@ __all__ = [
     "SupernetOptions",
     "Tracker",
     "TrialRecord",
+    "Task",
     "WeightedProduct",
     "algorithms",
     "best_accelerators",
@@ -69,4 +72,6 @@ __all__ = [
     "operation",
     "pad",
     "partition",
+    "task",
+    "tasks",
 ]

@@ -16,6 +16,7 @@ from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracle import options
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.space import SearchSpace
+from tf_cosearch.tasks import Task
 
 TRIALS = 20
 """Designs that are trained unless told."""
@@ -58,7 +59,8 @@ def oracle(
     if made.space is not space:
         raise ValueError(
             "`oracle` must be over `space`. Received: a CoSearchOracle "
-            "over another one. Pass the space that it was made with."
+            "over another one. Pass the space that it was made with, which "
+            "has the task."
         )
     named += ["oracle_options"] if oracle_options else []
     if named:
@@ -71,9 +73,18 @@ def oracle(
 
 
 def joint_space(
-    space: SearchSpace | None, hypermodel: Any, accelerator: Any
+    space: SearchSpace | None, hypermodel: Any, accelerator: Any, task: Any
 ) -> SearchSpace:
     """What is searched."""
+    if task is not None and space is not None and hypermodel is None:
+        space = space.with_task(task)
+    elif task is not None:
+        raise ValueError(
+            "`task` must be given with a space alone, as a model of your own "
+            f"has an end, a loss and metrics. Received: {task!r} with "
+            f"{'no space' if hypermodel is None else 'a hypermodel'}. Leave "
+            "it out."
+        )
     is_over_space = getattr(hypermodel, "space", None) is space
     if space is None and hypermodel is not None:
         joint = SearchSpace.from_hypermodel(hypermodel, accelerator)
@@ -99,6 +110,25 @@ def joint_space(
     else:
         joint = space.with_hypermodel(hypermodel)
     return joint
+
+
+def quantization(space: SearchSpace, given: str | None) -> str:
+    """How networks become int8: as given, or as their task has it.
+
+    Raises:
+        ValueError: If the networks of the task cannot become so.
+    """
+    task = space.task
+    known = Task.quantizations if task is None else task.quantizations
+    if given is None:
+        return known[0]
+    if task is not None and given in {*Task.quantizations} - {*known}:
+        raise ValueError(
+            f"`quantization` of {task.name} must be "
+            f"{' or '.join(known)}. Received: {given!r}. Leave "
+            "it out."
+        )
+    return given
 
 
 def require_other_names(space: SearchSpace, costs: Sequence[str]) -> None:

@@ -87,7 +87,7 @@ class Trainer:
             TypeError: If an argument is not supported.
             ValueError: If the data do not fit the space.
         """
-        from tf_cosearch.training import fit, recipes, tensors
+        from tf_cosearch.training import fit, losses, recipes, tensors
 
         given = {
             "x": x,
@@ -117,12 +117,15 @@ class Trainer:
         )
         networks = self._space.network_space
         classes = None if hypermodel else networks.classes
-        if hypermodel is None:
+        task = None if hypermodel else networks.task
+        if task is not None:
+            losses.of_task(task, self._of_recipe["loss"])
             self._data = inputs.prepare(
                 x,
                 y,
                 input_shape=networks.input_shape,
                 classes=networks.classes,
+                task=task,
                 **of_data,
             )
         else:
@@ -134,6 +137,7 @@ class Trainer:
         self._described = {
             "data": (x, y) if weight is None else (x, y, weight),
             "classes": classes,
+            "task": task,
             "epochs": epochs,
             "callbacks": callbacks,
             **of_data,
@@ -168,7 +172,10 @@ class Trainer:
         network = self._space.decode(genome).network
         if self.hypermodel is None:
             return recipes.Template(
-                network.build, network.precision, **self._of_recipe
+                network.build,
+                network.precision,
+                network.task,
+                **self._of_recipe,
             )
         genes = self._space.num_network_parameters
         return recipes.Own(

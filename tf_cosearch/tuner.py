@@ -102,7 +102,11 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             quarter by default.
         quantization: `aware`, or `after_training`: all epochs are float, and
             the trained network is quantized by training data that it sees.
-            Takes layers that quantization-aware training does not know.
+            Takes layers that quantization-aware training does not know. By
+            default what the task takes, `aware` mostly.
+        task: What the networks of a space are for, instead of what it says: a
+            name of `tasks.names()`, a mapping of `name` and options, or a
+            `Task`.
         directory: Folder of projects.
         project_name: Folder of this search in it; a search found there is
             continued.
@@ -161,7 +165,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         optimizer: Any = None,
         loss: Any = None,
         qat_epochs: int | None = None,
-        quantization: str = "aware",
+        quantization: str | None = None,
+        task: Any = None,
         directory: str | os.PathLike[str] | None = None,
         project_name: str | None = None,
         overwrite: bool = False,
@@ -179,7 +184,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         listeners = [on_trial_end] if callable(on_trial_end) else on_trial_end
         self._listeners = Listeners(listeners)
         made = measuring.make(evaluator, evaluator_options)
-        space = arguments.joint_space(space, hypermodel, accelerator)
+        space = arguments.joint_space(space, hypermodel, accelerator, task)
+        quantization = arguments.quantization(space, quantization)
         configuration.at_least("executions_per_trial", executions_per_trial, 1)
         rule = early_stopping_lib.get(early_stopping)
         training: dict[str, Any] = {

@@ -24,6 +24,7 @@ from absl import app, flags, logging
 
 if TYPE_CHECKING:
     import tf_cosearch as cs
+    from tf_cosearch.tasks import Task
     from tf_cosearch.training import datasets
 
 _INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
@@ -323,6 +324,27 @@ def define_data() -> None:
     )
 
 
+def define_task() -> None:
+    """Defines the flag of what networks are for."""
+    flags.DEFINE_string(
+        "task",
+        None,
+        "What networks are for, such as segmentation; as --space says if left "
+        "out.",
+    )
+
+
+def task_of_space() -> Task:
+    """What networks are for, by --task or --space.
+
+    Raises:
+        ValueError: If there is no such task, or no such space.
+    """
+    from tf_cosearch.networks.spaces import template
+
+    return template.task_of_space(flags.FLAGS.space, flags.FLAGS.task)
+
+
 def define_image_divisor() -> None:
     """Defines the flag of what pixels are divided by."""
     define_positive(
@@ -376,15 +398,19 @@ def make_evaluator() -> cs.Evaluator:
     return measuring.make(name, named_values("evaluator_option"))
 
 
-def load_data(image_size: tuple[int, int] | None = None) -> datasets.Dataset:
+def load_data(
+    image_size: tuple[int, int] | None = None, task: Task | None = None
+) -> datasets.Dataset:
     """Loads the data set that the flags of `define_data` ask for.
 
     Args:
         image_size: (height, width) that `images` and `tfds` resize to.
+        task: What it is for; classification unless told.
 
     Returns:
         The data set.
     """
+    from tf_cosearch.tasks import CLASSIFICATION
     from tf_cosearch.training import datasets
 
     return datasets.load(
@@ -392,11 +418,15 @@ def load_data(image_size: tuple[int, int] | None = None) -> datasets.Dataset:
         image_size=image_size,
         train_size=flags.FLAGS.train_size,
         validation_size=flags.FLAGS.validation_size,
+        task=task or CLASSIFICATION,
     )
 
 
-def load_data_of_networks() -> datasets.Dataset:
+def load_data_of_networks(task: Task | None = None) -> datasets.Dataset:
     """Loads the data set that networks of a space are to be made for.
+
+    Args:
+        task: What they are for; classification unless told.
 
     Returns:
         The data set, of the size that `define_image_size` asks for, checked.
@@ -404,11 +434,12 @@ def load_data_of_networks() -> datasets.Dataset:
     Raises:
         ValueError: If networks could not be trained on it.
     """
+    from tf_cosearch.tasks import CLASSIFICATION
     from tf_cosearch.training import inputs
 
     given = flags.FLAGS.image_size
     size = given and (int(given[0]), int(given[1]))
-    data = load_data(size)
+    data = load_data(size, task)
     if size and data.input_shape[:2] != size:
         raise ValueError(
             "--image_size is for images:FOLDER and tfds:NAME. Received: "
@@ -420,7 +451,9 @@ def load_data_of_networks() -> datasets.Dataset:
         (data.validation, "validation data"),
         (data.test, "test data"),
     ):
-        inputs.check(*split, data.input_shape, data.classes, name)
+        inputs.check(
+            *split, data.input_shape, data.classes, name, task or CLASSIFICATION
+        )
     return data
 
 

@@ -36,6 +36,7 @@ flags.DEFINE_string("space", "digits", "Name or YAML file of the space.")
 flags.DEFINE_string(
     "accelerator", None, "What the search fixed the hardware to, if it did."
 )
+command_line.define_task()
 command_line.define_data()
 command_line.define_image_size()
 flags.DEFINE_integer(
@@ -64,12 +65,13 @@ def main() -> None:
 
     if FLAGS.output is not None:
         command_line.output_picture(FLAGS.output)
-    data = command_line.load_data_of_networks()
+    task = command_line.task_of_space()
+    data = command_line.load_data_of_networks(task)
     space = cs.SearchSpace.load(
-        FLAGS.space, data.input_shape, data.classes, FLAGS.accelerator
+        FLAGS.space, data.input_shape, data.classes, FLAGS.accelerator, task
     )
     described = fingerprint.describe_splits(
-        data.train, data.validation, data.classes
+        data.train, data.validation, data.classes, task
     )
     trained = trained_networks.read(FLAGS.trained, space, described)
     supernet = Supernet.load(FLAGS.supernet, space.network_space, described)
@@ -78,6 +80,7 @@ def main() -> None:
         input_shape=data.input_shape,
         classes=data.classes,
         validation_data=data.validation,
+        task=task,
     )
     result = ranking_report.report(
         Evaluator(supernet.weights, prepared),

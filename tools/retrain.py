@@ -28,10 +28,11 @@ def main() -> None:
             f"--output_dir must not hold a design. Received: {folder}, which "
             "has one. Choose another folder, or pass --overwrite to replace it."
         )
+    task = retraining.task_of(design)
     size = design.network.input_shape[:2]
     description = retraining.retrain(
         design,
-        command_line.load_data(size),
+        command_line.load_data(size, task),
         folder,
         from_scratch=FLAGS.from_scratch,
         batch_size=FLAGS.batch_size,
@@ -45,7 +46,7 @@ def main() -> None:
     table = "" if design.is_trained else " in the table"
     after = description["accuracies"]
     print(
-        f"int8 accuracy on validation data: {before:.2%} before{table}, "
+        f"int8 {task.metric} on validation data: {before:.2%} before{table}, "
         f"{after['accuracy_int8']:.2%} now; on test data "
         f"{after['accuracy_int8_test']:.2%}.\nWrote {folder}."
     )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FLAGS = flags.FLAGS
 flags.DEFINE_string("output_dir", None, "Where everything goes.", required=True)
 flags.DEFINE_string("space", "digits", "Name or YAML file of a search space.")
+command_line.define_task()
 command_line.define_data()
 command_line.define_image_size()
 flags.DEFINE_string(
@@ -188,13 +189,16 @@ def main() -> None:
     options, budgets = _oracle_options(), _budgets()
     command_line.supernet_options("supernet_")
     evaluator = command_line.make_evaluator()
+    task = command_line.task_of_space()
     data, shapes = None, (None, None)
     if FLAGS.accuracy_table is None:
-        data = command_line.load_data_of_networks()
+        data = command_line.load_data_of_networks(task)
         shapes = data.input_shape, data.classes
     else:
         _require_untrained()
-    space = cs.SearchSpace.load(FLAGS.space, *shapes, FLAGS.accelerator)
+    space = cs.SearchSpace.load(
+        FLAGS.space, *shapes, FLAGS.accelerator, task
+    )
     judges: dict[str, Any] = {"evaluator": evaluator}
     if FLAGS.accuracy_table is not None:
         table = AccuracyTable(FLAGS.accuracy_table, space)

@@ -14,6 +14,7 @@ from absl import flags
 FLAGS = flags.FLAGS
 flags.DEFINE_string("output_dir", None, "Where it goes.", required=True)
 flags.DEFINE_string("space", "digits", "Name or YAML file of a search space.")
+command_line.define_task()
 command_line.define_data()
 command_line.define_image_size()
 command_line.define_steps()
@@ -27,14 +28,18 @@ def main() -> None:
     from tf_cosearch.training import fingerprint, inputs
 
     options = command_line.supernet_options()
-    data = command_line.load_data_of_networks()
-    space = cs.SearchSpace.load(FLAGS.space, data.input_shape, data.classes)
+    task = command_line.task_of_space()
+    data = command_line.load_data_of_networks(task)
+    space = cs.SearchSpace.load(
+        FLAGS.space, data.input_shape, data.classes, task=task
+    )
     prepared = inputs.prepare(
         *data.train,
         input_shape=data.input_shape,
         classes=data.classes,
         validation_data=data.validation,
         batch_size=FLAGS.batch_size,
+        task=task,
     )
     folder = command_line.output_folder(FLAGS.output_dir)
     supernet = Supernet(space.network_space, options, FLAGS.seed)
@@ -43,7 +48,7 @@ def main() -> None:
             prepared,
             folder,
             fingerprint.describe_splits(
-                data.train, data.validation, data.classes
+                data.train, data.validation, data.classes, task
             ),
             verbose=1,
             overwrite=FLAGS.overwrite,

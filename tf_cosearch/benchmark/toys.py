@@ -47,6 +47,7 @@ class ToySpace:
         num_network_parameters: How many of them stand for the network: the
             first half.
         fixed: What all designs have; nothing.
+        task: Of what accuracy is; of none.
         size: Number of different designs.
         new_networks: Networks that a proposal may read anew: any number.
     """
@@ -64,6 +65,7 @@ class ToySpace:
         self.num_network_parameters = len(counts) // 2
         self.family = "edge_tpu"
         self.fixed: dict[str, float] = {}
+        self.task = None
         self.size = math.prod(counts)
         self._has_inactive = has_inactive
         if has_inactive:

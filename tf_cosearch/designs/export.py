@@ -94,7 +94,8 @@ class Design:
         x, y, *weights = test_data if is_pair else (test_data, None)
         if test_data is not None and is_template:
             shape, classes = self.network.input_shape, self.network.classes
-            inputs.check(x, y, shape, classes, "test data")
+            task = self.network.task
+            inputs.check(x, y, shape, classes, "test data", task)
         folder = configuration.path("folder", folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name in self._files():
@@ -113,10 +114,13 @@ class Design:
         )
         description = self.describe()
         if test_data is not None and is_template:
-            batches = inputs.batches(x, y, classes=self.network.classes)
-            description["accuracies"]["accuracy_int8_test"] = evaluate.accuracy(
+            batches = inputs.batches(x, y, classes=classes, task=task)
+            answers = evaluate.answers(
                 folder / MODEL, batches.as_numpy_iterator()
             )
+            description["accuracies"]["accuracy_int8_test"] = task.score(
+                answers, classes
+            )["accuracy"]
         elif test_data is not None:
             from tf_cosearch.training import fit
 

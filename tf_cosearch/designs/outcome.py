@@ -9,6 +9,7 @@ from tf_cosearch import metrics
 from tf_cosearch.designs import picture, report
 from tf_cosearch.designs.export import Design
 from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.tasks import Task
 
 DESIGN = "design"
 """Folder of the chosen design within that of the search."""
@@ -43,6 +44,7 @@ def leave(
         title=f"Joint designs of the {space_name} space",
     )
     accuracies = description["accuracies"]
+    word = getattr(design.network, "task", Task).metric
     costs = ", ".join(
         f"{metrics.get(name).word} "
         f"{metrics.get(name).text(description['costs'][name])}"
@@ -55,7 +57,7 @@ def leave(
             costs += f", {metric.word} {value} (at most {metric.text(limit)})"
     if design.is_trained:
         reached = (
-            f"int8 accuracy {accuracies['accuracy_int8']:.2%} on validation "
+            f"int8 {word} {accuracies['accuracy_int8']:.2%} on validation "
             f"and {accuracies['accuracy_int8_test']:.2%} on test data"
         )
         files = "model.tflite, accelerator.yaml, design.json, weights"

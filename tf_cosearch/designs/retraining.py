@@ -10,9 +10,23 @@ from tf_cosearch import files, metrics
 from tf_cosearch.designs import export
 from tf_cosearch.designs.export import Design
 from tf_cosearch.metrics import values
+from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.workload import pad, to_array
+from tf_cosearch.tasks import Task
 from tf_cosearch.training import fit, inputs
 from tf_cosearch.training.datasets import Dataset
+
+
+def task_of(design: Design) -> Task:
+    """What a design is for.
+
+    Raises:
+        ValueError: If it is a user's own model, whose code it does not hold.
+    """
+    if not isinstance(design.network, Network):
+        design.network.build()  # which says that it cannot
+    task: Task = design.network.task
+    return task
 
 
 def retrain(
@@ -45,20 +59,29 @@ def retrain(
             or the training diverges.
         FileNotFoundError: If the design has no weights.
     """
-    network = design.network
+    network, task = design.network, task_of(design)
     prepared = inputs.prepare(
         *data.train,
         input_shape=network.input_shape,
         classes=network.classes,
         validation_data=data.validation,
         batch_size=batch_size,
+        task=task,
     )
-    inputs.check(*data.test, network.input_shape, network.classes, "test data")
+    inputs.check(
+        *data.test,
+        network.input_shape,
+        network.classes,
+        "test data",
+        task,
+    )
     weights = None if from_scratch else design.folder / export.FLOAT_WEIGHTS
     trained = fit.train(
         network.build,
         prepared,
         precision=network.precision,
+        task=task,
+        quantization=task.quantizations[0],
         float_weights=weights,
         **training,
     )

@@ -1,13 +1,13 @@
-"""A network: a chain of blocks that a classifier ends."""
+"""A network: a chain of blocks that the head of a task ends."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from tf_cosearch import configuration
+from tf_cosearch import configuration, tasks
 from tf_cosearch.networks import blocks, precision
 from tf_cosearch.networks.layer_ops import (
     BlockOps,
@@ -17,6 +17,7 @@ from tf_cosearch.networks.layer_ops import (
 )
 from tf_cosearch.networks.precision import Precision
 from tf_cosearch.networks.stage_values import (
+    check_classes,
     check_value,
     image_shape,
     kernel_sides,
@@ -55,15 +56,16 @@ class BlockSpec:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Network:
-    """An image classifier.
+    """What reads an image and answers as its task wants, with a label say.
 
     Attributes:
         name: What to call it.
         input_shape: Height, width and channels of the image.
-        classes: Number of classes.
+        classes: Number of classes, or whatever the task answers with.
         blocks: The blocks in order, stem first.
         dropout: Share of features dropped before the classifier in training.
         classifier_bits: Bits of the weights of the classifier.
+        task: What ends it, a classifier unless told.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Network:
     blocks: tuple[BlockSpec, ...]
     dropout: float = 0.0
     classifier_bits: int = 8
+    task: tasks.Task = tasks.CLASSIFICATION
 
     def layers(self) -> list[Layer]:
         """The rows of the network's layer table, in execution order."""
@@ -86,8 +89,8 @@ class Network:
             keras: The namespace to build with: `keras` or `tf_keras`.
 
         Returns:
-            An uncompiled model from float images `[N, H, W, C]` to logits
-            `[N, classes]`.
+            An uncompiled model from float images `[N, H, W, C]` to what the
+            task answers, logits `[N, classes]` of a classifier.
         """
         image = keras.Input(self.input_shape, name="image")
         logits = self._apply(KerasBuilder(keras), image)
@@ -96,10 +99,34 @@ class Network:
         return keras.Model(image, logits, name=name)
 
     def _apply(self, ops: BlockOps, x: Any) -> Any:
+        stages = self.stages(lambda spec, x: spec.apply(ops, x), x)
+        return self.end(ops, stages)
+
+    def stages(
+        self, read: Callable[[BlockSpec, Any], Any], x: Any
+    ) -> list[Any]:
+        """What each stage puts out, the last one last.
+
+        Args:
+            read: Reads a block, starting from a tensor.
+            x: The image.
+        """
+        outputs = {"": x}
         for spec in self.blocks:
-            x = spec.apply(ops, x)
+            x = read(spec, x)
+            outputs[spec.path.partition("/")[0]] = x
+        return [*outputs.values()][1:] or [x]
+
+    def end(self, ops: BlockOps, stages: list[Any]) -> Any:
+        """What the task answers, of what the stages put out."""
         with ops.at(Precision(self.classifier_bits)):
-            return ops.classify(x, self.classes, self.dropout, name="logits")
+            return self.task.head(
+                ops,
+                stages,
+                image=self.input_shape,
+                classes=self.classes,
+                dropout=self.dropout,
+            )
 
     def precision(self, layer: str) -> Precision:
         """Bits that a layer of the Keras model works in.
@@ -124,8 +151,15 @@ class Network:
             dataclasses.asdict(spec) | {"options": dict(spec.options)}
             for spec in self.blocks
         ]
-        config = dataclasses.asdict(self)
-        return config | {"input_shape": [*self.input_shape], "blocks": blocks}
+        config = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+        }
+        return config | {
+            "input_shape": [*self.input_shape],
+            "blocks": blocks,
+            "task": self.task.get_config(),
+        }
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Network:
@@ -157,13 +191,15 @@ class Network:
                 )
             )
         where = "the network"
+        task = tasks.make(config.get("task", "classification"))
         return cls(
             str(config["name"]),
             image_shape(config["input_shape"], where),
-            check_value("classes", config["classes"], where),
+            check_classes(config["classes"], task, where),
             tuple(specs),
             check_value("dropout", config["dropout"], where),
             check_value("classifier_bits", config["classifier_bits"], where),
+            task,
         )
 
     @property

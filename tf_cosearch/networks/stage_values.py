@@ -9,9 +9,11 @@ from typing import Any
 from tf_cosearch import configuration
 from tf_cosearch.networks import blocks, precision
 from tf_cosearch.networks.layer_ops import ACTIVATIONS
+from tf_cosearch.tasks import Task
 
 MOST_PIXELS = 8192
 """Largest side of an image."""
+MOST_CLASSES = 1_000_000
 WIDTH_DIVISOR = 8
 STAGE_KEYS = ("filters", "width_multiplier", "stride", "repeats")
 _RANGES: dict[str, tuple[float, float, bool]] = {
@@ -24,7 +26,6 @@ _RANGES: dict[str, tuple[float, float, bool]] = {
     "groups": (1, 1024, True),
     "se_ratio": (0, 1, False),
     "dropout": (0, 0.95, False),
-    "classes": (2, 1_000_000, True),
 }
 _BITS = {**precision.FORMATS, "classifier_bits": (4, 8)}
 _RECTANGLE = re.compile(r"[1-9]\d?x[1-9]\d?")
@@ -102,7 +103,20 @@ def check_value(key: str, value: object, where: str) -> Any:
                 f"{value!r}."
             )
         return value
-    low, high, integer = _RANGES[key]
+    return _in_range(value, where, *_RANGES[key])
+
+
+def check_classes(value: object, task: Task, where: str) -> Any:
+    """Checks how many numbers the networks of a task put out."""
+    return _in_range(
+        value, f"classes in {where}", task.fewest, MOST_CLASSES, True
+    )
+
+
+def _in_range(
+    value: object, where: str, low: float, high: float, integer: bool
+) -> Any:
+    """Checks a number and returns it as a plain one."""
     number = configuration.number(value, where)
     if not low <= number <= high or (integer and number != int(number)):
         kind = "a whole number" if integer else "a number"

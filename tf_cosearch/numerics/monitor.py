@@ -21,6 +21,7 @@ from tf_cosearch.numerics import drift, layer_names, matching
 from tf_cosearch.numerics.debugger import check_images
 from tf_cosearch.numerics.playback import Playback, Quantization
 from tf_cosearch.numerics.tallies import State, Tally
+from tf_cosearch.tasks import Classification
 from tf_cosearch.training import evaluate
 
 _PROBED = 32  # images of a window whose saturation is counted
@@ -136,6 +137,13 @@ class AccuracyMonitor:
             raise TypeError(
                 f"`design` must be a Design. Received: {design!r}. Use "
                 "load_design(folder)."
+            )
+        task = getattr(design.network, "task", None)
+        if task is not None and not isinstance(task, Classification):
+            raise ValueError(
+                "A design that is watched must classify. Received: one of "
+                f"{task.name} in {design.folder}. Watch its inputs by a "
+                "classifier of the same images."
             )
         self._limits = limits or Limits()
         self._window = configuration.at_least("window", window, _FEWEST)

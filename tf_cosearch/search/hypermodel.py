@@ -8,6 +8,7 @@ import keras
 import keras_tuner
 
 from tf_cosearch.search.space import SearchSpace
+from tf_cosearch.tasks import Classification
 
 
 class CoSearchHyperModel(keras_tuner.HyperModel):
@@ -25,7 +26,7 @@ class CoSearchHyperModel(keras_tuner.HyperModel):
     Args:
         space: The joint space.
         optimizer: As for `keras.Model.compile`.
-        metrics: As for `keras.Model.compile`.
+        metrics: As for `keras.Model.compile`; of classifiers alone.
 
     Example:
     >>> space = SearchSpace.load("digits")
@@ -79,9 +80,12 @@ class CoSearchHyperModel(keras_tuner.HyperModel):
         values = {p.name: hp.get(p.name) for p in self.space.parameters}
         network = self.space.decode(self.space.genome(values)).network
         model = network.build(keras)
+        is_classifier = isinstance(network.task, Classification)
         model.compile(
             optimizer=self._optimizer,
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=list(self._metrics),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            if is_classifier
+            else network.task.loss().call,
+            metrics=list(self._metrics) if is_classifier else None,
         )
         return model

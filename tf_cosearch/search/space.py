@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 import json
@@ -13,12 +14,14 @@ from typing import Any, NamedTuple
 import keras_tuner
 import numpy as np
 
-from tf_cosearch import accelerators, configuration
+from tf_cosearch import accelerators, configuration, tasks
 from tf_cosearch.accelerators import Accelerator, families, presets
+from tf_cosearch.identity import CLASS
 from tf_cosearch.networks.spaces.network_space import NetworkSpace, declare
 from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.networks.workload import LayerTable, pad
 from tf_cosearch.search.hardware import read_choices
+from tf_cosearch.tasks import Task
 
 MOST_ACCELERATORS = 100_000
 """Accelerators up to which all of them can be priced."""
@@ -97,6 +100,7 @@ class SearchSpace:
         input_shape: Sequence[int] | None = None,
         classes: int | None = None,
         accelerator: str | pathlib.Path | Mapping[str, Any] | None = None,
+        task: Any = None,
     ) -> SearchSpace:
         """Loads a space by its name in `configs/spaces` or from a YAML file.
 
@@ -109,6 +113,8 @@ class SearchSpace:
                 `{"pe_array/rows": [2, 4], "process/node_nm": 32}`. They
                 replace what the file says under `accelerator`; all of it if
                 they name another `family`.
+            task: What networks are for instead of the file's: a name of
+                `tasks.names()`, a mapping of `name` and options, or a `Task`.
 
         Returns:
             The `SearchSpace`.
@@ -129,7 +135,7 @@ class SearchSpace:
                 chosen = {**settings, **chosen}
         elif accelerator is None:
             chosen = settings
-        template = Template(content, where, input_shape, classes)
+        template = Template(content, where, input_shape, classes, task)
         return cls(template, chosen)
 
     @classmethod
@@ -162,6 +168,29 @@ class SearchSpace:
 
         networks = HyperModelSpace(hypermodel, name)
         return cls(networks, _accelerator_choices(accelerator))
+
+    def with_task(self, task: Any) -> SearchSpace:
+        """This space with networks that are for another task.
+
+        Args:
+            task: As for `load`.
+
+        Raises:
+            ValueError: If there is no such task, its networks put out other
+                numbers, or they are a user's own models.
+        """
+        networks = self.network_space
+        if not isinstance(networks, Template):
+            raise ValueError(
+                "`task` must be given with a space of blocks. Received: "
+                f"{task!r} for {networks.name}, whose models have an end, a "
+                "loss and metrics of their own."
+            )
+        if tasks.make(task) == networks.task:
+            return self
+        other = copy.copy(self)
+        other.network_space = networks.with_task(task)
+        return other
 
     def with_hypermodel(self, hypermodel: Any) -> SearchSpace:
         """This space with what a hypermodel over it chooses besides.
@@ -200,6 +229,11 @@ class SearchSpace:
     def name(self) -> str:
         """What the networks are called."""
         return self.network_space.name
+
+    @property
+    def task(self) -> Task | None:
+        """What the networks are for; None of a user's own models."""
+        return self.network_space.task
 
     @property
     def num_network_parameters(self) -> int:
@@ -515,15 +549,23 @@ def _accelerator_choices(
     return {"family": families.name_of(chip), **accelerators.to_paths(chip)}
 
 
+def _plain(task: Task) -> Any:
+    """A task as `identity.differences` names one."""
+    config = json.loads(json.dumps(task.get_config()))
+    return {CLASS: config.pop("name"), **config}
+
+
 def _count(number: int) -> str:
     return f"{number:,}" if number < 1e6 else f"{number:.3g}"
 
 
 def describe(space: SearchSpace) -> dict[str, Any]:
     """What tells a space from others: what `Identity.space` holds."""
+    task = space.task
     return {
         "parameters": {p.name: list(p.choices) for p in space.parameters},
         "family": space.family,
         "fixed": dict(space.fixed),
+        **({} if task is None else {"task": _plain(task)}),
         "fingerprint": space.fingerprint,
     }

@@ -266,7 +266,7 @@ class Evaluator:
             images: `[N, H, W, C]`.
 
         Returns:
-            `[N, classes]`.
+            `[N, classes]`, or what the task of the network answers.
         """
         seen = self.calibrate(network)
         reading = Measurement(seen, self._weights, is_int8=False)
@@ -282,12 +282,12 @@ class Evaluator:
         seen = self.calibrate(network)
         reading = Measurement(seen, self._weights, is_int8)
         size = _batch_size(network)
-        right = 0
-        for start in range(0, len(self._x), size):
-            logits = reading.logits(network, self._x[start : start + size])
-            answers = np.argmax(logits, axis=-1)
-            right += int((answers == self._y[start : start + size]).sum())
-        return right / len(self._x)
+        places = np.arange(len(self._x))
+        batches = [
+            places[start : start + size]
+            for start in range(0, len(places), size)
+        ]
+        return self._score(reading, network, batches)
 
     def rough_accuracy(self, network: Network) -> float:
         """The share of some validation images that a network gets right.
@@ -301,11 +301,20 @@ class Evaluator:
         size = min(ROUGH_IMAGES, len(self._x))
         places = np.linspace(0, len(self._x) - 1, size).astype(int)
         reading = BatchReading(self._weights)
-        answers = [
-            np.argmax(reading.logits(network, images), axis=-1)
-            for images in _batches(network, self._x[places])
-        ]
-        return float((np.concatenate(answers) == self._y[places]).mean())
+        return self._score(reading, network, _batches(network, places))
+
+    def _score(
+        self,
+        reading: SharedReading,
+        network: Network,
+        batches: Sequence[np.ndarray],
+    ) -> float:
+        """What the task makes of the answers to validation images, by place."""
+        answers = (
+            (np.asarray(reading.logits(network, self._x[rows])), self._y[rows])
+            for rows in batches
+        )
+        return network.task.score(answers, network.classes)["accuracy"]
 
     def model(self, network: Network) -> tf_keras.Model:
         """The network as a Keras model of its own, with the weights it shares.
@@ -342,8 +351,8 @@ class Evaluator:
 
     def file_accuracy(self, network: Network) -> float:
         """The share of the validation images that `tflite` gets right."""
-        file = self.tflite(network)
-        return evaluate.accuracy(file, [(self._x, self._y)])
+        answers = evaluate.answers(self.tflite(network), [(self._x, self._y)])
+        return network.task.score(answers, network.classes)["accuracy"]
 
 
 def _values(layer: Any, seen: Calibration) -> list[np.ndarray]:
@@ -419,7 +428,12 @@ def validation_rows(data: Inputs) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _batches(network: Network, images: np.ndarray) -> list[np.ndarray]:
-    """As few batches as there is room for, of about as many images each."""
+    """As few batches as there is room for, of about as many images each.
+
+    Args:
+        network: That reads them.
+        images: Or their places.
+    """
     return np.array_split(images, -(-len(images) // _batch_size(network)))
 
 

@@ -84,19 +84,12 @@ class SharedReading(KerasBuilder, abc.ABC):
             images: `[N, H, W, C]`.
 
         Returns:
-            `[N, classes]`.
+            `[N, classes]`, or what its task answers.
         """
         x = Signal(images, (None, *network.input_shape), "image")
-        for spec in network.blocks:
-            x = self.block(spec, x)
+        y = network.end(self, network.stages(self.block, x))
         with self.at(Precision(network.classifier_bits)):
-            y = self.end(x, network.classes, network.dropout)
             return self.final(y).value
-
-    def end(self, x: Signal, classes: int, dropout: float) -> Signal:
-        """The logits of what the last block puts out."""
-        y: Signal = self.classify(x, classes, dropout, name="logits")
-        return y
 
     def block(self, spec: BlockSpec, x: Signal) -> Signal:
         """What a block puts out."""

@@ -55,6 +55,7 @@ def describe(networks: NetworkSpace) -> dict[str, Any]:
     return {
         "input_shape": list(networks.input_shape),
         "classes": networks.classes,
+        "task": networks.task and networks.task.name,
         "parameters": {p.name: list(p.choices) for p in networks.parameters},
         "fingerprint": hashlib.sha256(text.encode()).hexdigest()[:16],
     }

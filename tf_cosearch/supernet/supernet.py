@@ -358,8 +358,12 @@ class Supernet:
         if not all(np.isfinite(array).all() for array in self._arrays()):
             raise _diverged("one of finite weights", losses[-1], epoch)
         mean = float(np.mean(losses))
-        guessing = math.log(self.networks.classes)
-        if epoch >= FIRST_EPOCHS and mean > FAR * guessing:
+        guessing = require_blocks(self.networks).task.guess(
+            self.networks.classes
+        )
+        if guessing is None or epoch < FIRST_EPOCHS:
+            return mean
+        if mean > FAR * guessing:
             rule = f"near that of guessing, {guessing:.2f}, or below"
             raise _diverged(rule, mean, epoch)
         return mean

@@ -79,7 +79,7 @@ def path_loss(
     targets: Any,
     seed: tuple[int, int] = (0, 0),
 ) -> PathLoss:
-    """The cross-entropy of a network on shared weights, and its gradients.
+    """The loss of a network on shared weights, and its gradients.
 
     It runs eagerly: no path comes twice, so that a graph of it would be traced
     for one step. A step of 64 images of `digits` takes 31 ms of one core at 8x8
@@ -92,19 +92,13 @@ def path_loss(
         weights: The shared weights.
         network: Of their space.
         images: `[N, H, W, C]`.
-        targets: Labels `[N]`, or the probabilities `[N, classes]` of a
-            teacher.
+        targets: Of the data, labels `[N]` say, or what a teacher answers.
         seed: Of dropout.
     """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         path = TrainedPath(weights, tape, seed)
         logits = path.logits(network, images)
-        losses = (
-            tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-            if len(targets.shape) == 1
-            else tf.nn.softmax_cross_entropy_with_logits(targets, logits)
-        )
-        loss = tf.reduce_mean(losses)
+        loss = tf.reduce_mean(network.task.losses(targets, logits))
     slopes = tape.gradient(loss, path.values)
     gradients = {
         key: PartGradient(path.parts[key], slope)
@@ -136,7 +130,7 @@ def train_step(
             path_loss(weights, network, images, targets, (seed, place))
         )
         if place == 0 and paths.distils:
-            targets = tf.nn.softmax(steps[0].logits)
+            targets = networks[0].task.answers(steps[0].logits)
     gradients = [step.gradients for step in steps]
     optimizer.step(
         summed(gradients) if len(gradients) > 1 else gradients[0],

@@ -60,12 +60,12 @@ def survey(networks: NetworkSpace, sharing: Sharing) -> dict[str, Part]:
     """
     template = require_blocks(networks)
     reading = Survey(sharing)
-    for spec, shape in template.blocks():
-        x = Signal(None, (None, *shape), "image")
+    for spec, shapes in template.blocks():
+        read = [Signal(None, (None, *shape), "image") for shape in shapes]
         if spec is None:
-            reading.end(x, template.classes, template.dropout)
+            template.network(()).end(reading, read)
         else:
-            reading.block(spec, x)
+            reading.block(spec, *read)
     return reading.parts
 
 

@@ -17,6 +17,7 @@ from tf_cosearch.testing.families import FamilySuite
 from tf_cosearch.testing.metrics import MetricSuite
 from tf_cosearch.testing.operations import OperationSuite
 from tf_cosearch.testing.oracles import OracleSuite
+from tf_cosearch.testing.tasks import TaskSuite
 
 __all__ = [
     "BlockSuite",
@@ -26,6 +27,7 @@ __all__ = [
     "MetricSuite",
     "OperationSuite",
     "OracleSuite",
+    "TaskSuite",
     "ToySpace",
     "place",
     "run_trials",

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 
 from tf_cosearch import configuration
+from tf_cosearch.tasks import CLASSIFICATION, Classification, Task
+from tf_cosearch.tasks.task import Splits
 from tf_cosearch.training import idx_files
 
 Arrays = tuple[Any, Any]
@@ -27,11 +29,11 @@ Arrays = tuple[Any, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A classification data set in three splits.
+    """A data set in three splits.
 
     Each split is `(images, labels)`, as `prepare` takes it: images
-    `[N, H, W, C]`, float32 or uint8, and integer labels `[N]`; or a
-    `tf.data.Dataset` and None.
+    `[N, H, W, C]`, float32 or uint8, and integer labels `[N]`, or what the
+    task has instead of these; or a `tf.data.Dataset` and None.
 
     Attributes:
         name: What it was loaded as.
@@ -39,7 +41,7 @@ class Dataset:
         validation: What designs are chosen by.
         test: Touched once, for the exported design.
         input_shape: (height, width, channels).
-        classes: Labels are in [0, classes).
+        classes: Labels are in [0, classes); or whatever a task counts.
     """
 
     name: str
@@ -77,18 +79,20 @@ def load(
     image_size: tuple[int, int] | None = None,
     train_size: int | None = None,
     validation_size: int | None = None,
+    task: Task = CLASSIFICATION,
 ) -> Dataset:
     """Loads a data set by name.
 
     Args:
         spec: `digits`, `npz:FILE`, `idx:FOLDER`, `images:FOLDER`, `tfds:NAME`,
-            or what `dataset` has registered.
+            what `dataset` has registered, or what the task has.
         seed: Decides which images go into splits that the source does not
             have, and into a part of one; the same seed gives the same.
         image_size: (height, width) that `images` and `tfds` resize to.
         train_size: How many of the training images to take, of every class
             in proportion; all if left out.
         validation_size: The same of the validation images.
+        task: What the data are for.
 
     Returns:
         The data set.
@@ -108,19 +112,43 @@ def load(
     100
     """
     name, _, argument = spec.partition(":")
-    if name not in _DATASETS:
-        raise configuration.unknown("data set", name, _DATASETS)
+    sources = task.sources()
+    if name not in {"npz", *sources, *_DATASETS}:
+        known = {"npz", *sources, *_DATASETS}
+        raise configuration.unknown("data set", name, known)
     sizes = {"train_size": train_size, "validation_size": validation_size}
     for what, size in sizes.items():
         _check_size(size, what)
-    data = _DATASETS[name](argument, seed=seed, image_size=image_size)
+    if name in sources:
+        splits = sources[name](argument, image_size)
+        data = _complete(spec, splits, seed, task=task)
+    elif name == "npz":
+        data = _complete(spec, _npz(argument), seed, task=task)
+    else:
+        data = _DATASETS[name](argument, seed=seed, image_size=image_size)
+        data = _for_task(data, task)
     return dataclasses.replace(
         data,
-        train=_part(data.train, train_size, f"train_size of {spec}", seed),
+        train=_part(
+            data.train, train_size, f"train_size of {spec}", seed, task
+        ),
         validation=_part(
-            data.validation, validation_size, f"validation_size of {spec}", seed
+            data.validation,
+            validation_size,
+            f"validation_size of {spec}",
+            seed,
+            task,
         ),
     )
+
+
+def _for_task(data: Dataset, task: Task) -> Dataset:
+    """A classification data set, whose labels may be targets of a task."""
+    y = data.train[1]
+    if y is None or isinstance(task, Classification):
+        return data
+    count = task.count(np.asarray(y), data.name)
+    return dataclasses.replace(data, classes=count)
 
 
 @dataset("digits")
@@ -140,16 +168,12 @@ def digits(
     return _complete("digits", {"train": (images, source.target)}, seed)
 
 
-@dataset("npz")
-def npz(
-    argument: str, *, seed: int = 0, image_size: tuple[int, int] | None = None
-) -> Dataset:
+def _npz(argument: str) -> Splits:
     """Arrays of a NumPy file.
 
     Keys `x_train` and `y_train`; optionally `x_val` and `y_val`, `x_test` and
     `y_test`. A split that is missing is taken from the training images.
     """
-    del image_size
     _must_exist(argument, "npz:FILE")
     try:
         # np.load leaves a damaged file open that it has opened itself.
@@ -171,7 +195,7 @@ def npz(
                 f"{argument} must hold x_{split} and y_{split}. Received: "
                 f"{', '.join(arrays) or 'nothing'}."
             )
-    return _complete(f"npz:{argument}", splits, seed)
+    return splits
 
 
 @dataset("idx")
@@ -281,7 +305,9 @@ def _check_size(size: Any, what: str) -> None:
         )
 
 
-def _part(split: Arrays, size: int | None, what: str, seed: int) -> Arrays:
+def _part(
+    split: Arrays, size: int | None, what: str, seed: int, task: Task
+) -> Arrays:
     """Takes so many images, of every class in proportion."""
     if size is None:
         return split
@@ -297,7 +323,7 @@ def _part(split: Arrays, size: int | None, what: str, seed: int) -> Arrays:
             f"Received: {size}."
         )
     x, y = np.asarray(x), np.asarray(y)
-    _, taken = _stratified(y, size, np.random.default_rng(seed))
+    _, taken = _stratified(task.strata(y), size, np.random.default_rng(seed))
     return x[taken], y[taken]
 
 
@@ -324,14 +350,24 @@ def _damage(path: str) -> str:
 
 
 def _complete(
-    name: str, splits: dict[str, Arrays], seed: int, classes: int = 0
+    name: str,
+    splits: Splits,
+    seed: int,
+    classes: int = 0,
+    task: Task = CLASSIFICATION,
 ) -> Dataset:
     """Splits off what the source does not have: a fifth of it for each."""
     splits = {k: (_channels(x), np.asarray(y)) for k, (x, y) in splits.items()}
     for x, y in splits.values():
-        _check_shapes(name, x, y)
+        input_shape = task.input_shape(x, name)
+        if not y.ndim or len(x) != len(y):
+            raise ValueError(
+                f"{name} must hold a label for each image. Received: images of "
+                f"shape {x.shape} and labels of shape {y.shape}."
+            )
     x, y = splits["train"]
-    classes = classes or max(_count_classes(y) for _, y in splits.values())
+    counts = [task.count(y, name) for _, y in splits.values()]
+    classes = classes or max(counts)
     if len(x) < 5 and len(splits) < 3:
         raise ValueError(
             f"{name} must hold at least one image for each split, so 5 for "
@@ -343,7 +379,7 @@ def _complete(
     for missing in ("test", "val"):
         if missing in splits:
             continue
-        kept, taken = _stratified(y, held_out, rng)
+        kept, taken = _stratified(task.strata(y), held_out, rng)
         splits[missing] = x[taken], y[taken]
         x, y = x[kept], y[kept]
     return Dataset(
@@ -351,24 +387,9 @@ def _complete(
         train=(x, y),
         validation=splits["val"],
         test=splits["test"],
-        input_shape=(x.shape[1], x.shape[2], x.shape[3]),
+        input_shape=input_shape,
         classes=classes,
     )
-
-
-def _check_shapes(name: str, x: np.ndarray, y: np.ndarray) -> None:
-    """What must hold before classes can be counted."""
-    if x.ndim != 4 or not y.ndim or len(x) != len(y):
-        raise ValueError(
-            f"{name} must hold images [N, H, W] or [N, H, W, C] and a label "
-            f"for each. Received: images of shape {x.shape} and labels of "
-            f"shape {y.shape}."
-        )
-    if y.dtype.kind not in "fiub" or not np.isfinite(y).all() or (y % 1).any():
-        raise ValueError(
-            f"Labels of {name} must be integers. Received: {y.dtype} such as "
-            f"{y[:3].tolist()}."
-        )
 
 
 def _channels(x: Any) -> np.ndarray:
@@ -376,17 +397,10 @@ def _channels(x: Any) -> np.ndarray:
     return x[..., np.newaxis] if x.ndim == 3 else x
 
 
-def _count_classes(y: np.ndarray) -> int:
-    if y.ndim == 2 and y.shape[1] > 1:
-        return int(y.shape[1])
-    return int(np.max(y, initial=0)) + 1
-
-
 def _stratified(
-    y: np.ndarray, count: int, rng: np.random.Generator
+    labels: np.ndarray, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Takes about `count` of every class's images in proportion."""
-    labels = y.argmax(-1) if y.ndim == 2 and y.shape[1] > 1 else y.ravel()
     order = rng.permutation(len(labels))
     # Sorted by class, every (N / count)-th image is a proportional share.
     order = order[np.argsort(labels[order], kind="stable")]

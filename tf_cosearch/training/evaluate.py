@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,27 @@ def accuracy(tflite: TFLite, batches: Iterable[Any]) -> float:
             "There must be images to measure accuracy on. Received: none."
         )
     return correct / total
+
+
+def answers(
+    tflite: TFLite, batches: Iterable[Any]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What the file answers to images, beside what it should.
+
+    Args:
+        tflite: Path or content of a quantized .tflite file.
+        batches: Batches of (images float32 `[N, H, W, C]`, targets, ...).
+
+    Yields:
+        Outputs `[N, ...]`, float32, and the targets.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, or its input has another shape.
+    """
+    runner = Runner(tflite)
+    for images, targets, *_ in batches:
+        yield runner.dequantized(images), np.asarray(targets)
 
 
 def predict(tflite: TFLite, images: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tf_cosearch.tasks import CLASSIFICATION, Task
 from tf_cosearch.training import callbacks as callbacks_lib
 from tf_cosearch.training import (
     fit,
@@ -25,7 +26,11 @@ SAMPLE = 256
 
 
 def describe(
-    x: Any, y: Any = None, classes: int | None = None, what: str = "data"
+    x: Any,
+    y: Any = None,
+    classes: int | None = None,
+    what: str = "data",
+    task: Task = CLASSIFICATION,
 ) -> dict[str, Any]:
     """What tells a data set from others.
 
@@ -40,6 +45,7 @@ def describe(
         y: Labels `[N]` or one-hot, or None with a `tf.data.Dataset`.
         classes: Width of one-hot labels, if labels may be one-hot.
         what: Begins the keys.
+        task: What the networks are for.
 
     Returns:
         Plain JSON.
@@ -56,7 +62,7 @@ def describe(
         }
     x, y = np.asarray(x), np.asarray(y)
     rows = np.unique(np.linspace(0, len(x) - 1, SAMPLE).astype(int))
-    sample = inputs.batches(x[rows], y[rows], len(rows), classes)
+    sample = inputs.batches(x[rows], y[rows], len(rows), classes, task=task)
     images, labels = next(sample.as_numpy_iterator())
     content = images.tobytes() + labels.tobytes()
     return {
@@ -67,7 +73,10 @@ def describe(
 
 
 def describe_splits(
-    data: tuple[Any, ...], validation_data: Any, classes: int | None
+    data: tuple[Any, ...],
+    validation_data: Any,
+    classes: int | None,
+    task: Task = CLASSIFICATION,
 ) -> dict[str, Any]:
     """What tells the data of a training from others.
 
@@ -76,6 +85,7 @@ def describe_splits(
             model what `tensors.describe` takes, sample weights included.
         validation_data: The same, a `tf.data.Dataset`, or None.
         classes: Number of classes; None for an own model.
+        task: What the networks are for.
 
     Returns:
         Plain JSON.
@@ -83,7 +93,7 @@ def describe_splits(
     tell: Callable[..., dict[str, Any]] = (
         tensors.describe
         if classes is None
-        else functools.partial(describe, classes=classes)
+        else functools.partial(describe, classes=classes, task=task)
     )
     told = tell(*data, what="training")
     if validation_data is not None:
@@ -105,6 +115,7 @@ def conditions(
     learning_rate: float | None = None,
     loss: Any = None,
     callbacks: Any = None,
+    task: Task | None = None,
     **others: Any,
 ) -> dict[str, dict[str, Any]]:
     """What trials must have in common: `data` and `training` of `Identity`.
@@ -122,13 +133,15 @@ def conditions(
         loss: What `losses.make` takes.
         callbacks: What `callbacks.adapt` takes. Those of Keras that only
             write down what happens do not count.
+        task: What the networks of a space of blocks are for.
         **others: Other settings, of which `settings.plain` counts.
 
     Returns:
         Plain JSON of both.
     """
     is_pipeline = isinstance(data[0], (tf.data.Dataset, *tensors.SEQUENCES))
-    told = describe_splits(data, validation_data, classes)
+    task = task or CLASSIFICATION
+    told = describe_splits(data, validation_data, classes, task)
     if qat_epochs is None:
         qat_epochs = fit.default_qat_epochs(epochs)
     trained = {
@@ -137,7 +150,7 @@ def conditions(
         "epochs": epochs,
         "qat_epochs": qat_epochs,
         "optimizer": optimizers.describe(optimizer, learning_rate),
-        "loss": losses.make(loss),
+        "loss": losses.of_task(task, loss),
         "callbacks": callbacks_lib.that_train(callbacks),
     }
     return {"data": told, "training": settings.plain({**trained, **others})}

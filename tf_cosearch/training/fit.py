@@ -17,6 +17,7 @@ import tf_keras
 
 from tf_cosearch import configuration
 from tf_cosearch.networks.precision import Precision
+from tf_cosearch.tasks import CLASSIFICATION, Task
 from tf_cosearch.training import callbacks as callbacks_lib
 from tf_cosearch.training import (
     checkpoint,
@@ -104,6 +105,7 @@ def train(
     optimizer: Any = None,
     loss: Any = None,
     precision: Callable[[str], Precision] | None = None,
+    task: Task = CLASSIFICATION,
     float_weights: str | os.PathLike[str] | None = None,
     qat_weights: str | os.PathLike[str] | None = None,
     checkpoint_folder: str | os.PathLike[str] | None = None,
@@ -147,6 +149,7 @@ def train(
             cross-entropy of integer labels and logits.
         precision: The bits of a layer by its name, of a network that is no
             `Recipe`; by default 8 everywhere.
+        task: What such a network is for.
         float_weights: A file to start the float phase from.
         qat_weights: A file to start the quantization-aware phase from. Needs
             `qat_epochs=epochs`.
@@ -195,6 +198,7 @@ def train(
         recipe = recipes.Template(
             build,
             precision,
+            task,
             optimizer=optimizer,
             loss=loss,
             learning_rate=learning_rate,

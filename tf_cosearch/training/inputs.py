@@ -13,6 +13,7 @@ import tensorflow as tf
 from absl import logging
 
 from tf_cosearch import configuration
+from tf_cosearch.tasks import CLASSIFICATION, Task
 
 LARGEST = 2**31 - 1
 """Of numbers of examples, batches and epochs."""
@@ -24,8 +25,9 @@ _LARGEST = np.finfo(np.float32).max
 class Inputs:
     """The data of a training, ready for `training.fit.train`.
 
-    Images are float32 `[N, H, W, C]` (uint8 was scaled to 0..1), labels
-    integers `[N]`; a third element, if there is one, is the sample weight.
+    Images are float32 `[N, H, W, C]` (uint8 was scaled to 0..1), targets what
+    the task has, integer labels `[N]` of a classification; a third element, if
+    there is one, is the sample weight.
 
     Attributes:
         train: From a seed and an epoch, training batches of that epoch and,
@@ -69,6 +71,7 @@ def prepare(
     validation_split: float = 0.0,
     batch_size: int | None = None,
     class_weight: Mapping[int, float] | None = None,
+    task: Task = CLASSIFICATION,
 ) -> Inputs:
     """Checks the data and makes pipelines of it.
 
@@ -76,14 +79,15 @@ def prepare(
         x: Images `[N, H, W, C]`, or `[N, H, W]` for one channel, or a batched
             `tf.data.Dataset` of (images, labels) or (images, labels, sample
             weights). Pixels of uint8 are scaled to 0..1.
-        y: Integer labels `[N]` or `[N, 1]`, or one-hot `[N, classes]`; None
-            with a `tf.data.Dataset`.
+        y: Integer labels `[N]` or `[N, 1]`, or one-hot `[N, classes]`, or what
+            another task takes; None with a `tf.data.Dataset`.
         input_shape: (height, width, channels) of the networks.
         classes: Labels are in [0, classes).
         validation_data: A pair of arrays or a batched `tf.data.Dataset`.
         validation_split: Fraction at the end of the arrays to validate on.
         batch_size: Images a step, 32 unless told; arrays only.
         class_weight: Weight of each class in the loss, 0 or more.
+        task: What the networks are for.
 
     Returns:
         Pipelines for training and validation.
@@ -118,24 +122,30 @@ def prepare(
             f"Received: {type(validation_data).__name__}."
         )
     xv, yv = validation_data
-    largest = check(x, y, input_shape, classes, "training data")
-    check(xv, yv, input_shape, classes, "validation data")
+    largest = check(x, y, input_shape, classes, "training data", task)
+    check(xv, yv, input_shape, classes, "validation data", task)
+    if class_weight is not None and not task.takes_class_weight:
+        raise ValueError(
+            "class_weight must be for a task whose labels are one class each. "
+            f"Received: it for {task.name}. Leave it out."
+        )
     check_class_weight(class_weight, classes)
-    _warn_unscaled(x)
+    if task.has_pixels:
+        _warn_unscaled(x)
     if is_pipeline:
-        pipeline = batches(x, None, size, classes)
+        pipeline = batches(x, None, size, classes, task=task)
         return Inputs(
             train=lambda seed, epoch: pipeline,
-            validation=batches(xv, yv, size, classes),
+            validation=batches(xv, yv, size, classes, task=task),
             steps=count(x),
             class_weight=class_weight,
             batch_size=largest,
         )
     return Inputs(
         train=lambda seed, epoch: batches(
-            x, y, size, classes, shuffle=(seed, epoch)
+            x, y, size, classes, (seed, epoch), task
         ),
-        validation=batches(xv, yv, size, classes),
+        validation=batches(xv, yv, size, classes, task=task),
         steps=-(-len(x) // size),
         class_weight=class_weight,
         batch_size=min(size, largest),
@@ -148,8 +158,9 @@ def batches(
     batch_size: int = 32,
     classes: int | None = None,
     shuffle: tuple[int, int] | None = None,
+    task: Task = CLASSIFICATION,
 ) -> tf.data.Dataset:
-    """Batches of float32 images and integer labels.
+    """Batches of float32 images and integer labels, or what a task has.
 
     Args:
         x: Images `[N, H, W, C]` or `[N, H, W]`, or a batched
@@ -160,14 +171,17 @@ def batches(
         shuffle: Seed and first epoch: arrays come epoch after epoch without
             end, each in an order that the seed and its number decide.
             Without, they come once and as they are.
+        task: What the networks are for.
 
     Returns:
         A prefetching `tf.data.Dataset` of (images, labels[, weights]).
     """
+
+    def normalize(x: Any, y: Any, *weights: Any) -> tuple[Any, ...]:
+        return (task.inputs(x), task.targets(y, classes), *weights)
+
     if isinstance(x, tf.data.Dataset):
-        return x.map(
-            lambda *batch: _normalize(classes, *batch), tf.data.AUTOTUNE
-        ).prefetch(2)
+        return x.map(normalize, tf.data.AUTOTUNE).prefetch(2)
     x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
     # Shuffling numbers, then gathering a batch at once, is much cheaper than
     # shuffling images one by one.
@@ -176,7 +190,7 @@ def batches(
     else:
         numbers = endless_order(len(x), batch_size, *shuffle)
     return numbers.map(
-        lambda rows: _normalize(classes, tf.gather(x, rows), tf.gather(y, rows))
+        lambda rows: normalize(tf.gather(x, rows), tf.gather(y, rows))
     ).prefetch(2)
 
 
@@ -208,6 +222,7 @@ def check(
     input_shape: tuple[int, ...],
     classes: int,
     what: str,
+    task: Task = CLASSIFICATION,
 ) -> int:
     """Refuses data that a network could not learn from.
 
@@ -220,6 +235,7 @@ def check(
         input_shape: (height, width, channels) of the networks.
         classes: Labels are in [0, classes).
         what: What the data is, for the message.
+        task: What the networks are for.
 
     Returns:
         Images of the largest batch; of arrays, all.
@@ -236,7 +252,7 @@ def check(
             )
         images = as_array(x, f"Images of the {what}")
         labels = as_array(y, f"Labels of the {what}")
-        _check_batch(images, labels, input_shape, classes, what)
+        _check_batch(images, labels, input_shape, classes, what, task)
         return len(images)
     if y is not None:
         raise ValueError(
@@ -265,7 +281,7 @@ def check(
         )
     largest = 0
     for images, labels, *weights in x.as_numpy_iterator():
-        _check_batch(images, labels, input_shape, classes, what)
+        _check_batch(images, labels, input_shape, classes, what, task)
         for weight in weights:
             _check_sample_weight(weight, len(images), what)
         largest = max(largest, len(images))
@@ -304,38 +320,16 @@ def _check_batch(
     input_shape: tuple[int, ...],
     classes: int,
     what: str,
+    task: Task,
 ) -> None:
-    height, width, channels = input_shape
-    shape = (*x.shape[1:], 1) if x.ndim == 3 else x.shape[1:]
-    if x.ndim not in (3, 4) or (x.ndim == 3 and channels != 1):
-        raise ValueError(
-            f"Images of the {what} must be [N, {height}, {width}, "
-            f"{channels}]. Received: shape {x.shape}."
-        )
-    if shape != tuple(input_shape):
-        raise ValueError(
-            f"Images of the {what} must be [N, {height}, {width}, "
-            f"{channels}], the input_shape of the search space. Received: "
-            f"shape {x.shape}. Resize the images or change input_shape."
-        )
+    task.check_inputs(x, input_shape, what)
     if not y.ndim or len(x) != len(y) or not len(x):
         labels = f"{len(y)} labels" if y.ndim else f"the single label {y}"
         raise ValueError(
             f"{what} must have one label per image, and at least one. "
             f"Received: {len(x)} images and {labels}."
         )
-    if x.dtype.kind not in "fiub":
-        raise ValueError(
-            f"Images of the {what} must be numbers. Received: {x.dtype}."
-        )
-    # Networks take float32, in which larger numbers are infinite.
-    if x.dtype.kind == "f" and not (np.abs(x) <= _LARGEST).all():
-        raise ValueError(
-            f"Images of the {what} must be finite in float32. Received: "
-            f"{int((~(np.abs(x) <= _LARGEST)).sum())} values of NaN or "
-            "infinity, or beyond."
-        )
-    _check_labels(y, classes, what)
+    task.check_targets(y, input_shape, classes, what)
 
 
 def _check_sample_weight(weight: np.ndarray, count: int, what: str) -> None:
@@ -352,31 +346,6 @@ def _check_sample_weight(weight: np.ndarray, count: int, what: str) -> None:
             f"Sample weights of the {what} must be finite numbers of 0 or "
             f"more. Received: {weight.dtype} from {weight.min()} to "
             f"{weight.max()}."
-        )
-
-
-def _check_labels(y: np.ndarray, classes: int, what: str) -> None:
-    if y.ndim == 2 and y.shape[1] == classes and classes > 1:
-        if not (np.isin(y, (0, 1)).all() and (y.sum(1) == 1).all()):
-            raise ValueError(
-                f"One-hot labels of the {what} must have a single 1. "
-                "Received: other rows. Soft labels are not supported."
-            )
-        return
-    if y.ndim != 1 and y.shape[1:] != (1,):
-        raise ValueError(
-            f"Labels of the {what} must be integers [N] or one-hot [N, "
-            f"{classes}]. Received: shape {y.shape}."
-        )
-    if y.dtype.kind not in "fiub" or not np.array_equal(y, np.trunc(y)):
-        raise ValueError(
-            f"Labels of the {what} must be integers. Received: {y.dtype} "
-            f"such as {y.ravel()[0]!r}."
-        )
-    if y.min() < 0 or y.max() >= classes:
-        raise ValueError(
-            f"Labels of the {what} must be in [0, {classes}). Received: "
-            f"{y.min()} to {y.max()}. Change the labels or classes."
         )
 
 
@@ -456,15 +425,3 @@ def count(pipeline: tf.data.Dataset) -> int:
     """How many batches a pipeline yields in an epoch."""
     known = int(pipeline.cardinality())
     return known if known >= 0 else sum(1 for _ in pipeline)
-
-
-def _normalize(
-    classes: int | None, x: Any, y: Any, *weights: Any
-) -> tuple[Any, ...]:
-    scale = 255.0 if x.dtype == tf.uint8 else 1.0
-    x = tf.cast(x, tf.float32) / scale
-    if x.shape.rank == 3:
-        x = x[..., tf.newaxis]
-    if y.shape.rank == 2:
-        y = tf.argmax(y, 1) if y.shape[1] == classes != 1 else y[:, 0]
-    return (x, tf.cast(y, tf.int32), *weights)

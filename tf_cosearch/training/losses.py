@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tf_keras
 
+from tf_cosearch.tasks import Classification, Task
+
 _SPARSE = "SparseCategoricalCrossentropy"
 _ADVICE = (
     "Labels are integers and outputs logits: pass "
@@ -50,6 +52,27 @@ def make(given: Any) -> Any:
     if not callable(given) or isinstance(given, type) or is_keras:
         raise _refusal(given)
     return given
+
+
+def of_task(task: Task, given: Any) -> Any:
+    """Makes the loss of a training for a task.
+
+    Args:
+        task: What the network is for.
+        given: What `make` takes, for a classification; else None.
+
+    Raises:
+        ValueError: If `make` refuses it, or the task has its own.
+    """
+    if isinstance(task, Classification):
+        return make(given)
+    if given is not None:
+        raise ValueError(
+            "loss must be left to a task that is no classification. Received: "
+            f"{given!r} for {task.name}. Leave it out, or write a subclass of "
+            "the task with a `loss` of its own."
+        )
+    return task.loss()
 
 
 def make_keras3(given: Any, from_logits: bool = True) -> Any:

@@ -20,6 +20,7 @@ from tf_cosearch.networks.importers.keras_import import from_keras
 from tf_cosearch.networks.precision import Precision
 from tf_cosearch.networks.spaces.discovery import StandIn
 from tf_cosearch.networks.workload import to_array
+from tf_cosearch.tasks import CLASSIFICATION, Task
 from tf_cosearch.training import (
     evaluate,
     losses,
@@ -161,6 +162,7 @@ class Template(Recipe):
     Args:
         build: From `tf_keras` to an uncompiled model with logits.
         precision: The bits of a layer by its name, instead of 8 everywhere.
+        task: What the network is for.
         **training: For `Recipe`.
     """
 
@@ -168,11 +170,13 @@ class Template(Recipe):
         self,
         build: Callable[[Any], Any],
         precision: Callable[[str], Precision] | None = None,
+        task: Task = CLASSIFICATION,
         **training: Any,
     ) -> None:
         super().__init__(**training)
         self._build = build
         self._precision = precision
+        self._task = task
 
     def build(self) -> tf_keras.Model:
         """A new float model."""
@@ -188,8 +192,8 @@ class Template(Recipe):
         """As the tuner is told."""
         model.compile(
             self._make_optimizer(is_qat=is_qat, **rates),
-            losses.make(self._loss),
-            metrics=[tf_keras.metrics.SparseCategoricalAccuracy("accuracy")],
+            losses.of_task(self._task, self._loss),
+            metrics=self._task.metrics(_outputs(model)),
             weighted_metrics=[],
         )
 
@@ -223,12 +227,10 @@ class Template(Recipe):
     def measure(
         self, data: Inputs, model: Any, qat_model: Any, tflite: bytes
     ) -> dict[str, float]:
-        """The share of images that each labels correctly."""
-        measured = {
-            "accuracy_int8": evaluate.accuracy(
-                tflite, data.validation_batches()
-            )
-        }
+        """The score of the task."""
+        answers = evaluate.answers(tflite, data.validation_batches())
+        scores = self._task.score(answers, _outputs(model))
+        measured = {f"{name}_int8": value for name, value in scores.items()}
         if qat_model is not None:
             measured["accuracy_qat"] = _accuracy(qat_model, data)
         measured["accuracy_float"] = _accuracy(model, data)
@@ -460,6 +462,11 @@ def _accuracy(model: tf_keras.Model, data: Inputs) -> float:
     return model.evaluate(data.validation, verbose=0, return_dict=True)[
         "accuracy"
     ]
+
+
+def _outputs(model: tf_keras.Model) -> int:
+    """How many numbers it puts out, of an image or of a pixel."""
+    return int(model.outputs[0].shape[-1])
 
 
 def _require_model(model: Any) -> None:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import keras_tuner
 import numpy as np
 
+from tf_cosearch.tasks import Task
+
 Genes = tuple[int, ...]
 """Indices of the choices, one for each parameter."""
 
@@ -35,6 +37,7 @@ class NetworkSpace(abc.ABC):
         parameters: The choices, a tuple of `Parameter`.
         input_shape: Of what goes into each network, without the batch.
         classes: Numbers that each puts out.
+        task: What they are for; None of models that say it themselves.
         new_networks: How many a proposal may read that no proposal before has
             read. `None` is any number, where reading one costs next to
             nothing; else readings
@@ -45,6 +48,7 @@ class NetworkSpace(abc.ABC):
     parameters: tuple[Parameter, ...]
     input_shape: tuple[int, ...]
     classes: int
+    task: Task | None = None
     new_networks: int | None = None
 
     def is_network(self, genes: Genes) -> bool:

@@ -6,26 +6,27 @@ value, there is a choice: a template without lists is one network.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import itertools
 import math
 import pathlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tf_cosearch import configuration
+from tf_cosearch import configuration, tasks
 from tf_cosearch.networks import blocks
 from tf_cosearch.networks.layer_ops import LayerRecorder
 from tf_cosearch.networks.network import BlockSpec, Network
-from tf_cosearch.networks.precision import Precision
 from tf_cosearch.networks.spaces.network_space import NetworkSpace
 from tf_cosearch.networks.spaces.stage import Stage
 from tf_cosearch.networks.stage_values import (
     STAGE_KEYS,
+    check_classes,
     check_value,
     image_shape,
 )
@@ -60,6 +61,7 @@ class Template(NetworkSpace):
         input_shape: Height, width and channels of the image, instead of the
             description's.
         classes: Number of classes, instead of the description's.
+        task: What the networks are for, instead of the description's.
 
     Attributes:
         parameters: The choices, a tuple of `Parameter`.
@@ -72,6 +74,7 @@ class Template(NetworkSpace):
         "description",
         "input_shape",
         "classes",
+        "task",
         "defaults",
         "stem",
         "stages",
@@ -79,6 +82,7 @@ class Template(NetworkSpace):
     )
 
     input_shape: Shape
+    task: tasks.Task
 
     def __init__(
         self,
@@ -86,6 +90,7 @@ class Template(NetworkSpace):
         where: str,
         input_shape: Sequence[int] | None = None,
         classes: int | None = None,
+        task: Any = None,
     ) -> None:
         configuration.check_keys(content, where, self.KEYS, ["stem", "stages"])
         # A name may have a dot, as in `mobilenet_edgetpu_dm1.5`.
@@ -94,9 +99,10 @@ class Template(NetworkSpace):
             content.get("input_shape") if input_shape is None else input_shape,
             where,
         )
-        self.classes = check_value(
-            "classes",
+        self.task = task_of(content, task)
+        self.classes = check_classes(
             content.get("classes") if classes is None else classes,
+            self.task,
             where,
         )
         head = content.get("head") or {}
@@ -126,6 +132,23 @@ class Template(NetworkSpace):
         ]
         self._rows: dict[tuple[Any, ...], tuple[np.ndarray, Tensor]] = {}
         self._stage_rows: dict[tuple[Any, ...], tuple[np.ndarray, Tensor]] = {}
+
+    def with_task(self, task: Any) -> Template:
+        """The same networks but for their ends.
+
+        Args:
+            task: What `tasks.make` takes.
+
+        Raises:
+            ValueError: If there is no such task, or its networks put out other
+                numbers.
+        """
+        other = copy.copy(self)
+        other.task = tasks.make(task)
+        check_classes(self.classes, other.task, self.name)
+        other._rows, other._stage_rows = {}, {}
+        vars(other).pop("_most_layers", None)
+        return other
 
     @staticmethod
     def _read_stages(
@@ -210,6 +233,10 @@ class Template(NetworkSpace):
         specs: list[BlockSpec] = []
         for stage, part in zip(self.stages, self._slices, strict=True):
             specs.extend(stage.decode(genes[part]))
+        return self.network(specs)
+
+    def network(self, specs: Iterable[BlockSpec]) -> Network:
+        """A network of these blocks, that the head of the task ends."""
         return Network(
             self.name,
             self.input_shape,
@@ -217,6 +244,7 @@ class Template(NetworkSpace):
             tuple(specs),
             self.dropout,
             self.classifier_bits,
+            self.task,
         )
 
     def encode(self, network: Network) -> tuple[int, ...]:
@@ -246,7 +274,10 @@ class Template(NetworkSpace):
             genes.extend(found)
         decoded = self.decode(tuple(genes))
         wanted = dataclasses.replace(
-            network, input_shape=self.input_shape, classes=self.classes
+            network,
+            input_shape=self.input_shape,
+            classes=self.classes,
+            task=self.task,
         )
         for ours, theirs in itertools.zip_longest(
             decoded.layers(), wanted.layers()
@@ -266,16 +297,19 @@ class Template(NetworkSpace):
             self.classes,
             self.dropout,
             self.classifier_bits,
+            self.task.get_config(),
             [[stage.name, stage.keys] for stage in self.stages],
         ]
 
-    def blocks(self) -> Iterator[tuple[BlockSpec | None, Shape]]:
+    def blocks(self) -> Iterator[tuple[BlockSpec | None, list[Shape]]]:
         """All blocks of all networks, each with all shapes that it may read.
 
-        What ends a network reads the shapes that come last, with a block of
-        `None`.
+        What ends a network, a block of `None`, reads what the stages put out,
+        the last one last: all that this one may, and of the others, if the
+        task reads them, one of each size, that of most channels.
         """
         shapes = {self.input_shape}
+        ends: list[set[Shape]] = []
         for stage in self.stages:
             outputs: set[Shape] = set()
             for index in range(max(stage.depths())):
@@ -286,7 +320,7 @@ class Template(NetworkSpace):
                 ):
                     if index and shape[-1] != spec.filters:
                         continue
-                    yield spec, shape
+                    yield spec, [shape]
                     shapes.add(
                         (
                             -(-shape[0] // spec.stride),
@@ -297,7 +331,14 @@ class Template(NetworkSpace):
                 if index + 1 in stage.depths():
                     outputs |= shapes
             shapes = outputs
-        yield from ((None, shape) for shape in sorted(shapes))
+            ends.append(shapes)
+        before = ends[:-1] if self.task.reads_stages else []
+        widest = [
+            {shape[:2]: shape for shape in sorted(each)}.values()
+            for each in before
+        ]
+        for shapes_of_stages in itertools.product(*widest, sorted(shapes)):
+            yield None, [*shapes_of_stages]
 
     def padded_layers(self, layers: int) -> int:
         """Rows that the deepest network can have."""
@@ -305,7 +346,8 @@ class Template(NetworkSpace):
 
     @functools.cached_property
     def _most_layers(self) -> int:
-        most = sum(stage.max_layers() for stage in self.stages) + 2
+        most = sum(stage.max_layers() for stage in self.stages)
+        most += self.task.rows
         widths = {
             width
             for stage in self.stages
@@ -324,6 +366,9 @@ class Template(NetworkSpace):
         Returns:
             A `[L, F]` float32 array, see `workload.to_array`.
         """
+        if self.task.reads_stages:
+            # Its rows, and what others hold, depend on more than one stage.
+            return to_array(self.decode(genes).layers())
         shape: Tensor = (*self.input_shape, 8)
         parts = []
         for stage, part in zip(self.stages, self._slices, strict=True):
@@ -337,7 +382,7 @@ class Template(NetworkSpace):
             rows, shape = known
             parts.append(rows)
         if shape not in self._rows:
-            self._rows[shape] = _record(self._classify, shape)
+            self._rows[shape] = _record(self._end, shape)
             self._rows[shape][0][:, _FROM_OUTSIDE] = 0
         parts.append(self._rows[shape][0])
         return np.concatenate(parts)
@@ -361,9 +406,8 @@ class Template(NetworkSpace):
         rows[:, _TO_OUTSIDE] = 0
         return rows, shape
 
-    def _classify(self, ops: Any, x: Any) -> Any:
-        with ops.at(Precision(self.classifier_bits)):
-            return ops.classify(x, self.classes, self.dropout, name="logits")
+    def _end(self, ops: Any, x: Any) -> Any:
+        return self.network(()).end(ops, [x])
 
 
 def _record(
@@ -377,6 +421,40 @@ def _record(
     recorder = LayerRecorder()
     x = read(recorder, recorder.input(*shape))
     return to_array(recorder.layers()), (*recorder.shape(x), recorder.bits(x))
+
+
+def task_of(content: Mapping[str, Any], given: Any = None) -> tasks.Task:
+    """What the networks of a description are for.
+
+    Args:
+        content: The description, with a key `task` or classification without.
+        given: What to take instead; a name that is that of the description
+            leaves its options.
+
+    Example:
+    >>> task_of({}).name, task_of({"task": "classification"}).name
+    ('classification', 'classification')
+    """
+    described = tasks.make(content.get("task") or "classification")
+    if given is None or given == described.name:
+        return described
+    return tasks.make(given)
+
+
+def task_of_space(
+    name_or_path: str | pathlib.Path, given: Any = None
+) -> tasks.Task:
+    """What the networks of a space are for, before it is loaded.
+
+    Args:
+        name_or_path: As for `SearchSpace.load`.
+        given: As for `task_of`.
+
+    Raises:
+        ValueError: If there is no such space, or no such task.
+        FileNotFoundError: If the path does not exist.
+    """
+    return task_of(configuration.load("spaces", name_or_path), given)
 
 
 def _with_defaults(
@@ -396,6 +474,7 @@ def load_network(
     name_or_path: str | pathlib.Path,
     input_shape: Sequence[int] | None = None,
     classes: int | None = None,
+    task: Any = None,
 ) -> Network:
     """Loads a network by its name in `configs/networks` or from a YAML file.
 
@@ -403,6 +482,8 @@ def load_network(
         name_or_path: For example `mobilenet_v2` or `my_network.yaml`.
         input_shape: Height, width and channels instead of the file's.
         classes: Number of classes instead of the file's.
+        task: What it is for instead of the file's: a name, a mapping of
+            `name` and options, or a `Task`.
 
     Returns:
         The `Network`.
@@ -416,7 +497,7 @@ def load_network(
     300774272
     """
     content = configuration.load("networks", name_or_path)
-    template = Template(content, str(name_or_path), input_shape, classes)
+    template = Template(content, str(name_or_path), input_shape, classes, task)
     if template.parameters:
         raise ValueError(
             f"{name_or_path} must describe one network. Received a choice of "
