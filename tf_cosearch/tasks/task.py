@@ -37,7 +37,6 @@ class Task(abc.ABC):
         metric: What its accuracy is, in words.
         outputs: What networks put out `classes` of, in a word.
         fewest: The least number of these.
-        rows: The most rows of a layer table that `head` records.
         reads_stages: Whether `head` reads more than the last stage.
         has_pixels: Whether inputs are pixels, which should be about 0 to 1.
         quantizations: How its networks may become int8, the default first.
@@ -48,7 +47,6 @@ class Task(abc.ABC):
     metric: ClassVar[str] = "accuracy"
     outputs: ClassVar[str] = "classes"
     fewest: ClassVar[int] = 2
-    rows: ClassVar[int] = 2
     reads_stages: ClassVar[bool] = False
     has_pixels: ClassVar[bool] = True
     quantizations: ClassVar[tuple[str, ...]] = ("aware", "after_training")

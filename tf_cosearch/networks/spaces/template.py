@@ -32,6 +32,7 @@ from tf_cosearch.networks.stage_values import (
 )
 from tf_cosearch.networks.workload import (
     NETWORK_ENDS,
+    Layer,
     LayerTable,
     to_array,
 )
@@ -347,7 +348,11 @@ class Template(NetworkSpace):
     @functools.cached_property
     def _most_layers(self) -> int:
         most = sum(stage.max_layers() for stage in self.stages)
-        most += self.task.rows
+        most += max(
+            len(_rows_of_end(self.network(()), shapes))
+            for spec, shapes in self.blocks()
+            if spec is None
+        )
         widths = {
             width
             for stage in self.stages
@@ -408,6 +413,13 @@ class Template(NetworkSpace):
 
     def _end(self, ops: Any, x: Any) -> Any:
         return self.network(()).end(ops, [x])
+
+
+def _rows_of_end(network: Network, shapes: Sequence[Shape]) -> list[Layer]:
+    """What ends a network whose stages put out such shapes."""
+    recorder = LayerRecorder()
+    network.end(recorder, [recorder.input(*shape) for shape in shapes])
+    return recorder.layers()
 
 
 def _record(
