@@ -196,9 +196,7 @@ def main() -> None:
         shapes = data.input_shape, data.classes
     else:
         _require_untrained()
-    space = cs.SearchSpace.load(
-        FLAGS.space, *shapes, FLAGS.accelerator, task
-    )
+    space = cs.SearchSpace.load(FLAGS.space, *shapes, FLAGS.accelerator, task)
     judges: dict[str, Any] = {"evaluator": evaluator}
     if FLAGS.accuracy_table is not None:
         table = AccuracyTable(FLAGS.accuracy_table, space)
