@@ -35,7 +35,10 @@ def test_what_was_measured_stands_beside_its_limit(
         "accuracies": {"accuracy_int8": 0.9, "accuracy_int8_test": 0.8},
     }
     design = types.SimpleNamespace(
-        trial_id="7", export=lambda folder, test_data: description
+        trial_id="7",
+        network=None,
+        is_trained=True,
+        export=lambda folder, test_data: description,
     )
     said = outcome.leave(design, tmp_path, None, Budgets(**limits), "toy")
     assert said.splitlines()[0].endswith(told)
