@@ -27,8 +27,8 @@ from tf_cosearch.search.objectives import AbsoluteDeviation, WeightedProduct
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.space import Candidate, SearchSpace
 from tf_cosearch.supernet.options import SupernetOptions
-from tf_cosearch.trackers.tracker import Tracker, TrialRecord
 from tf_cosearch.tasks import Task, task
+from tf_cosearch.trackers.tracker import Tracker, TrialRecord
 from tf_cosearch.tuner import CoSearchTuner
 
 __version__ = "0.1.0"
@@ -55,9 +55,9 @@ __all__ = [
     "Quantity",
     "SearchSpace",
     "SupernetOptions",
+    "Task",
     "Tracker",
     "TrialRecord",
-    "Task",
     "WeightedProduct",
     "algorithms",
     "best_accelerators",
