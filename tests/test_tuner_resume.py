@@ -10,6 +10,7 @@ import pytest
 import tf_cosearch as cs
 from tf_cosearch.designs import report
 from tf_cosearch.search.early_stopping import MedianStopping
+from tf_cosearch.search.oracle import clock
 from tf_cosearch.training import datasets, fit
 
 
@@ -161,6 +162,39 @@ def test_other_callbacks_are_refused_with_what_differs(
     ):
         search(4, nan)
     search(4, keras.callbacks.CSVLogger(tmp_path / "log.csv"))
+
+
+def test_hours_bound_a_search_over_its_interruptions(
+    space, data, tmp_path, pretend, monkeypatch, capsys
+):
+    now = [0.0]
+    monkeypatch.setattr(clock.time, "monotonic", lambda: now[0])
+
+    def an_hour_later(record):
+        now[0] += 3600
+
+    def searched(**limits):
+        begun = tuner(
+            space,
+            tmp_path,
+            "run",
+            on_trial_end=an_hour_later,
+            **{"max_trials": None, **limits},
+        )
+        begun.search(**{**data, "verbose": 1}, epochs=1)
+        return [int(row["trial_id"]) for row in rows(tmp_path / "run")]
+
+    # One begins at 0 h and one at 1 h, which ends though time is up.
+    assert searched(max_hours=1.5) == [0, 1]
+    assert "its 1.5 h are up" in capsys.readouterr().out
+    now[0] += 50 * 3600  # while nothing is searched
+    assert searched(max_hours=1.5) == [0, 1]
+    assert searched(max_hours=3.5) == [0, 1, 2, 3]
+    assert "of 3.5 h)" in capsys.readouterr().out
+    assert searched(max_hours=9, max_trials=5) == [0, 1, 2, 3, 4]
+    for hours in (0, -1, float("nan"), "long"):
+        with pytest.raises(ValueError, match="max_hours"):
+            tuner(space, tmp_path, "run", max_hours=hours)
 
 
 @pytest.mark.parametrize("oracle", ["regularized_evolution", "nsga2"])

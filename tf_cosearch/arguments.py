@@ -26,6 +26,7 @@ def oracle(
     space: SearchSpace,
     chosen: str | Algorithm | type[Algorithm] | CoSearchOracle,
     oracle_options: Any,
+    is_timed: bool = False,
     **given: Any,
 ) -> CoSearchOracle:
     """The oracle of a search: the one given, or one that is made.
@@ -34,6 +35,8 @@ def oracle(
         space: What is searched.
         chosen: Who suggests, or an oracle.
         oracle_options: Further arguments, if it is made.
+        is_timed: Whether the search ends by hours, so that trials need not be
+            counted.
         **given: Arguments of a `CoSearchOracle` by name; None is the default.
 
     Raises:
@@ -48,7 +51,8 @@ def oracle(
         )
     named = [name for name, value in given.items() if value is not None]
     if not isinstance(chosen, CoSearchOracle):
-        defaults = {"max_trials": TRIALS, "reward": "hard", "start_from": ()}
+        trials = None if is_timed else TRIALS
+        defaults = {"max_trials": trials, "reward": "hard", "start_from": ()}
         filled = {
             name: defaults.get(name) if value is None else value
             for name, value in given.items()

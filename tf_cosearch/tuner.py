@@ -68,7 +68,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             or a `CoSearchOracle` over `space`, which has the arguments from
             `budgets` to `warm_start` itself: here they are refused then.
         budgets: Limits that no trained design exceeds.
-        max_trials: How many designs to train; 20 by default.
+        max_trials: How many designs to train; 20 by default, or without limit
+            if `max_hours` is given.
         hypermodel: Your own model: a function that takes KerasTuner's
             hyperparameters and returns a Keras model, or a
             `keras_tuner.HyperModel`, see `HyperModelSpace`. Beside a space, a
@@ -134,6 +135,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             space have reached, see `search.accuracy_table`: nothing is
             trained then, a trial takes as many of a network's trainings as it
             has executions, and `search` takes no data. Designs have no file.
+        max_hours: After how many hours of searching no trial begins any more;
+            those that run end. Interruptions do not count.
         on_trial_end: Called with a `TrialRecord` of each trial that ends, where
             the oracle is: a function, a tracker of `trackers`, or several. If
             one fails that is logged, and costs the search nothing.
@@ -179,6 +182,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         evaluator: str | Evaluator | type[Evaluator] = "analytic",
         evaluator_options: Mapping[str, Any] | None = None,
         accuracy_table: str | os.PathLike[str] | AccuracyTable | None = None,
+        max_hours: float | None = None,
         on_trial_end: Listener | Sequence[Listener] = (),
     ) -> None:
         listeners = [on_trial_end] if callable(on_trial_end) else on_trial_end
@@ -216,12 +220,14 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             oracle_options=oracle_options,
             budgets=budgets,
             max_trials=max_trials,
+            is_timed=max_hours is not None,
             objective=objective,
             reward=reward,
             seed=seed,
             start_from=start_from or None,
             warm_start=warm_start,
         )
+        co_oracle.clock.limit(max_hours)
         arguments.require_space_alone(co_oracle)
         if self._table is not None:
             arguments.require_no_file(co_oracle.budgets)
@@ -358,6 +364,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             if not self._is_worker():
                 stack.enter_context(files.owned(self.project_dir))
                 self._prepare()
+            self.co_oracle.clock.start()
             if self._supernet is not None:
                 self._ask_supernet(self._supernet, conditions["data"], verbose)
             epochs = 1 if epochs is None else epochs
@@ -588,6 +595,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
     def on_search_end(self) -> None:
         """Prints the Pareto front and where everything lies."""
         if not self._is_worker():
+            self.save()  # for how long it has run
             folder = pathlib.Path(self.project_dir)
             self._progress.end(self.co_oracle, folder)
             self._listeners.end()

@@ -76,6 +76,11 @@ flags.DEFINE_string(
     "instead of trainings; README says what it holds.",
 )
 flags.DEFINE_integer("max_trials", 12, "Designs to train.", lower_bound=1)
+command_line.define_positive(
+    "max_hours",
+    "Hours of searching after which no trial begins any more; without "
+    "--max_trials as many as fit are trained.",
+)
 command_line.define_training(epochs=12)
 flags.DEFINE_integer(
     "executions_per_trial", 1, "Trainings of each design.", lower_bound=1
@@ -203,7 +208,8 @@ def main() -> None:
         judges["accuracy_table"] = table
     has_default = not FLAGS.workers and not launch.is_child()
     if data is not None and has_default and not evaluator.is_disturbed:
-        workers = min(_default_workers(space, data), FLAGS.max_trials)
+        workers = _default_workers(space, data)
+        workers = min(workers, _max_trials() or workers)
         if workers > 1:
             del data  # which is read by those that train
             sys.exit(_launch(workers))
@@ -266,13 +272,18 @@ def _oracle(
         options,
         space=space,
         budgets=budgets,
-        max_trials=FLAGS.max_trials,
+        max_trials=_max_trials(),
         reward=FLAGS.reward,
         seed=FLAGS.seed,
         start_from=FLAGS.start_from,
         warm_start=FLAGS.warm_start,
         **({"objective": "accuracy_table"} if FLAGS.accuracy_table else {}),
     )
+
+
+def _max_trials() -> int | None:
+    is_counted = FLAGS.max_hours is None or FLAGS["max_trials"].present
+    return FLAGS.max_trials if is_counted else None
 
 
 def _search(
@@ -311,6 +322,7 @@ def _search(
         supernet=_supernet(),
         supernet_trials=FLAGS.supernet_trials,
         **judges,
+        max_hours=FLAGS.max_hours,
         on_trial_end=[
             trackers.parse(told) for told in FLAGS.track if not is_worker
         ],

@@ -219,6 +219,9 @@ class Progress:
         of = f"/{most}" if most else ""
         head = f"{done}{of}  trial {trial.trial_id}"
         left = self._left(oracle, done)
+        if (hours := oracle.clock.max_hours) is not None:
+            ran = text.duration(oracle.clock.seconds)
+            left += f"  ({ran} of {hours:g} h)"
         if failure is not None:
             self._console.print(f"{head}  failed: {failure}{left}", style="red")
             return
@@ -266,6 +269,11 @@ class Progress:
         """Prints the Pareto front, where the time went and the files are."""
         if oracle.stop_reason:
             self._console.print(f"The search ended: {oracle.stop_reason}.")
+        elif oracle.clock.is_over():
+            self._console.print(
+                f"The search ended: its {oracle.clock.max_hours:g} h are up. "
+                "With more of them the same command goes on."
+            )
         self._print_left_out(oracle)
         for remark in oracle.algorithm.remarks:
             self._console.print(f"{remark}.")

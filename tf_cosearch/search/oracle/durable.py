@@ -37,6 +37,7 @@ from keras_tuner.src.engine import oracle as oracle_module
 from tf_cosearch import files, seeds
 from tf_cosearch.files import write_json
 from tf_cosearch.identity import AnotherRunError
+from tf_cosearch.search.oracle.clock import SearchClock
 from tf_cosearch.search.oracle.state import OracleState
 from tf_cosearch.search.oracle.trial_files import read_trials
 
@@ -92,6 +93,8 @@ class DurableOracle(keras_tuner.Oracle):
     Attributes:
         lease_seconds: How long a worker may be silent before its trial goes
             to another one. `None`, with a single process, is for ever.
+        clock: How long the search has run; when its time is up, no trial
+            begins any more.
     """
 
     trials: dict[str, Trial]
@@ -105,6 +108,7 @@ class DurableOracle(keras_tuner.Oracle):
         self._leases: dict[str, Lease] = {}
         self._damaged: list[Trial] = []
         self._exhausted_at = -1
+        self.clock = SearchClock()
 
     def create_trial(self, tuner_id: str) -> Trial:
         """Creates a trial, or hands out one that has to be run again.
@@ -114,7 +118,8 @@ class DurableOracle(keras_tuner.Oracle):
         """
         with locked(self):
             self.reap()
-            if not self._is_exhausted() or tuner_id in self.ongoing_trials:
+            is_over = self._is_exhausted() or self.clock.is_over()
+            if not is_over or tuner_id in self.ongoing_trials:
                 trial = super().create_trial(tuner_id)
             else:
                 trial = Trial(self.get_space(), status=TrialStatus.STOPPED)
@@ -123,7 +128,8 @@ class DurableOracle(keras_tuner.Oracle):
             if trial.status == TrialStatus.RUNNING:
                 self._lease(trial.trial_id, tuner_id)
             elif trial.status == TrialStatus.STOPPED:
-                self._exhausted_at = len(self.trials)
+                if not self.clock.is_over():
+                    self._exhausted_at = len(self.trials)
                 if self.lease_seconds and self.ongoing_trials:
                     trial.status = TrialStatus.IDLE
             return trial
@@ -137,10 +143,12 @@ class DurableOracle(keras_tuner.Oracle):
         with locked(self):
             self.reap()
             full = self.max_trials and len(self.trials) >= self.max_trials
+            nothing_left = (
+                full or self._is_exhausted()
+            ) and not self._retry_queue
             return bool(
-                (full or self._is_exhausted())
+                (nothing_left or self.clock.is_over())
                 and not self.ongoing_trials
-                and not self._retry_queue
             )
 
     def _lease(self, trial_id: str, tuner_id: str) -> None:
@@ -304,6 +312,7 @@ class DurableOracle(keras_tuner.Oracle):
         }
         # Only workers may still be at a trial when this is read again.
         state["has_workers"] = self.lease_seconds is not None
+        state["searched_seconds"] = self.clock.seconds
         return state
 
     def save(self) -> None:
@@ -345,6 +354,7 @@ class DurableOracle(keras_tuner.Oracle):
                 if self.lease_seconds and state.get("has_workers", True):
                     running = state["ongoing_trials"]
                 state["ongoing_trials"] = {}  # who ran them is gone
+                self.clock.resume(state.get("searched_seconds", 0.0))
                 self.set_state(state)
             self.start_order = _complete(self.start_order, self.trials)
             self.end_order = _complete(self.end_order, ended)

@@ -137,7 +137,9 @@ class OracleState(_OfKerasTuner, SearchState, total=False):
         has_workers: Whether only workers may still be at a trial when this is
             read again.
         held: Genes that one side is held to, see `Scope`.
+        searched_seconds: How long the search has run.
     """
 
     has_workers: bool
+    searched_seconds: float
     held: dict[str, list[int]]

@@ -1,0 +1,72 @@
+"""How long a search has run, over all its interruptions."""
+
+from __future__ import annotations
+
+import time
+
+from tf_cosearch import configuration
+
+
+class SearchClock:
+    """Counts the seconds of a search, and says when they are up.
+
+    Attributes:
+        max_hours: After how many hours no trial begins any more; None is
+            never.
+
+    Example:
+    >>> clock = SearchClock()
+    >>> clock.limit(2)
+    >>> clock.start()
+    >>> clock.resume(7200)  # that many seconds it ran before
+    >>> clock.is_over()
+    True
+    """
+
+    def __init__(self) -> None:
+        self.max_hours: float | None = None
+        self._before = 0.0
+        self._began: float | None = None
+
+    def limit(self, max_hours: float | None) -> None:
+        """Sets after how many hours its time is up; None is never.
+
+        Raises:
+            ValueError: If the hours are no positive number.
+        """
+        if max_hours is not None:
+            checked = configuration.number(max_hours, "`max_hours`")
+            if checked <= 0:
+                raise ValueError(
+                    f"`max_hours` must be more than 0. Received: {max_hours!r}."
+                )
+            max_hours = checked
+        self.max_hours = max_hours
+
+    def start(self) -> None:
+        """Lets the clock run."""
+        self._began = time.monotonic()
+
+    def resume(self, seconds: float) -> None:
+        """Sets what it has counted, all of this process included."""
+        self._before = seconds
+        if self._began is not None:
+            self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """What it has counted."""
+        if self._began is None:
+            return self._before
+        return self._before + time.monotonic() - self._began
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What is left of the hours, at least 0; None without a limit."""
+        if self.max_hours is None:
+            return None
+        return max(3600 * self.max_hours - self.seconds, 0.0)
+
+    def is_over(self) -> bool:
+        """Whether nothing is left."""
+        return self.seconds_left == 0.0
