@@ -1,0 +1,1 @@
+"""What keyword spotting hears: clips of a folder, and features of them."""
