@@ -9,6 +9,8 @@ from tf_cosearch.training import datasets
 
 
 class TestKeywordSpotting(testing.TaskSuite):
+    """Its head is that of classification, so that what takes long is slow."""
+
     task = KeywordSpotting(words=("no", "yes"), bands=12)
     wrong = (np.full(32, 4), np.full(32, -1), np.zeros(31, int))
 
@@ -19,6 +21,14 @@ class TestKeywordSpotting(testing.TaskSuite):
 
     def perfect(self, targets):
         return 20 * np.eye(self.classes)[targets]
+
+    @pytest.mark.slow
+    def test_a_training_ends_in_an_int8_file_that_is_measured(self):
+        super().test_a_training_ends_in_an_int8_file_that_is_measured()
+
+    @pytest.mark.slow
+    def test_shared_weights_answer_as_a_network_alone(self):
+        super().test_shared_weights_answer_as_a_network_alone()
 
 
 def test_clips_of_a_folder_are_features_and_words(tmp_path):
