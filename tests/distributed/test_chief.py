@@ -222,6 +222,22 @@ def test_a_second_ctrl_c_does_not_cut_the_stop_of_the_server_in_half(
     assert ended.wait(5)
 
 
+def test_workers_end_when_the_hours_are_up(tmp_path, monkeypatch):
+    oracle = make(tmp_path, max_trials=100)
+    oracle.clock.limit(1)
+
+    def let_time_pass(trial):
+        if len(oracle.end_order) == 3:
+            oracle.clock.resume(3600)
+
+    oracle.on_trial_ended = let_time_pass
+    with serving(monkeypatch, oracle):
+        ran = search(monkeypatch, oracle, ["worker0", "worker1"])
+    # Whoever had a trial by then ends it.
+    assert 3 <= len(ran) <= 4
+    assert sorted(ran) == sorted(oracle.end_order)
+
+
 def test_nothing_is_left_to_do_in_a_stage_that_is_over(tmp_path, monkeypatch):
     oracle = make(tmp_path, max_trials=2)
     with serving(monkeypatch, oracle, stage=1):
