@@ -185,6 +185,17 @@ def test_groups_are_products_one_after_another():
     np.testing.assert_array_equal(compute_cycles(layers, chips), cycles)
 
 
+def test_a_softmax_takes_the_vector_lanes():
+    """8 heads of 64 x 65 scores, on 32 columns of 1 and of 8 lanes."""
+    softmax = Layer("softmax", "elementwise", 64, 65, 8, 64, 65, 8)
+    product = Layer("scores", "matmul", 64, 1, 65, 64, 1, 32)
+    chips = accelerators.from_paths(
+        {"array/vector_lanes": np.float32([1, 8])}, "systolic"
+    )
+    assert compute_cycles([softmax] * 2, chips).tolist() == [1040, 130]
+    assert len({*compute_cycles([product] * 2, chips).tolist()}) == 1
+
+
 def test_weights_come_once_or_as_often_as_their_dataflow_says():
     """8 x 8 positions, 32 inputs, 24 channels on 16 rows and 8 columns."""
     conv = Layer("conv", "conv2d", 8, 8, 24, 8, 8, 32)

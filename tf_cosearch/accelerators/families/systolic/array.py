@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, NamedTuple
 
 from tf_cosearch.accelerators import technology
-from tf_cosearch.accelerators.parameter import Searched
+from tf_cosearch.accelerators.parameter import Fixed, Searched
 from tf_cosearch.networks.loops import ACCUMULATOR_BYTES
 
 DATAFLOWS = ("weight_stationary", "output_stationary", "input_stationary")
@@ -16,8 +16,14 @@ class Array(NamedTuple):
 
     What is stationary lies in the units; the other operands come in at the
     left and the top and pass from unit to unit, a step a cycle. Below the
-    array a vector unit a column does what is no matrix product. Fields are
-    numbers or `[B]` tensors.
+    array `vector_lanes` a column do what is no matrix product, an operation a
+    cycle each: an addition, or an element of a softmax. Fields are numbers or
+    `[B]` tensors.
+
+    Reference:
+        One lane a column is the activation unit of the first TPU (Jouppi et
+        al., ISCA 2017), 8 the vector unit of TPU v2 and v3, 128 lanes of 8
+        sublanes (Norrie et al., IEEE Micro 41(2), 2021).
     """
 
     rows: Annotated[
@@ -29,6 +35,7 @@ class Array(NamedTuple):
     dataflow: Annotated[
         Any, Searched((0, 1, 2), "dataflow", 0, 2, True, DATAFLOWS)
     ] = 0
+    vector_lanes: Annotated[Any, Fixed("lanes a column", 1, 64, True)] = 1
 
     def units(self) -> Any:
         """Multiply-accumulates a cycle when nothing stands idle."""

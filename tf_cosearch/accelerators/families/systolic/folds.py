@@ -77,7 +77,8 @@ def on_chip(
     """
     array, node_nm = machine.array, machine.process.node_nm
     products, moved = _products(layers, loops, machine)
-    vectors = divide_up(loops.outputs, array.columns) * loops.steps
+    lanes = array.columns * array.vector_lanes
+    vectors = divide_up(loops.outputs, lanes) * loops.steps
     compute = tf.where(
         loops.is_mac > 0, loops.groups * loops.passes * products, vectors
     )
