@@ -308,7 +308,8 @@ def define_data() -> None:
     flags.DEFINE_string(
         "data",
         "digits",
-        "digits, npz:FILE, idx:FOLDER, images:FOLDER or tfds:NAME.",
+        "digits, npz:FILE, idx:FOLDER, images:FOLDER, tfds:NAME, or what a "
+        "task has, such as wav:FOLDER.",
     )
     flags.DEFINE_integer(
         "train_size",

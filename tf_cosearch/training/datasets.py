@@ -11,15 +11,16 @@ which `load("mine:ARGUMENT")` then calls.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import numbers
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from tf_cosearch import configuration
+from tf_cosearch import configuration, tasks
 from tf_cosearch.tasks import CLASSIFICATION, Classification, Task
 from tf_cosearch.tasks.task import Splits
 from tf_cosearch.training import idx_files
@@ -114,8 +115,7 @@ def load(
     name, _, argument = spec.partition(":")
     sources = task.sources()
     if name not in {"npz", *sources, *_DATASETS}:
-        known = {"npz", *sources, *_DATASETS}
-        raise configuration.unknown("data set", name, known)
+        raise _unknown(name, {"npz", *sources, *_DATASETS})
     sizes = {"train_size": train_size, "validation_size": validation_size}
     for what, size in sizes.items():
         _check_size(size, what)
@@ -140,6 +140,16 @@ def load(
             task,
         ),
     )
+
+
+def _unknown(name: str, known: Iterable[str]) -> ValueError:
+    """An error that says whether some other task has such data."""
+    error = configuration.unknown("data set", name, known)
+    for task in tasks.names():
+        with contextlib.suppress(TypeError):  # one whose options have no values
+            if name in tasks.make(task).sources():
+                return ValueError(f"{error} It is there with --task={task}.")
+    return error
 
 
 def _for_task(data: Dataset, task: Task) -> Dataset:
