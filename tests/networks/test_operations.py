@@ -62,6 +62,8 @@ CALLS = {
     "squeeze_excite": lambda ops, x: ops.squeeze_excite(x, 2),
     "add": lambda ops, x: ops.add([x, ops.max_pool(x, 3)]),
     "classify": lambda ops, x: ops.classify(x, 5, 0.1),
+    "crop": lambda ops, x: ops.crop(x, 5, 4),
+    "dropout": lambda ops, x: ops.conv(ops.dropout(x, 0.5), 4),
     "embedding": lambda ops, x: ops.embedding(x, 20, 8),
     "columns": lambda ops, x: features(*ops.columns(x, 1), ops),
     "dot_interaction": lambda ops, x: ops.dot_interaction(

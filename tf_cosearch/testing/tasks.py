@@ -13,9 +13,10 @@ import pytest
 
 from tf_cosearch import tasks
 from tf_cosearch.networks.importers.keras_import import from_keras
+from tf_cosearch.networks.importers.tflite_import import from_tflite
 from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.spaces.template import Template
-from tf_cosearch.networks.workload import to_array
+from tf_cosearch.networks.workload import Layer, LayerTable, to_array
 from tf_cosearch.testing.requirement import require
 
 _STAGES = {
@@ -26,6 +27,10 @@ _STAGES = {
         {"filters": 24, "stride": 2},
     ],
 }
+
+
+_OF_ORDER = ("held_elements", "continues")
+"""Fields of a row that depend on which ones are before it."""
 
 
 class TaskSuite:
@@ -154,6 +159,11 @@ class TaskSuite:
         for name, value in trained.metrics().items():
             if name.startswith("accuracy"):
                 require(0 <= value <= 1, f"{self.task}: {name} is {value}")
+        rows = from_tflite(trained.tflite)
+        require(
+            _unordered(rows) == _unordered(network.layers()),
+            f"{self.task}: rows {network.layers()}, file {rows}",
+        )
         require(
             "val_accuracy" in trained.history,
             f"{self.task}: no accuracy after an epoch",
@@ -234,3 +244,13 @@ class TaskSuite:
         network = self.networks()[0]
         config = json.loads(json.dumps(network.get_config()))
         require(Network.from_config(config) == network, f"{config} is another")
+
+
+def _unordered(rows: Sequence[Layer]) -> list[list[float]]:
+    """Rows as a file may have them in another order."""
+    columns = [
+        index
+        for index, name in enumerate(LayerTable._fields)
+        if name not in _OF_ORDER
+    ]
+    return sorted(to_array(rows)[:, columns].tolist())
