@@ -43,6 +43,11 @@ class TestEthosU(FamilySuite):
     name = "ethos_u"
 
 
+class TestEthosU85(FamilySuite):
+    name = "ethos_u85"
+    keeps_batches = False  # 384 KiB
+
+
 class TestSystolic(FamilySuite):
     name = "systolic"
     may_slow = ("array/rows", "array/columns")  # data pass all of the array
@@ -358,20 +363,30 @@ def test_weights_of_an_ethos_u_are_read_from_sram_for_every_block():
     assert float(cost.energy_parts_mj[at][0]) * 1e9 == pytest.approx(by_hand)
 
 
-@pytest.mark.parametrize("macs", [100, 1024, 31])
-def test_only_ethos_u_that_exist_are_priced(macs, tmp_path):
+@pytest.mark.parametrize(
+    ("family", "macs"),
+    [
+        ("ethos_u", 100),
+        ("ethos_u", 1024),
+        ("ethos_u", 31),
+        ("ethos_u85", 64),
+        ("ethos_u85", 384),
+        ("ethos_u85", 4096),
+    ],
+)
+def test_only_ethos_u_that_exist_are_priced(family, macs, tmp_path):
     path = tmp_path / "chip.yaml"
-    path.write_text(f"family: ethos_u\nmac_array: {{macs: {macs}}}\n")
+    path.write_text(f"family: {family}\nmac_array: {{macs: {macs}}}\n")
     with pytest.raises(ValueError, match=r"mac_array/macs in .* must "):
         presets.load_accelerator(path)
-    chip = accelerators.from_paths({"mac_array/macs": macs}, "ethos_u")
+    chip = accelerators.from_paths({"mac_array/macs": macs}, family)
     conv = Layer("conv", "conv2d", 8, 8, 16, 8, 8, 8)
-    with pytest.raises(ValueError, match=r"one of \[32, 64.*Received: "):
+    with pytest.raises(ValueError, match=r"one of \[.*, 512.*Received: "):
         estimate(pad([[conv]]), chip)
     with pytest.raises(ValueError, match="mac_array/macs"):
         SearchSpace.load(
             "digits",
-            accelerator={"family": "ethos_u", "mac_array/macs": [32, macs]},
+            accelerator={"family": family, "mac_array/macs": [256, macs]},
         )
 
 

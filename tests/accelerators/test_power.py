@@ -45,7 +45,12 @@ def test_registers_are_clocked_all_the_time():
     ("family", "register_bytes"),
     # Two operands each; a product each but in a systolic array, whose sums are
     # in each unit; sums of 4, of 8, and of one product.
-    [("edge_tpu", 5), ("ethos_u", 4.5), ("systolic", 6)],
+    [
+        ("edge_tpu", 5),
+        ("ethos_u", 4.5),
+        ("ethos_u85", 4.5),
+        ("systolic", 6),
+    ],
 )
 def test_registers_of_a_multiplier(family, register_bytes):
     chip = accelerators.default(family)

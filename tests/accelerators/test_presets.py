@@ -22,6 +22,11 @@ PEAKS = {
     "ethos_u55_256": 0.256,
     "ethos_u65_256": 0.512,
     "ethos_u65_512": 1.024,
+    "ethos_u85_128": 0.256,
+    "ethos_u85_256": 0.512,
+    "ethos_u85_512": 1.024,
+    "ethos_u85_1024": 2.048,
+    "ethos_u85_2048": 4.096,
     "pixel4_edge_tpu": 4.1,
     "pixel6_edge_tpu": 32.8,
     "systolic_128x128": 22.9,  # 2 x 128 x 128 x 0.7 GHz
@@ -39,7 +44,7 @@ def test_peak_tops_follow_from_the_parameters(name):
 @pytest.mark.parametrize("name", configuration.names("accelerators"))
 def test_presets_say_what_their_hosts_are_assumed_to_be(name):
     chip = presets.load_accelerator(name)
-    if families.name_of(chip) == "ethos_u":
+    if families.name_of(chip).startswith("ethos_u"):
         clock_ghz = chip.process.clock_ghz
         assert chip.runtime.cpu_gmacs == pytest.approx(2 * clock_ghz)
         assert chip.runtime.cpu_gelements == pytest.approx(clock_ghz / 12.5)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tf_cosearch.accelerators.families.ethos_u.ethos_u import EthosU
+from tf_cosearch.accelerators.families.ethos_u85.ethos_u85 import EthosU85
 from tf_cosearch.evaluators import program
 from tf_cosearch.evaluators.evaluator import (
     BuiltDesign,
@@ -172,6 +173,8 @@ def configuration(accelerator: Any) -> str:
     >>> configuration(presets.load_accelerator("edge_tpu"))
     'ethos-u55-256'
     """
+    if isinstance(accelerator, EthosU85):
+        return f"ethos-u85-{int(accelerator.macs_per_cycle())}"
     if not isinstance(accelerator, EthosU):
         return DEFAULT
     units = int(accelerator.macs_per_cycle())
