@@ -129,7 +129,8 @@ class Landscape:
             self.space.network_space.decode(genes).blocks
         )
 
-    def _accuracy(self, genome: np.ndarray) -> float:
+    def accuracy(self, genome: np.ndarray) -> float:
+        """What a trial of a `[P]` genome would report."""
         return self.synthetic_accuracy(genome)
 
     def excess(self, values: Mapping[str, Any]) -> dict[str, float]:
@@ -160,7 +161,7 @@ class Landscape:
             The `Evaluation`.
         """
         genome = self.space.genome(values)
-        accuracy = self._accuracy(genome)
+        accuracy = self.accuracy(genome)
         costs, excess = self._pricer.of(genome), self.excess(values)
         is_mapped = np.isfinite(max(excess.values()))
         reward = float(self.reward(accuracy, costs)) if is_mapped else 0.0
@@ -253,7 +254,7 @@ class TrainedLandscape(Landscape):
     def _accuracies(self) -> dict[bytes, float]:
         return {}
 
-    def _accuracy(self, genome: np.ndarray) -> float:
+    def accuracy(self, genome: np.ndarray) -> float:
         """Of the int8 file on validation data."""
         from tf_cosearch.training import fit
 

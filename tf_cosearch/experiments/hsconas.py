@@ -1,0 +1,175 @@
+"""Do channel factors and a shrinking space help an evolution?"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_cosearch import configuration
+from tf_cosearch.benchmark import landscapes, samplers, table_landscapes
+from tf_cosearch.benchmark.landscapes import Landscape
+from tf_cosearch.benchmark.table_landscapes import TableLandscape
+from tf_cosearch.experiments import (
+    Findings,
+    Setting,
+    experiment,
+    places,
+    slide,
+)
+from tf_cosearch.networks.spaces.template import Template
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.objectives import AbsoluteDeviation
+from tf_cosearch.search.space import SearchSpace
+
+STAGES = 2
+
+FACTORS = tuple(n / 10 for n in range(1, 11))
+
+TARGET_MS = 0.035
+"""What networks of one factor and of ten may take: a quarter of the former are
+faster, most of the latter."""
+
+
+class _Evolved(Landscape):
+    """What they maximise, `accuracy + beta |latency / target - 1|`."""
+
+    @functools.cached_property
+    def reward(self) -> Any:
+        """Aimed at the budget of latency."""
+        return AbsoluteDeviation(self.budgets)
+
+
+@dataclasses.dataclass(frozen=True)
+class _OnTable(_Evolved, TableLandscape):
+    pass
+
+
+@dataclasses.dataclass(frozen=True)
+class _MadeUp(_Evolved):
+    pass
+
+
+@dataclasses.dataclass(frozen=True)
+class _Scaled(_Evolved):
+    """Their space, all networks of some channel factors.
+
+    Attributes:
+        factors: Which.
+    """
+
+    factors: tuple[float, ...] = ()
+
+    @functools.cached_property
+    def space(self) -> SearchSpace:
+        """Their networks, at 96 pixels, on the baseline chip."""
+        content = configuration.load("spaces", self.space_name)
+        content["defaults"]["expansion"] = list(self.factors)
+        networks = Template(content, self.space_name, (96, 96, 3))
+        return SearchSpace(networks, _baseline())
+
+
+def _baseline() -> dict[str, Any]:
+    space = SearchSpace.load("digits", accelerator="edge_tpu")
+    return {"family": space.family, **space.fixed}
+
+
+@experiment(
+    paper="HSCoNAS, arXiv 2103.08325",
+    question="Do channel factors bring networks closer to a latency, and does "
+    "an evolution find more in a space that shrinks?",
+)
+def hsconas(setting: Setting) -> Findings:
+    """Runs `regularized_evolution` with and without either.
+
+    The space shrinks twice, by estimates of the trials so far. Channels are
+    those of the space `hsconas` on `edge_tpu`, with made-up accuracies: all
+    ten factors, against 1 alone; `gap` is the mean of |latency / target - 1|
+    of the ten designs of highest reward. Short: 60 trials. Long: 200.
+    """
+    trials = 60 if setting.is_short else 200
+    kinds: dict[str, tuple[Landscape, dict[str, Any]]] = {
+        "whole space": (_place(setting), {}),
+        "shrinking": (_place(setting), {"shrink_stages": STAGES}),
+        "factor 1": (_scaled((1.0,)), {}),
+        "ten factors": (_scaled(FACTORS), {}),
+    }
+    rows = [
+        {"searched": kind, "seed": seed, **_measured(place, seed, trials, how)}
+        for kind, (place, how) in kinds.items()
+        for seed in range(setting.seeds)
+    ]
+    whole, shrinking, one, ten = (_median(rows, kind) for kind in kinds)
+    gain = 100 * (shrinking["reward"] - whole["reward"])
+    scaled = 100 * (ten["reward"] - one["reward"])
+    return Findings(
+        rows,
+        gain >= 0 and ten["gap"] <= one["gap"],
+        f"shrinking {gain:+.2f} points of F {places.accuracies(setting)}; with "
+        f"ten channel factors the best are {ten['gap']:.1%} from the target, "
+        f"with one {one['gap']:.1%}, and F {scaled:+.2f} points on made-up "
+        f"accuracies; {trials} trials",
+        functools.partial(_draw, rows, list(kinds)),
+        setting.seeds,
+    )
+
+
+def _place(setting: Setting) -> Landscape:
+    if setting.table is None:
+        place = landscapes.get("tight_latency")
+        return _MadeUp(
+            place.space_name, place.budgets, place.objectives, place.floor
+        )
+    place = table_landscapes.of(setting.table)["table_latency"]
+    return _OnTable(
+        place.space_name,
+        place.budgets,
+        place.objectives,
+        place.floor,
+        table=str(setting.table),
+    )
+
+
+def _scaled(factors: tuple[float, ...]) -> Landscape:
+    budgets = Budgets(latency_ms=TARGET_MS)
+    return _Scaled("hsconas", budgets, ("latency_ms",), 0.5, factors=factors)
+
+
+def _measured(
+    place: Landscape, seed: int, trials: int, options: Mapping[str, Any]
+) -> dict[str, float]:
+    run = samplers.run(place, "regularized_evolution", seed, trials, **options)
+    target = place.budgets.limits()["latency_ms"]
+    best = sorted(run.evaluations, key=lambda each: -each.reward)[:10]
+    gaps = [abs(each.costs["latency_ms"] / target - 1) for each in best]
+    return {
+        "reward": best[0].reward,
+        "accuracy": best[0].accuracy,
+        "latency_ms": best[0].costs["latency_ms"],
+        "gap": float(np.mean(gaps)),
+    }
+
+
+def _median(rows: Sequence[Mapping[str, Any]], kind: str) -> dict[str, float]:
+    own = [row for row in rows if row["searched"] == kind]
+    names = ("reward", "gap")
+    return {n: float(np.median([row[n] for row in own])) for n in names}
+
+
+def _draw(
+    rows: Sequence[Mapping[str, Any]], kinds: Sequence[str], path: pathlib.Path
+) -> None:
+    title = "An evolution with and without what HSCoNAS adds"
+    with slide.panels(path, title, 2) as axes:
+        for each, pair, name, label in (
+            (axes[0], kinds[:2], "reward", "F of the best design"),
+            (axes[1], kinds[2:], "gap", "distance from the target latency"),
+        ):
+            numbers = [_median(rows, kind)[name] for kind in pair]
+            slide.bars(each, pair, {name: numbers}, label)
+            low = min(numbers) - 0.02 if name == "reward" else 0
+            each.set_ylim(bottom=low)

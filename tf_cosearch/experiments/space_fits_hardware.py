@@ -1,0 +1,151 @@
+"""Does the space of networks have to fit the accelerator?"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_cosearch.accelerators.presets import load_accelerator
+from tf_cosearch.cost.model import estimate
+from tf_cosearch.experiments import Findings, Setting, experiment, slide
+from tf_cosearch.networks import blocks
+from tf_cosearch.networks.network import Network
+from tf_cosearch.networks.spaces.template import load_network
+from tf_cosearch.networks.workload import pad, to_array
+
+CHIP = "edge_tpu"
+FUSED, DEPTHWISE = "fused_inverted_residual", "inverted_residual"
+
+
+@experiment(
+    paper="NAHAS, arXiv 2102.08619, observation 1",
+    question="Which block is faster where on the accelerator: fused ones "
+    "early, depthwise ones late?",
+)
+def space_fits_hardware(setting: Setting) -> Findings:
+    """Fuses one stage of MobileNetV2 after another, and prices each.
+
+    A fused block computes more, so that it wins where it takes less time all
+    the same. Short: MobileNetV2 on `edge_tpu`. Long: EfficientNet-B0, too, and
+    on `edge_tpu_v2`. Trainings of the three spaces are searches of their own,
+    see `README.md`.
+    """
+    names = ["mobilenet_v2"] if setting.is_short else _LONG
+    chips = [CHIP] if setting.is_short else [CHIP, "edge_tpu_v2"]
+    rows = [
+        row
+        for name in names
+        for chip in chips
+        for row in _stages(load_network(name), chip)
+    ]
+    first = [row for row in rows if (row["network"], row["chip"]) == (
+        names[0], CHIP)]  # fmt: skip
+    ratios = [row["time"] for row in first]
+    half = len(ratios) // 2
+    early, late = np.mean(ratios[:half]), np.mean(ratios[half:])
+    faster = [row["stage"] for row in first if row["time"] < 1]
+    return Findings(
+        rows,
+        bool(early < late and late > 1),
+        f"fused stages take {early:.2f} times as long as depthwise ones in the "
+        f"first half of {names[0]} on {CHIP}, {late:.2f} times in the second; "
+        f"they are faster in {', '.join(faster) or 'none'} with "
+        f"{np.mean([row['macs'] for row in first]):.1f} times the "
+        "multiply-accumulates in the mean",
+        functools.partial(_draw, rows),
+    )
+
+
+_LONG = ["mobilenet_v2", "efficientnet_b0"]
+
+
+def _stages(network: Network, chip: str) -> list[dict[str, Any]]:
+    """What fusing each stage of a network does to the stage."""
+    stages = list(
+        dict.fromkeys(
+            spec.path.split("/")[0]
+            for spec in network.blocks
+            if spec.block == DEPTHWISE
+            and dict(spec.options).get("expansion", 6) != 1
+        )
+    )
+    plain = _costs(network, chip)
+    rows = []
+    for stage in stages:
+        fused = _costs(_fused(network, stage), chip)
+        times = [_of(costs, stage, 0) for costs in (plain, fused)]
+        macs = [_of(costs, stage, 1) for costs in (plain, fused)]
+        rows.append(
+            {
+                "network": network.name,
+                "chip": chip,
+                "stage": stage,
+                "depthwise_ms": times[0],
+                "fused_ms": times[1],
+                "time": times[1] / times[0],
+                "macs": macs[1] / macs[0],
+            }
+        )
+    return rows
+
+
+def _fused(network: Network, stage: str) -> Network:
+    accepted = blocks.options(FUSED)
+    return dataclasses.replace(
+        network,
+        blocks=tuple(
+            dataclasses.replace(
+                spec,
+                block=FUSED,
+                options=tuple(p for p in spec.options if p[0] in accepted),
+            )
+            if spec.path.split("/")[0] == stage
+            else spec
+            for spec in network.blocks
+        ),
+    )
+
+
+def _costs(network: Network, chip: str) -> list[tuple[str, float, float]]:
+    """Name, milliseconds and multiply-accumulates of each layer."""
+    layers = network.layers()
+    cost = estimate(
+        pad([to_array(layers)]), load_accelerator(chip), per_layer=True
+    )
+    times = np.asarray(cost.layers.latency_ms)[0]
+    return [
+        (layer.name, float(time), float(layer.macs))
+        for layer, time in zip(layers, times, strict=False)
+    ]
+
+
+def _of(
+    costs: Sequence[tuple[str, float, float]], stage: str, which: int
+) -> float:
+    return sum(
+        (time, macs)[which]
+        for name, time, macs in costs
+        if name.split("/")[0] == stage
+    )
+
+
+def _draw(rows: Sequence[Mapping[str, Any]], path: pathlib.Path) -> None:
+    title = "Fused blocks against depthwise ones, stage by stage"
+    with slide.panels(path, title) as (axes,):
+        for name, chip in dict.fromkeys(
+            (row["network"], row["chip"]) for row in rows
+        ):
+            own = [r for r in rows if (r["network"], r["chip"]) == (name, chip)]
+            label = f"{name} on {chip}"
+            axes.plot([row["time"] for row in own], "o-", label=label)
+        longest = max(int(row["stage"].removeprefix("stage")) for row in rows)
+        axes.axhline(1, color="0.4", linestyle="--")
+        axes.set_xticks(range(longest), [str(n + 1) for n in range(longest)])
+        axes.set_xlabel("stage, early to late")
+        axes.set_ylabel("time of fused blocks / of depthwise ones")
+        axes.legend(frameon=False)
