@@ -1,7 +1,11 @@
+import numpy as np
 import pytest
+import tf_keras
 
 from tf_cosearch.networks import blocks
+from tf_cosearch.networks.layer_ops import LayerRecorder
 from tf_cosearch.testing import BlockSuite
+from tf_cosearch.training import evaluate, qat
 
 OURS = [
     name
@@ -21,8 +25,26 @@ class TestSkip(BlockSuite):
     shapes = ((8, 1),)
 
 
+class TestPerceptron(BlockSuite):
+    name, image, shapes = "perceptron", (1, 1, 8), ((8, 1), (16, 1))
+
+
+class TestDlrm(BlockSuite):
+    name, image, shapes = "dlrm", (1, 1, 8), ((8, 1), (16, 1))
+
+    def test_it_converts_to_int8(self):
+        """After training, as what trains for rounding knows no tables."""
+        [network, *_] = self.networks()
+        model = network.build(tf_keras)
+        images = np.random.default_rng(0).random((8, 1, 1, 8), np.float32)
+        logits = evaluate.Runner(qat.to_tflite(model, images)).dequantized(
+            images
+        )
+        np.testing.assert_allclose(logits, model(images), atol=0.05)
+
+
 for _name in OURS:
-    if _name != "skip":
+    if _name not in ("skip", "perceptron", "dlrm"):
         _class = f"Test{_name.title().replace('_', '')}"
         globals()[_class] = type(_class, (BlockSuite,), {"name": _name})
 
@@ -78,3 +100,19 @@ def test_skip_must_not_change_the_shape():
     network = TestSkip().network(16, 1, ())
     with pytest.raises(ValueError, match="8 to 16 channels"):
         network.layers()
+
+
+@pytest.mark.parametrize("name", ["dlrm", "perceptron"])
+def test_vectors_have_no_stride(name):
+    ops = LayerRecorder()
+    with pytest.raises(ValueError, match=r"stride must be 1\. Received: 2"):
+        blocks.get(name)(ops, ops.input(1, 1, 8), filters=8, stride=2)
+
+
+def test_layers_that_cannot_be_of_a_dlrm_are_refused():
+    ops = LayerRecorder()
+    for settings in ({"dimension": 0}, {"bottom_units": 0}, {"tables": "0"}):
+        with pytest.raises(ValueError, match=r"Received: '?0"):
+            blocks.get("dlrm")(ops, ops.input(1, 1, 8), filters=8, **settings)
+    with pytest.raises(ValueError, match=r"dense column.*2 columns"):
+        blocks.get("dlrm")(ops, ops.input(1, 1, 2), filters=8)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+
+from tf_cosearch.tasks import click_log
 from tf_cosearch.tasks.task import (
     Source,
     Splits,
@@ -15,8 +17,6 @@ from tf_cosearch.tasks.task import (
     require_numbers,
     task,
 )
-
-from tf_cosearch.tasks import click_log
 
 STEP = 1 / 16
 """What dense features are rounded to, so that they are whole numbers of it."""
@@ -104,7 +104,6 @@ class Recommendation(Task):
     metric: ClassVar[str] = "1 - normalised entropy"
     outputs: ClassVar[str] = "clicks"
     fewest: ClassVar[int] = 1
-    rows: ClassVar[int] = 1
     has_pixels: ClassVar[bool] = False
     # What trains networks for rounding knows no tables.
     quantizations: ClassVar[tuple[str, ...]] = ("after_training",)
@@ -125,10 +124,11 @@ class Recommendation(Task):
     ) -> Any:
         """A dense layer of one unit."""
         del image
-        if classes != 1 or dropout:
+        _require_one(classes)
+        if dropout:
             raise ValueError(
-                "A network for recommendation must put out one number, and "
-                f"drop none. Received: classes={classes}, dropout={dropout}."
+                "A network for recommendation must have no dropout before its "
+                f"answer. Received: dropout={dropout}."
             )
         return ops.dense(stages[-1], 1, None, name="logits")
 
@@ -144,7 +144,7 @@ class Recommendation(Task):
         import tensorflow as tf
         import tf_keras
 
-        class Metric(tf_keras.metrics.Metric):  # type: ignore[misc]
+        class Metric(tf_keras.metrics.Metric):
             def __init__(self) -> None:
                 super().__init__("accuracy")
                 self.sums = self.add_weight("sums", (3,), initializer="zeros")
@@ -159,6 +159,9 @@ class Recommendation(Task):
                 parts = losses, clicks, tf.ones_like(clicks)
                 sums = [tf.reduce_sum(part) for part in parts]
                 self.sums.assign_add(tf.stack(sums))
+
+            def reset_state(self) -> None:
+                self.sums.assign(tf.zeros(3))
 
             def result(self) -> Any:
                 loss, clicks, count = tf.unstack(self.sums)
@@ -235,7 +238,8 @@ class Recommendation(Task):
         what: str,
     ) -> None:
         """Accepts 0 and 1, `[N]` or `[N, 1]`."""
-        del input_shape, classes
+        del input_shape
+        _require_one(classes)
         if y.ndim != 1 and y.shape[1:] != (1,):
             raise ValueError(
                 f"Clicks of the {what} must be [N]. Received: shape {y.shape}."
@@ -318,7 +322,8 @@ class Recommendation(Task):
                 f"The file of --data must exist. Received: {argument}."
             )
         try:
-            with np.load(path) as stored:
+            # np.load leaves a damaged file open that it has opened itself.
+            with open(path, "rb") as opened, np.load(opened) as stored:
                 arrays = {name: stored[name] for name in stored.files}
         except Exception as error:  # NumPy raises more than its own
             reason = " ".join(str(error).split())
@@ -329,10 +334,8 @@ class Recommendation(Task):
         for split in _SPLITS:
             names = [f"{part}_{split}" for part in _PARTS]
             present = [name for name in names if name in arrays]
-            if (
-                (present
-                and len(present) < len(names))
-                or (split == "train" and not present)
+            if (present and len(present) < len(names)) or (
+                split == "train" and not present
             ):
                 raise ValueError(
                     f"{argument} must have the arrays {', '.join(names)}. "
@@ -361,6 +364,14 @@ def _side_by_side(
         )
     # Of float64 all numbers of rows are exact, until they are checked.
     return np.concatenate([dense, categorical], 1, dtype=np.float64)
+
+
+def _require_one(classes: int) -> None:
+    if classes != 1:
+        raise ValueError(
+            "A network for recommendation must put out one number. Received: "
+            f"classes={classes}. Set classes to 1."
+        )
 
 
 def _refuse_size(image_size: tuple[int, int] | None) -> None:

@@ -22,6 +22,9 @@ _KINDS = {
     "Cropping2D": "data_movement",
     "Permute": "data_movement",
     "UpSampling2D": "data_movement",
+    "Dot": "matmul",
+    "Embedding": "embedding",
+    "Rescaling": "elementwise",
 }
 _FREE = (
     *("InputLayer", "BatchNormalization", "ReLU", "Dropout"),
@@ -71,6 +74,10 @@ def _count(layer: Any) -> tuple[Any, ...]:
     if kind in ("Conv2D", "DepthwiseConv2D", "Dense"):
         size = math.prod(layer.weights[0].shape)
         macs, params = out[0] * out[1] * size, size + out[2]
+    elif kind == "Embedding":
+        params = math.prod(layer.weights[0].shape)
+    elif kind == "Dot":
+        macs = image[0] * image[2] * out[2]
     return (
         _KINDS.get(kind, kind),
         image,
@@ -86,6 +93,8 @@ def _count(layer: Any) -> tuple[Any, ...]:
 
 def _image(shape: Any) -> tuple[int, ...]:
     sizes = tuple(shape)[1:]
+    if len(sizes) == 2:
+        return sizes[0], 1, sizes[1]
     return (1, 1, *sizes) if len(sizes) == 1 else sizes
 
 

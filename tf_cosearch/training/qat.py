@@ -410,9 +410,11 @@ def _convert(model: Any, images: np.ndarray | None) -> bytes:
 
 
 def _reads_numbers(model: Any) -> bool:
-    """Whether a layer of a model casts to integers."""
+    """Whether a model casts what it reads to integers."""
     return any(
-        str(layer.compute_dtype).startswith("int") for layer in model.layers
+        str(layer.compute_dtype).startswith("int")
+        and layer.input is model.inputs[0]
+        for layer in model.layers
     )
 
 

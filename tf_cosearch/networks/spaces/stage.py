@@ -251,9 +251,15 @@ class Stage:
 
     @functools.cached_property
     def _effect_width(self) -> int:
-        """A width to see what blocks do at: all groups divide it."""
+        """A width to see what blocks do at: all groups divide it.
+
+        Tables have a column each, of those that come in.
+        """
         groups, _ = self.keys.get("groups", ((1,), False))
-        return math.lcm(max(self._widths), *groups)
+        width = math.lcm(max(self._widths), *groups)
+        tables, _ = self.keys.get("tables", (("",), False))
+        most = max(len(str(text).split()) for text in tables)
+        return width * (most // width + 1)
 
     def _options(
         self, chosen: Mapping[str, Any]
