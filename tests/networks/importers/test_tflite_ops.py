@@ -224,6 +224,20 @@ def test_rows_of_integers_that_become_floats_have_scales(kind, bits):
     assert scaled.side_elements == 3 * 4  # floats, in elements of 8 bits
 
 
+def test_floats_made_of_integers_count_as_8_bits_once():
+    graph = tflite_files.Graph()
+    x = graph.input([1, 6], "INT32")
+    y = graph.add("CAST", [x], [[1, 6]], "FLOAT32")
+    graph.add("QUANTIZE", [y], [[1, 6]], "INT8")
+    [row] = read(graph)
+    assert (row.activation_bits, row.output_bits) == (32, 8)
+    # What comes as floats is still brought to integers.
+    graph = tflite_files.Graph()
+    x = graph.input([1, 6], "FLOAT32")
+    graph.add("QUANTIZE", [x], [[1, 6]], "INT8")
+    assert [row.op for row in read(graph)] == ["elementwise"]
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_parameters_equal_the_keras_models():
     """A token, positions, gains of a normalisation and of a PReLU."""

@@ -28,6 +28,8 @@ from tf_cosearch.networks.tape import TensorShape, view
 
 _LARGEST_KERNEL = 4096  # a bit flip may state any extent
 
+_MAKE_FLOATS = ("CAST", "EMBEDDING_LOOKUP")
+
 Rows = list[TensorShape] | TensorShape | None
 
 
@@ -313,10 +315,14 @@ def _quantize(tape: GraphTape, call: Call) -> Rows:
 
     The kernels of TFLite want tensors of one scale where elements only move,
     so that a converter puts this between. What moves elements passes each of
-    them through its requantization.
+    them through its requantization. Floats that are made of integers count as
+    integers of 8 bits already.
     """
     frame, index = call.frame, call.operator.outputs[0]
     read, written = call.tensor(0), frame.graph.tensors[index]
+    owner = frame.owners.get(call.index(0))
+    if read.type == "FLOAT32" and owner and owner.op in _MAKE_FLOATS:
+        return call.row(0)
     readers = frame.readers.get(index, [])
     if read.type == written.type and all(
         reader is not None and reader.op in MOVES for reader in readers
