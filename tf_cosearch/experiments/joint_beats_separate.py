@@ -52,6 +52,11 @@ def joint_beats_separate(setting: Setting) -> Findings:
         - max(medians[name, kind]["best_reward"] for kind in SEPARATE)
         for name in names
     ]
+    volumes = [
+        medians[name, "joint"]["hypervolume"]
+        / max(medians[name, kind]["hypervolume"] for kind in SEPARATE)
+        for name in names
+    ]
     ratios = [
         row["energy_mj"] / joint["energy_mj"]
         for row, joint in zip(
@@ -62,8 +67,9 @@ def joint_beats_separate(setting: Setting) -> Findings:
         if row["landscape"] == "energy" and math.isfinite(joint["energy_mj"])
     ]
     told = ", ".join(
-        f"{100 * gain:+.2f} points of reward within the {name} budget"
-        for name, gain in zip(names, gains, strict=True)
+        f"{100 * gain:+.2f} points of reward and {volume:.2f} times the "
+        f"hypervolume within the {name} budget"
+        for name, gain, volume in zip(names, gains, volumes, strict=True)
     )
     ratio = f"{np.median(ratios):.2f} times" if ratios else "not"
     return Findings(

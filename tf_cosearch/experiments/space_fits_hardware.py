@@ -141,11 +141,10 @@ def _draw(rows: Sequence[Mapping[str, Any]], path: pathlib.Path) -> None:
             (row["network"], row["chip"]) for row in rows
         ):
             own = [r for r in rows if (r["network"], r["chip"]) == (name, chip)]
-            label = f"{name} on {chip}"
-            axes.plot([row["time"] for row in own], "o-", label=label)
-        longest = max(int(row["stage"].removeprefix("stage")) for row in rows)
+            stages = [int(row["stage"].removeprefix("stage")) for row in own]
+            times = [row["time"] for row in own]
+            axes.plot(stages, times, "o-", label=f"{name} on {chip}")
         axes.axhline(1, color="0.4", linestyle="--")
-        axes.set_xticks(range(longest), [str(n + 1) for n in range(longest)])
         axes.set_xlabel("stage, early to late")
         axes.set_ylabel("time of fused blocks / of depthwise ones")
         axes.legend(frameon=False)
