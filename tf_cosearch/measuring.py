@@ -88,6 +88,12 @@ class Measuring:
         self._measurements = Measurements(
             evaluator, self._folder.parent, self._known_probe
         )
+        if oracle.space.most_chips > 1 and not evaluator.takes_chips:
+            raise ValueError(
+                "An evaluator of designs of several chips must price these. "
+                f"Received: {type(evaluator).__name__} for a space of up to "
+                f"{oracle.space.most_chips} chips. Use the evaluator pipeline."
+            )
         costs = () if self.is_analytic else check_costs(evaluator.costs)
         known = None if self.is_analytic else self.known
         oracle.measure_by(evaluator.describe(), costs, known)
@@ -281,7 +287,9 @@ class Measuring:
     def _built(self, genome: np.ndarray, tflite: pathlib.Path) -> BuiltDesign:
         candidate = self._oracle.space.decode(genome)
         layers = candidate.network.layers()
-        return BuiltDesign(layers, candidate.accelerator, tflite)
+        return BuiltDesign(
+            layers, candidate.accelerator, tflite, candidate.chips
+        )
 
 
 def make(

@@ -43,11 +43,13 @@ class BuiltDesign(NamedTuple):
         layers: Of the network, in execution order.
         accelerator: What it is to run on, an `Accelerator` of numbers.
         tflite: The path of the file.
+        chips: How many of the accelerators there are, in a pipeline.
     """
 
     layers: Sequence[Layer]
     accelerator: Accelerator
     tflite: pathlib.Path
+    chips: int = 1
 
 
 class Evaluation(NamedTuple):
@@ -74,6 +76,7 @@ _MANNERS = (
     "is_exclusive",
     "is_disturbed",
     "needs_file",
+    "takes_chips",
 )
 """How an evaluator is asked, which does not change what it answers."""
 
@@ -98,6 +101,7 @@ class Evaluator:
         needs_file: Whether it looks at the file. One that does not is asked
             about a design before that is trained, too: what it says is beyond
             the budgets then is not, if there is another.
+        takes_chips: Whether it judges designs of several chips.
         timeout_s: Most seconds that a call may take; more is a failure of the
             device. `measure` runs in a thread of its own. Python cannot end
             one that hangs: it is left alone, and whatever it says is too late.
@@ -121,6 +125,7 @@ class Evaluator:
     is_exclusive: bool = True
     is_disturbed: bool = False
     needs_file: bool = True
+    takes_chips: bool = False
     timeout_s: float = 600.0
     keeps_time: bool = False
     retries: int = 3

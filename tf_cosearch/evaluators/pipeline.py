@@ -6,18 +6,16 @@ from collections.abc import Mapping
 
 from tf_cosearch import metrics
 from tf_cosearch.accelerators.chip_link import Link
-from tf_cosearch.configuration import at_least
 from tf_cosearch.evaluators.evaluator import (
     BuiltDesign,
     Evaluator,
     Quantity,
     RefusedError,
-    positive,
 )
 
 
 class ChipPipeline(Evaluator):
-    """Cuts the network over several of its accelerators, see `cs.partition`.
+    """Cuts the network over the chips of a design, see `cs.partition`.
 
     Costs are exact; the area is that of all chips, `throughput_fps` that of
     the pipeline. A search cannot price thousands of designs so: it screens by
@@ -25,9 +23,6 @@ class ChipPipeline(Evaluator):
     until one is within the budgets.
 
     Args:
-        chips: Accelerators in the pipeline, at most.
-        throughput_fps: Images a second from which no more chips are added;
-            without it there are always `chips` of them.
         link_gbs: Bandwidth from chip to chip; by default as of `Link.of`.
         link_pj: Energy of a byte from chip to chip, likewise.
 
@@ -37,59 +32,43 @@ class ChipPipeline(Evaluator):
 
     costs = (
         *("latency_ms", "energy_mj", "area_mm2", "throughput_fps"),
-        *("chips", "busy_share"),
+        *("power_mw", "busy_share"),
     )
     is_exclusive = False
     needs_file = False
+    takes_chips = True
     keeps_time = True
 
     def __init__(
-        self,
-        chips: int = 2,
-        throughput_fps: float | None = None,
-        link_gbs: float | None = None,
-        link_pj: float | None = None,
+        self, link_gbs: float | None = None, link_pj: float | None = None
     ) -> None:
-        self.chips = at_least("chips", chips, 1)
-        self.throughput_fps = throughput_fps
-        if throughput_fps is not None:
-            self.throughput_fps = positive("throughput_fps", throughput_fps)
         self.link_gbs, self.link_pj = link_gbs, link_pj
         self._link(Link(1.0)).check()
 
     def _link(self, default: Link) -> Link:
-        given = {"bandwidth_gbs": self.link_gbs, "byte_pj": self.link_pj}
-        return default._replace(
-            **{
-                name: value
-                for name, value in given.items()
-                if value is not None
-            }
-        )
+        if self.link_gbs is not None:
+            default = default._replace(bandwidth_gbs=self.link_gbs)
+        if self.link_pj is not None:
+            default = default._replace(byte_pj=self.link_pj)
+        return default
 
     def measure(self, design: BuiltDesign) -> Mapping[str, Quantity]:
         """Prices the pipeline; refuses a network of fewer layers than chips."""
         from tf_cosearch.cost import pipeline
 
         chip = design.accelerator
-        link = self._link(Link.of(chip))
         try:
-            found = pipeline.partitions(
-                design.layers, [chip] * self.chips, link
+            found = pipeline.partition(
+                design.layers, [chip] * design.chips, self._link(Link.of(chip))
             )
         except ValueError as error:
             raise RefusedError(str(error)) from error
-        chosen = found[-1]
-        if self.throughput_fps is not None:
-            enough = (
-                p for p in found if p.throughput_fps >= self.throughput_fps
-            )
-            chosen = next(enough, chosen)
-        numbers = {
-            name: Quantity(getattr(chosen, name), metrics.get(name).unit)
-            for name in self.costs[:4]
+        numbers = found._asdict() | {
+            "power_mw": found.energy_mj * found.throughput_fps,
+            "busy_share": found.utilization,
         }
-        return numbers | {
-            "chips": Quantity(len(chosen.stages), ""),
-            "busy_share": Quantity(chosen.utilization, "share"),
+        units = {n: metrics.get(n).unit for n in self.costs[:-1]}
+        return {
+            name: Quantity(numbers[name], units.get(name, "share"))
+            for name in self.costs
         }

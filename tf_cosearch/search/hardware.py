@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import presets
 from tf_cosearch.networks.spaces.network_space import Parameter
+
+CHIPS = "chips"
+"""The parameter that says how many accelerators a design has in a pipeline."""
+
+MOST_CHIPS = 64
 
 
 def read_choices(
@@ -18,7 +24,7 @@ def read_choices(
     Args:
         settings: A list of choices or a fixed value by path; those left out
             have the choices of their component. The `family`, if it is not
-            `edge_tpu`.
+            `edge_tpu`, and how many `chips`, if it is not one.
         where: What they belong to, for messages.
 
     Returns:
@@ -36,7 +42,7 @@ def read_choices(
     family = presets.family_in(settings, where)
     known = accelerators.parameters(family)
     for path in settings:
-        if path not in known and path != "family":
+        if path not in known and path not in ("family", CHIPS):
             raise configuration.unknown(
                 f"parameter of {family} accelerators", path, known
             )
@@ -45,19 +51,44 @@ def read_choices(
         if path not in settings and not parameter.choices:
             continue
         choices = settings.get(path, list(parameter.choices))
-        if isinstance(choices, tuple):
-            choices = list(choices)
-        listed = choices if isinstance(choices, list) else [choices]
-        checked = tuple(
-            presets.check_value(path, value, where, family) for value in listed
+        checked = _different(
+            path,
+            choices,
+            where,
+            functools.partial(_check_value, path, where, family),
         )
-        if not checked or len(set(checked)) < len(checked):
-            raise ValueError(
-                f"{path} in {where} must be a list of different values. "
-                f"Received: {choices!r}."
-            )
-        if isinstance(choices, list):
+        if isinstance(choices, (list, tuple)):
             searched.append(Parameter(path, checked))
         else:
             fixed[path] = checked[0]
+    if CHIPS in settings:
+        checked = _different(CHIPS, settings[CHIPS], where, _check_chips)
+        searched.append(Parameter(CHIPS, checked))
     return family, searched, fixed
+
+
+def _different(
+    name: str, choices: Any, where: str, check: Callable[[Any], Any]
+) -> tuple[Any, ...]:
+    """Choices or a fixed value, each checked, none twice."""
+    listed = choices if isinstance(choices, (list, tuple)) else [choices]
+    checked = tuple(map(check, listed))
+    if not checked or len(set(checked)) < len(checked):
+        raise ValueError(
+            f"{name} in {where} must be a list of different values. "
+            f"Received: {choices!r}."
+        )
+    return checked
+
+
+def _check_value(path: str, where: str, family: str, value: Any) -> float:
+    return presets.check_value(path, value, where, family)
+
+
+def _check_chips(value: Any) -> int:
+    count = configuration.at_least(CHIPS, value, 1)
+    if count > MOST_CHIPS:
+        raise ValueError(
+            f"`{CHIPS}` must be at most {MOST_CHIPS}. Received: {value!r}."
+        )
+    return count

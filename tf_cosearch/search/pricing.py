@@ -220,6 +220,7 @@ class Pricer:
                 self._space.networks(networks)
             )
             costs = {name: getattr(priced, name) for name in SCALARS}
+            costs |= _over(self._space.chips(accelerators), costs)
             if self._needs is not None:
                 lacks = self._lacks(pad(self._space.networks(networks)))
                 shape = costs["latency_ms"].shape
@@ -363,7 +364,26 @@ class Pricer:
             for name, value in cost._asdict().items()
             if len(getattr(value, "shape", ())) == 1
         }
+        if self._has_layers:
+            split = self._space.num_network_parameters
+            costs |= _over(self._space.chips(genomes[:, split:]), costs)
         return costs | self._lacks(layers)
+
+
+def _over(chips: np.ndarray, costs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """What of costs of one chip another one has that is cut over several.
+
+    Their area is exact. Their throughput is that of equal stages in which all
+    takes as long as on one chip; an evaluator says what it really is.
+    """
+    if (chips == 1).all():
+        return {}
+    throughput = 1e3 * chips / costs["latency_ms"]
+    return {
+        "area_mm2": costs["area_mm2"] * chips,
+        "throughput_fps": throughput,
+        "power_mw": costs["energy_mj"] * throughput,
+    }
 
 
 def _numbers(values: Values) -> dict[str, float]:

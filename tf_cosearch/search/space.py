@@ -20,7 +20,7 @@ from tf_cosearch.identity import CLASS
 from tf_cosearch.networks.spaces.network_space import NetworkSpace, declare
 from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.networks.workload import LayerTable, pad
-from tf_cosearch.search.hardware import read_choices
+from tf_cosearch.search.hardware import CHIPS, read_choices
 from tf_cosearch.tasks import Task
 
 MOST_ACCELERATORS = 100_000
@@ -34,11 +34,13 @@ class Candidate(NamedTuple):
         genome: `[P]` indices of its choices.
         network: What runs: a `Network`, or a `HyperModelNetwork`.
         accelerator: What it runs on, an `Accelerator` of numbers.
+        chips: How many of them, in a pipeline.
     """
 
     genome: np.ndarray
     network: Any
     accelerator: Accelerator
+    chips: int = 1
 
 
 class SearchSpace:
@@ -53,7 +55,7 @@ class SearchSpace:
         networks: A `Template`, or a `HyperModelSpace`.
         accelerator: Choices or a fixed value for each parameter of the
             accelerator, by path; those left out have the choices of their
-            component.
+            component. As `chips` how many there are of it in a pipeline.
 
     Attributes:
         network_space: The networks.
@@ -127,7 +129,7 @@ class SearchSpace:
         where = str(name_or_path)
         settings = content.pop("accelerator", None) or {}
         family = presets.family_in(settings, f"{where}, accelerator")
-        known = ["family", *accelerators.parameters(family)]
+        known = ["family", CHIPS, *accelerators.parameters(family)]
         configuration.check_keys(settings, f"{where}, accelerator", known)
         chosen = _accelerator_choices(accelerator)
         if isinstance(accelerator, Mapping):
@@ -368,7 +370,28 @@ class SearchSpace:
         for parameter, genes in zip(searched, genomes.T, strict=True):
             choices = np.asarray(parameter.choices, np.float32)
             values[parameter.name] = choices[genes]
+        values.pop(CHIPS, None)
         return accelerators.from_paths(values, self.family)
+
+    def chips(self, genomes: np.ndarray) -> np.ndarray:
+        """How many accelerators designs have in a pipeline.
+
+        Args:
+            genomes: `[N, A]` genes of the accelerators.
+
+        Returns:
+            `[N]` numbers; 1 unless the space says more.
+        """
+        last = self.parameters[-1]
+        if last.name != CHIPS:
+            return np.ones(len(genomes), np.int64)
+        return np.asarray(last.choices)[genomes[:, -1]]
+
+    @property
+    def most_chips(self) -> int:
+        """The most that a design has."""
+        last = self.parameters[-1]
+        return max(last.choices) if last.name == CHIPS else 1
 
     def batch(self, genomes: np.ndarray) -> tuple[LayerTable, Accelerator]:
         """What the cost model needs of many designs.
@@ -409,10 +432,12 @@ class SearchSpace:
         hardware = {
             p.name: values[p.name] for p in self.parameters[self._split :]
         }
+        chips = hardware.pop(CHIPS, 1)
         return Candidate(
             genome,
             self.network_space.decode(tuple(genome[: self._split].tolist())),
             accelerators.from_paths({**self.fixed, **hardware}, self.family),
+            chips,
         )
 
     def values(self, genome: np.ndarray) -> dict[str, Any]:
