@@ -43,7 +43,7 @@ def main() -> None:
         pair = sources.of_files(
             FLAGS["float"].value, FLAGS.quantized, FLAGS.divide
         )
-    data = command_line.load_data(pair.image_size)
+    data = command_line.load_data(pair.image_size, pair.task)
     images, _ = pair.images(data.validation, FLAGS.images)
     reports = debugger.compare(
         pair.float_content, pair.quantized_content, images

@@ -69,7 +69,10 @@ def main() -> None:
             agreement=FLAGS.agreement,
             state=state,
         )
-        data = command_line.load_data(design.network.input_shape[:2])
+        data = command_line.load_data(
+            design.network.input_shape[:2],
+            getattr(design.network, "task", None),  # of an own model none
+        )
         drawn = collections.deque[dict[str, Any]](maxlen=watch_picture.MOST)
         if monitor.is_untold:
             print(

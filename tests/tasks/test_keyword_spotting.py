@@ -88,3 +88,7 @@ def test_data_that_are_not_there_are_refused(spec, error, message):
 def test_features_have_the_size_that_options_say():
     with pytest.raises(ValueError, match=r"features are \(49, 10\)"):
         datasets.load("tones", image_size=(8, 8), task=KeywordSpotting())
+    data = datasets.load(
+        "tones:10", image_size=(49, 10), task=KeywordSpotting()
+    )
+    assert data.input_shape == (49, 10, 1)

@@ -11,7 +11,7 @@ from tf_cosearch.training import evaluate
 @pytest.mark.slow
 def test_a_folder_of_words_becomes_a_file_that_hears_them(call, tmp_path):
     words, runs = tmp_path / "words", tmp_path / "runs"
-    tones.write(words, clips=30)
+    tones.write(words, clips=80)
     result = call(
         "search",
         "--space=keywords",
@@ -19,7 +19,7 @@ def test_a_folder_of_words_becomes_a_file_that_hears_them(call, tmp_path):
         "--start_from=ds_cnn",
         "--oracle=random",
         "--max_trials=2",
-        "--epochs=20",
+        "--epochs=8",
         "--area_mm2=50",
         f"--output_dir={runs}",
     )
@@ -36,6 +36,9 @@ def test_a_folder_of_words_becomes_a_file_that_hears_them(call, tmp_path):
     splits, _ = speech_commands.load(others, KeywordSpotting())
     right = evaluate.accuracy(runs / "design/model.tflite", [splits["train"]])
     assert right > 0.3  # of seven classes
+    for tool in ("debug_numerics", "monitor"):  # which ask the design
+        told = call(tool, f"--design={runs / 'design'}", f"--data=wav:{words}")
+        assert told.code == 0, told.err
 
 
 def test_words_without_their_task_are_told_of_it(call, tmp_path):

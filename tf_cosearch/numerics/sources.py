@@ -11,6 +11,7 @@ from tf_cosearch.designs.export import MODEL, load_design
 from tf_cosearch.networks.importers import tflite_file
 from tf_cosearch.networks.saved_network import SavedNetwork
 from tf_cosearch.numerics import images, matching, reference
+from tf_cosearch.tasks import Task
 
 
 class Pair(NamedTuple):
@@ -21,11 +22,13 @@ class Pair(NamedTuple):
         quantized_content: Of the one that was made from it.
         divide: What pixels of their images are divided by, see
             `images.spread`.
+        task: What they are for; None if no file says it.
     """
 
     float_content: bytes
     quantized_content: bytes
     divide: float | None
+    task: Task | None = None
 
     @property
     def image_size(self) -> tuple[int, int] | None:
@@ -58,6 +61,7 @@ def of_design(folder: str | pathlib.Path, divide: float | None) -> Pair:
         reference.of_design(design),
         tflite_file.read_bytes(design.folder / MODEL),
         1.0 if divide is None and is_own else divide,
+        None if is_own else design.network.task,
     )
 
 

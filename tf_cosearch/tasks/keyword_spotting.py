@@ -83,7 +83,7 @@ class KeywordSpotting(LogMel, Classification):
             return self._wav(folder, None)
 
     def _refuse(self, image_size: tuple[int, int] | None) -> None:
-        if image_size is not None:
+        if image_size not in (None, self.shape[:2]):
             raise ValueError(
                 f"image_size must be left out for clips, whose features are "
                 f"{self.shape[:2]}. Received: {image_size}. Set options of the "
