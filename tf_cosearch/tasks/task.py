@@ -332,16 +332,24 @@ def make(given: Any) -> Task:
             f"Task. Received: {given!r}. Known names: {', '.join(names())}."
         )
     kind = get(given["name"])
-    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
     configuration.check_keys(
-        given, f"the task {kind.name}", ["name", *known], ["name"]
+        given,
+        f"the task {kind.name}",
+        ["name", *(field.name for field in fields)],
+        [f.name for f in fields if f.default is dataclasses.MISSING],
     )
     options = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in given.items()
-        if key != "name"
+        key: _constant(value) for key, value in given.items() if key != "name"
     }
     return kind(**options)
+
+
+def _constant(value: Any) -> Any:
+    """Tasks are told from each other by value, so that none may change."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_constant, value))
+    return value
 
 
 def require_numbers(x: np.ndarray, what: str) -> None:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tf_keras
 
+from tf_cosearch.tasks.custom import MAXIMIZED
 from tf_cosearch.training.compiled import Compiled
 
 ACCURACY = "accuracy"
@@ -18,26 +19,6 @@ _ADVICE = (
     "Compile the model with metrics=['accuracy'], or with another metric of "
     "Keras of which more is better, such as AUC or R2Score."
 )
-_MAXIMIZED = {
-    "AUC",
-    "BinaryIoU",
-    "CosineSimilarity",
-    "F1Score",
-    "FBetaScore",
-    "IoU",
-    "MeanIoU",
-    "OneHotIoU",
-    "OneHotMeanIoU",
-    "Precision",
-    "PrecisionAtRecall",
-    "R2Score",
-    "Recall",
-    "RecallAtPrecision",
-    "SensitivityAtSpecificity",
-    "SpecificityAtSensitivity",
-    "TrueNegatives",
-    "TruePositives",
-}
 # What a loss that classifies is measured by.
 _INFERRED = {
     "binarycrossentropy": "BinaryAccuracy",
@@ -124,7 +105,7 @@ class Scores:
 
 
 def _is_maximized(metric: Any) -> bool:
-    return any(kind.__name__ in _MAXIMIZED for kind in type(metric).__mro__)
+    return any(kind.__name__ in MAXIMIZED for kind in type(metric).__mro__)
 
 
 def _inferred(model: Any) -> Any:
