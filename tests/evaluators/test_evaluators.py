@@ -16,7 +16,8 @@ from tf_cosearch.evaluators.evaluator import (
 
 
 def test_every_module_with_an_evaluator_is_found():
-    assert evaluators.names() == ["analytic", "command", "litert_cpu", "vela"]
+    names = ["analytic", "command", "litert_cpu", "pipeline", "vela"]
+    assert evaluators.names() == names
     for name in evaluators.names():
         assert evaluators.get(name).__module__.endswith(name)
 
