@@ -151,6 +151,23 @@ def test_noise_is_a_class_whose_splits_share_no_sound(folder):
         np.testing.assert_array_equal(x, again[split][0])
 
 
+@pytest.mark.parametrize(
+    ("split", "first", "last"),
+    [("train", 0, 16_000), ("val", 16_000, 18_000), ("test", 18_000, 20_000)],
+)
+def test_clips_of_noise_come_from_all_of_their_part(
+    tmp_path, split, first, last
+):
+    path = tmp_path / "noise/hum.wav"
+    write(path, samples=20_000)
+    part = speech_commands._PARTS[split]
+    rng = np.random.default_rng(0)
+    clips = speech_commands._cut([path], FEATURES, part, 3000, rng)
+    starts = [clip.start for clip in clips]
+    assert first <= min(starts) < first + 30
+    assert last - 30 < max(starts) + FEATURES.samples <= last
+
+
 def cut(path, size):
     path.write_bytes(path.read_bytes()[:size])
 

@@ -149,9 +149,7 @@ class LogMel:
         edges = np.linspace(low, high, self.bands + 2)
         rise = (pitch - edges[:-2]) / np.diff(edges)[:-1]
         fall = (edges[2:] - pitch) / np.diff(edges)[1:]
-        weights = np.maximum(0, np.minimum(rise, fall))
-        weights[0] = 0  # tf.signal takes no band to reach down to 0 Hz
-        return weights
+        return np.maximum(0, np.minimum(rise, fall))
 
 
 def _mel(hertz: np.ndarray) -> np.ndarray:
