@@ -163,6 +163,32 @@ def test_what_needs_no_file_is_asked_before_a_training(
     assert all(feasible) is not needs_file
 
 
+def test_a_search_chooses_how_many_chips_there_are(data, tmp_path):
+    space = cs.SearchSpace.load("digits", accelerator={"chips": [1, 2, 3]})
+    budgets = Budgets(throughput_fps=1e6, area_mm2=20)
+    tuner = searched(
+        space, tmp_path, data, "pipeline", budgets=budgets, max_trials=5
+    )
+    counts = set()
+    for trial, row in zip(
+        tuner.oracle.trials.values(), rows(tuner), strict=True
+    ):
+        design = space.decode(tuner.oracle.trial_genome(trial))
+        counts.add(design.chips)
+        assert int(row["chips"]) == design.chips
+        found = cs.partition(
+            design.network,
+            [design.accelerator] * design.chips,
+            cs.Link.of(design.accelerator),
+        )
+        for name in ("throughput_fps", "area_mm2", "latency_ms", "energy_mj"):
+            value = pytest.approx(getattr(found, name), rel=1e-5)
+            assert float(row[name]) == value
+        assert float(row["busy_share"]) == pytest.approx(found.utilization)
+        assert row["feasible"] == "True"
+    assert max(counts) > 1
+
+
 def test_predictions_are_on_the_scale_of_the_device(space, data, tmp_path):
     """The board takes a thousand times what the model says."""
     tuner = searched(space, tmp_path, data, Board(), max_trials=6)
