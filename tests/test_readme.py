@@ -49,6 +49,7 @@ SHORTER = {
     "runs/board ": "--max_trials=1 --epochs=1",
     "--early_stopping": "--max_trials=2 --epochs=2",
     "digits_mixed.flags": "--max_trials=1 --epochs=1 --max_accuracy_drop=100",
+    "--data=scenes": "--data=scenes:100 --max_trials=1 --epochs=1",
     "--data=idx": "--train_size=64 --validation_size=32",
     "--workers=2": "--max_trials=2 --epochs=1 --oracle=random",
     "ssh.sh": "--max_trials=2 --epochs=1 --oracle=random",
