@@ -57,6 +57,9 @@ def resize(before, after, operator="RESIZE_BILINEAR"):
         ("ethos_u", resize(17, 65), True),  # corners on corners
         ("ethos_u", resize(16, 48), False),
         ("ethos_u", resize(16, 256), False),
+        ("ethos_u85", resize(16, 256), True),
+        ("ethos_u85", resize(16, 48), False),
+        ("ethos_u85", resize(16, 48, "RESIZE_NEAREST_NEIGHBOR"), True),
         ("systolic", resize(16, 256), True),
         (
             "edge_tpu",
@@ -81,6 +84,11 @@ def resize(before, after, operator="RESIZE_BILINEAR"):
             "ethos_u",
             Layer("top", "pool", 8, 8, 1, 8, 8, 128, operator="ARG_MAX"),
             False,
+        ),
+        (
+            "ethos_u85",
+            Layer("top", "pool", 8, 8, 1, 8, 8, 128, operator="ARG_MAX"),
+            True,
         ),
     ],
 )

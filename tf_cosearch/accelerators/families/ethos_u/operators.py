@@ -6,6 +6,8 @@ limits on shapes are not checked but those of resizing and of ArgMax.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tf_cosearch.networks.workload import Layer
 
 _NAMES = (
@@ -39,11 +41,16 @@ def runs(layer: Layer) -> bool:
     False
     """
     if layer.operator.startswith("RESIZE_"):
-        return layer.in_h == layer.in_w == 1 or any(
-            factor * layer.in_h == layer.out_h
-            or factor * (layer.in_h - 1) == layer.out_h - 1
-            for factor in RESIZES
-        )
+        return resizes(layer, RESIZES)
     if layer.operator == "ARG_MAX":
         return layer.in_c <= MOST_COMPARED
     return layer.operator in OPERATORS
+
+
+def resizes(layer: Layer, factors: Iterable[int]) -> bool:
+    """Whether a resize makes so many rows of each, or of each but the first."""
+    return layer.in_h == layer.in_w == 1 or any(
+        factor * layer.in_h == layer.out_h
+        or factor * (layer.in_h - 1) == layer.out_h - 1
+        for factor in factors
+    )
