@@ -1,7 +1,9 @@
-r"""Asks Arm's compiler Vela what networks cost on Ethos-U55 and U65.
+r"""Asks Arm's compiler Vela what networks cost on Ethos-U.
 
     pip install -e '.[vela]'
     python tools/measure_ethos_u.py --output=ethos_u_networks.csv
+    python tools/measure_ethos_u.py --output=ethos_u85_networks.csv \
+        --rows=configs/measurements/ethos_u85_networks.csv
 
 Networks are those of --rows, by default the ones of
 configs/measurements/ethos_u_networks.csv, with random weights. Vela compresses

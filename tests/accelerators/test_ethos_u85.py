@@ -3,6 +3,7 @@ import tensorflow as tf
 
 from tf_cosearch import accelerators
 from tf_cosearch.accelerators.families.ethos_u85 import blocks, work
+from tf_cosearch.cost.calibrate import family_evidence
 from tf_cosearch.cost.explain import summary
 from tf_cosearch.networks.loops import loops_of
 from tf_cosearch.networks.workload import Layer, LayerTable, pad
@@ -158,3 +159,22 @@ def test_what_limits_layers():
         "output_unit",
         "system_sram",
     ]
+
+
+@pytest.fixture(scope="module")
+def evidence(families):
+    return [comparison.summary() for comparison in families]
+
+
+def test_it_agrees_with_vela(evidence):
+    held_out = [
+        said
+        for said in evidence
+        if said["family"] == "ethos_u85"
+        and said["role"] != family_evidence.SEEN
+    ]
+    assert len(held_out) == 5  # presets
+    for said in held_out:
+        assert said["rows"] == 17
+        assert said["median_error"] < 0.05, said
+        assert said["kendall_tau"] > 0.93, said
