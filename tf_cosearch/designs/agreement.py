@@ -67,7 +67,8 @@ def plot_families(
     from matplotlib.figure import Figure
 
     families = dict.fromkeys((c.family, c.tool, c.what) for c in compared)
-    figure = Figure(figsize=(12, 6.75), dpi=160, layout="constrained")
+    size = 6 * len(families), 6.75
+    figure = Figure(figsize=size, dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(families), squeeze=False)[0]
     for axes, family in zip(panels, families, strict=True):
