@@ -8,6 +8,7 @@ import tensorflow as tf
 
 import tf_cosearch as cs
 from tf_cosearch import testing
+from tf_cosearch.networks.importers.tflite_import import from_tflite
 from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.tasks import click_log
 from tf_cosearch.tasks.recommendation import (
@@ -15,7 +16,7 @@ from tf_cosearch.tasks.recommendation import (
     normalised_entropy,
     table_rows,
 )
-from tf_cosearch.training import datasets
+from tf_cosearch.training import datasets, evaluate
 
 TABLES = "5 3"
 
@@ -236,3 +237,47 @@ def test_clicks_alone_are_refused(tmp_path):
     np.savez(path, **{f"{name}_train": each for name, each in arrays.items()})
     with pytest.raises(ValueError, match=r"clicks and others.*: \[0\.0\]"):
         datasets.load(f"npz:{path}", task=Recommendation(TABLES))
+
+
+@pytest.mark.slow
+def test_a_search_ends_in_a_file_whose_clicks_are_measured(tmp_path):
+    """Two trials; better than the share of clicks, worse than the truth."""
+    space = cs.SearchSpace.load("dlrm")
+    log = click_log.draw(12_000, (60, 40, 20, 10))
+    x, y = log.columns, log.clicks
+    tuner = cs.CoSearchTuner(
+        space,
+        "random",
+        budgets=cs.Budgets(latency_ms=0.01, area_mm2=40),
+        max_trials=2,
+        seed=0,
+        directory=tmp_path,
+    )
+    tuner.search(
+        x[:9000],
+        y[:9000],
+        validation_data=(x[9000:], y[9000:]),
+        epochs=4,
+        batch_size=128,
+    )
+    [design] = tuner.best_designs(1)
+    design.export(tmp_path / "design")
+    inputs = np.asarray(design.network.task.inputs(tf.constant(x[9000:])))
+    file = tmp_path / "design" / "model.tflite"
+    logits = evaluate.Runner(file).dequantized(inputs)
+    entropy = normalised_entropy(y[9000:], np.ravel(logits))
+    [first, *_] = tuner.oracle.get_best_trials(1)
+    measured = first.metrics.get_last_value("accuracy_int8")
+    assert measured == pytest.approx(1 - entropy, abs=1e-6)
+    assert log.least_normalised_entropy() - 0.02 < entropy < 0.97
+    bits = {row.weight_bits for row in from_tflite(file) if row.params}
+    network = design.network
+    [table_bits] = {
+        row.weight_bits for row in network.layers() if row.name.endswith("e1")
+    }
+    assert table_bits in bits
+
+
+def test_what_knows_no_tables_is_not_asked_to_train():
+    with pytest.raises(ValueError, match=r"after_training.*Received: .*aware"):
+        cs.CoSearchTuner(cs.SearchSpace.load("dlrm"), quantization="aware")
