@@ -375,7 +375,7 @@ def _require_one(classes: int) -> None:
 
 
 def _refuse_size(image_size: tuple[int, int] | None) -> None:
-    if image_size is not None:
+    if image_size not in (None, (1, 1)):  # as the networks have it
         raise ValueError(
             "--image_size must be for images. Received: it beside the task "
             "recommendation."
