@@ -209,6 +209,12 @@ def test_a_run_that_fits_no_chip_is_given_to_another():
     [
         ([BIG] * 8, LINK, ValueError, "no more chips.*8 chips for 7 layers"),
         ([], LINK, ValueError, "must have chips"),
+        (["edge_tpu"], LINK, TypeError, "Accelerator of numbers.*'edge_tpu'"),
+        (
+            [accelerators.from_paths({"pe_array/rows": np.ones(2)})],
+            *(LINK, TypeError, "an Accelerator of numbers"),
+        ),
+        ([BIG] * 2, 0.5, TypeError, "must be a Link. Received: 0.5"),
         (BIG, LINK, TypeError, r"sequence of chips.*\[accelerator\] \* 2"),
         ([BIG] * 2, cs.Link(0.0), ValueError, "bandwidth above 0 GB/s"),
         ([BIG] * 2, cs.Link(math.nan), ValueError, "bandwidth_gbs=nan"),
@@ -224,6 +230,8 @@ def test_what_cannot_be_cut(chips, link, error, message):
 def test_a_network_must_have_layers_that_chips_run():
     with pytest.raises(ValueError, match="must have layers"):
         cs.partition([], [BIG], LINK)
+    with pytest.raises(TypeError, match="Received: LayerTable"):
+        cs.partition(cs.pad([random_network(0)[0]]), [BIG], LINK)
     layers, _ = random_network(0)
     top = cs.Layer("top", "pool", 1, 1, 1, 1, 1, 8, operator="ARG_MAX")
     with pytest.raises(ValueError, match=r"top \(ARG_MAX\).*host"):

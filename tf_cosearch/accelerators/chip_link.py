@@ -56,7 +56,7 @@ class Link(NamedTuple):
         """
         if not 0 < self.bandwidth_gbs < math.inf:
             raise ValueError(
-                "A link must have a bandwidth above 0 GB/s. Received: "
+                "A link must have a finite bandwidth above 0 GB/s. Received: "
                 f"bandwidth_gbs={self.bandwidth_gbs}. Give what chips send "
                 "to each other at, or Link.of(accelerator)."
             )

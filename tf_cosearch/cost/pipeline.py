@@ -117,7 +117,7 @@ def partition(
     Raises:
         ValueError: If there are no chips or more than rows, the link carries
             nothing, a row fits no chip or would be left to the host.
-        TypeError: If `accelerators` is no sequence of chips.
+        TypeError: If an argument is of another kind.
 
     Example:
     Two of four equal layers are the stage of each of two chips. Between them
@@ -146,8 +146,7 @@ def partitions(
         Pipelines by number of chips, without those that some row does not fit;
         that of all chips is the last.
     """
-    layers = network.layers() if isinstance(network, Network) else network
-    layers = list(layers)
+    layers = _layers_of(network)
     chips = _checked(layers, accelerators, link)
     crossing = stages.crossing_bytes(layers)
     kinds: list[Accelerator] = []
@@ -182,18 +181,44 @@ def partitions(
     return pipelines
 
 
+def _layers_of(network: Any) -> list[Layer]:
+    """The rows of a network, if it is one."""
+    if isinstance(network, Network):
+        return network.layers()
+    if not isinstance(network, Sequence) or not all(
+        isinstance(row, Layer) for row in network
+    ):
+        raise TypeError(
+            "`network` must be a Network or a sequence of Layer. Received: "
+            f"{type(network).__name__}. Read a model by from_keras or "
+            "from_tflite."
+        )
+    if not network:
+        raise ValueError("A network must have layers. Received: none.")
+    return list(network)
+
+
 def _checked(
     layers: Sequence[Layer], accelerators: Sequence[Accelerator], link: Link
 ) -> list[Accelerator]:
     """The chips, if a network can be cut for them."""
-    if not layers:
-        raise ValueError("A network must have layers. Received: none.")
     if hasattr(accelerators, "runtime"):  # an accelerator is a tuple, too
         raise TypeError(
             "`accelerators` must be a sequence of chips. Received: one "
             "accelerator. Write [accelerator] * 2 for two of them."
         )
     chips = list(accelerators)
+    for chip in chips:
+        if not hasattr(chip, "runtime") or np.ndim(chip.macs_per_cycle()):
+            raise TypeError(
+                "Each of `accelerators` must be an Accelerator of numbers. "
+                f"Received: {chip!r}."
+            )
+    if not isinstance(link, Link):
+        raise TypeError(
+            f"`link` must be a Link. Received: {link!r}. Use, for example, "
+            "Link(bandwidth_gbs=0.5), or Link.of(accelerator)."
+        )
     if not chips:
         raise ValueError("A pipeline must have chips. Received: none.")
     if len(chips) > len(layers):
