@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 import tf_cosearch as cs
+from tf_cosearch.tasks.speech import tones
 
 ROOT = pathlib.Path(cs.__file__).parent.parent
 TEXT = (ROOT / "tf_cosearch/tasks/README.md").read_text()
@@ -36,6 +38,8 @@ def test_python_runs_in_one_session(tmp_path, monkeypatch, is_searched):
     monkeypatch.chdir(tmp_path)
     program = "\n".join(re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL))
     assert program.count("tuner.search(") == 1
+    assert program.count("clips=100") == 1
+    program = program.replace("clips=100", "clips=10")
     if not is_searched:
         program = re.sub(r"tuner\.search\(.*", "", program)
     names = {"__name__": "readme"}
@@ -52,18 +56,28 @@ def test_python_runs_in_one_session(tmp_path, monkeypatch, is_searched):
     assert len(found) == is_searched
 
 
+def test_options_are_shown_as_a_space_says_them():
+    [block] = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    task = cs.tasks.make(yaml.safe_load(block)["task"])
+    assert (task.words, task.shape) == (("yes", "no", "up"), (49, 40, 1))
+
+
 @pytest.mark.slow
 def test_commands_run(tmp_path):
-    [block] = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
     (tmp_path / "tools").symlink_to(ROOT / "tools")
-    for command in block.strip().splitlines():
-        few = f"{command} --epochs=1".replace("scenes:500", "scenes:100")
-        words = few.split()
+    tones.write(tmp_path / "runs/words", clips=10)  # as the page does
+    commands = "".join(re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL))
+    for command in commands.splitlines():
+        few = command.replace("scenes:500", "scenes:100")
+        words = few.replace("tones:100", "tones:10").split()
         words[0] = sys.executable
         if "search.py" in few:
             words += ["--max_trials=1", "--workers=1", "--oracle=random"]
+        if "estimate.py" not in few:
+            words += ["--epochs=1"]
         done = subprocess.run(
             words, cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        assert "mean intersection over union" in done.stdout
+        is_of_masks = "mean intersection over union" in done.stdout
+        assert is_of_masks == ("scenes" in few)
