@@ -37,6 +37,21 @@ def test_chips_are_a_gene():
     assert space_of(chips=2).decode(genome).chips == 2
 
 
+def test_a_space_file_may_say_how_many(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "input_shape: [8, 8, 3]\nclasses: 10\nstem: {filters: 8}\n"
+        "stages: [{block: conv_bn, filters: [8, 16]}]\n"
+        "accelerator: {chips: [2, 3]}\n"
+    )
+    space = cs.SearchSpace.load(path)
+    assert space.parameters[-1].choices == (2, 3)
+    # A preset is all of the hardware: one chip.
+    assert cs.SearchSpace.load(path, accelerator="edge_tpu").most_chips == 1
+    kept = cs.SearchSpace.load(path, accelerator={"pe_array/rows": 2})
+    assert kept.most_chips == 3
+
+
 def test_what_several_chips_are_thought_to_cost():
     """Area by chips is exact; throughput that of equal stages."""
     space = space_of(chips=[1, 2, 4])
