@@ -146,7 +146,7 @@ def _unknown(name: str, known: Iterable[str]) -> ValueError:
     """An error that says whether some other task has such data."""
     error = configuration.unknown("data set", name, known)
     for task in tasks.names():
-        with contextlib.suppress(TypeError):  # one whose options have no values
+        with contextlib.suppress(TypeError, ValueError):  # it needs options
             if name in tasks.make(task).sources():
                 return ValueError(f"{error} It is there with --task={task}.")
     return error
