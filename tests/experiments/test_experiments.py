@@ -14,6 +14,7 @@ PAPERS = {
     "fast_and_slow",
     "hsconas",
     "joint_beats_separate",
+    "low_precision",
     "space_fits_hardware",
     "use_cases_differ",
 }
