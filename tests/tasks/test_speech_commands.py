@@ -64,6 +64,8 @@ def test_the_rule_is_that_of_the_data_set():
             f"{speaker}_nohash_{i}.wav" for i, speaker in enumerate(speakers)
         ]
         assert {speech_commands.which_set(name) for name in names} == {split}
+    # A name that is no UTF-8 has a place, too.
+    assert speech_commands.which_set("\udcff_nohash_0.wav") == "train"
     random = [f"{i:08x}_nohash_0.wav" for i in range(4000)]
     train = [speech_commands.which_set(name) == "train" for name in random]
     assert np.mean(train) == pytest.approx(0.8, abs=0.02)

@@ -12,6 +12,7 @@ Recognition", arXiv 1804.03209, and the README of the data set.
 from __future__ import annotations
 
 import hashlib
+import os
 import pathlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -99,7 +100,7 @@ def which_set(name: str) -> str:
     True
     """
     speaker = re.sub(r"_nohash_.*$", "", name)
-    digest = hashlib.sha1(speaker.encode()).hexdigest()  # noqa: S324
+    digest = hashlib.sha1(os.fsencode(speaker)).hexdigest()  # noqa: S324
     percent = int(digest, 16) % (_MOST + 1) * 100 / _MOST
     return "val" if percent < 10 else "test" if percent < 20 else "train"
 
