@@ -3,7 +3,7 @@ import functools
 import keras
 import pytest
 
-from tf_cosearch.networks import published
+from tf_cosearch.networks import dlrm, published
 from tf_cosearch.networks.published_layouts import Layout
 
 # Multiply-accumulates in G and parameters in M, as published:
@@ -172,7 +172,8 @@ def test_the_keyword_spotter_is_the_published_one():
 
 
 @pytest.mark.parametrize(
-    "name", sorted({*published.names()} - {*OTHERS, "ds_cnn"})
+    "name",
+    sorted({*published.names()} - {*OTHERS, *dlrm.PUBLISHED, "ds_cnn"}),
 )
 def test_every_network_loads_and_ends_in_a_classifier(name):
     rows = load(name)
