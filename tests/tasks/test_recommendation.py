@@ -16,7 +16,7 @@ from tf_cosearch.tasks.recommendation import (
     normalised_entropy,
     table_rows,
 )
-from tf_cosearch.training import datasets, evaluate
+from tf_cosearch.training import datasets, evaluate, inputs
 
 TABLES = "5 3"
 
@@ -237,6 +237,21 @@ def test_clicks_alone_are_refused(tmp_path):
     np.savez(path, **{f"{name}_train": each for name, each in arrays.items()})
     with pytest.raises(ValueError, match=r"clicks and others.*: \[0\.0\]"):
         datasets.load(f"npz:{path}", task=Recommendation(TABLES))
+
+
+def test_data_of_one_kind_of_click_are_refused_whole():
+    x, y = columns()
+    task = Recommendation(TABLES)
+    shape = (1, 1, x.shape[1])
+    with pytest.raises(ValueError, match=r"of 2 kinds.*Received: 1 alone"):
+        inputs.check(x, np.ones_like(y), shape, 1, "validation data", task)
+    # A batch may be of one kind.
+    order = np.argsort(y)
+    pipeline = tf.data.Dataset.from_tensor_slices((x[order], y[order]))
+    assert inputs.check(pipeline.batch(1), None, shape, 1, "data", task) == 1
+    alone = pipeline.take(1).batch(1)
+    with pytest.raises(ValueError, match=r"of 2 kinds.*Received: 0 alone"):
+        inputs.check(alone, None, shape, 1, "data", task)
 
 
 @pytest.mark.slow

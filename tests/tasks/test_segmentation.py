@@ -156,6 +156,18 @@ def test_wrong_folders_are_refused(folder):
         load()
 
 
+def test_a_split_may_lack_a_class_that_another_has(tmp_path):
+    masks = np.arange(30).reshape(-1, 1, 1) % 3 * np.ones((1, 4, 4), int)
+    arrays = {"x_train": np.zeros((30, 4, 4, 1)), "y_train": masks}
+    arrays |= {"x_val": np.zeros((2, 4, 4, 1)), "y_val": masks[[0, 2]]}
+    path = tmp_path / "masks.npz"
+    np.savez(path, **arrays)
+    assert datasets.load(f"npz:{path}", task=SEGMENTATION).classes == 3
+    np.savez(path, **{**arrays, "y_train": masks * 2})
+    with pytest.raises(ValueError, match=r"0, 2, 4, none of 1\."):
+        datasets.load(f"npz:{path}", task=SEGMENTATION)
+
+
 def test_data_of_another_task_are_refused():
     with pytest.raises(ValueError, match=r"masks \[N, H, W\].*Received"):
         datasets.load("digits", task=SEGMENTATION)

@@ -120,8 +120,11 @@ class Classification(Task):
             y = tf.argmax(y, 1) if y.shape[1] == classes != 1 else y[:, 0]
         return tf.cast(y, tf.int32)
 
-    def count(self, y: np.ndarray, what: str) -> int:
+    def count(self, parts: Sequence[np.ndarray], what: str) -> int:
         """One more than the largest label, or as many as one-hot ones have."""
+        return max(self._count(y, what) for y in parts)
+
+    def _count(self, y: np.ndarray, what: str) -> int:
         is_number = y.dtype.kind in "fiub" and np.isfinite(y).all()
         if not is_number or (y % 1).any():
             raise ValueError(

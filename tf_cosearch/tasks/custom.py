@@ -169,9 +169,9 @@ class Custom(Task):
         """As the other task."""
         return self._like.input_shape(x, what)
 
-    def count(self, y: np.ndarray, what: str) -> int:
+    def count(self, parts: Sequence[np.ndarray], what: str) -> int:
         """As the other task."""
-        return self._like.count(y, what)
+        return self._like.count(parts, what)
 
     def strata(self, y: np.ndarray) -> np.ndarray:
         """As the other task."""

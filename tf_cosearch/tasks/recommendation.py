@@ -104,6 +104,7 @@ class Recommendation(Task):
     metric: ClassVar[str] = "1 - normalised entropy"
     outputs: ClassVar[str] = "clicks"
     fewest: ClassVar[int] = 1
+    fewest_strata: ClassVar[int] = 2
     has_pixels: ClassVar[bool] = False
     # What trains networks for rounding knows no tables.
     quantizations: ClassVar[tuple[str, ...]] = ("after_training",)
@@ -276,14 +277,10 @@ class Recommendation(Task):
             )
         return 1, 1, x.shape[1]
 
-    def count(self, y: np.ndarray, what: str) -> int:
+    def count(self, parts: Sequence[np.ndarray], what: str) -> int:
         """One; training, validation and test data must have both kinds."""
-        if len(np.unique(y)) < 2:
-            raise ValueError(
-                f"{what} must hold clicks and others in each of its splits, as "
-                "normalised entropy compares to their share. Received: "
-                f"{np.unique(y)[:2].tolist()} alone."
-            )
+        for y in parts:
+            _require_both(y, what)
         return 1
 
     def strata(self, y: np.ndarray) -> np.ndarray:
@@ -364,6 +361,16 @@ def _side_by_side(
         )
     # Of float64 all numbers of rows are exact, until they are checked.
     return np.concatenate([dense, categorical], 1, dtype=np.float64)
+
+
+def _require_both(y: np.ndarray, what: str) -> None:
+    """Refuses clicks of one kind, whose entropy is none to compare to."""
+    if len(np.unique(y)) < 2:
+        raise ValueError(
+            f"{what} must hold clicks and others in each of its splits, as "
+            "normalised entropy compares to their share. Received: "
+            f"{np.unique(y).tolist()} alone."
+        )
 
 
 def _require_one(classes: int) -> None:

@@ -98,16 +98,17 @@ class Regression(Task):
         y = tf.cast(y, tf.float32)
         return y[:, tf.newaxis] if y.shape.rank == 1 else y
 
-    def count(self, y: np.ndarray, what: str) -> int:
+    def count(self, parts: Sequence[np.ndarray], what: str) -> int:
         """Numbers of an example."""
-        if y.ndim > 2:
-            raise ValueError(
-                f"{what} must hold targets [N] or [N, targets]. Received: "
-                f"labels of shape {y.shape}. Choose other data, or another "
-                "task."
-            )
-        require_numbers(y, f"Targets of {what}")
-        return 1 if y.ndim == 1 else y.shape[1]
+        for y in parts:
+            if y.ndim > 2:
+                raise ValueError(
+                    f"{what} must hold targets [N] or [N, targets]. Received: "
+                    f"labels of shape {y.shape}. Choose other data, or another "
+                    "task."
+                )
+            require_numbers(y, f"Targets of {what}")
+        return max(1 if y.ndim == 1 else y.shape[1] for y in parts)
 
 
 @functools.cache

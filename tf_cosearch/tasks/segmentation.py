@@ -166,16 +166,20 @@ class Segmentation(Task):
 
         return tf.cast(y[..., 0] if y.shape.rank == 4 else y, tf.int32)
 
-    def count(self, y: np.ndarray, what: str) -> int:
-        """One more than the largest number of a pixel."""
-        if y.ndim < 3:
-            raise ValueError(
-                f"{what} must hold masks [N, H, W], a class for each pixel. "
-                f"Received: labels of shape {y.shape}. Choose data with masks, "
-                "or another task."
-            )
-        _require_whole(y, what)
-        present = np.unique(y)
+    def count(self, parts: Sequence[np.ndarray], what: str) -> int:
+        """One more than the largest number of a pixel.
+
+        A small split may lack a class; one that all lack is no class.
+        """
+        for y in parts:
+            if y.ndim < 3:
+                raise ValueError(
+                    f"{what} must hold masks [N, H, W], a class for each "
+                    f"pixel. Received: labels of shape {y.shape}. Choose data "
+                    "with masks, or another task."
+                )
+            _require_whole(y, what)
+        present = np.unique(np.concatenate([np.unique(y) for y in parts]))
         if len(present) <= present[-1]:
             first = next(n for n in range(present[-1]) if n not in present)
             raise ValueError(

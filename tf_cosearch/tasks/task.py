@@ -37,6 +37,7 @@ class Task(abc.ABC):
         metric: What its accuracy is, in words.
         outputs: What networks put out `classes` of, in a word.
         fewest: The least number of these.
+        fewest_strata: How many `strata` its metric takes to be defined.
         reads_stages: Whether `head` reads more than the last stage.
         has_pixels: Whether inputs are pixels, which should be about 0 to 1.
         quantizations: How its networks may become int8, the default first.
@@ -47,6 +48,7 @@ class Task(abc.ABC):
     metric: ClassVar[str] = "accuracy"
     outputs: ClassVar[str] = "classes"
     fewest: ClassVar[int] = 2
+    fewest_strata: ClassVar[int] = 1
     reads_stages: ClassVar[bool] = False
     has_pixels: ClassVar[bool] = True
     quantizations: ClassVar[tuple[str, ...]] = ("aware", "after_training")
@@ -221,11 +223,11 @@ class Task(abc.ABC):
         return x.shape[1], x.shape[2], x.shape[3]
 
     @abc.abstractmethod
-    def count(self, y: np.ndarray, what: str) -> int:
+    def count(self, parts: Sequence[np.ndarray], what: str) -> int:
         """How many numbers the networks of a data set put out.
 
         Args:
-            y: All targets of a part of it; the largest count is that of all.
+            parts: All targets, those of each of its splits.
             what: Its name, for the message.
 
         Raises:

@@ -233,8 +233,8 @@ class TaskSuite:
             f"{self.task}: strata of {strata.shape}, {strata.dtype}",
         )
         require(
-            self.task.count(y, "data") <= self.classes,
-            f"{self.task} counts {self.task.count(y, 'data')} of its data",
+            self.task.count([y], "data") <= self.classes,
+            f"{self.task} counts {self.task.count([y], 'data')} of its data",
         )
 
     def test_its_options_are_plain_values(self) -> None:

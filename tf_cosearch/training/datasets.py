@@ -154,10 +154,10 @@ def _unknown(name: str, known: Iterable[str]) -> ValueError:
 
 def _for_task(data: Dataset, task: Task) -> Dataset:
     """A classification data set, whose labels may be targets of a task."""
-    y = data.train[1]
-    if y is None or isinstance(task, Classification):
+    targets = [y for _, y in (data.train, data.validation, data.test)]
+    if targets[0] is None or isinstance(task, Classification):
         return data
-    count = task.count(np.asarray(y), data.name)
+    count = task.count([np.asarray(y) for y in targets], data.name)
     return dataclasses.replace(data, classes=count)
 
 
@@ -376,8 +376,8 @@ def _complete(
                 f"shape {x.shape} and labels of shape {y.shape}."
             )
     x, y = splits["train"]
-    counts = [task.count(y, name) for _, y in splits.values()]
-    classes = classes or max(counts)
+    count = task.count([y for _, y in splits.values()], name)
+    classes = classes or count
     if len(x) < 5 and len(splits) < 3:
         raise ValueError(
             f"{name} must hold at least one image for each split, so 5 for "

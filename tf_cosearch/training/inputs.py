@@ -253,6 +253,7 @@ def check(
         images = as_array(x, f"Images of the {what}")
         labels = as_array(y, f"Labels of the {what}")
         _check_batch(images, labels, input_shape, classes, what, task)
+        _check_strata({*task.strata(labels)}, task, what)
         return len(images)
     if y is not None:
         raise ValueError(
@@ -279,14 +280,16 @@ def check(
             f"{what} must end. Received: an infinite tf.data.Dataset. Use "
             "dataset.take(steps) for epochs of that many batches."
         )
-    largest = 0
+    largest, strata = 0, set[int]()
     for images, labels, *weights in x.as_numpy_iterator():
         _check_batch(images, labels, input_shape, classes, what, task)
+        strata.update(task.strata(labels))
         for weight in weights:
             _check_sample_weight(weight, len(images), what)
         largest = max(largest, len(images))
     if not largest:
         raise ValueError(f"{what} must not be empty. Received: no batches.")
+    _check_strata(strata, task, what)
     return largest
 
 
@@ -330,6 +333,15 @@ def _check_batch(
             f"Received: {len(x)} images and {labels}."
         )
     task.check_targets(y, input_shape, classes, what)
+
+
+def _check_strata(strata: set[int], task: Task, what: str) -> None:
+    if len(strata) < task.fewest_strata:
+        raise ValueError(
+            f"Targets of the {what} must be of {task.fewest_strata} kinds, as "
+            f"{task.metric} of one is not defined. Received: {min(strata)} "
+            "alone. Take examples of both."
+        )
 
 
 def _check_sample_weight(weight: np.ndarray, count: int, what: str) -> None:
