@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import os
 import pathlib
 import shutil
 
@@ -144,7 +145,10 @@ def test_what_needs_no_file_is_asked_before_a_training(
     class Moody(Board):
         def measure(self, design):
             costs = super().measure(design)
-            if design.accelerator.pe_array.rows in (2, 6):
+            rows = design.accelerator.pe_array.rows
+            if rows == 4 and str(design.tflite) == os.devnull:
+                raise OSError("nobody there")
+            if rows in (2, 6):
                 costs["latency_ms"] = cs.Quantity(2.01, "ms")
             return costs
 

@@ -276,10 +276,12 @@ class Measuring:
         return self._measurements.measure(design, expected)
 
     def _ask(self, genome: np.ndarray) -> dict[str, float] | None:
-        """All values of a design that has no file yet; None if refused."""
+        """All values of a design that has no file yet; None without answer."""
         try:
             costs = self.evaluator(self._built(genome, NO_FILE)).costs
-        except RefusedError:
+        except Exception:
+            # What fails here fails once more, and is told, in a trial. An
+            # oracle that raises an error would keep its lock.
             return None
         known = {n: costs[n].value for n in measured.compared(costs)}
         return self._oracle.prices.overlaid(genome, known)
