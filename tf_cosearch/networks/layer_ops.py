@@ -313,6 +313,10 @@ class LayerRecorder(BlockOps):
         """Declares the tensor that a block starts from."""
         return self._tape.input(height, width, channels, bits)
 
+    def reads(self, x: TensorShape) -> bool:
+        """Whether a row reads a tensor."""
+        return self._tape.reads(x)
+
     def layers(self) -> list[Layer]:
         """The rows recorded so far, branches one after the other."""
         self._tape.sort()

@@ -185,6 +185,10 @@ class Tape:
         wholes = {n: self._tensors[n].count_of(bits) for n in views}
         return sum(max(0, wholes[n] - views[n]) for n in views)
 
+    def reads(self, tensor: TensorShape) -> bool:
+        """Whether an operation so far reads a tensor."""
+        return any(tensor.number in row.read for row in self._rows)
+
     def sort(self) -> None:
         """Puts the operations in the order that `depth_first` gives."""
         here = {row.written: i for i, row in enumerate(self._rows)}

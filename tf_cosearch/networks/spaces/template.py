@@ -13,16 +13,16 @@ import itertools
 import math
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tf_cosearch import configuration, tasks
 from tf_cosearch.networks import blocks
-from tf_cosearch.networks.layer_ops import LayerRecorder
 from tf_cosearch.networks.network import BlockSpec, Network
 from tf_cosearch.networks.spaces.network_space import NetworkSpace
+from tf_cosearch.networks.spaces.row_memory import RowMemory, rows_of_end
 from tf_cosearch.networks.spaces.stage import Stage
 from tf_cosearch.networks.stage_values import (
     STAGE_KEYS,
@@ -30,23 +30,9 @@ from tf_cosearch.networks.stage_values import (
     check_value,
     image_shape,
 )
-from tf_cosearch.networks.workload import (
-    NETWORK_ENDS,
-    Layer,
-    LayerTable,
-    to_array,
-)
-
-MOST_STAGES = 2**15
-"""Stages whose rows are remembered."""
-
-_FROM_OUTSIDE, _TO_OUTSIDE = NETWORK_ENDS
 
 Shape = tuple[int, int, int]
 """Height, width and channels."""
-
-Tensor = tuple[int, int, int, int]
-"""Height, width and channels, and bits of an element."""
 
 _OF_CLASSIFIER = ("dropout", "classifier_bits")
 _OF_LAST_BLOCK = ("weight_bits", "activation_bits")
@@ -131,8 +117,6 @@ class Template(NetworkSpace):
             slice(end - len(stage.parameters), end)
             for stage, end in zip(self.stages, ends, strict=True)
         ]
-        self._rows: dict[tuple[Any, ...], tuple[np.ndarray, Tensor]] = {}
-        self._stage_rows: dict[tuple[Any, ...], tuple[np.ndarray, Tensor]] = {}
 
     def with_task(self, task: Any) -> Template:
         """The same networks but for their ends.
@@ -147,8 +131,8 @@ class Template(NetworkSpace):
         other = copy.copy(self)
         other.task = tasks.make(task)
         check_classes(self.classes, other.task, self.name)
-        other._rows, other._stage_rows = {}, {}
-        vars(other).pop("_most_layers", None)
+        for name in ("_most_layers", "_memory"):
+            vars(other).pop(name, None)
         return other
 
     @staticmethod
@@ -349,7 +333,7 @@ class Template(NetworkSpace):
     def _most_layers(self) -> int:
         most = sum(stage.max_layers() for stage in self.stages)
         most += max(
-            len(_rows_of_end(self.network(()), shapes))
+            len(rows_of_end(self.network(()), shapes)[0])
             for spec, shapes in self.blocks()
             if spec is None
         )
@@ -371,68 +355,11 @@ class Template(NetworkSpace):
         Returns:
             A `[L, F]` float32 array, see `workload.to_array`.
         """
-        if self.task.reads_stages:
-            # Its rows, and what others hold, depend on more than one stage.
-            return to_array(self.decode(genes).layers())
-        shape: Tensor = (*self.input_shape, 8)
-        parts = []
-        for stage, part in zip(self.stages, self._slices, strict=True):
-            key = stage.name, genes[part], shape
-            known = self._stage_rows.get(key)
-            if known is None:
-                if len(self._stage_rows) >= MOST_STAGES:
-                    self._stage_rows.clear()
-                known = self._read_stage(stage, genes[part], shape)
-                self._stage_rows[key] = known
-            rows, shape = known
-            parts.append(rows)
-        if shape not in self._rows:
-            self._rows[shape] = _record(self._end, shape)
-            self._rows[shape][0][:, _FROM_OUTSIDE] = 0
-        parts.append(self._rows[shape][0])
-        return np.concatenate(parts)
+        return self._memory.rows([genes[part] for part in self._slices])
 
-    def _read_stage(
-        self, stage: Stage, genes: tuple[int, ...], shape: Tensor
-    ) -> tuple[np.ndarray, Tensor]:
-        """Rows of a stage that starts from a shape, and the one it ends in."""
-        parts = [np.empty((0, len(LayerTable._fields)), np.float32)]
-        for spec in stage.decode(genes):
-            key = spec.block, spec.filters, spec.stride, spec.options, shape
-            known = self._rows.get(key)
-            if known is None:
-                known = self._rows[key] = _record(spec.apply, shape)
-            rows, shape = known
-            parts.append(rows)
-        rows = np.concatenate(parts)
-        # Only the first block reads the image, only the last row answers.
-        is_first = stage is self.stages[0]
-        rows[len(parts[1]) if is_first else 0 :, _FROM_OUTSIDE] = 0
-        rows[:, _TO_OUTSIDE] = 0
-        return rows, shape
-
-    def _end(self, ops: Any, x: Any) -> Any:
-        return self.network(()).end(ops, [x])
-
-
-def _rows_of_end(network: Network, shapes: Sequence[Shape]) -> list[Layer]:
-    """What ends a network whose stages put out such shapes."""
-    recorder = LayerRecorder()
-    network.end(recorder, [recorder.input(*shape) for shape in shapes])
-    return recorder.layers()
-
-
-def _record(
-    read: Callable[[Any, Any], Any], shape: Tensor
-) -> tuple[np.ndarray, Tensor]:
-    """Rows of one reading that starts from a shape, and the shape it ends in.
-
-    A block holds what it needs of its input itself, so blocks can be recorded
-    one by one.
-    """
-    recorder = LayerRecorder()
-    x = read(recorder, recorder.input(*shape))
-    return to_array(recorder.layers()), (*recorder.shape(x), recorder.bits(x))
+    @functools.cached_property
+    def _memory(self) -> RowMemory:
+        return RowMemory(self.stages, self.network(()))
 
 
 def task_of(content: Mapping[str, Any], given: Any = None) -> tasks.Task:
