@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import tf_cosearch as cs
+from tf_cosearch.networks import blocks
 from tf_cosearch.networks.spaces.row_memory import rows_of_end
+from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.networks.workload import to_array
 
 SPACES = {
@@ -64,3 +66,22 @@ def test_two_stages_are_held(two_early, is_first):
     shapes = [(8, 8, 8, 8)] * 3 + [(4, 4, 16, 8)]
     _, early, is_last = rows_of_end(networks.network(()), shapes)
     assert (early, is_last) == ((1, 2), not is_first)
+
+
+def test_stages_of_one_tensor_hold_it_once(two_early):
+    """A block of a user may leave what it reads as it is."""
+
+    @cs.block
+    def users_maybe(ops, x, *, filters, stride=1, is_there=1):
+        return ops.conv(x, filters, 3, stride, name="c") if is_there else x
+
+    try:
+        stage = {"filters": 8, "block": "users_maybe", "is_there": [0, 1]}
+        content = {
+            "stem": {"filters": 8},
+            "stages": [*[stage] * 3, {"filters": 16, "block": "conv_bn"}],
+        }
+        networks = Template(content, "maybe", (8, 8, 1), 4, two_early())
+        require_equal(cs.SearchSpace(networks), 16)
+    finally:
+        blocks._BLOCKS.pop("users_maybe")
