@@ -6,13 +6,16 @@ import re
 import pytest
 
 from tf_cosearch import experiments
+from tf_cosearch.benchmark import landscapes
 from tf_cosearch.benchmark.landscapes import Evaluation
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.experiments import (
     Setting,
     codesign_edp,
     fast_and_slow,
+    joint_beats_separate,
     space_fits_hardware,
+    use_cases_differ,
 )
 from tf_cosearch.networks.spaces.template import load_network
 from tf_cosearch.networks.workload import Layer, pad
@@ -60,11 +63,44 @@ def _two(chips, rows):
     )
 
 
-def test_gains_are_of_designs_as_accurate():
-    def design(accuracy, latency, energy):
-        costs = {"latency_ms": latency, "energy_mj": energy}
-        return Evaluation(accuracy, costs, accuracy, {"latency_ms": -1.0})
+def design(accuracy, latency, energy, excess=-1.0):
+    costs = {"latency_ms": latency, "energy_mj": energy}
+    return Evaluation(accuracy, costs, accuracy, {"latency_ms": excess})
 
+
+def test_energies_are_of_designs_as_accurate_as_on_the_baseline():
+    runs = {
+        "network": [design(0.9, 1.0, 8.0), design(0.8, 1.0, 1.0)],
+        "joint": [
+            design(0.9, 1.0, 4.0),
+            design(0.95, 1.0, 6.0),
+            design(0.85, 1.0, 2.0),
+            design(0.99, 9.0, 1.0, excess=0.1),
+        ],
+        "phased": [design(0.85, 1.0, 3.0)],
+    }
+    place = landscapes.get("energy")
+    rows = {
+        row["searched"]: row
+        for row in joint_beats_separate._rows("energy", place, 0, runs)
+    }
+    assert rows["network"]["energy_mj"] == 8
+    assert rows["joint"]["energy_mj"] == 4
+    assert rows["phased"]["energy_mj"] == float("inf")
+    assert rows["joint"]["best_reward"] == 0.95  # the last is over budget
+    assert [row["violations"] for row in rows.values()] == [0, 1, 0]
+
+
+def test_what_a_swap_costs_is_over_if_it_mostly_is():
+    def row(lost, within):
+        return {"case": "a", "design_of": "b", "lost": lost, "within": within}
+
+    rows = [row(1.0, True), row(3.0, True), row(-9.0, False)]
+    assert use_cases_differ._told(rows, "a", "b") == "2.00"
+    assert use_cases_differ._told(rows[1:], "a", "b") == "over"
+
+
+def test_gains_are_of_designs_as_accurate():
     fixed = [design(0.9, 4.0, 8.0), design(0.8, 1.0, 1.0)]
     joint = [
         design(0.9, 2.0, 8.0),
@@ -76,8 +112,12 @@ def test_gains_are_of_designs_as_accurate():
     assert told["energy_gain"] == pytest.approx(100)
     # Of 12 random designs 3 are as good: 4 trainings for one, against 3.
     assert told["fewer_trainings"] == pytest.approx(4 / 3)
+    assert told["as_good_at_random"] == 3
     told = fast_and_slow._gains(fixed, joint, [0.0] * 6)
     assert told["fewer_trainings"] == pytest.approx(6 / 3)
+    row = {"algorithm": "grey_box", **told}
+    assert fast_and_slow._least([row]) == "at least "
+    assert not fast_and_slow._least([{**row, "as_good_at_random": 1}])
 
 
 def test_fusing_a_stage_changes_that_stage_alone():

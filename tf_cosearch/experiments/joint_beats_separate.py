@@ -111,7 +111,9 @@ def _rows(
             "seed": seed,
             "trials": len(run),
             "violations": sum(not e.is_feasible for e in run),
-            "best_reward": max(e.reward for e in run if e.is_feasible),
+            "best_reward": max(
+                (e.reward for e in run if e.is_feasible), default=0.0
+            ),
             "hypervolume": landscape.hypervolume(
                 np.asarray([landscape.point(e) for e in run if e.is_feasible])
             ),
