@@ -177,6 +177,18 @@ def test_a_space_may_have_more_tables_than_units():
     assert Template(content, "wide", (1, 1, 31), 1, task).count() == 2
 
 
+def test_networks_look_up_the_tables_of_their_task():
+    with pytest.raises(
+        ValueError, match=r"'60 40 20 9'.*Received: '60 40 20 10'"
+    ):
+        cs.SearchSpace.load("dlrm", task=Recommendation("60 40 20 9"))
+    space = cs.SearchSpace.load("dlrm")
+    with pytest.raises(ValueError, match=r"of dlrm.*'5 3'.*Received: '60 40"):
+        space.with_task(Recommendation("5 3"))
+    with pytest.raises(ValueError, match=r"Received: no such stage"):
+        cs.SearchSpace.load("digits", (1, 1, 8), 1, task="recommendation")
+
+
 def test_networks_of_another_number_of_clicks_are_refused():
     with pytest.raises(ValueError, match=r"one number.*classes=2"):
         Recommendation().check_targets(np.arange(2), (1, 1, 8), 2, "data")

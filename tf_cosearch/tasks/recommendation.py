@@ -199,6 +199,22 @@ class Recommendation(Task):
 
         return tf.nn.sigmoid(outputs)
 
+    def check_stages(
+        self, stages: Mapping[str, Mapping[str, Sequence[Any]]], where: str
+    ) -> None:
+        """One of them must have `tables`, those of the task."""
+        told = {
+            str(tables)
+            for keys in stages.values()
+            for tables in keys.get("tables", ())
+        }
+        if {*map(table_rows, told)} != {table_rows(self.tables)}:
+            raise ValueError(
+                f"A stage of {where} must look up the tables of the task, "
+                f"tables: {self.tables!r}, as the block dlrm does. Received: "
+                f"{', '.join(map(repr, sorted(told))) or 'no such stage'}."
+            )
+
     def check_inputs(
         self, x: np.ndarray, input_shape: tuple[int, ...], what: str
     ) -> None:

@@ -135,6 +135,20 @@ class Task(abc.ABC):
         del classes
         return None
 
+    def check_stages(
+        self, stages: Mapping[str, Mapping[str, Sequence[Any]]], where: str
+    ) -> None:
+        """Refuses a space whose networks cannot do this.
+
+        Args:
+            stages: For each stage, by its name, what each key of it may be.
+            where: What the space is called, for the message.
+
+        Raises:
+            ValueError: If they lack something.
+        """
+        del stages, where
+
     def check_inputs(
         self, x: np.ndarray, input_shape: tuple[int, ...], what: str
     ) -> None:

@@ -103,6 +103,7 @@ class Template(NetworkSpace):
             "classifier_bits", head.get("classifier_bits", 8), f"{where}, head"
         )
         self.stages = self._read_stages(content, head, where)
+        self._check_stages(where)
         widths = {self.input_shape[-1]}
         for stage in self.stages:
             stage.check_blocks(widths, where)
@@ -118,6 +119,16 @@ class Template(NetworkSpace):
             for stage, end in zip(self.stages, ends, strict=True)
         ]
 
+    def _check_stages(self, where: str) -> None:
+        """Refuses stages that the task cannot do with."""
+        told = {
+            stage.name: {
+                key: choices for key, (choices, _) in stage.keys.items()
+            }
+            for stage in self.stages
+        }
+        self.task.check_stages(told, where)
+
     def with_task(self, task: Any) -> Template:
         """The same networks but for their ends.
 
@@ -131,6 +142,7 @@ class Template(NetworkSpace):
         other = copy.copy(self)
         other.task = tasks.make(task)
         check_classes(self.classes, other.task, self.name)
+        other._check_stages(self.name)
         for name in ("_most_layers", "_memory"):
             vars(other).pop(name, None)
         return other
