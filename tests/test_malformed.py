@@ -38,7 +38,9 @@ from tf_cosearch.networks.importers import (
     layers_csv,
     tflite_import,
 )
+from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.search import early_stopping, executions, objectives
+from tf_cosearch.search.accuracy_table import AccuracyTable
 from tf_cosearch.search.oracle import trial_files
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.space import SearchSpace
@@ -354,6 +356,53 @@ def search_script(monkeypatch):
     for flag in set(flags.FLAGS) - before:
         delattr(flags.FLAGS, flag)
     flags.FLAGS.unparse_flags()
+
+
+MACRO = {
+    "input_shape": [8, 8, 3],
+    "classes": 4,
+    "stem": {"filters": 8},
+    "stages": [
+        {"block": "nas_bench_macro", "filters": 16, "operator": [0, 1, 2]}
+    ],
+}
+
+
+@examples(60, 2000)
+@pytest.mark.parametrize("how", ["bytes", "values"])
+@pytest.mark.parametrize("kind", ["own", "macro"])
+def test_accuracy_table(tmp_path, kind, how, count):
+    space = SearchSpace(Template(MACRO, "macro"), {"pe_array/rows": [1, 2]})
+    entries = {
+        str(digit): {"test_acc": [90.5, 91], "flops": network.macs}
+        for digit in range(3)
+        for network in [space.network_space.decode((digit,))]
+    }
+    tree = entries
+    if kind == "own":
+        networks = [
+            {"choices": [int(digit)], "accuracies": [0.9, 0.91]}
+            for digit in entries
+        ]
+        names = [space.parameters[0].name]
+        tree = {"parameters": names, "networks": networks}
+    if how == "bytes":
+        content, edits, edit = as_json(tree), byte_edits(), edit_bytes
+    else:
+        content, edits = tree, value_edits()
+
+        def edit(tree, edits):
+            return as_json(edit_values(tree, edits))
+
+    def read(path):
+        table = AccuracyTable(path, space)
+        for genome in space.sample(np.random.default_rng(0), 3):
+            assert all(0 <= a <= 1 for a in table.accuracies(genome))
+        table.drawn(genome, 0, table.trainings)
+
+    (tmp_path / "table.json").write_bytes(as_json(tree))
+    read(tmp_path / "table.json")
+    attack(count, tmp_path, content, edits, edit, read, "table.json")
 
 
 @examples(60, 2000)
