@@ -2,12 +2,13 @@
 
 from typing import ClassVar
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tf_cosearch as cs
-from tf_cosearch import testing
+from tf_cosearch import configuration, testing
 from tf_cosearch.networks.importers.tflite_import import from_tflite
 from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.tasks import click_log
@@ -16,6 +17,7 @@ from tf_cosearch.tasks.recommendation import (
     normalised_entropy,
     table_rows,
 )
+from tf_cosearch.testing import keras_walk
 from tf_cosearch.training import datasets, evaluate, inputs
 
 TABLES = "5 3"
@@ -175,6 +177,19 @@ def test_a_space_may_have_more_tables_than_units():
     }
     task = Recommendation(tables)
     assert Template(content, "wide", (1, 1, 31), 1, task).count() == 2
+
+
+def test_rows_of_the_space_equal_a_walk_over_built_models():
+    content = configuration.load("spaces", "dlrm")
+    content["stem"]["table_bits"] = 8  # of 4 bits are rows that Keras lacks
+    space = Template(content, "dlrm")
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        genes = tuple(
+            int(rng.integers(len(each.choices))) for each in space.parameters
+        )
+        network = space.decode(genes)
+        assert keras_walk.differences(network, network.build(keras)) == []
 
 
 def test_networks_look_up_the_tables_of_their_task():
