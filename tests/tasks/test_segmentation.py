@@ -5,6 +5,7 @@ from PIL import Image
 import tf_cosearch as cs
 from tf_cosearch import testing
 from tf_cosearch.networks.layer_ops import LayerRecorder
+from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.tasks.scenes import scenes
 from tf_cosearch.training import datasets, inputs
 
@@ -184,6 +185,34 @@ def test_data_of_another_task_are_refused():
             class_weight=dict.fromkeys(range(5), 1.0),
             task=SEGMENTATION,
         )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        [],
+        3,
+        {"width": 8},
+        {"name": ["segmentation"]},
+        {"name": "segmentation", "width": "wide"},
+        {"name": "segmentation", "width": {"a": 1}},
+        {"name": "segmentation", "output_stride": 0},
+        {"name": "segmentation", "stride": 2},
+    ],
+)
+def test_a_space_of_no_task_is_refused(said):
+    stages = [{"filters": 8, "block": "conv_bn"}]
+    content = {"stem": {"filters": 8}, "stages": stages, "task": said}
+    with pytest.raises(ValueError, match=r"must be|Unknown"):
+        Template(content, "wrong", (8, 8, 1), 3)
+
+
+def test_weights_of_images_count_in_a_loss():
+    y = np.asarray([[[0, 1]], [[1, 1]]])
+    logits = np.log([[[[3.0, 1.0], [1.0, 3.0]]], [[[1.0, 1.0], [1.0, 1.0]]]])
+    loss = SEGMENTATION.loss()(y, logits, sample_weight=np.asarray([1.0, 0.0]))
+    assert float(loss) == pytest.approx(np.log(4 / 3) / 2)
 
 
 def test_a_tuner_takes_a_task_and_refuses_what_it_has_itself(tmp_path):

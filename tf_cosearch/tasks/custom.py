@@ -11,7 +11,7 @@ import numpy as np
 
 from tf_cosearch import configuration
 from tf_cosearch.tasks.classification import Classification
-from tf_cosearch.tasks.segmentation import Segmentation
+from tf_cosearch.tasks.segmentation import Segmentation, mean_of_pixels
 from tf_cosearch.tasks.task import Source, Task, make, task
 
 MAXIMIZED = {
@@ -123,7 +123,9 @@ class Custom(Task):
 
     def loss(self) -> Any:
         """`trained_by`."""
-        return _made(self.trained_by, "losses", "Loss")
+        loss = _made(self.trained_by, "losses", "Loss")
+        is_of_pixels = isinstance(self._like, Segmentation)
+        return mean_of_pixels(loss) if is_of_pixels else loss
 
     def metrics(self, classes: int) -> list[Any]:
         """`judged_by`, as an accuracy and as it is."""

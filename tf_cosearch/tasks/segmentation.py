@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -82,7 +83,9 @@ class Segmentation(Task):
         """The cross-entropy of labels and logits, the mean over pixels."""
         import tf_keras
 
-        return tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        return mean_of_pixels(
+            tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        )
 
     def metrics(self, classes: int) -> list[Any]:
         """The mean intersection over union of the classes there are."""
@@ -192,6 +195,34 @@ class Segmentation(Task):
     def sources(self) -> Mapping[str, Source]:
         """Images with masks beside them, and drawn scenes."""
         return {"images": mask_folders, "scenes": scenes}
+
+
+def mean_of_pixels(loss: Any) -> Any:
+    """A loss of images, `[N]`, which may be weighted, of one of pixels.
+
+    Args:
+        loss: Of tf_keras, whose `call` returns `[N, H, W]`.
+    """
+    return _mean_of_pixels()(loss)
+
+
+@functools.cache
+def _mean_of_pixels() -> Any:
+    import tensorflow as tf
+    import tf_keras
+
+    class MeanOfPixels(tf_keras.losses.Loss):
+        """The mean over the pixels of an image."""
+
+        def __init__(self, of_pixel: Any) -> None:
+            super().__init__()
+            self.of_pixel = of_pixel
+
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            """Losses `[N]`."""
+            return tf.reduce_mean(self.of_pixel.call(y_true, y_pred), (1, 2))
+
+    return MeanOfPixels
 
 
 def _holds(shape: Sequence[int], least: tuple[int, int]) -> bool:

@@ -201,6 +201,10 @@ class TaskSuite:
             for outputs in (perfect, -perfect)
         )
         require(better < worse, f"{self.task}: a loss of {better}, {worse}")
+        double = self.task.loss()(
+            targets, -perfect, sample_weight=np.full(len(targets), 2.0)
+        )
+        np.testing.assert_allclose(float(double), 2 * worse, rtol=1e-4)
         shared = np.mean(self.task.losses(targets, perfect))
         np.testing.assert_allclose(shared, better, rtol=1e-4, atol=1e-6)
 

@@ -386,7 +386,7 @@ def task_of(content: Mapping[str, Any], given: Any = None) -> tasks.Task:
     >>> task_of({}).name, task_of({"task": "classification"}).name
     ('classification', 'classification')
     """
-    described = tasks.make(content.get("task") or "classification")
+    described = tasks.make(content.get("task", "classification"))
     if given is None or given == described.name:
         return described
     return tasks.make(given)
