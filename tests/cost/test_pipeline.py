@@ -4,6 +4,7 @@ import itertools
 import math
 import random
 
+import keras
 import numpy as np
 import pytest
 
@@ -11,7 +12,8 @@ import tf_cosearch as cs
 from tf_cosearch import accelerators
 from tf_cosearch.accelerators import power
 from tf_cosearch.cost import pipeline, stages
-from tf_cosearch.networks import workload
+from tf_cosearch.networks import published, workload
+from tf_cosearch.networks.tape import Tape
 
 BIG = accelerators.default()
 SMALL = accelerators.from_paths(
@@ -160,6 +162,96 @@ def test_a_product_and_an_image_that_come_late():
     assert stages.crossing_bytes(layers).tolist() == [0, 32, 64, 0]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_what_crosses_are_the_parts_of_tensors_that_are_alive(seed):
+    """Parts one by one: a channel of 16 positions is alive from when it is
+    made, or read if it comes from outside, until it is read last."""
+    rng = random.Random(seed)
+    tape = Tape()
+    made = [tape.input(4, 4, 8, bits=16), tape.input(4, 4, 8)]
+    reads, writes = [], []
+
+    def row(op, parts, channels, operand=(), **bounds):
+        inputs = [each._replace(channels=4) for each, _ in parts]
+        inputs = [
+            each if half is None else view
+            for view, (each, half) in zip(inputs, parts, strict=True)
+        ]
+        op = op, inputs, (4, 4, channels)
+        made.append(tape.add(f"row{len(reads)}", *op, **bounds))
+        reads.append(
+            {
+                (each.number, channel)
+                for each, half in parts
+                for channel in range(8)
+                if half is None or channel // 4 == half
+            }
+        )
+        writes.append({(made[-1].number, c) for c in range(channels)})
+
+    for _ in range(12):
+        x, y = rng.choice(made[-4:]), rng.choice(made[-4:])
+        kind = rng.choice(["conv", "add", "same", "halves", "itself"])
+        if kind == "conv":
+            row("conv2d", [(x, None)], 8, output_bits=rng.choice([8, 16]))
+        elif kind in ("add", "same"):
+            parts = [(x, None), (x if kind == "same" else y, None)]
+            row("elementwise", parts, 8)
+        elif kind == "itself":
+            row("matmul", [(x, None)] * 2, 8)
+        else:
+            for half in range(2):
+                row("conv2d", [(x, half)], 8)
+    wanted, there = [], set()
+    bits = {each.number: each.bits for each in made}
+    for place, (read, written) in enumerate(zip(reads, writes, strict=True)):
+        alive = there & set().union(*reads[place:])
+        wanted.append(sum(16 * bits[number] / 8 for number, _ in alive))
+        touched = {number for number, _ in read}
+        outside = {(n, c) for n in touched & {0, 1} for c in range(8)}
+        there |= written | outside
+    assert stages.crossing_bytes(tape.layers()).tolist() == [*wanted, 0]
+    assert len(reads) >= 12
+
+
+def test_a_recurrence_is_not_cut_and_what_follows_reads_its_last_step():
+    layers = keras.layers
+    y = image = keras.Input((100, 32))
+    y = layers.LSTM(64, name="lstm")(y)
+    y = layers.Dense(5)(y)
+    rows = cs.from_keras(keras.Model(image, y))
+    names = [row.name for row in rows]
+    assert names[:4] == [f"lstm/{n}" for n in ("input", "state", "gates")] + [
+        "lstm/cell"
+    ]
+    # All steps of four gates; within a step there is no cut; a last state.
+    crossing = stages.crossing_bytes(rows).tolist()
+    assert crossing == [0, 100 * 256, math.inf, math.inf, 64, 0]
+
+
+def test_a_clip_crosses_whole():
+    image = keras.Input((6, 16, 16, 4))
+    y = keras.layers.Conv3D(4, 3, name="first")(image)
+    y = keras.layers.Conv3D(2, 3, name="second")(y)
+    rows = cs.from_keras(keras.Model(image, y))
+    assert stages.crossing_bytes(rows).tolist() == [0, 4 * 14 * 14 * 4, 0]
+
+
+def test_vectors_that_are_multiplied_by_themselves_cross_once():
+    """27 vectors of 16 numbers; the dense one is read again behind."""
+    rows = published.load("dlrm")
+    names = [row.name for row in rows]
+    crossing = stages.crossing_bytes(rows)
+    assert crossing[names.index("interaction")] == 28 * 16
+
+
+def test_rows_that_repeat_and_say_nothing_are_not_cut():
+    rows = [cs.Layer("a", "dense", 1, 1, 8, 1, 1, 8, repeats=n) for n in (1, 3)]
+    assert stages.crossing_bytes([*rows, rows[0]]).tolist() == [
+        *(0, math.inf, 8, 0)
+    ]
+
+
 def test_bits_of_what_crosses():
     rows = [
         cs.Layer("a", "dense", 1, 1, 8, 1, 1, 8),
@@ -236,6 +328,20 @@ def test_a_network_must_have_layers_that_chips_run():
     top = cs.Layer("top", "pool", 1, 1, 1, 1, 1, 8, operator="ARG_MAX")
     with pytest.raises(ValueError, match=r"top \(ARG_MAX\).*host"):
         cs.partition([*layers, top], [BIG] * 2, LINK)
+
+
+@pytest.mark.slow
+def test_rows_of_a_loop_are_on_one_chip():
+    rows = [
+        cs.Layer(n, "dense", 1, 1, 8, 1, 1, 8, repeats=2, alive_elements=alive)
+        for n, alive in zip("abcd", (8, 8, math.inf, 8), strict=True)
+    ]
+    found = cs.partition(rows, [BIG] * 3, LINK)
+    assert [stage.layers for stage in found.stages] == [
+        *(("a",), ("b", "c"), ("d",))
+    ]
+    with pytest.raises(ValueError, match=r"not within a loop.*or fewer"):
+        cs.partition(rows, [BIG] * 4, LINK)
 
 
 @pytest.mark.slow

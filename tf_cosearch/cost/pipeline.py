@@ -174,9 +174,10 @@ def partitions(
             pipelines.append(_pipeline(layers, *some, link, crossing, cuts))
     if not cuts:
         raise ValueError(
-            "A network must have a way to be cut so that each chip has memory "
-            f"for its layers. Received: {len(chips)} chips that lack it "
-            "whatever the cuts. Use chips with more memory, in another order."
+            "A network must have a way to be cut, though not within a loop, so "
+            "that each chip has memory for its layers. Received: "
+            f"{len(chips)} chips that lack it whatever the cuts. Use chips "
+            "with more memory, in another order, or fewer."
         )
     return pipelines
 

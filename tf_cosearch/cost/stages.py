@@ -7,6 +7,7 @@ depends on where the network is cut: every run of rows is priced as a network.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -35,7 +36,6 @@ class Runs(NamedTuple):
     Attributes:
         latency_ms: Time of an inference.
         energy_mj: Its energy.
-        utilization: Share of the peak multiply-accumulates.
         params: Parameters stored.
         dram_bytes: Bytes to and from DRAM.
         weight_residency: Share of the weights that stay on the chip.
@@ -43,7 +43,6 @@ class Runs(NamedTuple):
 
     latency_ms: np.ndarray
     energy_mj: np.ndarray
-    utilization: np.ndarray
     params: np.ndarray
     dram_bytes: np.ndarray
     weight_residency: np.ndarray
@@ -107,14 +106,16 @@ def price(layers: Sequence[Layer], accelerator: Accelerator) -> Runs:
 def crossing_bytes(layers: Sequence[Layer]) -> np.ndarray:
     """What has to travel where a network is cut before each of its rows.
 
-    That is all that is alive there: inputs of the row, and what is held for
-    later ones. Images are not among it until a row has read them.
+    That is all that is alive there. Where rows do not say it, it is inputs of
+    the row, and what is held for later ones; images are not among it until a
+    row has read them.
 
     Args:
         layers: The rows of the network, in execution order.
 
     Returns:
-        Bytes, `[L + 1]`; 0 at both ends, where nothing is cut.
+        Bytes, `[L + 1]`; 0 at both ends, where nothing is cut. Infinite within
+        a loop, and before a row that `repeats` and does not say what is alive.
 
     Example:
     The second row reads 64 x 16 elements while 64 x 4 are held.
@@ -127,14 +128,23 @@ def crossing_bytes(layers: Sequence[Layer]) -> np.ndarray:
     """
     result = np.zeros(len(layers) + 1)
     for place, row in enumerate(layers[1:], 1):
-        read = row.in_elements
-        if row.network_in_elements:
-            read = max(row.touched_elements - row.network_in_elements, 0)
-        if not row.kind.has_weights:  # the right operand of a product
-            read += row.operand_elements
-        alive = read + row.held_elements
+        alive = row.alive_elements
+        if alive is None:
+            alive = _derived(row)
         result[place] = alive * row.activation_bits / 8
     return result
+
+
+def _derived(row: Layer) -> float:
+    """Elements alive before a row, from what it reads and holds in a run."""
+    if row.repeats > 1:
+        return math.inf
+    read = row.in_elements
+    if row.network_in_elements:
+        read = max(row.touched_elements - row.network_in_elements, 0)
+    if not row.kind.has_weights:  # the right operand of a product
+        read += row.operand_elements
+    return read + row.held_elements
 
 
 def _table(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tf_cosearch.networks.workload import Layer
@@ -73,11 +75,21 @@ def depth_first(
 
 
 class _Row(NamedTuple):
-    """An operation: its layer, numbers of tensors read, and of the written."""
+    """An operation on a tape.
+
+    Attributes:
+        layer: Its layer.
+        read: Numbers of the tensors it reads.
+        wanted: Elements that a run reads of each.
+        written: The number of the tensor it writes.
+        loop: The number of the loop that it is in, 0 if it is in none.
+    """
 
     layer: Layer
     read: tuple[int, ...]
+    wanted: tuple[int, ...]
     written: int
+    loop: int
 
 
 class Tape:
@@ -86,9 +98,9 @@ class Tape:
     From who reads what until when follows which tensors have to be held while
     a layer runs, and which come from outside the chip or leave it, so that
     nobody has to say it: `layers` fills in `held_elements`, `side_elements`,
-    `network_in_elements`, `network_out_elements` and `continues`. A tensor has
-    bits of its own, and rows count what they read besides their first input in
-    elements of that one.
+    `network_in_elements`, `network_out_elements`, `alive_elements` and
+    `continues`. A tensor has bits of its own, and rows count what they read
+    besides their first input in elements of that one.
 
     Example:
     >>> tape = Tape()
@@ -99,6 +111,8 @@ class Tape:
     [('conv', 0), ('add', 0)]
     >>> [row.network_in_elements for row in tape.layers()]
     [256, 0]
+    >>> [row.alive_elements for row in tape.layers()]  # the image, and `conv`
+    [0, 512]
     >>> y = tape.add("top", "pool", [y], (1, 1, 4), k_h=8, k_w=8, groups=4,
     ...     output_bits=32)
     >>> tape.layers([y])[-1].network_out_elements, y.bits
@@ -109,6 +123,22 @@ class Tape:
         self._rows: list[_Row] = []
         self._tensors: list[TensorShape] = []
         self._starts: set[int] = set()
+        self._loop = self._loops = 0
+
+    @contextlib.contextmanager
+    def loop(self) -> Iterator[None]:
+        """Has the rows to come take turns: each step runs all of them.
+
+        A loop within another is a part of it.
+        """
+        before = self._loop
+        if not before:
+            self._loops += 1
+            self._loop = self._loops
+        try:
+            yield
+        finally:
+            self._loop = before
 
     def input(
         self,
@@ -173,8 +203,9 @@ class Tape:
             bounds["held_elements"] = bounds.get("held_elements", 0) + rest
         layer = Layer(name, op, *output, *first.extents, **bounds)
         tensor = self.input(*(written or output), layer.output_bits or bits)
-        read = tuple(tensor.number for tensor in inputs)
-        self._rows.append(_Row(layer, read, tensor.number))
+        read = tuple(each.number for each in inputs)
+        wanted = tuple(each.elements for each in inputs)
+        self._rows.append(_Row(layer, read, wanted, tensor.number, self._loop))
         return tensor
 
     def _unread(self, inputs: Sequence[TensorShape], bits: int) -> int:
@@ -224,11 +255,11 @@ class Tape:
         held = [row.layer.held_elements for row in self._rows]
         for number, last in last_use.items():
             for index in range(here[number] + 1, last):
-                layer, read, _ = self._rows[index]
-                if number not in read:
+                row = self._rows[index]
+                if number not in row.read:
                     tensor = self._tensors[number]
-                    held[index] += tensor.count_of(layer.activation_bits)
-        brought = self._brought()
+                    held[index] += tensor.count_of(row.layer.activation_bits)
+        brought, alive = self._brought(), self._alive()
         if outputs is None:
             outputs = [self._tensors[row.written] for row in self._rows[-1:]]
         leaving: collections.Counter[int] = collections.Counter()
@@ -250,9 +281,41 @@ class Tape:
                     // row.layer.repeats
                 ),
                 continues=self._continues(index, readers, leaving),
+                alive_elements=alive[index],
             )
             for index, row in enumerate(self._rows)
         ]
+
+    def _alive(self) -> list[float]:
+        """Elements that are there before each row and needed from it on.
+
+        Rows may read the same part of a tensor, or others: together they need
+        at most the sum of their parts, and no more than all of it.
+        """
+        alive: list[float] = [0] * len(self._rows)
+        first = {row.written: index for index, row in enumerate(self._rows)}
+        reads = collections.defaultdict[int, list[tuple[int, int, int]]](list)
+        for index, row in enumerate(self._rows):
+            for number, wanted in zip(row.read, row.wanted, strict=True):
+                first.setdefault(number, index)  # an input comes when needed
+                runs = row.layer.repeats
+                reads[number].append((index, wanted, wanted * runs))
+        for number, readers in reads.items():
+            tensor = self._tensors[number]
+            whole = max(tensor.elements, *(each for _, each, _ in readers))
+            needed = 0
+            while readers:
+                last, _, wanted = readers.pop()
+                needed = min(needed + wanted, whole)
+                start = readers[-1][0] if readers else first[number]
+                for index in range(max(start, first[number]) + 1, last + 1):
+                    bits = self._rows[index].layer.activation_bits
+                    alive[index] += -(-needed * tensor.bits // bits)
+        for index in range(1, len(alive)):
+            loop = self._rows[index].loop
+            if loop and loop == self._rows[index - 1].loop:
+                alive[index] = math.inf
+        return alive
 
     def _continues(
         self, index: int, readers: Mapping[int, int], leaving: Mapping[int, int]
@@ -262,7 +325,7 @@ class Tape:
         Of the first row that is what it starts from, as the rows of a block
         follow those of another.
         """
-        layer, read, _ = self._rows[index]
+        layer, read = self._rows[index][:2]
         before = self._rows[index - 1 : index]
         if not read or any(row.written != read[0] for row in before):
             return False
@@ -277,7 +340,7 @@ class Tape:
         )
         known = self._starts | {row.written for row in self._rows}
         brought = []
-        for layer, read, _ in self._rows:
+        for layer, read, *_ in self._rows:
             elements = 0
             for number in dict.fromkeys(read):
                 if number not in known:

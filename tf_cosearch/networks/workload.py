@@ -118,6 +118,10 @@ class Layer:
         operator: What a .tflite file calls the operation, if that is known;
             it says whether an accelerator runs it, and makes no other
             difference.
+        alive_elements: Elements, in those of `activation_bits`, that rows
+            before have read or made and this or a later one needs: what has
+            to travel if another chip goes on here. Infinite within a loop,
+            whose rows take turns; none if it is not known.
 
     Example:
     An image that is read here first, by a kernel that spans 5 x 5 pixels.
@@ -156,11 +160,14 @@ class Layer:
     stored_elements: int = 0
     continues: bool = False
     operator: str = dataclasses.field(default="", compare=False)
+    alive_elements: float | None = dataclasses.field(
+        default=None, compare=False
+    )
 
     def __post_init__(self) -> None:
         if self.op not in OPS:
             raise configuration.unknown("operation", self.op, OPS)
-        for name in self.__slots__[2:-1]:
+        for name in self.__slots__[2:-2]:
             value, least = getattr(self, name), name not in _MAY_BE_ZERO
             if name == "output_bits" and value is None:
                 continue

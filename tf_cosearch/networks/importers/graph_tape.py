@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -87,6 +88,10 @@ class GraphTape:
     def start(self, shape: Sequence[int | None], bits: int) -> TensorShape:
         """Declares what a state is before its first run."""
         return self._tape.input(*extents(shape), bits, is_outside=False)
+
+    def loop(self) -> contextlib.AbstractContextManager[None]:
+        """Has the rows to come take turns; see `Tape.loop`."""
+        return self._tape.loop()
 
     def layers(self, outputs: Sequence[TensorShape]) -> list[workload.Layer]:
         """The rows so far; see `Tape.layers`."""

@@ -74,22 +74,25 @@ def _run(
         use_bias=cell.use_bias,
     )
     # What a step reads of the state is as much as the step before has written.
-    state = walker.tape.add(
-        f"{name}/state",
-        "dense",
-        [view(inputs, (batch, 1, units))],
-        (batch, 1, width),
-        repeats=steps,
-        use_bias=bool(cell.use_bias and getattr(cell, "reset_after", False)),
-    )
-    return walker.tape.gates(
-        name,
-        [inputs, state],
-        (batch, 1, units),
-        GATES[kind],
-        steps,
-        has_cell=kind == "lstmcell",
-    )
+    with walker.tape.loop():
+        state = walker.tape.add(
+            f"{name}/state",
+            "dense",
+            [view(inputs, (batch, 1, units))],
+            (batch, 1, width),
+            repeats=steps,
+            use_bias=bool(
+                cell.use_bias and getattr(cell, "reset_after", False)
+            ),
+        )
+        return walker.tape.gates(
+            name,
+            [inputs, state],
+            (batch, 1, units),
+            GATES[kind],
+            steps,
+            has_cell=kind == "lstmcell",
+        )
 
 
 def convolutional(walker: Walker, call: keras_graph.Call) -> Rows:
@@ -114,19 +117,20 @@ def convolutional(walker: Walker, call: keras_graph.Call) -> Rows:
             **keras_graph.window(layer, axes, image, gates),
         )
         k_h, k_w = keras_graph.fold(layer.kernel_size, axes)
-        state = walker.tape.add(
-            f"{call.name}/state",
-            "conv2d",
-            [view(inputs, output)],
-            gates,
-            k_h=k_h,
-            k_w=k_w,
-            repeats=steps,
-            use_bias=False,
-        )
-    states = walker.tape.gates(
-        call.name, [inputs, state], output, 4, steps, has_cell=True
-    )
+        with walker.tape.loop():
+            state = walker.tape.add(
+                f"{call.name}/state",
+                "conv2d",
+                [view(inputs, output)],
+                gates,
+                k_h=k_h,
+                k_w=k_w,
+                repeats=steps,
+                use_bias=False,
+            )
+            states = walker.tape.gates(
+                call.name, [inputs, state], output, 4, steps, has_cell=True
+            )
     return _outputs(call, states)
 
 

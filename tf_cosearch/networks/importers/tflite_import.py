@@ -467,7 +467,8 @@ class _Walker:
             return
         before = self.tape.repeats
         self.tape.repeats *= trips
-        frame = self._run(body, carried, rows, sources)
+        with self.tape.loop():
+            frame = self._run(body, carried, rows, sources)
         self.tape.repeats = before
         self._leave(call, frame)
 

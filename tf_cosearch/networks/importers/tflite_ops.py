@@ -126,14 +126,15 @@ def _transposed_3d(tape: GraphTape, call: Call) -> Rows:
     before = tape.repeats
     tape.precision |= fields
     tape.repeats *= batch * images
-    written = tape.transposed_convolution(
-        call.name,
-        view(call.row(2), (height, width, channels)),
-        (out_h, out_w, k_d * filters),
-        (k_h, k_w),
-        (stride_h, stride_w),
-        use_bias=False,
-    )
+    with tape.loop():
+        written = tape.transposed_convolution(
+            call.name,
+            view(call.row(2), (height, width, channels)),
+            (out_h, out_w, k_d * filters),
+            (k_h, k_w),
+            (stride_h, stride_w),
+            use_bias=False,
+        )
     tape.repeats = before
     written = view(written, call.layouts[0])
     if not call.has(3):

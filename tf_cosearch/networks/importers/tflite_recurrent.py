@@ -118,38 +118,39 @@ def _run(tape: GraphTape, call: Call, cell: Cell, name: str) -> TensorShape:
     # What a step reads of the state is as much as the step before has written.
     outputs = call.weight_shape(states[0], 2)[1]
     state = view(products[0], (batch, 1, outputs))
-    products.append(
-        tape.add(
-            f"{name}/state",
-            "dense",
-            [state],
-            (batch, 1, width),
-            repeats=steps,
-            **_weights(call, states),
+    with tape.loop():
+        products.append(
+            tape.add(
+                f"{name}/state",
+                "dense",
+                [state],
+                (batch, 1, width),
+                repeats=steps,
+                **_weights(call, states),
+            )
         )
-    )
-    written = tape.gates(
-        name,
-        products,
-        (batch, 1, units),
-        len(gates),
-        steps,
-        has_cell=len(gates) > 1,
-        stored_elements=units * len(_present(call, cell.peepholes)),
-    )
-    if cell.projection and (weights := _present(call, cell.projection[:1])):
-        written = tape.add(
-            f"{name}/projection",
-            "dense",
-            [view(written, (batch, 1, units))],
-            (batch, 1, outputs),
-            repeats=steps,
-            written=(steps * batch, 1, outputs),
-            **(
-                _weights(call, weights)
-                | {"use_bias": bool(_present(call, cell.projection[1:]))}
-            ),
+        written = tape.gates(
+            name,
+            products,
+            (batch, 1, units),
+            len(gates),
+            steps,
+            has_cell=len(gates) > 1,
+            stored_elements=units * len(_present(call, cell.peepholes)),
         )
+        if cell.projection and (weights := _present(call, cell.projection[:1])):
+            written = tape.add(
+                f"{name}/projection",
+                "dense",
+                [view(written, (batch, 1, units))],
+                (batch, 1, outputs),
+                repeats=steps,
+                written=(steps * batch, 1, outputs),
+                **(
+                    _weights(call, weights)
+                    | {"use_bias": bool(_present(call, cell.projection[1:]))}
+                ),
+            )
     return written
 
 
