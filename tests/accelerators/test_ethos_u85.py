@@ -45,8 +45,8 @@ def cycles(layer, macs=256, **values):
         (Layer("b", "conv2d", 4, 4, 640, 4, 4, 160), 256, "4x4x128"),
         # Of one position only channels are to be chosen.
         (Layer("c", "dense", 1, 1, 1001, 1, 1, 1280), 1024, "2x2x1024"),
-        # 5 x 5 taps make weights dearer than inputs, which all find room.
-        (Layer("d", "conv2d", 8, 8, 96, 8, 8, 32, 5, 5), 256, "8x8x32"),
+        # Taps make weights dearer: more positions, fewer channels.
+        (Layer("d", "conv2d", 16, 16, 192, 16, 16, 48, 3, 3), 256, "8x16x16"),
         # Nothing is fetched twice by a depthwise layer.
         (
             Layer(
@@ -80,6 +80,34 @@ def test_a_convolution_by_hand():
     array, write = 4 * 8 * 2 * 6, 8 * 16 * 16 / 4
     first, last = 32 + 8 * 16 * 48 / 32, 32 + 8 * 16 * 16 / 32
     assert cycles(conv) == 8 * write + array + first + last == 4800
+
+
+def test_a_block_alone_waits_for_its_scales():
+    """They come with the weights, from DRAM where none need them again."""
+    # 4 x 4 x 4 pieces take 8 cycles each for 64 of 128 inputs.
+    conv = Layer("conv", "conv2d", 8, 8, 32, 8, 8, 128)
+    edges = 32 + 8 * 8 * 64 / 32 + 32 + 8 * 8 * 32 / 32
+    scales = 32 * 10 * 500 / 256
+    assert cycles(conv) == 4 * 4 * 4 * 8 * 2 + scales + edges
+    # Of scales that come at once, the writing is left: 4 outputs a cycle.
+    soon = cycles(conv, latency_cycles=1)
+    assert soon == 4 * 4 * 4 * 8 * 2 + 8 * 8 * 32 / 4 + edges
+
+
+def test_commands_are_issued_in_a_quarter_of_the_time_of_what_they_cause():
+    # 2 x 2 x 2 pieces, 8 cycles for each of 8 times 64 inputs, and 64 cycles
+    # to be written, for which no command can be issued in 16.
+    conv = Layer("conv", "conv2d", 4, 4, 16, 4, 4, 512)
+    array, edges = 2 * 2 * 2 * 8 * 8, 32 + 4 * 4 * 64 / 32 + 32 + 256 / 32
+    issue = (array + 256 / 4) / 4
+    assert cycles(conv, latency_cycles=1) == array + issue + edges
+
+
+def test_six_taps_are_no_better_one_by_one():
+    """64 channels at a tap: 6 x 8 cycles, not 2 x 4 x 8 of 4 taps each."""
+    conv = Layer("conv", "conv2d", 64, 64, 64, 64, 64, 64, 2, 3)
+    tapped = conv.macs / 256
+    assert tapped <= cycles(conv) < 1.1 * tapped
 
 
 def test_weights_come_as_fast_as_they_may_be_asked_for():
@@ -118,12 +146,20 @@ def test_an_image_fills_an_eighth_of_what_comes():
 def test_what_is_only_moved_costs_nothing_unless_it_is_turned():
     copy = Layer("copy", "data_movement", 256, 2, 32, 256, 2, 32)
     assert cycles(copy) == 0
+    # A sum and a pooling wait for no scales.
+    add = Layer("add", "elementwise", 2, 2, 256, 2, 2, 256)
+    assert cycles(add) == 2 * 2 * 256 / 4
     flat = Layer("flat", "data_movement", 1, 1, 128, 4, 4, 8)
     assert cycles(flat) == 0
     # A pooling of 256 x 32 x 2, in pieces of 1 x 2 x 16 of 16 cycles each; the
     # last block adds a little. Vela says 66,056.
     turned = Layer("turned", "data_movement", 256, 32, 2, 256, 2, 32)
     assert cycles(turned) == pytest.approx(256 * 16 * 16, rel=0.01)
+    # Of few rows the whole map is read for every 2 columns, by a stream of
+    # 655 bytes in 32 cycles. Vela says 20,000.
+    turned = Layer("turned", "data_movement", 16, 160, 2, 16, 2, 160)
+    read = 80 * 16 * 2 * 160
+    assert cycles(turned, 512) == pytest.approx(read * 32 / (0.64 * 1024))
 
 
 def test_groups_are_joined_by_a_pooling():

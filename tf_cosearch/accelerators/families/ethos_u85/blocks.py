@@ -209,8 +209,6 @@ def _whole(
     fetched = (inputs + weights) * loops.in_c
     in_elements = layers.in_h * layers.in_w * loops.in_c
     fetched *= tf.where(in_elements < 2 * high * wide * line, 0.5, 1.0)
-    is_point = loops.rows * loops.columns == loops.images
-    fetched = tf.where(is_point, 1 / tried.elements(), fetched)
     lacks = (high * wide > room) | (2 * tried.elements() > array.sums())
     best = tf.argmin(tf.where(lacks, fetched * _NEVER, fetched), 0)
     return piece, filled(*(tf.gather(_TRIED[:, at], best) for at in (0, 1)))

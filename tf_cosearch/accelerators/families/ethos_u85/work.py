@@ -17,8 +17,8 @@ DRAM or flash answers late, and no more than a few KiB are asked for at a time.
 What comes from there takes that long whatever the bandwidth: weights, which
 come once; biases and scales, again for every block of positions; the image, in
 bursts of which it fills an eighth. Weights that several blocks of positions
-need, or that the array does not wait for, are brought to the SRAM first. What
-comes again is in none of the bytes that pass the DRAM, nor in its energy.
+need are brought to the SRAM first. What comes again is in none of the bytes
+that pass the DRAM, nor in its energy.
 
 A sum costs the writing of its elements. Groups are operations one after another
 and a pooling that joins them. A transposition is a pooling, too.
@@ -62,7 +62,6 @@ _POOL = 4.0  # cycles of a tap
 _BURST = 8.0  # bytes that come for one of an image
 _IMAGE_CHANNELS = 3.0  # no other map has as few, or fewer
 _COMMANDS = 0.25  # of the time that they cause
-_MEAN = 4.0  # an element of a mean takes as long as so many others
 
 
 def on_chip(
@@ -145,24 +144,23 @@ def _work(loops: Loops, machine: EthosU85, how: Cut) -> _Work:
     is_fed = (loops.is_mac > 0) | how.is_mean
     multiply = _multiply(loops, array, how, pieces)
     element = array.element_cycles()
-    write = tf.where(how.is_mean, _MEAN, 1.0) * element * block.elements()
-    first, last = _edges(loops, machine, how, block)
     stored = up(how.output.channels, how.piece.channels)
     weights = loops.weight_bytes / how.operations
     weights *= stored / how.output.channels
-    staged = array.staging_cycles() * weights + array.latency_cycles
-    scale = block.channels * (CHANNEL_BYTES / OUTSTANDING_BYTES)
-    scale = tf.where(is_fed, scale, 0.0)
-    unstaged, inside = (
-        _alternate(
-            multiply, tf.maximum(write, scale * latency), blocks, first, last
-        )
-        for latency in (array.latency_cycles, array.sram_latency_cycles)
+    is_staged = positions > 1
+    latency = tf.where(
+        is_staged, array.sram_latency_cycles, array.latency_cycles
     )
-    is_staged = (positions > 1) | (unstaged >= staged)
-    inside = tf.where(is_staged, inside, unstaged)
+    scale = latency * block.channels * (CHANNEL_BYTES / OUTSTANDING_BYTES)
+    write = element * block.elements()
+    waited = tf.maximum(write, tf.where(is_fed, scale, 0.0))
+    first, last = _edges(loops, machine, how, block)
+    inside = _alternate(multiply, waited, blocks, first, last)
     inside = tf.where(is_sum, element * how.output.elements(), inside)
-    fetch = tf.where(is_staged, staged, array.weight_cycles() * weights)
+    fetch = weights * tf.where(
+        is_staged, array.staging_cycles(), array.weight_cycles()
+    )
+    fetch += tf.where(is_staged, array.latency_cycles, 0.0)
     fetch = tf.maximum(fetch, array.channel_cycles() * stored * positions)
     image = array.image_cycles() * _BURST * how.lines[0] * how.lines[1]
     image *= loops.in_c * loops.activation_bytes * positions * times.channels
