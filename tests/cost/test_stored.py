@@ -130,6 +130,21 @@ def test_tables_stay_in_what_weights_leave(is_first, whole):
     assert cost.weight_residency.numpy() == pytest.approx([kept / total])
 
 
+def test_a_table_takes_no_room_of_a_weight_that_comes_later():
+    """20 KiB of a table would fit 32, but not beside the 16 of a layer."""
+    table = Layer(
+        "words", "embedding", 1, 1, 64, 1, 1, 1,
+        activation_bits=32, output_bits=8, stored_elements=320 * 64,
+    )  # fmt: skip
+    dense = Layer("x", "dense", 1, 1, 128, 1, 1, 128, use_bias=False)
+    one = chip(**SMALL, pe_memory__whole_layers=1)
+    cost = estimate(pad([[table, dense]]), one, per_layer=True)
+    ends = 4, 128
+    np.testing.assert_allclose(
+        cost.layers.dram_bytes[0], [ends[0] + 64, ends[1]]
+    )
+
+
 def test_gains_are_stored_beside_any_row():
     gains = Layer(
         "gains", "elementwise", 8, 8, 16, 8, 8, 16, stored_elements=32

@@ -106,6 +106,19 @@ def test_clicks_have_the_probabilities_that_are_said():
         np.testing.assert_allclose(counts / 1e5, shares, atol=0.006)
 
 
+def test_no_vector_is_multiplied_by_itself():
+    """Of one dense feature a logit is a line, with others for other rows."""
+    log = click_log.draw(4000, (3, 2), features=1)
+    logits = np.log(log.probabilities / (1 - log.probabilities))
+    lines = []
+    for one in range(3):
+        is_here = (log.categorical == [one, 0]).all(1)
+        fitted = np.polyfit(log.dense[is_here, 0], logits[is_here], 2)
+        assert fitted[0] == pytest.approx(0, abs=1e-5)
+        lines.append(fitted[1:])
+    assert np.ptp(lines, 0).min() > 0.1
+
+
 def test_a_log_is_the_same_again_and_its_truth_that_of_a_longer_one():
     one, again = (click_log.draw(500, (5, 3)) for _ in range(2))
     np.testing.assert_array_equal(one.columns, again.columns)
