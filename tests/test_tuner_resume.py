@@ -197,6 +197,27 @@ def test_hours_bound_a_search_over_its_interruptions(
             tuner(space, tmp_path, "run", max_hours=hours)
 
 
+def test_hours_of_a_training_that_is_interrupted_count(
+    space, data, tmp_path, pretend, monkeypatch
+):
+    now = [0.0]
+    monkeypatch.setattr(clock.time, "monotonic", lambda: now[0])
+
+    def interrupted(*args, on_epoch, **kwargs):
+        now[0] += 3600
+        on_epoch({"loss": [1.0], "val_accuracy": [0.5]}, 1)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "train", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tuner(space, tmp_path, "run", max_hours=1).search(**data, epochs=2)
+    tuner(space, tmp_path, "run", max_hours=1).search(**data, epochs=2)
+    assert not pretend  # its time was up
+    tuner(space, tmp_path, "run", max_hours=2).search(**data, epochs=2)
+    assert len(pretend) == 3
+
+
 @pytest.mark.parametrize("oracle", ["regularized_evolution", "nsga2"])
 def test_more_trials_other_budgets_and_algorithms_go_on(
     space, data, tmp_path, pretend, oracle

@@ -77,7 +77,9 @@ def test_ctrl_c_loses_only_the_running_trial(
     again.search(**few(data), epochs=1)
     assert len(calls) == 3
     (record,) = told  # of the trial that ended after the interruption
-    assert (record.search, record.trial_id) == ("project", "1")
+    assert record.search == f"project-{again.co_oracle.search_id}"
+    assert again.co_oracle.search_id == tuner.co_oracle.search_id
+    assert record.trial_id == "1"
     assert record.metrics["area_mm2"] > 0
     assert record.score == again.oracle.trials["1"].score
     statuses = [t.status for t in again.oracle.trials.values()]

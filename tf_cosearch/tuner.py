@@ -361,10 +361,10 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         self._progress = report.Progress(verbose)
         self.co_oracle.identify(**conditions, versions=identity.versions())
         with contextlib.ExitStack() as stack:
+            self.co_oracle.clock.start()
             if not self._is_worker():
                 stack.enter_context(files.owned(self.project_dir))
                 self._prepare()
-            self.co_oracle.clock.start()
             if self._supernet is not None:
                 self._ask_supernet(self._supernet, conditions["data"], verbose)
             epochs = 1 if epochs is None else epochs
@@ -552,6 +552,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         def on_epoch(history: dict[str, list[float]], epochs: int) -> bool:
             if self._is_worker():
                 self.oracle.check()  # the trial may have gone to another
+            else:
+                self.co_oracle.note_time()
             execution.epoch(history, epochs)
             curve = execution.curve
             return not runs and self._curves.is_losing(curve, folder)
@@ -590,7 +592,10 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         self.write_trials()
         failure = None if trial.score is not None else reason(trial)
         self._progress.trial(self.co_oracle, trial, failure)
-        self._listeners.tell(records.of_trial(trial, self.project_dir))
+        search_id = self.co_oracle.search_id
+        self._listeners.tell(
+            records.of_trial(trial, self.project_dir, search_id)
+        )
 
     def on_search_end(self) -> None:
         """Prints the Pareto front and where everything lies."""

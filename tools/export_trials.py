@@ -30,8 +30,8 @@ def main() -> None:
     told = records.of_folder(FLAGS.run)
     if not told:
         raise FileNotFoundError(
-            f"A search must have trials. Received: {FLAGS.run}, which holds "
-            "none. Give the folder that a search was told as its --output_dir."
+            "A search must have trials that have ended. Received: "
+            f"{FLAGS.run}, which has none yet."
         )
     for tracker in made:
         for record in told:

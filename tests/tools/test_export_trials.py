@@ -9,7 +9,9 @@ def test_an_exported_search_is_a_study(call, finished, tmp_path):
             "export_trials", f"--run={finished}", f"--to=optuna:{where}"
         )
         assert (done.code, done.out.split()[:2]) == (0, ["Handed", "2"])
-    study = optuna.load_study(study_name=finished.name, storage=where)
+    (name,) = optuna.get_all_study_names(where)
+    assert name.startswith(f"{finished.name}-")
+    study = optuna.load_study(study_name=name, storage=where)
     assert len(study.trials) == 2
     assert {"accuracy_int8", "latency_ms"} <= set(study.trials[0].user_attrs)
 
@@ -17,7 +19,7 @@ def test_an_exported_search_is_a_study(call, finished, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--run=.", "--to=optuna:sqlite:///a.db"], "must have trials"),
+        (["--run=.", "--to=optuna:sqlite:///a.db"], "must be that of a search"),
         (["--run=.", "--to=optuna"], "must have a storage"),
         (["--run=.", "--to=mlfow"], "Did you mean 'mlflow'"),
     ],

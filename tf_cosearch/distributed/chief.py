@@ -74,6 +74,7 @@ def serve(
                     f"for {abandoned_seconds:g} s. Start them, and this "
                     "command again: finished trials are kept."
                 )
+            oracle.note_time()
             time.sleep(0.2)
         service.dismiss()
     if service.failure is not None:

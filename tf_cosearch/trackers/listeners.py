@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import queue
 import threading
 from collections.abc import Iterable, Sequence
@@ -61,8 +60,6 @@ class Listeners:
 
     def tell(self, record: TrialRecord) -> None:
         """Passes a trial on; a failure is said once and costs nothing."""
-        finite = {n: v for n, v in record.metrics.items() if math.isfinite(v)}
-        record = record._replace(metrics=finite)
         for function in self._functions:
             self._call(function, record)
         self._tell_trackers(record)

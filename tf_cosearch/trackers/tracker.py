@@ -11,11 +11,12 @@ class TrialRecord(NamedTuple):
     """A trial that has ended.
 
     Attributes:
-        search: Name of the search, that of its folder.
+        search: The search, by the name of its folder and its own mark, as
+            there may be others of that name: `digits-3f2a91c0`.
         trial_id: Number of the trial, as in trials.csv.
         hyperparameters: Their values by path, `stage1/kernel_size` for one.
         choices: All that each could have been, of those that are choices.
-        metrics: What was measured, by name; finite numbers.
+        metrics: What was measured, by name, as far as it is finite.
         score: The reward, of which more is better; None if it failed.
         failure: Why it failed; None if it did not.
     """

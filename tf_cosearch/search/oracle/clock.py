@@ -48,10 +48,8 @@ class SearchClock:
         self._began = time.monotonic()
 
     def resume(self, seconds: float) -> None:
-        """Sets what it has counted, all of this process included."""
-        self._before = seconds
-        if self._began is not None:
-            self._began = time.monotonic()
+        """Goes on from what a file says, unless it has counted more."""
+        self._before += max(seconds - self.seconds, 0.0)
 
     @property
     def seconds(self) -> float:

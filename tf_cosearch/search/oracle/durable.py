@@ -25,6 +25,7 @@ import os
 import re
 import threading
 import time
+import uuid
 import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -42,6 +43,7 @@ from tf_cosearch.search.oracle.state import OracleState
 from tf_cosearch.search.oracle.trial_files import read_trials
 
 _ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
+_NOTE_SECONDS = 10.0
 
 
 class Lease(NamedTuple):
@@ -93,6 +95,7 @@ class DurableOracle(keras_tuner.Oracle):
     Attributes:
         lease_seconds: How long a worker may be silent before its trial goes
             to another one. `None`, with a single process, is for ever.
+        search_id: Tells it from others, also from one before in its folder.
         clock: How long the search has run; when its time is up, no trial
             begins any more.
     """
@@ -109,6 +112,8 @@ class DurableOracle(keras_tuner.Oracle):
         self._damaged: list[Trial] = []
         self._exhausted_at = -1
         self.clock = SearchClock()
+        self._noted = 0.0
+        self.search_id = uuid.uuid4().hex[:8]
 
     def create_trial(self, tuner_id: str) -> Trial:
         """Creates a trial, or hands out one that has to be run again.
@@ -137,6 +142,20 @@ class DurableOracle(keras_tuner.Oracle):
     def _is_exhausted(self) -> bool:
         # Asking for a design again and again would cost much.
         return self._exhausted_at == len(self.trials) and not self._retry_queue
+
+    def note_time(self) -> None:
+        """Saves how long the search has run, now and then.
+
+        Call it while trials run: of a process that is killed all else since
+        the last trial is lost anyway.
+        """
+        if self.clock.max_hours is None:
+            return
+        if self.clock.seconds - self._noted < _NOTE_SECONDS:
+            return
+        with locked(self):
+            self._noted = self.clock.seconds
+            self.save()
 
     def is_done(self) -> bool:
         """Whether no trial runs, and none is left to start."""
@@ -313,6 +332,7 @@ class DurableOracle(keras_tuner.Oracle):
         # Only workers may still be at a trial when this is read again.
         state["has_workers"] = self.lease_seconds is not None
         state["searched_seconds"] = self.clock.seconds
+        state["search_id"] = self.search_id
         return state
 
     def save(self) -> None:
@@ -355,6 +375,7 @@ class DurableOracle(keras_tuner.Oracle):
                     running = state["ongoing_trials"]
                 state["ongoing_trials"] = {}  # who ran them is gone
                 self.clock.resume(state.get("searched_seconds", 0.0))
+                self.search_id = state.get("search_id", self.search_id)
                 self.set_state(state)
             self.start_order = _complete(self.start_order, self.trials)
             self.end_order = _complete(self.end_order, ended)

@@ -110,10 +110,12 @@ class SearchState(TypedDict, total=False):
     Attributes:
         identity: What trials have in common; none in earlier versions.
         space_fingerprint: What these have instead.
+        search_id: Tells it from others, also from one before in its folder.
     """
 
     identity: IdentityState
     space_fingerprint: str
+    search_id: str
 
 
 class _OfKerasTuner(TypedDict):
