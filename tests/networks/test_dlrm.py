@@ -83,7 +83,8 @@ def test_bits_of_tables_count_in_size_and_traffic():
     moved = cost.dram_bytes.numpy()
     np.testing.assert_allclose(moved - moved[1], 3 * np.array([-4, 0, 16]))
     assert len({*cost.macs.numpy()}) == 1
-    assert cost.energy_mj[0] > cost.energy_mj[1]  # rows are scaled
+    # Rows are scaled, or rounded.
+    assert cost.energy_mj.numpy().argmin() == 1
 
 
 @pytest.mark.parametrize("family", ["edge_tpu", "systolic", "ethos_u"])

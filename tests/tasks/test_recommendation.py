@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import tf_cosearch as cs
 from tf_cosearch import configuration, testing
@@ -18,7 +19,8 @@ from tf_cosearch.tasks.recommendation import (
     table_rows,
 )
 from tf_cosearch.testing import keras_walk
-from tf_cosearch.training import datasets, evaluate, inputs
+from tf_cosearch.testing.tasks import _unordered
+from tf_cosearch.training import datasets, evaluate, inputs, recipes
 
 TABLES = "5 3"
 
@@ -203,6 +205,26 @@ def test_rows_of_the_space_equal_a_walk_over_built_models():
         )
         network = space.decode(genes)
         assert keras_walk.differences(network, network.build(keras)) == []
+
+
+@pytest.mark.parametrize("bits", [4, 16])
+def test_rows_of_narrow_and_wide_tables_are_those_of_the_file(bits):
+    content = configuration.load("spaces", "dlrm")
+    stem = {"filters": 8, "dimension": 4, "table_bits": bits}
+    stem = {**content["stem"], **stem, "bottom_units": 8, "bottom_layers": 1}
+    stages = [{"block": "perceptron", "filters": 8}]
+    space = Template({**content, "stem": stem, "stages": stages}, "dlrm")
+    network = space.decode(())
+    model = network.build(tf_keras)
+    for layer in model.layers:  # the converter leaves biases of 0 out
+        if hasattr(layer, "bias"):
+            layer.bias.assign(0.1 + 0 * layer.bias)
+    x = click_log.draw(20, (60, 40, 20, 10)).columns
+    images = np.asarray(space.task.inputs(tf.constant(x)))
+    recipe = recipes.Template(network.build, network.precision, space.task)
+    file = recipe.to_tflite(model, images)
+
+    assert _unordered(from_tflite(file)) == _unordered(network.layers())
 
 
 def test_networks_look_up_the_tables_of_their_task():

@@ -77,9 +77,10 @@ class Embedding(Operation):
     def rows(
         self, record: LayerRecorder, x: TensorShape, name: str
     ) -> TensorShape:
-        """A look-up, the scales of rows that have them, and a mean."""
+        """A look-up, what brings rows to one scale, and their mean."""
         numbers = view(x, (1, 1, x.elements))
         bits = record.precision.activation_bits
+        is_wide = record.precision.table_bits == 16 != bits
         y = record.row(
             name,
             "embedding",
@@ -87,8 +88,16 @@ class Embedding(Operation):
             (x.elements, 1, self.dimension),
             stored_elements=self.table_rows * self.dimension,
             weight_bits=record.precision.table_bits,
-            output_bits=bits,
+            output_bits=16 if is_wide else bits,
         )
+        if is_wide:
+            y = record.row(
+                f"{name}_rounded",
+                "elementwise",
+                [y],
+                y.extents,
+                output_bits=bits,
+            )
         if record.precision.table_bits == 4:
             scales = record.row(
                 f"{name}_scales",
