@@ -110,6 +110,7 @@ def test_two_searches_of_one_name_are_two(tmp_path):
         oracle.update_trial(trial.trial_id, measured)
         trial.status = "COMPLETED"
         oracle.end_trial(trial)
+        oracle.save()
         (record,) = records.of_folder(tmp_path / folder)
         assert records.of_folder(tmp_path / folder) == [record]
         assert set(record.metrics) == {"accuracy_int8"}
