@@ -44,6 +44,10 @@ class TestCustomSegmentation(testing.TaskSuite):
     def perfect(self, targets):
         return 20 * np.eye(self.classes)[targets]
 
+    @pytest.mark.slow
+    def test_a_training_ends_in_an_int8_file_that_is_measured(self):
+        super().test_a_training_ends_in_an_int8_file_that_is_measured()
+
 
 def test_a_loss_counts_as_it_was_given():
     same = Custom(("Huber", ("delta", 0.5)), "R2Score")

@@ -4,8 +4,11 @@ from PIL import Image
 
 import tf_cosearch as cs
 from tf_cosearch import testing
+from tf_cosearch.identity import Identity
 from tf_cosearch.networks.layer_ops import LayerRecorder
 from tf_cosearch.networks.spaces.template import Template
+from tf_cosearch.search.space import describe
+from tf_cosearch.tasks import scenes as scenes_lib
 from tf_cosearch.tasks.scenes import scenes
 from tf_cosearch.training import datasets, inputs
 
@@ -101,19 +104,51 @@ def test_scenes_are_drawn_alike_and_apart():
         scenes("", (8, 32))
 
 
+def test_no_digit_and_no_draw_is_in_two_splits(monkeypatch):
+    seen = []
+
+    def draw(rng, digits, labels, height, width):
+        seen.append((rng.random(), {digit.tobytes() for digit in digits}))
+        return np.zeros((height, width)), np.zeros((height, width))
+
+    monkeypatch.setattr(scenes_lib, "_scene", draw)
+    scenes("10", None)
+    draws, digits = zip(*seen, strict=True)
+    assert len(set(draws)) == len(draws) == 10
+    train, val, test = digits[0], digits[6], digits[8]
+    assert not train & val
+    assert not (train | val) & test
+    assert len(test) > 100
+
+
+def test_another_task_is_named_where_runs_differ():
+    told = [
+        Identity(describe(cs.SearchSpace.load("digits", task=task)))
+        for task in (
+            "classification",
+            {"name": "segmentation", "width": 8},
+            {"name": "segmentation", "width": 16},
+        )
+    ]
+    assert told[0].differences(told[1]) == [
+        "space.task=segmentation, not classification"
+    ]
+    assert told[2].differences(told[1]) == ["space.task.width=8, not 16"]
+
+
 @pytest.fixture
 def folder(tmp_path):
-    """Ten images of 8 x 6 pixels whose left third is of class 1."""
+    """Ten images of 6 x 9 pixels: a third of class 2, a column of 1, else 0."""
     rng = np.random.default_rng(0)
     for kind in ("images", "masks"):
         (tmp_path / kind).mkdir()
     mask = np.zeros((6, 9), np.uint8)
-    mask[:, :3] = 1
+    mask[:, :3], mask[:, 8] = 2, 1
     for i in range(10):
         image = rng.integers(256, size=(6, 9, 3)).astype(np.uint8)
         Image.fromarray(image).save(tmp_path / "images" / f"{i}.png")
         palette = Image.fromarray(mask).convert("P")
-        palette.putpalette([0, 0, 0, 200, 0, 0])
+        palette.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0])
         (palette if i % 2 else Image.fromarray(mask)).save(
             tmp_path / "masks" / f"{i}.png"
         )
@@ -124,12 +159,14 @@ def test_a_folder_of_masks_is_read(folder):
     data = datasets.load(
         f"images:{folder}", image_size=(12, 18), task=SEGMENTATION
     )
-    assert (data.input_shape, data.classes) == ((12, 18, 3), 2)
+    assert (data.input_shape, data.classes) == ((12, 18, 3), 3)
     for x, y in (data.train, data.validation, data.test):
         assert x.dtype == np.uint8
         assert y.shape == x.shape[:3]
-        assert (y[:, :, :6] == 1).all()
-        assert (y[:, :, 6:] == 0).all()
+        # Masks are not mixed: between 2 and 0 there is no 1.
+        assert (y[:, :, :6] == 2).all()
+        assert (y[:, :, 6:16] == 0).all()
+        assert (y[:, :, 16:] == 1).all()
 
 
 def test_wrong_folders_are_refused(folder):
@@ -142,7 +179,7 @@ def test_wrong_folders_are_refused(folder):
     mask = np.zeros((6, 9), np.uint8)
     mask[0, 0] = 255
     Image.fromarray(mask).save(folder / "masks" / "3.png")
-    with pytest.raises(ValueError, match=r"0, 1, 255, none of 2\."):
+    with pytest.raises(ValueError, match=r"0, 1, 2, 255, none of 3\."):
         load()
     Image.fromarray(np.zeros((6, 9, 3), np.uint8)).save(
         folder / "masks" / "3.png"

@@ -156,8 +156,8 @@ def _explained() -> Any:
             )
             # Sums are exact to 1e-16 of the squares, and so no better.
             varies = around > 1e-12 * self.squares
-            shares = 1 - self.errors / tf.where(varies, around, 1)
-            mean = tf.reduce_mean(tf.where(varies, shares, 0))
+            shares = tf.where(varies, 1 - self.errors / around, 0)
+            mean = tf.reduce_mean(shares)
             return tf.maximum(mean, 0)
 
     return Explained
