@@ -377,7 +377,8 @@ def define_evaluator() -> None:
     flags.DEFINE_string(
         "evaluator",
         "analytic",
-        "Who says what a file costs: analytic, vela, litert_cpu or command.",
+        "Who says what a design costs: analytic, pipeline, vela, litert_cpu or "
+        "command.",
     )
     flags.DEFINE_multi_string(
         "evaluator_option",

@@ -86,7 +86,7 @@ flags.DEFINE_string("stages", None, "Picture of the pipeline to write.")
 command_line.define_evaluator()
 _OF_ONE_CHIP = (
     *("per_layer", "mappings", "objective", "batch_size", "roofline"),
-    "evaluator",
+    *("evaluator", "evaluator_option"),
 )
 _OF_PIPELINES = ("link_gbs", "link_pj", "stages")
 flags.mark_flags_as_mutual_exclusive(
@@ -171,11 +171,7 @@ def _pipeline() -> None:
         names *= FLAGS.chips
     known = {name: cs.load_accelerator(name) for name in dict.fromkeys(names)}
     chips = [known[name] for name in names]
-    link = cs.Link.of(chips[0])
-    if FLAGS.link_gbs is not None:
-        link = link._replace(bandwidth_gbs=FLAGS.link_gbs)
-    if FLAGS.link_pj is not None:
-        link = link._replace(byte_pj=FLAGS.link_pj)
+    link = cs.Link.of(chips[0], FLAGS.link_gbs, FLAGS.link_pj)
     layers, reading = _network()
     pipelines = pipeline.partitions(layers, chips, link)
     short = [pathlib.Path(name).stem for name in names]

@@ -306,6 +306,13 @@ def test_a_run_that_fits_no_chip_is_given_to_another():
             [accelerators.from_paths({"pe_array/rows": np.ones(2)})],
             *(LINK, TypeError, "an Accelerator of numbers"),
         ),
+        (
+            [accelerators.from_paths({"dram/bandwidth_gbs": np.ones(2)})],
+            *(LINK, TypeError, "an Accelerator of numbers"),
+        ),
+        ([BIG], cs.Link(0.0), ValueError, "bandwidth above 0 GB/s"),
+        ([BIG] * 2, cs.Link("0.5"), ValueError, "bandwidth_gbs='0.5'"),
+        ([BIG] * 2, cs.Link(True), ValueError, "bandwidth_gbs=True"),
         ([BIG] * 2, 0.5, TypeError, "must be a Link. Received: 0.5"),
         (BIG, LINK, TypeError, r"sequence of chips.*\[accelerator\] \* 2"),
         ([BIG] * 2, cs.Link(0.0), ValueError, "bandwidth above 0 GB/s"),

@@ -51,6 +51,8 @@ def test_a_network_of_fewer_layers_is_refused():
     [
         ({"link_gbs": 0}, "bandwidth above 0 GB/s"),
         ({"link_pj": -1}, "byte_pj=-1"),
+        ({"link_gbs": "fast"}, "`link_gbs` must be a number.*'fast'"),
+        ({"link_pj": True}, "`link_pj` must be a number.*True"),
     ],
 )
 def test_options_that_are_not_possible(options, message):

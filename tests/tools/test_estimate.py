@@ -384,6 +384,10 @@ def test_a_network_over_several_chips(call, layers, tmp_path):
         (["--chips=2", "--link_pj=-1"], "link_pj"),
         (["--chips=2", "--per_layer"], "--per_layer must be given without"),
         (["--chips=2", "--batch_size=2"], "--batch_size must be given without"),
+        (
+            ["--chips=2", "--evaluator_option=a=1"],
+            "--evaluator_option must be given without --chips",
+        ),
         (["--link_gbs=1"], "--link_gbs must be given with --chips"),
         (["--stages=a.png"], "--stages must be given with --chips"),
         (["--chips=2", "--stages=a.txt"], "--stages"),

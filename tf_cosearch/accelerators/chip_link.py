@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any, NamedTuple
 
 from tf_cosearch.accelerators.family import Accelerator
@@ -25,10 +26,20 @@ class Link(NamedTuple):
     byte_pj: float = 0.0
 
     @classmethod
-    def of(cls, accelerator: Accelerator) -> Link:
+    def of(
+        cls,
+        accelerator: Accelerator,
+        bandwidth_gbs: float | None = None,
+        byte_pj: float | None = None,
+    ) -> Link:
         """What images come by: the host's link or, without one, the DRAM.
 
         A byte goes out and comes in again, so it takes the energy of both.
+
+        Args:
+            accelerator: An `Accelerator` of numbers.
+            bandwidth_gbs: Instead of its bandwidth.
+            byte_pj: Instead of that energy.
 
         Example:
         >>> from tf_cosearch.accelerators.presets import load_accelerator
@@ -37,8 +48,13 @@ class Link(NamedTuple):
         """
         host, dram = accelerator.host_link, accelerator.dram
         if host.is_there():
-            return cls(float(host.input_gbs), 2 * float(host.byte_pj))
-        return cls(float(dram.bandwidth_gbs), 2 * float(dram.byte_pj))
+            link = cls(float(host.input_gbs), 2 * float(host.byte_pj))
+        else:
+            link = cls(float(dram.bandwidth_gbs), 2 * float(dram.byte_pj))
+        return cls(
+            link.bandwidth_gbs if bandwidth_gbs is None else bandwidth_gbs,
+            link.byte_pj if byte_pj is None else byte_pj,
+        )
 
     def ms(self, crossing_bytes: Any) -> Any:
         """Milliseconds that a chip takes to send or receive so much."""
@@ -54,14 +70,19 @@ class Link(NamedTuple):
         Raises:
             ValueError: If it has no bandwidth, or no possible energy.
         """
-        if not 0 < self.bandwidth_gbs < math.inf:
+        gbs, pj = self
+        if not _is_number(gbs) or not 0 < gbs < math.inf:
             raise ValueError(
                 "A link must have a finite bandwidth above 0 GB/s. Received: "
-                f"bandwidth_gbs={self.bandwidth_gbs}. Give what chips send "
+                f"bandwidth_gbs={gbs!r}. Give what chips send "
                 "to each other at, or Link.of(accelerator)."
             )
-        if not 0 <= self.byte_pj < math.inf:
+        if not _is_number(pj) or not 0 <= pj < math.inf:
             raise ValueError(
                 "A link must have an energy a byte of 0 pJ or more. Received: "
-                f"byte_pj={self.byte_pj}."
+                f"byte_pj={pj!r}."
             )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -35,6 +35,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from tf_cosearch.accelerators import Accelerator, power
 from tf_cosearch.accelerators.chip_link import Link
@@ -210,7 +211,9 @@ def _checked(
         )
     chips = list(accelerators)
     for chip in chips:
-        if not hasattr(chip, "runtime") or np.ndim(chip.macs_per_cycle()):
+        if not hasattr(chip, "runtime") or not all(
+            np.ndim(value) == 0 for value in tf.nest.flatten(chip)
+        ):
             raise TypeError(
                 "Each of `accelerators` must be an Accelerator of numbers. "
                 f"Received: {chip!r}."
@@ -228,8 +231,7 @@ def _checked(
             f"runs one at least. Received: {len(chips)} chips for "
             f"{len(layers)} layers. Use {len(layers)} chips or fewer."
         )
-    if len(chips) > 1:
-        link.check()
+    link.check()
     return chips
 
 

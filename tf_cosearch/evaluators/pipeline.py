@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tf_cosearch import metrics
+from tf_cosearch import configuration, metrics
 from tf_cosearch.accelerators.chip_link import Link
 from tf_cosearch.evaluators.evaluator import (
     BuiltDesign,
@@ -27,7 +27,7 @@ class ChipPipeline(Evaluator):
         link_pj: Energy of a byte from chip to chip, likewise.
 
     Raises:
-        ValueError: If one is out of its range.
+        ValueError: If one is no number, or out of its range.
     """
 
     costs = (
@@ -42,24 +42,23 @@ class ChipPipeline(Evaluator):
     def __init__(
         self, link_gbs: float | None = None, link_pj: float | None = None
     ) -> None:
-        self.link_gbs, self.link_pj = link_gbs, link_pj
-        self._link(Link(1.0)).check()
-
-    def _link(self, default: Link) -> Link:
-        if self.link_gbs is not None:
-            default = default._replace(bandwidth_gbs=self.link_gbs)
-        if self.link_pj is not None:
-            default = default._replace(byte_pj=self.link_pj)
-        return default
+        self.link_gbs = self.link_pj = None
+        if link_gbs is not None:
+            self.link_gbs = configuration.number(link_gbs, "`link_gbs`")
+            Link(self.link_gbs).check()
+        if link_pj is not None:
+            self.link_pj = configuration.number(link_pj, "`link_pj`")
+            Link(1.0, self.link_pj).check()
 
     def measure(self, design: BuiltDesign) -> Mapping[str, Quantity]:
         """Prices the pipeline; refuses a network of fewer layers than chips."""
         from tf_cosearch.cost import pipeline
 
         chip = design.accelerator
+        link = Link.of(chip, self.link_gbs, self.link_pj)
         try:
             found = pipeline.partition(
-                design.layers, [chip] * design.chips, self._link(Link.of(chip))
+                design.layers, [chip] * design.chips, link
             )
         except ValueError as error:
             raise RefusedError(str(error)) from error
