@@ -173,7 +173,7 @@ def table(
     executions: int,
     *,
     accuracy: str,
-    quantization: str,
+    quantization: str | None,
     evaluator: Evaluator,
     **of_training: Any,
 ) -> AccuracyTable:
@@ -183,7 +183,7 @@ def table(
         read: The table.
         executions: Trainings that each trial takes.
         accuracy: Which accuracy designs are chosen by.
-        quantization: How networks are trained.
+        quantization: How networks are trained, if that is said.
         evaluator: Who measures.
         **of_training: Other settings of a training.
 
@@ -198,7 +198,7 @@ def table(
     changed = [name for name, value in of_training.items() if value is not None]
     if accuracy != "trained":
         changed.append("accuracy")
-    if quantization != "aware":
+    if quantization not in (None, "aware"):
         changed.append("quantization")
     if type(evaluator) is not Analytic:
         changed.append("evaluator")

@@ -189,7 +189,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         self._listeners = Listeners(listeners)
         made = measuring.make(evaluator, evaluator_options)
         space = arguments.joint_space(space, hypermodel, accelerator, task)
-        quantization = arguments.quantization(space, quantization)
+        prepared = arguments.quantization(space, quantization)
         configuration.at_least("executions_per_trial", executions_per_trial, 1)
         rule = early_stopping_lib.get(early_stopping)
         training: dict[str, Any] = {
@@ -199,7 +199,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         }
         phases: dict[str, Any] = {
             "qat_epochs": qat_epochs,
-            "quantization": quantization,
+            "quantization": prepared,
         }
         self._table = None
         if accuracy_table is not None:
@@ -207,7 +207,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 AccuracyTable.of(accuracy_table, space),
                 executions_per_trial,
                 **training,
-                **phases,
+                qat_epochs=qat_epochs,
+                quantization=quantization,
                 accuracy=accuracy,
                 early_stopping=early_stopping,
                 evaluator=made,

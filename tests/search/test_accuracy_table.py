@@ -125,6 +125,49 @@ def test_both_formats_are_read(small, tmp_path, table):
         assert known.accuracies(genome) == pytest.approx((0.46, 0.47, 0.48))
 
 
+def test_digits_are_operators_in_whatever_order_they_are_chosen(
+    small, tmp_path
+):
+    keys = {"operator": [2, 0, 1], "per": "block", "block": "nas_bench_macro"}
+    other = cs.SearchSpace(Template({**NETWORKS, "defaults": keys}, "small"))
+    known = AccuracyTable(written(tmp_path, macro_table(small)), other)
+    genome = np.zeros(len(other.parameters), int)
+    genome[:3] = (2, 0, 1)  # operators 1, 2 and 0
+    assert known.accuracies(genome)[0] == pytest.approx(0.46)
+    keys = {"kernel_size": [1, 3], "per": "block", "block": "conv_bn"}
+    kernels = cs.SearchSpace(Template({**NETWORKS, "defaults": keys}, "small"))
+    with pytest.raises(ValueError, match=r"operators alone.*/kernel_size"):
+        AccuracyTable(written(tmp_path, macro_table(small)), kernels)
+
+
+def test_a_table_of_recommendations_needs_no_argument(tmp_path):
+    """Their networks become int8 in another way than is the default."""
+    stem = {"block": "dlrm", "tables": "5 3", "filters": [8, 16]}
+    content = {
+        "input_shape": [1, 1, 4],
+        "classes": 1,
+        "stem": stem,
+        "stages": [{"block": "perceptron", "filters": 8}],
+    }
+    task = cs.tasks.make({"name": "recommendation", "tables": "5 3"})
+    space = cs.SearchSpace(Template(content, "clicks", task=task))
+    [parameter] = space.parameters[: space.num_network_parameters]
+    entries = [
+        {"choices": [choice], "accuracies": [0.5]}
+        for choice in parameter.choices
+    ]
+    table = {"parameters": [parameter.name], "networks": entries}
+    path = written(tmp_path, table)
+    cs.CoSearchTuner(space, accuracy_table=path, directory=tmp_path)
+    with pytest.raises(ValueError, match="quantization must be left out"):
+        cs.CoSearchTuner(
+            space,
+            accuracy_table=path,
+            quantization="after_training",
+            directory=tmp_path,
+        )
+
+
 def test_formats_of_the_same_accuracies_are_the_same_table(small, tmp_path):
     first = AccuracyTable(written(tmp_path, own_table(small)), small)
     again = AccuracyTable(written(tmp_path, macro_table(small)), small)
@@ -242,6 +285,10 @@ def with_entry(content, digits, **changes):
         (lambda t: {f"{k}0": v for k, v in t.items()}, "digit for each of the"),
         (lambda t: {**t, "113": t["111"]}, "digit for each of the 3 choices"),
         (lambda t: {**t, "1x1": t["111"]}, "digit for each of the 3 choices"),
+        (
+            lambda t: {k: {"test_acc": [0.91]} for k in t},
+            r"in percent. Received: 0.91",
+        ),
         (lambda t: [t], "an object of networks"),
         (lambda t: {}, "an object of networks"),
     ],

@@ -299,6 +299,25 @@ def test_names_of_both_sides_must_differ():
         SearchSpace.from_hypermodel(rows)
 
 
+def test_a_hyperparameter_called_chips_is_none_of_the_accelerator():
+    def rows(hp):
+        hp.Int("chips", 1, 4)
+        return dense(hp)
+
+    def last(hp):
+        model = dense(hp)
+        hp.Int("chips", 2, 4)
+        return model
+
+    for model in (rows, last):
+        space = SearchSpace.from_hypermodel(model, "edge_tpu")
+        assert space.most_chips == 1
+        genomes = space.sample(np.random.default_rng(0), 3)
+        assert space.chips(
+            genomes[:, space.num_network_parameters :]
+        ).tolist() == [*(1, 1, 1)]
+
+
 def test_an_accelerator_must_be_one_of_the_space():
     space = SearchSpace.load("digits", accelerator={"process/node_nm": 28})
     chip = accelerators.from_paths({"process/node_nm": 28, "pe_array/rows": 2})

@@ -33,7 +33,6 @@ _WORDS: dict[str, tuple[Any, ...]] = {
     "activation": ACTIVATIONS,
     "stride_at": ("expand", "project"),
     "skip": (True, False),
-    "operator": (0, 1, 2),
 }
 
 

@@ -238,21 +238,37 @@ class AccuracyTable:
 
     def _macro(self, content: Any) -> Iterator[tuple[Genes, list[float]]]:
         schema.check(content, dict[str, _MacroEntry])
-        counts = [len(parameter.choices) for parameter in self._parameters]
+        for parameter in self._parameters:
+            if parameter.name.rpartition("/")[2] != "operator":
+                raise ValueError(
+                    "NAS-Bench-Macro's format must be of networks that choose "
+                    f"operators alone. Received: {parameter.name}, which the "
+                    "space chooses, too. Write the table in our format."
+                )
+        known = [
+            {str(operator): gene for gene, operator in enumerate(p.choices)}
+            for p in self._parameters
+        ]
         for digits, entry in content.items():
-            genes = tuple(int(d) for d in digits if d in "0123456789")
-            are_choices = len(genes) == len(digits) == len(counts) and all(
-                gene < count for gene, count in zip(genes, counts, strict=True)
-            )
-            if not are_choices:
+            if len(digits) != len(known) or not all(
+                digit in some for digit, some in zip(digits, known, strict=True)
+            ):
                 raise ValueError(
                     "Its keys must be a digit for each of the "
-                    f"{len(counts)} choices of a network. Received: "
-                    f"{_short(digits)}. NAS-Bench-Macro's is of the space "
-                    "nas_bench_macro."
+                    f"{len(known)} choices of a network, the operator. "
+                    f"Received: {_short(digits)}. NAS-Bench-Macro's is of the "
+                    "space nas_bench_macro."
                 )
+            pairs = zip(digits, known, strict=True)
+            genes = tuple(some[digit] for digit, some in pairs)
             self._require_size(genes, digits, entry)
             yield genes, _checked(entry["test_acc"], 100, digits)
+        best = max(max(e["test_acc"], default=0) for e in content.values())
+        if best <= 1:
+            raise ValueError(
+                "test_acc must be in percent. Received: "
+                f"{best} as the largest, as if it were shares of 1."
+            )
 
     def _require_size(
         self, genes: Genes, digits: str, entry: Mapping[str, Any]

@@ -382,16 +382,23 @@ class SearchSpace:
         Returns:
             `[N]` numbers; 1 unless the space says more.
         """
-        last = self.parameters[-1]
-        if last.name != CHIPS:
+        counts = self._chip_counts
+        if not counts:
             return np.ones(len(genomes), np.int64)
-        return np.asarray(last.choices)[genomes[:, -1]]
+        return np.asarray(counts)[genomes[:, -1]]
 
     @property
     def most_chips(self) -> int:
         """The most that a design has."""
-        last = self.parameters[-1]
-        return max(last.choices) if last.name == CHIPS else 1
+        return max(self._chip_counts, default=1)
+
+    @property
+    def _chip_counts(self) -> Sequence[int]:
+        """What the last gene of an accelerator chooses from, if it is that."""
+        for last in self.parameters[self._split :][-1:]:
+            if last.name == CHIPS:
+                return last.choices
+        return ()
 
     def batch(self, genomes: np.ndarray) -> tuple[LayerTable, Accelerator]:
         """What the cost model needs of many designs.

@@ -121,8 +121,12 @@ def test_layers_that_hand_on_count_once_wherever_they_stand(repeats):
 def test_layers_that_hand_on_are_chosen_each():
     with pytest.raises(ValueError, match="hand their input on must be chosen"):
         handing_on(operator=[0, 1], repeats=2, per="stage")
-    with pytest.raises(ValueError, match="Unknown operator in test"):
-        handing_on(operator=[1, 3])
+
+
+@pytest.mark.parametrize("wrong", [3, -1, True, "max", 1.5])
+def test_layers_that_hand_on_know_what_they_may_be(wrong):
+    with pytest.raises(ValueError, match=f"`operator` must .*: {wrong!r}"):
+        handing_on(operator=wrong)
 
 
 @pytest.mark.parametrize("name", configuration.names("spaces"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tf_cosearch import configuration
 from tf_cosearch.networks.blocks import block
 from tf_cosearch.networks.blocks.inverted_residual import inverted_residual
 from tf_cosearch.networks.layer_ops import BlockOps
@@ -29,6 +30,7 @@ def nas_bench_macro(
     Reference: Su et al., "Prioritized Architecture Sampling with Monto-Carlo
     Tree Search", arXiv 2103.11922; github.com/xiusu/NAS-Bench-Macro.
     """
+    configuration.at_least("operator", operator, 0, max(_BOTTLENECKS))
     if operator in _BOTTLENECKS:
         kernel_size, expansion = _BOTTLENECKS[operator]
         return inverted_residual(
