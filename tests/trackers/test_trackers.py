@@ -93,7 +93,7 @@ def test_weights_and_biases_keeps_trials_offline(tmp_path, monkeypatch):
 def test_two_searches_of_one_name_are_two(tmp_path):
     """Also where one has replaced the other in its folder."""
     told = []
-    for folder in ("a/run", "b/run", "b/run"):
+    for folder in (tmp_path / "a", tmp_path / "b", tmp_path / "b"):
         oracle = place(
             CoSearchOracle(
                 ToySpace((9, 9)),
@@ -103,7 +103,7 @@ def test_two_searches_of_one_name_are_two(tmp_path):
                 seed=0,
                 max_trials=1,
             ),
-            tmp_path / folder,
+            folder,
         )
         trial = oracle.create_trial("tuner")
         measured = {"accuracy_int8": 0.5, "file_kib": float("inf")}
@@ -111,10 +111,10 @@ def test_two_searches_of_one_name_are_two(tmp_path):
         trial.status = "COMPLETED"
         oracle.end_trial(trial)
         oracle.save()
-        (record,) = records.of_folder(tmp_path / folder)
-        assert records.of_folder(tmp_path / folder) == [record]
+        (record,) = records.of_folder(folder / "project")
+        assert records.of_folder(folder / "project") == [record]
         assert set(record.metrics) == {"accuracy_int8"}
-        assert record.search == f"run-{oracle.search_id}"
+        assert record.search == f"project-{oracle.search_id}"
         told.append(record.search)
     assert len(set(told)) == 3
 
