@@ -30,6 +30,7 @@ setuptools.setup(
     package_dir={"tf_cosearch.configs": "configs"},
     package_data={
         "tf_cosearch": ["py.typed"],
+        "tf_cosearch.designs.page": ["page.*"],
         "tf_cosearch.configs": [
             "*/*.yaml",
             "*/*.flags",
@@ -54,6 +55,7 @@ setuptools.setup(
         "pyyaml>=6.0",  # presets and search spaces
         "rich>=13",  # progress lines and tables
         "matplotlib>=3.8",  # pareto.png
+        "plotly>=6",  # its plotly.min.js draws in report.html
         "scikit-learn>=1.4",  # Gaussian processes; the built-in digits images
         "threadpoolctl>=3",  # one core for small matrices
     ],

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import uuid
@@ -187,6 +188,28 @@ def owned(folder: str | os.PathLike[str]) -> Iterator[None]:
         with contextlib.suppress(OSError):
             os.unlink(path)
         os.close(descriptor)
+
+
+def is_owned(folder: str | os.PathLike[str]) -> bool:
+    """Whether a process works in a folder, as `owned` has it.
+
+    Looks without touching the lock, which its owner would take for another
+    one's. Of a process on another machine it is enough that it did not leave.
+    """
+    try:
+        told = pathlib.Path(folder, LOCK).read_text(errors="replace")
+    except OSError:
+        return False
+    found = re.match(r"process (\d+) on (.+) \(since", told)
+    if found is None or found[2] != socket.gethostname():
+        return True
+    try:
+        os.kill(int(found[1]), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # that of another user
+    return True
 
 
 def _lock(path: str, folder: str) -> int:

@@ -25,6 +25,7 @@ from tf_cosearch import (
 )
 from tf_cosearch.designs import export, report, results
 from tf_cosearch.designs.export import Design
+from tf_cosearch.designs.page import writing as page
 from tf_cosearch.distributed import chief, launch
 from tf_cosearch.distributed.tuner import DurableTuner, project_folder
 from tf_cosearch.evaluators.evaluator import Evaluator
@@ -373,6 +374,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         if self._is_worker():
             sys.exit()  # What a script does with the result, the chief does.
         self.write_trials()  # Even if there was nothing left to do.
+        page.leave(self.project_dir)
 
     def _prepare(self) -> None:
         """Measures what is to be measured first, and that limits can be met."""
@@ -434,6 +436,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 doing = "takes in what an earlier search has trained"
                 with chief.busy(self.co_oracle, doing):
                     self.co_oracle.take_known()
+            results.leave_all(self.co_oracle, self.project_dir)
             self._progress.begin(self.space.summary(), self.co_oracle)
             self._listeners.begin(records.of_folder(self.project_dir))
 
@@ -590,6 +593,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
     def on_trial_saved(self, trial: Any) -> None:
         """Tells of a trial."""
         checkpoint.remove(self.get_trial_dir(trial.trial_id))
+        results.leave(self.co_oracle, self.project_dir, trial)
         self.write_trials()
         failure = None if trial.score is not None else reason(trial)
         self._progress.trial(self.co_oracle, trial, failure)

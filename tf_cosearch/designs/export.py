@@ -130,9 +130,7 @@ class Design:
             description["accuracies"]["accuracy_int8_test"] = measured[
                 "accuracy_int8"
             ]
-        files.write_text(
-            folder / DESCRIPTION, json.dumps(description, indent=2) + "\n"
-        )
+        write_description(folder, description)
         return description
 
     @property
@@ -189,6 +187,14 @@ class Design:
             "network": self.network.get_config(),
             "versions": identity.versions(),
         }
+
+
+def write_description(
+    folder: pathlib.Path, description: Mapping[str, Any]
+) -> None:
+    """Writes the `design.json` of a folder, see `Design.describe`."""
+    told = json.dumps(description, indent=2)
+    files.write_text(folder / DESCRIPTION, f"{told}\n")
 
 
 _DAMAGE = (

@@ -14,6 +14,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from tf_cosearch import configuration, metrics
 from tf_cosearch.designs import export
 from tf_cosearch.designs.export import Design
+from tf_cosearch.search.oracle.durable import locked
 from tf_cosearch.search.oracle.known_trials import is_known
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 
@@ -91,6 +92,46 @@ def design(
         trial_id=trial.trial_id,
         seed=oracle.seed,
     )
+
+
+def leave(
+    oracle: CoSearchOracle, project: str | os.PathLike[str], trial: Trial
+) -> None:
+    """Writes `design.json` beside the weights of a finished trial.
+
+    With it the folder of the trial is that of a design: `export.load_design`
+    reads it, and all that takes a design. What cannot be described is
+    left out, with a warning.
+
+    Args:
+        oracle: Of the search.
+        project: Its folder.
+        trial: Which; nothing is written of one that has failed.
+
+    Raises:
+        OSError: If there is no room.
+    """
+    if trial.status != TrialStatus.COMPLETED:
+        return
+    try:
+        with locked(oracle):  # a user's model may have to be built for it
+            described = design(oracle, project, trial).describe()
+    except Exception as error:  # whatever a model of theirs raises
+        logging.warning(
+            "The design of trial %s was not written: %s", trial.trial_id, error
+        )
+        return
+    export.write_description(
+        pathlib.Path(project, f"trial_{trial.trial_id}"), described
+    )
+
+
+def leave_all(oracle: CoSearchOracle, project: str | os.PathLike[str]) -> None:
+    """The same of all finished trials whose folders have none."""
+    for trial_id, trial in oracle.trials.items():
+        path = pathlib.Path(project, f"trial_{trial_id}", export.DESCRIPTION)
+        if not path.exists():
+            leave(oracle, project, trial)
 
 
 def best(

@@ -43,7 +43,7 @@ class Execution:
             "history": {},
             "float_epochs": 0,
         }
-        content = _read(folder, number)
+        content = read(folder, number)
         if content is not None and content["fingerprint"] == fingerprint:
             self._content = {**content, "costs": dict(costs)}
         self._farthest = self._epochs
@@ -165,7 +165,7 @@ class Curves:
     def _read(self, folder: pathlib.Path) -> Curve | None:
         if folder.name in self._ended:
             return self._ended[folder.name]
-        content = _read(folder, 0)
+        content = read(folder, 0)
         targets = self._reward.targets
         needed = {*self._costs, *(targets.limits() if targets else ())}
         if content is None or not needed <= content["costs"].keys():
@@ -180,7 +180,7 @@ def _path(folder: pathlib.Path, number: int) -> pathlib.Path:
     return folder / f"execution_{number}.json"
 
 
-def _read(folder: pathlib.Path, number: int) -> ExecutionState | None:
+def read(folder: pathlib.Path, number: int) -> ExecutionState | None:
     """What a file holds; None if it is not there or damaged."""
     with contextlib.suppress(ValueError):
         content, _ = files.read_json(_path(folder, number), ExecutionState)

@@ -188,12 +188,15 @@ def operations(layer: Layer) -> int:
     return 2 * layer.macs + layer.kind.is_vector * elements
 
 
-def roofline(layers: Sequence[Layer], accelerator: Accelerator) -> dict:
+def roofline(
+    layers: Sequence[Layer], accelerator: Accelerator, advised: bool = True
+) -> dict:
     """Places every layer on the roofline of an accelerator and says why.
 
     Args:
         layers: The rows of the network.
         accelerator: An `Accelerator` of numbers.
+        advised: Whether to say what would help, which takes half a second.
 
     Returns:
         Values as JSON has them. The roofs: `peak_tops` of 8 bits, `dram_tbits`
@@ -205,8 +208,8 @@ def roofline(layers: Sequence[Layer], accelerator: Accelerator) -> dict:
         `pe_area_um2`, `ops_per_bit`, `ops_per_dram_bit` (`None` if nothing
         goes off the chip), `attainable_tops` under the roof with that traffic,
         `attainable_alone_tops` with the compulsory one, `achieved_tops`,
-        `utilization`, `latency_ms`, `bound`, and `advice` and `changes` as
-        in `advice.Advice`.
+        `utilization`, `latency_ms`, `bound`, and, if `advised`, `advice` and
+        `changes` as in `advice.Advice`.
 
     Raises:
         ValueError: If there are no layers.
@@ -223,15 +226,9 @@ def roofline(layers: Sequence[Layer], accelerator: Accelerator) -> dict:
     ('dram', 0.16)
     """
     result = summary.summarize(layers, accelerator)
-    falls = fallback.on_cpu(layers, accelerator)
-    here = fallback.on_chip(layers, falls)
-    given_here = iter(advice.advise(here, accelerator) if here else ())
-    advices = [
-        advice.Advice(f"cpu: {layer.operator} is left to the host", [])
-        if falls_back
-        else next(given_here)
-        for layer, falls_back in zip(layers, falls, strict=True)
-    ]
+    advices: list[dict[str, Any]] = [{}] * len(layers)
+    if advised:
+        advices = [each._asdict() for each in _advise(layers, accelerator)]
     clock_ghz, ports = accelerator.process.clock_ghz, accelerator.port_bytes()
     memory = families.of(accelerator).memory
     roofs = {
@@ -250,7 +247,7 @@ def roofline(layers: Sequence[Layer], accelerator: Accelerator) -> dict:
             * area_um2(float(macs_a_cycle * bops_per_mac(layer))),
             **_point(layer, row, roofs, float(speedup)),
             **{name: row[name] for name in _FROM_SUMMARY},
-            **given._asdict(),
+            **given,
         }
         for layer, row, given, speedup in zip(
             layers, result["layers"], advices, speedups, strict=True
@@ -262,6 +259,20 @@ def roofline(layers: Sequence[Layer], accelerator: Accelerator) -> dict:
         "pe_area_um2": max(row["pe_area_um2"] for row in rows),
         "layers": rows,
     }
+
+
+def _advise(
+    layers: Sequence[Layer], accelerator: Accelerator
+) -> list[advice.Advice]:
+    falls = fallback.on_cpu(layers, accelerator)
+    here = fallback.on_chip(layers, falls)
+    given_here = iter(advice.advise(here, accelerator) if here else ())
+    return [
+        advice.Advice(f"cpu: {layer.operator} is left to the host", [])
+        if falls_back
+        else next(given_here)
+        for layer, falls_back in zip(layers, falls, strict=True)
+    ]
 
 
 _FROM_SUMMARY = ("utilization", "latency_ms", "bound")

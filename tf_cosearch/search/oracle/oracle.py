@@ -51,6 +51,7 @@ from tf_cosearch.search.oracle import warm_start as warm_start_lib
 from tf_cosearch.search.oracle.known_trials import KnownDesign, is_known
 from tf_cosearch.search.oracle.proposals import Proposals
 from tf_cosearch.search.oracle.scoring import Scoring
+from tf_cosearch.search.oracle.state import SettingsState
 from tf_cosearch.search.oracle.warm_start import EarlierSearch
 from tf_cosearch.search.pareto import ParetoArchive
 from tf_cosearch.search.pricing import Pricer
@@ -573,7 +574,19 @@ class CoSearchOracle(durable.DurableOracle):
         return {
             **super().get_state(),
             "identity": dataclasses.asdict(self.identity),
+            "settings": self._settings(),
             "held": self._held,
+        }
+
+    def _settings(self) -> SettingsState:
+        return {
+            "algorithm": type(self.algorithm).__name__,
+            "searched": self.asked["searched"],
+            "objective": self.objective.name,
+            "reward": repr(self.reward),
+            "budgets": self.budgets.limits(measured=True),
+            "max_trials": self.own_trials,
+            "start_from": [*map(str, self.asked["start_from"])],
         }
 
     def set_state(self, state: dict[str, Any]) -> None:

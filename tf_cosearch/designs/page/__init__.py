@@ -1,0 +1,1 @@
+"""report.html: a search as one file to click through, see `page.leave`."""
