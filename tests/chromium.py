@@ -89,10 +89,6 @@ class Page:
             **held,
         )
 
-    def click(self, x, y):
-        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
-            self.mouse(kind, x, y)
-
     def resize(self, width, height):
         self.send(
             "Emulation.setDeviceMetricsOverride",

@@ -465,12 +465,11 @@ drawTable();
 for (const id of ["hyperparameters", "times"]) byId(id).addEventListener("change", drawTable);
 byId("filter").addEventListener("input", filter);
 byId("more").addEventListener("click", () => { rowsShown = Infinity; drawTable(); });
-drawFront();
+const first = [place.get("trial"), run.chosen, ...run.front, ...trials.keys()];
+select(first.find((id) => trials.has(id)));
 byId("front").on("plotly_click", ({ points }) => {
   if (points[0].customdata !== undefined) select(points[0].customdata);
 });
-const first = [place.get("trial"), run.chosen, ...run.front, ...trials.keys()];
-select(first.find((id) => trials.has(id)));
 if (run.reload_seconds !== null) {
   setInterval(() => { if (!document.hidden) location.reload(); }, 1000 * run.reload_seconds);
 }
