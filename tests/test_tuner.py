@@ -15,7 +15,8 @@ from light_searches import BUDGETS, few, pretend, small_tuner
 
 import tf_cosearch as cs
 from tf_cosearch import metrics
-from tf_cosearch.designs import report
+from tf_cosearch.designs import export, report
+from tf_cosearch.designs.page import writing as page
 from tf_cosearch.search.early_stopping import MedianStopping
 from tf_cosearch.training import datasets, fit
 
@@ -41,6 +42,37 @@ def exported(finished, data):
     folder = pathlib.Path(finished.project_dir) / "design"
     design = finished.best_designs(1)[0]
     return folder, design.export(folder, test_data=data.test)
+
+
+def test_the_folder_of_a_trial_is_that_of_a_design(finished):
+    for trial in finished.oracle.trials.values():
+        folder = pathlib.Path(finished.get_trial_dir(trial.trial_id))
+        read, design = cs.load_design(folder), finished.design(trial)
+        assert read.network == design.network
+        assert read.accelerator == design.accelerator
+        assert read.metrics["accuracy_int8"] == design.metrics["accuracy_int8"]
+        assert {"model.tflite", "float.weights.h5"} <= {
+            path.name for path in folder.iterdir()
+        }
+
+
+def test_a_search_goes_on_without_what_cannot_be_told(
+    space, data, tmp_path, monkeypatch, caplog
+):
+    """Neither a design that is not described nor a page costs a trial."""
+
+    def fails(*args, **kwargs):
+        raise RuntimeError("no words\nfor it")
+
+    monkeypatch.setattr(fit, "train", pretend)
+    monkeypatch.setattr(export.Design, "describe", fails)
+    monkeypatch.setattr(page, "write", fails)
+    tuner = small_tuner(space, tmp_path)
+    tuner.search(**few(data))
+    assert [t.status for t in tuner.oracle.trials.values()] == 2 * ["COMPLETED"]
+    told = [record.getMessage() for record in caplog.records]
+    assert sum("report.html was not written" in line for line in told) == 1
+    assert sum("was not written: no words for it" in line for line in told) == 3
 
 
 def test_trials_csv_keeps_its_contract(finished):

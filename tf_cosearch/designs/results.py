@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from absl import logging
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from tf_cosearch import configuration, metrics
+from tf_cosearch import configuration, metrics, text
 from tf_cosearch.designs import export
 from tf_cosearch.designs.export import Design
 from tf_cosearch.search.oracle.durable import locked
 from tf_cosearch.search.oracle.known_trials import is_known
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
+
+_LONGEST = 300  # characters of an error that help
 
 
 def averaged(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -118,7 +120,9 @@ def leave(
             described = design(oracle, project, trial).describe()
     except Exception as error:  # whatever a model of theirs raises
         logging.warning(
-            "The design of trial %s was not written: %s", trial.trial_id, error
+            "The design of trial %s was not written: %s",
+            trial.trial_id,
+            text.line(error, _LONGEST),
         )
         return
     export.write_description(

@@ -179,7 +179,7 @@ def _short(value: Any) -> Any:
 
 def _curves(folder: pathlib.Path) -> list[dict[str, Any]]:
     """The learning curves of a trial, one for each of its trainings."""
-    curves = []
+    curves: list[dict[str, Any]] = []
     for number in itertools.count():
         content = executions.read(folder, number)
         if content is None:

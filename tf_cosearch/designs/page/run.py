@@ -236,7 +236,7 @@ def _front(
 ) -> list[str]:
     rows = [r for r in ranked if is_within(r) and _is_number(r, accuracy)]
     points = [[-row[accuracy], *metrics.losses(row, compared)] for row in rows]
-    mask = pareto.non_dominated(points) if points else []
+    mask = pareto.non_dominated(points) if points else ()
     return [
         row["trial_id"] for row, keep in zip(rows, mask, strict=True) if keep
     ]

@@ -151,7 +151,7 @@ def _shown(run: Run) -> tuple[list[run_lib.Row], list[str]]:
     order |= dict.fromkeys(row["trial_id"] for row in run.rows)
     rank = {trial_id: number for number, trial_id in enumerate(order)}
     ranked = sorted(run.rows, key=lambda row: rank[row["trial_id"]])
-    room, kept = _MOST_TABLE, set()
+    room, kept = _MOST_TABLE, set[str]()
     for row in ranked:
         room -= len(_embedded([row.get(name) for name in run.columns]))
         if room < 0:
