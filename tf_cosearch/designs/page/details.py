@@ -22,6 +22,7 @@ LONGER = 4
 
 _OF_DATA = ("data", "train_size", "validation_size", "batch_size", "seed")
 _LAYER = ("name", "op", "macs", "params", "latency_ms", "energy_mj")
+_LONGEST = 500  # characters of an error that are kept
 _POINT = ("ops_per_bit", "achieved_tops")
 
 
@@ -42,10 +43,10 @@ def of_trial(run: Run, trial_id: str, advised: bool = False) -> dict[str, Any]:
     try:
         design = export.load_design(folder)
         details |= of_design(design, advised)
-    except (FileNotFoundError, ValueError) as error:
-        # An own model need not be one that can be written down.
-        is_there = (folder / export.DESCRIPTION).exists()
-        return details | ({"unknown": str(error)} if is_there else {})
+    except FileNotFoundError:  # it has not ended, or is not described
+        return details
+    except Exception as error:  # whatever the saved model of a user leads to
+        return details | {"unknown": text.line(error, _LONGEST)}
     return details | {"longer": _longer(run, design)}
 
 

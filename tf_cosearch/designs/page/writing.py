@@ -121,13 +121,13 @@ def _page(content: Mapping[str, Any], plotly: str) -> str:
     assets = resources.files(__package__)
     parts = {
         "TITLE": html.escape(str(content["name"])),
-        "STYLE": (assets / "page.css").read_text(),
+        "STYLE": (assets / "page.css").read_text("utf-8"),
         "PLOTLY": plotly,
         "RUN": _embedded(content),
-        "SCRIPT": (assets / "page.js").read_text(),
+        "SCRIPT": (assets / "page.js").read_text("utf-8"),
     }
     # Each is looked for once, so that none is found in another.
-    pieces = (assets / "page.html").read_text().split("@@")
+    pieces = (assets / "page.html").read_text("utf-8").split("@@")
     return "".join(parts.get(piece, piece) for piece in pieces)
 
 

@@ -51,7 +51,6 @@ from tf_cosearch.search.oracle import warm_start as warm_start_lib
 from tf_cosearch.search.oracle.known_trials import KnownDesign, is_known
 from tf_cosearch.search.oracle.proposals import Proposals
 from tf_cosearch.search.oracle.scoring import Scoring
-from tf_cosearch.search.oracle.state import SettingsState
 from tf_cosearch.search.oracle.warm_start import EarlierSearch
 from tf_cosearch.search.pareto import ParetoArchive
 from tf_cosearch.search.pricing import Pricer
@@ -578,7 +577,7 @@ class CoSearchOracle(durable.DurableOracle):
             "held": self._held,
         }
 
-    def _settings(self) -> SettingsState:
+    def _settings(self) -> dict[str, Any]:
         return {
             "algorithm": type(self.algorithm).__name__,
             "searched": self.asked["searched"],

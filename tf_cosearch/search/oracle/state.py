@@ -104,28 +104,6 @@ class IdentityState(_Identity, total=False):
     evaluator: dict[str, Any] | None
 
 
-class SettingsState(TypedDict):
-    """How a search goes about it: for readers, as nothing is restored of it.
-
-    Attributes:
-        algorithm: Who suggests.
-        searched: What it may choose, one of `scope.SEARCHED`.
-        objective: The metric that is the accuracy.
-        reward: What trials are scored by.
-        budgets: Limits by metric.
-        max_trials: Most trials of its own; None is no limit.
-        start_from: Networks to train first.
-    """
-
-    algorithm: str
-    searched: str
-    objective: str
-    reward: str
-    budgets: dict[str, float]
-    max_trials: int | None
-    start_from: list[str]
-
-
 class SearchState(TypedDict, total=False):
     """What of `oracle.json` says which search it is of.
 
@@ -133,13 +111,14 @@ class SearchState(TypedDict, total=False):
         identity: What trials have in common; none in earlier versions.
         space_fingerprint: What these have instead.
         search_id: Tells it from others, also from one before in its folder.
-        settings: How it goes about it, which may change from run to run.
+        settings: How it goes about it, which may change from run to run; for
+            readers, as nothing is restored of it.
     """
 
     identity: IdentityState
     space_fingerprint: str
     search_id: str
-    settings: SettingsState
+    settings: dict[str, Any]
 
 
 class _OfKerasTuner(TypedDict):
