@@ -17,7 +17,7 @@ from absl import flags
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "Folder of the search.", required=True)
 flags.DEFINE_string(
-    "output", None, "File to write; report.html of the run if left out."
+    "output", None, "File to write, .html; report.html of the run if left out."
 )
 flags.DEFINE_integer(
     "advise",
@@ -34,6 +34,8 @@ def main() -> None:
 
     folder = pathlib.Path(FLAGS.run)
     path = pathlib.Path(FLAGS.output or folder / writing.NAME)
+    if FLAGS.output or folder.is_dir():
+        command_line.output_file(str(path), ".html")
     told = following.follow if FLAGS.follow else following.once
     for line in told(folder, path, FLAGS.advise):
         print(line, flush=True)

@@ -30,6 +30,9 @@ class Oracle:
         }
         self.end_order = list(self.trials)
         self.own_trials = max_trials
+        self.clock = types.SimpleNamespace(
+            max_hours=None, is_over=lambda: False
+        )
         self.num_known = 0
         self.budgets = budgets or Budgets()
         self.seed = 3

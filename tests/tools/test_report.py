@@ -1,6 +1,8 @@
+import errno
 import json
 import re
 
+import command_line
 import pytest
 
 
@@ -18,7 +20,7 @@ def test_a_search_leaves_its_page(finished):
         assert details["curves"]
         assert "advice" not in details["layers"]
     settings = dict(told["settings"])
-    assert ["algorithm", "Random"] in settings["Search"]
+    assert ["algorithm", "RandomSearch"] in settings["Search"]
     assert settings["Command"]
 
 
@@ -68,8 +70,24 @@ def test_wrong_flags_are_refused(call, tmp_path, monkeypatch, flags, message):
     assert message in call("report", *flags).message
 
 
-def test_a_place_that_cannot_be_written_is_named(call, finished, tmp_path):
+@pytest.mark.parametrize("output", ["file/report.html", "report.txt", "."])
+def test_a_place_that_cannot_be_written_is_named(
+    call, finished, tmp_path, monkeypatch, output
+):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
-    path = tmp_path / "file" / "report.html"
-    done = call("report", f"--run={finished}", f"--output={path}", "--advise=0")
-    assert str(path) in done.message
+    done = call("report", f"--run={finished}", f"--output={output}")
+    assert "--output must be" in done.message
+    assert f"Received: {output.split('/')[0]}" in done.message
+
+
+def test_a_run_that_cannot_be_written_to_needs_an_output(
+    call, finished, monkeypatch
+):
+    def read_only(dir):  # noqa: A002
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(command_line.tempfile, "TemporaryFile", read_only)
+    message = call("report", f"--run={finished}").message
+    assert "--output must be in a folder that can be written to" in message
+    assert "Read-only" in message

@@ -585,6 +585,7 @@ class CoSearchOracle(durable.DurableOracle):
             "reward": repr(self.reward),
             "budgets": self.budgets.limits(measured=True),
             "max_trials": self.own_trials,
+            "max_hours": self.clock.max_hours,
             "start_from": [*map(str, self.asked["start_from"])],
         }
 
