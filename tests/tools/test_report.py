@@ -84,7 +84,7 @@ def test_a_place_that_cannot_be_written_is_named(
 def test_a_run_that_cannot_be_written_to_needs_an_output(
     call, finished, monkeypatch
 ):
-    def read_only(dir):  # noqa: A002
+    def read_only(dir):
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(command_line.tempfile, "TemporaryFile", read_only)
