@@ -109,7 +109,7 @@ def test_details_say_what_a_design_is_and_how_it_trains_on(folder, page):
     assert told["longer"]["command"] == (
         f"python tools/retrain.py '--design={folder}/trial_4' "
         "'--data=npz:my data.npz' --batch_size=32 --epochs=12 "
-        f"'--output_dir={folder}/trial_4_longer'"
+        f"'--output_dir={folder}/longer_trial_4'"
     )
 
 

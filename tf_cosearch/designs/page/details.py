@@ -216,5 +216,7 @@ def _longer(run: Run, design: Design) -> dict[str, str]:
         words.append(f"--epochs={LONGER * epochs}")
     if not design.is_trained:
         words.append("--from_scratch")
-    words.append(f"--output_dir={design.folder}_longer")
+    # A search takes what begins with `trial_` for one of its own.
+    output = run.folder / f"longer_{design.folder.name}"
+    words.append(f"--output_dir={output}")
     return {"command": f"python tools/retrain.py {shlex.join(map(str, words))}"}
