@@ -35,7 +35,7 @@ function shown(number) {
 
 function engineering(number, unit) {
   for (const [factor, prefix] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""],
-    [1e-3, "m"], [1e-6, "µ"], [1e-9, "n"]]) {
+    [1e-3, "m"], [1e-6, "µ"], [1e-9, "n"], [1e-12, "p"]]) {
     if (Math.abs(number) >= factor) return `${shown(Number((number / factor).toPrecision(3)))} ${prefix}${unit}`;
   }
   return `${shown(Number(number.toPrecision(3)))} ${unit}`;
@@ -171,7 +171,7 @@ function drawFront() {
   const layout = {
     xaxis: axis(axes.x, xs), yaxis: axis(axes.y, ys), font: FONT, hovermode: "closest",
     shapes: [...line(axes.x, "x"), ...line(axes.y, "y")],
-    margin: { l: 60, r: 10, t: 10, b: 50 }, legend: { orientation: "h", y: -0.16 },
+    margin: { l: 60, r: 10, t: 10, b: 50 }, legend: { orientation: "h", y: -0.24 },
     annotations: rows.length ? [] : [{ text: "no finished trial to draw", showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 }],
   };
   Plotly.react("front", traces, layout, CONFIG);
@@ -307,7 +307,7 @@ function drawCurves(box, curves) {
       return curve.float_epochs && curve.float_epochs < epochs;
     }).map((curve) => curve.float_epochs))];
     Plotly.react(plot, traces, {
-      font: FONT, margin: { l: 60, r: 10, t: 20, b: 40 }, legend: { orientation: "h", y: -0.22 },
+      font: FONT, margin: { l: 60, r: 10, t: 20, b: 40 }, legend: { orientation: "h", y: -0.3 },
       xaxis: { title: { text: "epoch" }, gridcolor: "#e6e9ee", tickformat: "d",
         ...(Math.max(...traces.map((trace) => trace.x.length)) < 12 ? { dtick: 1 } : {}) },
       yaxis: { title: { text: plain(choice.value) }, gridcolor: "#e6e9ee", automargin: true },
@@ -363,7 +363,7 @@ function drawRoofline(box, { layers, roofs }) {
   }
   const logarithmic = { type: "log", gridcolor: "#e6e9ee", automargin: true, exponentformat: "power", dtick: 1 };
   Plotly.newPlot(plot, traces, {
-    font: FONT, margin: { l: 60, r: 10, t: 10, b: 50 }, legend: { orientation: "h", y: -0.16 },
+    font: FONT, margin: { l: 60, r: 10, t: 10, b: 50 }, legend: { orientation: "h", y: -0.24 },
     hovermode: "closest",
     xaxis: { ...logarithmic, title: { text: "operations a bit of inputs, outputs and weights" } },
     yaxis: { ...logarithmic, title: { text: "tera-operations a second" } },
