@@ -99,7 +99,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             or one given by name.
         optimizer: A name, configuration or instance; Adam by default.
         loss: A tf_keras loss of integer labels and logits; cross-entropy by
-            default.
+            default, and that of the task for other tasks, which take no other.
         qat_epochs: How many of the epochs are quantization-aware; about a
             quarter by default.
         quantization: `aware`, or `after_training`: all epochs are float, and
@@ -298,8 +298,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         Args:
             x: Images `[N, H, W, C]`, or a batched `tf.data.Dataset`. For an
                 own model whatever it takes, and a `PyDataset`, too.
-            y: Integer labels `[N]` or one-hot `[N, classes]`. For an own model
-                whatever its loss takes.
+            y: Integer labels `[N]` or one-hot `[N, classes]`, or what another
+                task takes, masks for example. For an own model whatever its
+                loss takes.
             epochs: Epochs of a trial, float and quantization-aware together;
                 1 by default. An overridden `fit` of a hypermodel may choose
                 them itself: then leave them out.
