@@ -180,6 +180,7 @@ def test_a_search_chooses_how_many_chips_there_are(data, tmp_path):
         design = space.decode(tuner.oracle.trial_genome(trial))
         counts.add(design.chips)
         assert int(row["chips"]) == design.chips
+        assert tuner.design(trial).chips == design.chips
         found = cs.partition(
             design.network,
             [design.accelerator] * design.chips,

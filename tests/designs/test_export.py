@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -48,6 +49,16 @@ def test_a_design_survives_the_disk(design, tmp_path):
     assert copied == f"content of {export.MODEL}"
     preset = presets.load_accelerator(tmp_path / "out" / export.ACCELERATOR)
     assert preset == design.accelerator
+
+
+def test_a_design_of_several_chips_says_how_many(design, tmp_path):
+    pair = dataclasses.replace(design, chips=2)
+    described = pair.export(tmp_path / "out")
+    one = design.describe()["peak_tops"]
+    assert (described["chips"], described["peak_tops"]) == (2, 2 * one)
+    assert export.load_design(tmp_path / "out").chips == 2
+    text = (tmp_path / "out" / export.ACCELERATOR).read_text()
+    assert "2 in a pipeline" in text
 
 
 def test_an_export_replaces_an_earlier_one_and_leaves_no_scraps(
@@ -101,6 +112,8 @@ def change(content, *path, value=None):
         (("network",), []),
         (("accelerator",), None),
         (("accelerator", "pe_array/rows"), -1),
+        (("chips",), None),
+        (("chips",), 0),
         (("accelerator", "pe_array/rowz"), 3),
         (("accuracies", "accuracy_int8"), None),
         (("costs", "latency_ms"), "fast"),

@@ -33,6 +33,7 @@ class Description(TypedDict):
     accuracies: dict[str, float]
     family: str
     accelerator: dict[str, float]
+    chips: int
     network: dict[str, Any]
 
 
@@ -48,6 +49,7 @@ class Design:
         folder: Where `model.tflite` and the weights of the trial are.
         trial_id: The trial it was trained in.
         seed: Seed of the search.
+        chips: How many of the accelerator are in a pipeline.
     """
 
     network: Any
@@ -57,6 +59,7 @@ class Design:
     folder: pathlib.Path
     trial_id: str
     seed: int
+    chips: int = 1
 
     def export(
         self,
@@ -110,7 +113,8 @@ class Design:
         presets.save_accelerator(
             self.accelerator,
             folder / ACCELERATOR,
-            f"Found together with {self.network.name} by tf_cosearch.",
+            f"Found together with {self.network.name} by tf_cosearch"
+            + (f", {self.chips} in a pipeline." if self.chips > 1 else "."),
         )
         description = self.describe()
         if test_data is not None and is_template:
@@ -176,7 +180,8 @@ class Design:
                 }
                 for layer in layers
             },
-            "peak_tops": accelerators.peak_tops(self.accelerator),
+            "peak_tops": self.chips * accelerators.peak_tops(self.accelerator),
+            "chips": self.chips,
             "family": families.name_of(self.accelerator),
             "accelerator": {
                 name: float(value)
@@ -251,6 +256,7 @@ def load_design(folder: str | os.PathLike[str]) -> Design:
             folder=folder,
             trial_id=content["trial_id"],
             seed=content["seed"],
+            chips=configuration.at_least("chips", content["chips"], 1),
         )
     except _DAMAGE as error:
         raise ValueError(

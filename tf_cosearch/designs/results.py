@@ -93,6 +93,7 @@ def design(
         folder=pathlib.Path(project, f"trial_{trial.trial_id}"),
         trial_id=trial.trial_id,
         seed=oracle.seed,
+        chips=candidate.chips,
     )
 
 
