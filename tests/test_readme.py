@@ -263,6 +263,16 @@ def test_files_and_folders_lie_where_it_says():
     assert not missing
 
 
+def test_all_that_blocks_may_call_is_named():
+    ours = [
+        name
+        for name, kind in layer_ops._OPERATIONS.items()
+        if kind.__module__.startswith("tf_cosearch.")
+    ]
+    said = TEXT[TEXT.index("Blocks call `conv`") :].partition(":\n")[0]
+    assert set(re.findall(r"`(\w+)`", said)) >= {*ours}
+
+
 def test_extras_are_those_of_setup():
     setup = (ROOT / "setup.py").read_text()
     extras = re.findall(r"pip install '\.\[(\w+)\]'", TEXT)

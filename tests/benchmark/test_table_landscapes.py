@@ -1,10 +1,13 @@
 import itertools
 import json
+import os
 
 import numpy as np
 import pytest
 
+import tf_cosearch as cs
 from tf_cosearch.benchmark import landscapes, table_landscapes
+from tf_cosearch.search.accuracy_table import AccuracyTable
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +64,50 @@ def test_a_table_tells_its_landscapes_from_others(table, tmp_path):
     assert len({*first.values(), *other.values()}) == 6
 
 
-def test_landscapes_of_a_table_are_known_once_it_is_read(table, monkeypatch):
-    monkeypatch.setattr(landscapes, "TABLED", {})
-    known = {**landscapes.LANDSCAPES}
-    monkeypatch.setattr(landscapes, "KNOWN", known)
+@pytest.fixture
+def none_tabled():
+    """No table has been read, and none will have been."""
+    before = {**landscapes.TABLED}
+    landscapes.TABLED.clear()
+    yield
+    landscapes.TABLED.clear()
+    landscapes.TABLED.update(before)
+
+
+@pytest.mark.usefixtures("none_tabled")
+def test_landscapes_of_a_table_are_known_once_it_is_read(table):
     with pytest.raises(ValueError, match="Unknown landscape"):
         landscapes.get("table_energy")
     names = table_landscapes.take(table)
     assert names == list(landscapes.TABLED)
+    assert landscapes.get("table_energy").table == str(table)
     with pytest.raises(FileNotFoundError):
         table_landscapes.take(table.parent / "none.json")
+
+
+@pytest.mark.usefixtures("none_tabled")
+def test_a_table_is_read_once_until_it_changes(table, tmp_path, monkeypatch):
+    read = []
+
+    class Counted(AccuracyTable):
+        def __init__(self, path, space):
+            read.append(path)
+            super().__init__(path, space)
+
+    monkeypatch.setattr(table_landscapes, "AccuracyTable", Counted)
+    path = tmp_path / "macro.json"
+    path.write_text(table.read_text())
+    genome = np.zeros(
+        len(cs.SearchSpace.load("nas_bench_macro").parameters), int
+    )
+    accuracies = [
+        landscapes.get(name).accuracy(genome)
+        for name in table_landscapes.take(path)
+    ]
+    assert (accuracies, read) == (3 * [pytest.approx(0.71)], [path])
+    content = json.loads(table.read_text())
+    content["00000000"]["test_acc"] = [80]
+    path.write_text(json.dumps(content))
+    os.utime(path, ns=(1, 1))
+    place = table_landscapes.of(path)["table_energy"]
+    assert place.accuracy(genome) == pytest.approx(0.8)

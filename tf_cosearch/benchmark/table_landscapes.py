@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import os
+import pathlib
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from tf_cosearch.benchmark import landscapes
 from tf_cosearch.benchmark.landscapes import Landscape
 from tf_cosearch.search.accuracy_table import AccuracyTable
 from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.space import SearchSpace
 
 SPACE = "nas_bench_macro"
 
@@ -32,7 +34,7 @@ class TableLandscape(Landscape):
 
     @functools.cached_property
     def _table(self) -> AccuracyTable:
-        return AccuracyTable(self.table, self.space)
+        return _read(self.table)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -93,6 +95,18 @@ def take(path: str | os.PathLike[str]) -> list[str]:
         FileNotFoundError: If it does not exist.
     """
     found = of(path)
-    AccuracyTable(path, next(iter(found.values())).space)
+    _read(path)
     landscapes.TABLED.update(found)
     return list(found)
+
+
+def _read(path: str | os.PathLike[str]) -> AccuracyTable:
+    """The table of a file, which landscapes share while it is the same."""
+    file = pathlib.Path(path)
+    return _as_it_is(file, file.stat().st_mtime_ns if file.is_file() else 0)
+
+
+@functools.lru_cache(maxsize=1)
+def _as_it_is(path: pathlib.Path, changed_ns: int) -> AccuracyTable:
+    del changed_ns
+    return AccuracyTable(path, SearchSpace.load(SPACE))

@@ -17,8 +17,8 @@ class Array(NamedTuple):
     What is stationary lies in the units; the other operands come in at the
     left and the top and pass from unit to unit, a step a cycle. Below the
     array `vector_lanes` a column do what is no matrix product, an operation a
-    cycle each: an addition, or an element of a softmax. Fields are numbers or
-    `[B]` tensors.
+    cycle each: an addition, or an element of a softmax; they are counted in
+    neither area nor leakage. Fields are numbers or `[B]` tensors.
 
     Reference:
         One lane a column is the activation unit of the first TPU (Jouppi et
