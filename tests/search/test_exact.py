@@ -110,6 +110,20 @@ def test_budgets_nobody_meets_say_what_is_closest():
 
 
 @pytest.mark.parametrize(
+    ("networks", "error", "message"),
+    [
+        ([], ValueError, "must have layers. Received: none"),
+        ([[CONV], []], ValueError, "must have layers. Received: none"),
+        ([CONV, "conv"], TypeError, "a sequence of Layer. Received: Layer"),
+        (5, TypeError, "a sequence of Layer. Received: int"),
+    ],
+)
+def test_networks_must_have_layers(networks, error, message):
+    with pytest.raises(error, match=message):
+        best_accelerators(networks)
+
+
+@pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"goal": "speed"}, "goal"),

@@ -40,7 +40,7 @@ import tensorflow as tf
 from tf_cosearch.accelerators import Accelerator, power
 from tf_cosearch.accelerators.chip_link import Link
 from tf_cosearch.cost import stages
-from tf_cosearch.networks.network import Network
+from tf_cosearch.networks.network import Network, layers_of
 from tf_cosearch.networks.workload import Layer
 
 
@@ -147,7 +147,7 @@ def partitions(
         Pipelines by number of chips, without those that some row does not fit;
         that of all chips is the last.
     """
-    layers = _layers_of(network)
+    layers = layers_of(network)
     chips = _checked(layers, accelerators, link)
     crossing = stages.crossing_bytes(layers)
     kinds: list[Accelerator] = []
@@ -181,23 +181,6 @@ def partitions(
             "with more memory, in another order, or fewer."
         )
     return pipelines
-
-
-def _layers_of(network: Any) -> list[Layer]:
-    """The rows of a network, if it is one."""
-    if isinstance(network, Network):
-        return network.layers()
-    if not isinstance(network, Sequence) or not all(
-        isinstance(row, Layer) for row in network
-    ):
-        raise TypeError(
-            "`network` must be a Network or a sequence of Layer. Received: "
-            f"{type(network).__name__}. Read a model by from_keras or "
-            "from_tflite."
-        )
-    if not network:
-        raise ValueError("A network must have layers. Received: none.")
-    return list(network)
 
 
 def _checked(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tf_cosearch import configuration, tasks
@@ -211,3 +211,28 @@ class Network:
     def params(self) -> int:
         """Parameters of the deployed network, batch norms folded in."""
         return sum(layer.params for layer in self.layers())
+
+
+def layers_of(network: Any) -> list[Layer]:
+    """The rows of a network that is one, or is given by them.
+
+    Args:
+        network: A `Network`, or its layers in execution order.
+
+    Raises:
+        TypeError: If it is neither.
+        ValueError: If there are none.
+    """
+    if isinstance(network, Network):
+        return network.layers()
+    if not isinstance(network, Sequence) or not all(
+        isinstance(row, Layer) for row in network
+    ):
+        raise TypeError(
+            "A network must be a Network or a sequence of Layer. Received: "
+            f"{type(network).__name__}. Read a model by from_keras or "
+            "from_tflite."
+        )
+    if not network:
+        raise ValueError("A network must have layers. Received: none.")
+    return list(network)

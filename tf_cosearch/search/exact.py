@@ -15,7 +15,7 @@ from tf_cosearch.cost.costs import SCALARS, Cost
 from tf_cosearch.cost.neighbours import off_chip
 from tf_cosearch.cost.price_list import PriceList
 from tf_cosearch.metrics.values import Designs, Values
-from tf_cosearch.networks.network import Network
+from tf_cosearch.networks.network import Network, layers_of
 from tf_cosearch.networks.workload import Layer, pad
 from tf_cosearch.search import budgets as budgets_lib
 from tf_cosearch.search.budgets import Budgets
@@ -72,7 +72,7 @@ def best_accelerators(
     >>> [ranked.costs[0]["area_mm2"] < 12 for ranked in found]
     [True, True]
     """
-    layers = _layers_of(networks)
+    layers = _rows(networks)
     budgets = budgets_lib.priced(budgets or Budgets(), "`budgets`")
     uses = _check(layers, top, weights)
     best_in = metrics.known_before(goal, "goal")
@@ -114,15 +114,13 @@ def best_accelerators(
     ]
 
 
-def _layers_of(networks: Any) -> list[list[Layer]]:
+def _rows(networks: Any) -> list[list[Layer]]:
     """The layers of one or several networks."""
-    if isinstance(networks, Network):
-        return [networks.layers()]
-    if all(isinstance(item, Layer) for item in networks):
-        return [list(networks)]
+    is_several = isinstance(networks, Sequence) and not all(
+        isinstance(item, Layer) for item in networks
+    )
     return [
-        item.layers() if isinstance(item, Network) else list(item)
-        for item in networks
+        layers_of(each) for each in (networks if is_several else [networks])
     ]
 
 
