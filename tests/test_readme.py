@@ -1,4 +1,4 @@
-"""Runs what the README shows, as a reader types it."""
+"""Runs what the README and pages beside it show, as a reader types it."""
 
 import contextlib
 import itertools
@@ -24,7 +24,12 @@ from tf_cosearch.networks import blocks, layer_ops
 
 ROOT = pathlib.Path(__file__).parent.parent
 TOOLS = ROOT / "tools"
-TEXT = (ROOT / "README.md").read_text()
+PAGES = (
+    "README.md",
+    "tf_cosearch/benchmark/README.md",
+    "tf_cosearch/experiments/README.md",
+)
+TEXT = "\n".join((ROOT / page).read_text() for page in PAGES)
 
 
 def code_blocks(language):
@@ -62,6 +67,9 @@ SHORTER = {
     "runs/trained": "--trials=3 --seeds=1 --algorithms=grey_box,random",
     "runs/searched": "--trials=3 --seeds=1 --landscapes=tight_latency",
     "runs/table": "--max_trials=2 --oracle=random",
+    "runs/macro": "--trials=3 --seeds=1 --landscapes=table_latency "
+    "--algorithms=grey_box,keras_tuner_random",
+    "reproduce.py --experiment": "--seeds=1",
     "runs/memory ": "--trials=20",
     "runs/memory_training": "--trials=3 --trials_per_process=2",
     "benchmark_cost_model.py": "--candidates=5000",
