@@ -208,6 +208,31 @@ class TaskSuite:
         shared = np.mean(self.task.losses(targets, perfect))
         np.testing.assert_allclose(shared, better, rtol=1e-4, atol=1e-6)
 
+    def test_examples_of_weight_0_are_not_learned(self) -> None:
+        """Each other one alone loses what it does in a batch of its own."""
+        import tensorflow as tf
+
+        from tf_cosearch.training import inputs
+
+        x, y = (part[:4] for part in self.data())
+        weight = np.asarray([0, 1, 0, 1], np.float32)
+        data = tf.data.Dataset.from_tensor_slices((x, y, weight)).batch(4)
+        [batch] = inputs.batches(data, classes=self.classes, task=self.task)
+        _, targets, weights = batch
+        outputs = self.perfect(np.asarray(targets))
+        rng = np.random.default_rng(0)
+        outputs = rng.normal(size=np.shape(outputs)).astype(np.float32)
+        with tf.GradientTape() as tape:
+            watched = tf.Variable(outputs)
+            loss = self.task.loss()(targets, watched, sample_weight=weights)
+        slopes = np.abs(tape.gradient(loss, watched)).reshape(4, -1).sum(1)
+        require(
+            np.array_equal(slopes > 0, weight > 0),
+            f"{self.task}: slopes of {slopes} for weights of {weight}",
+        )
+        alone = float(np.mean(self.task.loss()(targets[1::2], outputs[1::2])))
+        np.testing.assert_allclose(float(loss), alone / 2, rtol=1e-4)
+
     def test_what_a_teacher_answers_is_learned(self) -> None:
         """A network that answers the same loses the least."""
         perfect = np.asarray(self.perfect(self.targets()), np.float32)
