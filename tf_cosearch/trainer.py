@@ -10,6 +10,7 @@ import keras_tuner
 
 from tf_cosearch.designs import export
 from tf_cosearch.search.space import SearchSpace
+from tf_cosearch.tasks.custom import Custom
 from tf_cosearch.training import inputs
 
 if TYPE_CHECKING:
@@ -128,6 +129,8 @@ class Trainer:
                 task=task,
                 **of_data,
             )
+            if isinstance(task, Custom):
+                self.rehearse(callbacks)
         else:
             self._data = tensors.prepare(x, y, **of_data, **of_tensors)
         validation = of_data["validation_data"]

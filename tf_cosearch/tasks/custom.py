@@ -11,8 +11,8 @@ import numpy as np
 
 from tf_cosearch import configuration
 from tf_cosearch.tasks.classification import Classification
-from tf_cosearch.tasks.segmentation import Segmentation, mean_of_pixels
-from tf_cosearch.tasks.task import Source, Task, make, task
+from tf_cosearch.tasks.segmentation import Segmentation
+from tf_cosearch.tasks.task import Source, Task, make, mean_of_parts, task
 
 MAXIMIZED = {
     "AUC",
@@ -31,17 +31,19 @@ MAXIMIZED = {
     "RecallAtPrecision",
     "SensitivityAtSpecificity",
     "SpecificityAtSensitivity",
-    "TrueNegatives",
-    "TruePositives",
 }
 """Metrics of Keras of which more is better, beside those of accuracy."""
+
+_COUNTS = ("true negatives", "true positives")
+"""Metrics of which more is better, and which have no end."""
 
 Settings = str | tuple[Any, ...]
 """Of Keras: a name, or a class and pairs of argument and value."""
 
 _OF_TRAINING = ("dtype", "fn", "name", "reduction")
 _OTHERS = ("deserialize", "get", "serialize")
-_TOLD = ("outputs", "fewest", "reads_stages", "has_pixels", "quantizations")
+_OWN = ("name", "metric")
+"""What other attributes of a task are, the other task says."""
 
 
 @task
@@ -50,6 +52,10 @@ class Custom(Task):
 
     The accuracy is the metric, or `1 - metric / worst` if less of it is
     better, kept within 0 to 1. The metric itself is told beside it.
+
+    Both compare targets with the probabilities of the other task, where it has
+    such, or with what networks put out, logits, if they are told
+    `from_logits=True` or are a hinge.
 
     Attributes:
         trained_by: The loss: a name of `tf_keras.losses`, an object of Keras 3
@@ -61,8 +67,8 @@ class Custom(Task):
             `tasks.make` takes.
 
     Raises:
-        ValueError: If there is no such loss, metric or task, or `worst` does
-            not fit the metric.
+        ValueError: If there is no such loss, metric or task, `worst` does not
+            fit the metric, or that has no end.
 
     Example: an error of 1.5, where 6 is worth nothing.
 
@@ -93,9 +99,14 @@ class Custom(Task):
         }
         for name, value in settings.items():
             object.__setattr__(self, name, value)
-        for name in _TOLD:
+        for name in Task.__annotations__.keys() - {*_OWN}:
             object.__setattr__(self, name, getattr(self._like, name))
         word = _name(self.judged_by)
+        if word in _COUNTS:
+            raise ValueError(
+                "The metric of a custom task must be a share or an error. "
+                f"Received: {word}, a count. Take Recall or Precision."
+            )
         if _is_maximized(self.judged_by) is (self.worst is not None):
             rule = "left out" if self.worst is not None else "given"
             more = "more" if self.worst is not None else "less"
@@ -123,17 +134,72 @@ class Custom(Task):
 
     def loss(self) -> Any:
         """`trained_by`."""
-        loss = _made(self.trained_by, "losses", "Loss")
-        is_of_pixels = isinstance(self._like, Segmentation)
-        return mean_of_pixels(loss) if is_of_pixels else loss
+        made = _made(self.trained_by, "losses", "Loss")
+        if not _takes_logits(self.trained_by):
+            call, like = made.call, self._like
+
+            def of_answers(y_true: Any, y_pred: Any) -> Any:
+                return call(y_true, like.answers(y_pred))
+
+            made.call = of_answers
+        return mean_of_parts(made)
 
     def metrics(self, classes: int) -> list[Any]:
         """`judged_by`, as an accuracy and as it is."""
         del classes
-        first, second = (
-            _made(self.judged_by, "metrics", "Metric") for _ in range(2)
-        )
-        return [_accuracy()(first, self.worst), second]
+        return [_accuracy()(self._metric(), self.worst), self._metric()]
+
+    def _metric(self) -> Any:
+        made = _made(self.judged_by, "metrics", "Metric")
+        takes_logits = _takes_logits(self.judged_by)
+        update, like = made.update_state, self._like
+
+        def of_answers(y_true: Any, y_pred: Any, **weights: Any) -> Any:
+            answers = y_pred if takes_logits else like.answers(y_pred)
+            # By name, as some metrics take no targets.
+            return update(y_true=y_true, y_pred=answers, **weights)
+
+        made.update_state = of_answers
+        return made
+
+    def try_out(self, targets: Any, outputs: Any) -> None:
+        """Refuses a loss or metric that cannot compare these.
+
+        Args:
+            targets: As loss and metric take them, `[N, ...]`.
+            outputs: What a network put out for as many.
+
+        Raises:
+            ValueError: If it fails, or does not give one number an example,
+                or of all.
+        """
+        shapes = f"targets {np.shape(targets)} and outputs {np.shape(outputs)}"
+        told = f"{self.trained_by} and {self.judged_by} for {shapes}"
+        try:
+            losses = self.losses(targets, outputs)
+            accuracy, metric = self.metrics(np.shape(outputs)[-1])
+            for each in (accuracy, metric):
+                each.update_state(targets, outputs)
+            value = metric.result()
+        except Exception as error:  # Keras and TensorFlow raise any
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                "Loss and metric of a custom task must compare its targets "
+                f"with its outputs. Received: {told} ({reason})."
+            ) from None
+        if np.shape(losses)[:1] != (len(outputs),) or np.ndim(value):
+            raise ValueError(
+                "The loss of a custom task must be a number an example, and "
+                f"its metric one of all. Received: {told}, which give shapes "
+                f"{np.shape(losses)} and {np.shape(value)}. Arguments such as "
+                "average='macro' may make one number of several."
+            )
+        if metric.name == accuracy.name:
+            raise ValueError(
+                "The metric of a custom task must have another name than "
+                f"{accuracy.name!r}, which is told beside it. Received: "
+                f"{self.judged_by}."
+            )
 
     def answers(self, outputs: Any) -> Any:
         """Labels, if the other task has such, as any loss takes them."""
@@ -142,6 +208,12 @@ class Custom(Task):
         if isinstance(self._like, Classification | Segmentation):
             return tf.argmax(outputs, -1, tf.int32)
         return self._like.answers(outputs)
+
+    def check_stages(
+        self, stages: Mapping[str, Mapping[str, Sequence[Any]]], where: str
+    ) -> None:
+        """As the other task."""
+        self._like.check_stages(stages, where)
 
     def check_inputs(
         self, x: np.ndarray, input_shape: tuple[int, ...], what: str
@@ -202,6 +274,13 @@ def _settings(given: Any, library: str, base: str) -> Settings:
     """What was given as a name, or a class and its arguments."""
     if isinstance(given, str | tuple):
         _made(given, library, base)  # which refuses what there is not
+        pairs = () if isinstance(given, str) else given[1:]
+        taken = sorted(dict(pairs).keys() & {*_OF_TRAINING})
+        if taken:
+            raise ValueError(
+                f"A custom task must have {library} without {taken[0]}, which "
+                f"it sets itself. Received: {given}. Leave it out."
+            )
         return given
     kind = type(given)
     if kind.__module__.partition(".")[0] not in ("keras", "tf_keras"):
@@ -276,6 +355,11 @@ def _name(settings: Settings) -> str:
     return words.replace("_", " ")
 
 
+def _takes_logits(settings: Settings) -> bool:
+    pairs = () if isinstance(settings, str) else settings[1:]
+    return dict(pairs).get("from_logits") is True or "hinge" in _name(settings)
+
+
 def _is_maximized(settings: Settings) -> bool:
     name = _name(settings)
     return "accuracy" in name or name in map(_name, MAXIMIZED)
@@ -299,7 +383,7 @@ def _accuracy() -> Any:
         ) -> None:
             """Adds a batch."""
             del sample_weight  # accuracies are of examples that count alike
-            self.judge.update_state(y_true, y_pred)
+            self.judge.update_state(y_true=y_true, y_pred=y_pred)
 
         def reset_state(self) -> None:
             """Forgets all batches."""
@@ -307,7 +391,7 @@ def _accuracy() -> Any:
 
         def result(self) -> Any:
             """The accuracy."""
-            value = tf.reduce_mean(self.judge.result())
+            value = self.judge.result()
             if self.worst is not None:
                 value = 1 - value / self.worst
             return tf.clip_by_value(value, 0.0, 1.0)

@@ -13,6 +13,7 @@ from tf_cosearch.tasks.task import (
     Source,
     Splits,
     Task,
+    mean_of_parts,
     require_examples,
     require_numbers,
     task,
@@ -137,7 +138,9 @@ class Recommendation(Task):
         """The cross-entropy of a click."""
         import tf_keras
 
-        return tf_keras.losses.BinaryCrossentropy(from_logits=True)
+        return mean_of_parts(
+            tf_keras.losses.BinaryCrossentropy(from_logits=True)
+        )
 
     def metrics(self, classes: int) -> list[Any]:
         """1 less the normalised entropy of all examples so far."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -12,7 +11,13 @@ import numpy as np
 from tf_cosearch import configuration
 from tf_cosearch.tasks.mask_folders import mask_folders
 from tf_cosearch.tasks.scenes import scenes
-from tf_cosearch.tasks.task import Source, Task, require_examples, task
+from tf_cosearch.tasks.task import (
+    Source,
+    Task,
+    mean_of_parts,
+    require_examples,
+    task,
+)
 
 
 @task
@@ -83,7 +88,7 @@ class Segmentation(Task):
         """The cross-entropy of labels and logits, the mean over pixels."""
         import tf_keras
 
-        return mean_of_pixels(
+        return mean_of_parts(
             tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         )
 
@@ -195,34 +200,6 @@ class Segmentation(Task):
     def sources(self) -> Mapping[str, Source]:
         """Images with masks beside them, and drawn scenes."""
         return {"images": mask_folders, "scenes": scenes}
-
-
-def mean_of_pixels(loss: Any) -> Any:
-    """A loss of images, `[N]`, which may be weighted, of one of pixels.
-
-    Args:
-        loss: Of tf_keras, whose `call` returns `[N, H, W]`.
-    """
-    return _mean_of_pixels()(loss)
-
-
-@functools.cache
-def _mean_of_pixels() -> Any:
-    import tensorflow as tf
-    import tf_keras
-
-    class MeanOfPixels(tf_keras.losses.Loss):
-        """The mean over the pixels of an image."""
-
-        def __init__(self, of_pixel: Any) -> None:
-            super().__init__()
-            self.of_pixel = of_pixel
-
-        def call(self, y_true: Any, y_pred: Any) -> Any:
-            """Losses `[N]`."""
-            return tf.reduce_mean(self.of_pixel.call(y_true, y_pred), (1, 2))
-
-    return MeanOfPixels
 
 
 def _holds(shape: Sequence[int], least: tuple[int, int]) -> bool:

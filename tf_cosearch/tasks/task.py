@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
@@ -81,7 +82,10 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def loss(self) -> Any:
-        """A tf_keras loss of targets and outputs, weighted by example."""
+        """A tf_keras loss of targets and outputs, weighted by example.
+
+        Its `call` gives a number an example, `[N]`, see `mean_of_parts`.
+        """
 
     @abc.abstractmethod
     def metrics(self, classes: int) -> list[Any]:
@@ -395,3 +399,38 @@ def require_examples(count: int) -> None:
         raise ValueError(
             "There must be images to measure accuracy on. Received: none."
         )
+
+
+def mean_of_parts(loss: Any) -> Any:
+    """A loss of examples, `[N]`, which may be weighted, of one of their parts.
+
+    tf_keras would broadcast a weight an example along another axis.
+
+    Args:
+        loss: Of tf_keras, whose `call` returns `[N]` or `[N, ...]`.
+    """
+    return _mean_of_parts()(loss)
+
+
+@functools.cache
+def _mean_of_parts() -> Any:
+    import tensorflow as tf
+    import tf_keras
+
+    class MeanOfParts(tf_keras.losses.Loss):
+        """The mean over all of an example, such as the pixels of an image."""
+
+        def __init__(self, of_part: Any) -> None:
+            super().__init__()
+            self.of_part = of_part
+
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            """Losses `[N]`."""
+            losses = self.of_part.call(y_true, y_pred)
+            return tf.reduce_mean(losses, tf.range(1, tf.rank(losses)))
+
+        def get_config(self) -> dict[str, Any]:
+            """That of the loss of a part."""
+            return dict(self.of_part.get_config())
+
+    return MeanOfParts

@@ -174,21 +174,11 @@ def batches(
         task: What the networks are for.
 
     Returns:
-        A prefetching `tf.data.Dataset` of (images, labels[, weights]), where
-        weights are `[N, 1, ...]` with as many axes as the targets.
+        A prefetching `tf.data.Dataset` of (images, labels[, weights]).
     """
 
     def normalize(x: Any, y: Any, *weights: Any) -> tuple[Any, ...]:
-        targets = task.targets(y, classes)
-        # tf_keras adds or drops one axis alone, and a loss has as many as its
-        # targets, or one less. Others would be broadcast along a wrong one.
-        axes = tf.ones([tf.rank(targets) - 1], tf.int32)
-        shape = tf.concat([[-1], axes], 0)
-        return (
-            task.inputs(x),
-            targets,
-            *(tf.reshape(weight, shape) for weight in weights),
-        )
+        return (task.inputs(x), task.targets(y, classes), *weights)
 
     if isinstance(x, tf.data.Dataset):
         return x.map(normalize, tf.data.AUTOTUNE).prefetch(2)

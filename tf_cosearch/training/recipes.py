@@ -21,6 +21,7 @@ from tf_cosearch.networks.precision import Precision
 from tf_cosearch.networks.spaces.discovery import StandIn
 from tf_cosearch.networks.workload import to_array
 from tf_cosearch.tasks import CLASSIFICATION, Task
+from tf_cosearch.tasks.custom import Custom
 from tf_cosearch.training import (
     evaluate,
     losses,
@@ -183,6 +184,16 @@ class Template(Recipe):
         model = self._build(tf_keras)
         qat.run_groups_natively(model)
         return model
+
+    def prepare(self, model: Any, data: Inputs, quantization: str) -> None:
+        """Tries loss and metric of a user's choice on a few examples."""
+        if not isinstance(self._task, Custom):
+            return
+        # Not as many as there are outputs, which axes may be taken for.
+        count = 3 if _outputs(model) == 2 else 2
+        images, targets, *_ = next(data.validation_batches())
+        outputs = model(images[:count], training=False)
+        self._task.try_out(targets[:count], outputs)
 
     def describe(self, model: Any) -> Any:
         """Its configuration as well."""
