@@ -38,6 +38,22 @@ def test_what_is_no_task_is_refused_by_name():
         cs.task(int)
 
 
+def test_a_task_without_its_decorator_is_refused():
+    class Parted(cs.tasks.Classification):
+        pass
+
+    class Lone(Task):
+        pass
+
+    Lone.__abstractmethods__ = frozenset()
+    for kind in (Parted, Lone):
+        for given in (kind(), kind):
+            with pytest.raises(ValueError, match=r"A task must be.*Received"):
+                cs.SearchSpace.load("digits", task=given)
+        with pytest.raises(ValueError, match=f"{kind.__name__} of .*is not"):
+            cs.tasks.make(kind())
+
+
 def test_a_task_of_a_user_is_found_by_its_name():
     @cs.task
     class TopHalf(cs.tasks.Classification):

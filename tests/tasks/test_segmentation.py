@@ -259,6 +259,12 @@ def test_a_tuner_takes_a_task_and_refuses_what_it_has_itself(tmp_path):
         space, task="segmentation", loss=max, directory=tmp_path
     )
     assert tuner.space.task == SEGMENTATION
+    narrow = {"name": "segmentation", "width": 16}
+    space = cs.SearchSpace.load("digits", (16, 16, 1), 5, task=narrow)
+    # As on the command line, a name leaves options as they are.
+    assert space.with_task("segmentation").task.width == 16
+    assert space.with_task({"name": "segmentation"}).task.width == 32
+    assert space.network_space.with_task("segmentation").task.width == 16
     with pytest.raises(ValueError, match="loss must be left"):
         tuner.search(x, y, validation_data=(x, y))
     with pytest.raises(ValueError, match="a hypermodel"):

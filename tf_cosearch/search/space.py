@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import keras_tuner
 import numpy as np
 
-from tf_cosearch import accelerators, configuration, tasks
+from tf_cosearch import accelerators, configuration
 from tf_cosearch.accelerators import Accelerator, families, presets
 from tf_cosearch.identity import CLASS
 from tf_cosearch.networks.spaces.network_space import NetworkSpace, declare
-from tf_cosearch.networks.spaces.template import Template
+from tf_cosearch.networks.spaces.template import Template, choose_task
 from tf_cosearch.networks.workload import LayerTable, pad
 from tf_cosearch.search.hardware import CHIPS, read_choices
 from tf_cosearch.tasks import Task
@@ -188,7 +188,7 @@ class SearchSpace:
                 f"{task!r} for {networks.name}, whose models have an end, a "
                 "loss and metrics of their own."
             )
-        if tasks.make(task) == networks.task:
+        if choose_task(networks.task, task) == networks.task:
             return self
         other = copy.copy(self)
         other.network_space = networks.with_task(task)

@@ -332,7 +332,8 @@ def make(given: Any) -> Task:
             a task.
 
     Raises:
-        ValueError: If it is none, or an option is not known or possible.
+        ValueError: If it is none, its class is not registered, or an option
+            is not known or possible.
 
     Example:
     >>> make("classification").get_config()
@@ -341,6 +342,14 @@ def make(given: Any) -> Task:
     True
     """
     if isinstance(given, Task):
+        kind = type(given)
+        # A subclass has its parent's name until it is registered itself.
+        if _TASKS.get(getattr(kind, "name", "")) is not kind:
+            raise ValueError(
+                "A task must be of a class under @cs.task, by which a run and "
+                f"a design name it. Received: a {kind.__qualname__} of "
+                f"{kind.__module__}, which is not. Put the line above it."
+            )
         return given
     if isinstance(given, type) and given in _TASKS.values():
         return given()

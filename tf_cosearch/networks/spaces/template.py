@@ -133,14 +133,14 @@ class Template(NetworkSpace):
         """The same networks but for their ends.
 
         Args:
-            task: What `tasks.make` takes.
+            task: As for `choose_task`.
 
         Raises:
             ValueError: If there is no such task, or its networks put out other
                 numbers.
         """
         other = copy.copy(self)
-        other.task = tasks.make(task)
+        other.task = choose_task(self.task, task)
         check_classes(self.classes, other.task, self.name)
         other._check_stages(self.name)
         for name in ("_most_layers", "_memory"):
@@ -379,14 +379,31 @@ def task_of(content: Mapping[str, Any], given: Any = None) -> tasks.Task:
 
     Args:
         content: The description, with a key `task` or classification without.
-        given: What to take instead; a name that is that of the description
-            leaves its options.
+        given: What to take instead, as of `choose_task`.
 
     Example:
     >>> task_of({}).name, task_of({"task": "classification"}).name
     ('classification', 'classification')
     """
     described = tasks.make(content.get("task", "classification"))
+    return choose_task(described, given)
+
+
+def choose_task(described: tasks.Task, given: Any = None) -> tasks.Task:
+    """A task, or what is given in place of it.
+
+    Args:
+        described: The task, with its options.
+        given: What `tasks.make` takes, or None. A name that is the task's own
+            leaves its options.
+
+    Example:
+    >>> narrow = tasks.make({"name": "segmentation", "width": 16})
+    >>> choose_task(narrow, "segmentation").width
+    16
+    >>> choose_task(narrow, {"name": "segmentation"}).width
+    32
+    """
     if given is None or given == described.name:
         return described
     return tasks.make(given)
