@@ -274,8 +274,8 @@ def _settings(given: Any, library: str, base: str) -> Settings:
     """What was given as a name, or a class and its arguments."""
     if isinstance(given, str | tuple):
         _made(given, library, base)  # which refuses what there is not
-        pairs = () if isinstance(given, str) else given[1:]
-        taken = sorted(dict(pairs).keys() & {*_OF_TRAINING})
+        told = () if isinstance(given, str) else given[1:]
+        taken = sorted(dict(told).keys() & {*_OF_TRAINING})
         if taken:
             raise ValueError(
                 f"A custom task must have {library} without {taken[0]}, which "
