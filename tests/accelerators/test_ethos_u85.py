@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import tensorflow as tf
 
@@ -160,6 +162,30 @@ def test_what_is_only_moved_costs_nothing_unless_it_is_turned():
     turned = Layer("turned", "data_movement", 16, 160, 2, 16, 2, 160)
     read = 80 * 16 * 2 * 160
     assert cycles(turned, 512) == pytest.approx(read * 32 / (0.64 * 1024))
+
+
+@pytest.mark.parametrize(
+    ("macs", "factor", "expected"),
+    [
+        # Elements times 64 / multipliers; of many multipliers twice that, if
+        # there are less than multipliers / 512 times as many rows and columns.
+        (256, 4, 131_072),
+        (1024, 2, 8192),
+        (2048, 2, 8192),
+        # A stream of 655 bytes in 32 cycles brings fewer out.
+        (2048, 4, 25_600),
+    ],
+)
+def test_a_map_that_is_enlarged_is_written(macs, factor, expected):
+    size = 32 * factor
+    up = Layer("up", "data_movement", size, size, 32, 32, 32, 32)
+    assert cycles(up, macs) == expected
+    moved = work.on_chip(*arguments(up), "latency", True).traffic
+    assert float(moved.input_bytes[0, 0]) == 32 * 32 * 32
+    assert float(moved.output_bytes[0, 0]) == size * size * 32
+    joined = dataclasses.replace(up, side_elements=8)
+    padded = dataclasses.replace(up, out_h=size + 2)
+    assert cycles(joined, macs) == cycles(padded, macs) == 0
 
 
 def test_groups_are_joined_by_a_pooling():

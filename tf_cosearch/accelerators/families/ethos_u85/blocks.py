@@ -57,6 +57,8 @@ class Cut(NamedTuple):
         by_channel: Whether every output channel has an input of its own.
         is_mean: Whether it is the mean of a map, a depthwise convolution.
         is_turned: 1 where a map is transposed, which a pooling does, else 0.
+        enlarged: How many times as many rows, or columns if these are fewer
+            times as many, a resized map has; 0 where none is resized.
         by_taps: Whether 4 taps of 8 channels are added up in a step.
         operations: As many as groups, if they are not channels.
         output: The output of an operation.
@@ -68,6 +70,7 @@ class Cut(NamedTuple):
     by_channel: Any
     is_mean: Any
     is_turned: Any
+    enlarged: Any
     by_taps: Any
     operations: Any
     output: Shape
@@ -107,6 +110,7 @@ def cut(layers: LayerTable, loops: Loops, machine: EthosU85) -> Cut:
         by_channel,
         ~is_mac & (loops.rows * loops.columns == loops.images) & (taps > 1),
         _is_turned(layers),
+        _enlarged(layers),
         by_taps,
         tf.where(by_channel, 1.0, loops.groups),
         output,
@@ -126,8 +130,26 @@ def _is_turned(layers: LayerTable) -> Any:
         )
     )
     is_same = tf.reduce_all(before == after, 0)
-    moves = (layers.is_mac + layers.is_vector == 0) & (layers.is_layer > 0)
-    return tf.cast(moves & is_same & (layers.in_c != layers.out_c), tf.float32)
+    is_other = is_same & (layers.in_c != layers.out_c)
+    return tf.cast(_moves(layers) & is_other, tf.float32)
+
+
+def _enlarged(layers: LayerTable) -> Any:
+    """The lesser factor where rows and columns are so many times as many.
+
+    A table does not tell a resize by other factors from padding.
+    """
+    rows = layers.out_h / layers.in_h
+    columns = layers.out_w / layers.in_w
+    is_whole = (tf.floor(rows) == rows) & (tf.floor(columns) == columns)
+    is_alone = (layers.in_c == layers.out_c) & (layers.side_elements == 0)
+    is_more = is_whole & is_alone & (rows * columns > 1)
+    return tf.where(_moves(layers) & is_more, tf.minimum(rows, columns), 0.0)
+
+
+def _moves(layers: LayerTable) -> Any:
+    """Whether a row does nothing but move data."""
+    return (layers.is_mac + layers.is_vector == 0) & (layers.is_layer > 0)
 
 
 def input_depth(by_taps: Any, inputs: Any) -> Any:

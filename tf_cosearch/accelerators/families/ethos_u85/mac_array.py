@@ -92,6 +92,12 @@ class MacArray(NamedTuple):
         """Cycles of scaling, rounding and writing one output."""
         return 64.0 / self.macs
 
+    def resize_slower(self, factor: Any) -> Any:
+        """How many times as long an output takes of a map enlarged so."""
+        return tf.where(
+            (self.macs > 512) & (factor < self.macs / 512), 2.0, 1.0
+        )
+
     def sums(self) -> Any:
         """Accumulators."""
         return 16.0 * self.macs

@@ -20,7 +20,8 @@ bursts of which it fills an eighth. Weights that several blocks of positions
 need are brought to the SRAM first. What comes again is in none of the bytes
 that pass the DRAM, nor in its energy.
 
-A sum costs the writing of its elements. Groups are operations one after another
+A sum, and a map that is enlarged by whole factors, cost the writing of their
+elements. Groups are operations one after another
 and a pooling that joins them. A transposition is a pooling, too.
 
 Reference:
@@ -140,7 +141,7 @@ def _work(loops: Loops, machine: EthosU85, how: Cut) -> _Work:
     blocks = how.output.covering(how.piece).elements() / pieces.elements()
     times = how.output.covering(block)
     positions = times.rows * times.columns
-    is_sum = (loops.is_vector > 0) & (loops.taps == 1)
+    is_sum = _is_sum(loops, how)
     is_fed = (loops.is_mac > 0) | how.is_mean
     multiply = _multiply(loops, array, how, pieces)
     element = array.element_cycles()
@@ -156,7 +157,8 @@ def _work(loops: Loops, machine: EthosU85, how: Cut) -> _Work:
     waited = tf.maximum(write, tf.where(is_fed, scale, 0.0))
     first, last = _edges(loops, machine, how, block)
     inside = _alternate(multiply, waited, blocks, first, last)
-    inside = tf.where(is_sum, element * how.output.elements(), inside)
+    slower = tf.where(how.enlarged > 0, array.resize_slower(how.enlarged), 1.0)
+    inside = tf.where(is_sum, slower * element * how.output.elements(), inside)
     fetch = weights * tf.where(
         is_staged, array.staging_cycles(), array.weight_cycles()
     )
@@ -168,7 +170,7 @@ def _work(loops: Loops, machine: EthosU85, how: Cut) -> _Work:
     fetch = tf.maximum(fetch, tf.where(is_image, image, 0.0))
     fetch = tf.where(is_fed, fetch, 0.0)
     joined = tf.where(how.operations > 1, _join(loops, machine, how), 0.0)
-    count = how.operations * (loops.is_mac + loops.is_vector + how.is_turned)
+    count = how.operations * _is_busy(loops, how)
     written = tf.where(is_sum, inside, write * blocks)
     return _Work(
         count * tf.maximum(inside, fetch) + joined,
@@ -239,13 +241,13 @@ def _alternate(
 
 
 def _moved(layers: LayerTable, loops: Loops, how: Cut) -> Traffic:
-    """Bytes of layers; of what only moves data that costs which is turned."""
-    is_busy = loops.is_mac + loops.is_vector + how.is_turned
+    """Bytes of layers; of what moves data only what is turned or enlarged."""
+    is_busy = _is_busy(loops, how)
     times = how.output.covering(how.block)
     positions = times.rows * times.columns
-    is_sum = (loops.is_vector > 0) & (loops.taps == 1)
     read = how.lines[0] * how.lines[1] * positions
-    read = tf.where(is_sum, loops.rows * loops.columns, read)
+    read = tf.where(_is_sum(loops, how), loops.rows * loops.columns, read)
+    read = tf.where(how.enlarged > 0, layers.in_h * layers.in_w, read)
     again = tf.where(how.by_channel, 1.0, times.channels)
     # A map that is turned is read whole for every column of pieces.
     turns = layers.in_h * layers.in_w * up(loops.columns, how.piece.columns)
@@ -258,6 +260,17 @@ def _moved(layers: LayerTable, loops: Loops, how: Cut) -> Traffic:
         output_bytes=loops.output_bytes * is_busy,
         buffer_bytes=loops.sum_bytes * steps * loops.taps * is_busy,
     )
+
+
+def _is_sum(loops: Loops, how: Cut) -> Any:
+    """Whether elements come, are worked on, and go, one by one."""
+    return ((loops.is_vector > 0) & (loops.taps == 1)) | (how.enlarged > 0)
+
+
+def _is_busy(loops: Loops, how: Cut) -> Any:
+    """1 where there is something to do, 0 where data are moved for nothing."""
+    resizes = tf.cast(how.enlarged > 0, tf.float32)
+    return loops.is_mac + loops.is_vector + how.is_turned + resizes
 
 
 def describe(mapping: int, tile: tuple[int, int, int] | None = None) -> str:
