@@ -357,6 +357,13 @@ def _export(tuner: cs.CoSearchTuner, test: Any, folder: pathlib.Path) -> None:
     from tf_cosearch.designs import outcome
 
     best = tuner.best_designs(1)
+    clock = tuner.co_oracle.clock
+    if not best and not tuner.co_oracle.end_order and clock.is_over():
+        raise RuntimeError(
+            "A search must finish a trial in its --max_hours. Received: "
+            f"{clock.max_hours:g}, which were up before. Give more of them: "
+            "the same command goes on."
+        )
     if not best:
         raise RuntimeError(
             "A search must finish a trial within the budgets. Received: none; "

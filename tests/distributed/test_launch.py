@@ -72,9 +72,15 @@ def test_restarts_have_a_limit():
 def test_without_workers_the_search_ends(monkeypatch):
     monkeypatch.setattr(launch, "_GRACE_SECONDS", 0.3)
     began = time.monotonic()
-    script = "import time; time.sleep(60 if me == 'chief' else 0)"
+    script = "import time; me == 'chief' and time.sleep(60); sys.exit(3)"
     assert run(script) == 1
     assert time.monotonic() - began < 10
+
+
+def test_a_chief_has_all_time_to_write_when_its_workers_are_done(monkeypatch):
+    monkeypatch.setattr(launch, "_GRACE_SECONDS", 0.1)
+    script = "import time; time.sleep(1.5 if me == 'chief' else 0)"
+    assert run(script) == 0
 
 
 def test_signals_reach_every_process(tmp_path):

@@ -223,6 +223,7 @@ class _Crew:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.is_complete = False
         self.stopped_by = 0
+        self._has_lost = False
 
     def start(self, name: str) -> None:
         if not self.stopped_by:
@@ -263,8 +264,12 @@ class _Crew:
                 return code if code >= 0 else 128 - code
             else:
                 del self.processes[name]
-        if self.is_complete and set(self.processes) == {"chief"}:
-            # The chief may be about to end, with or without an error.
+                self._has_lost |= code != 0
+        is_left = self.is_complete and set(self.processes) == {"chief"}
+        # Workers that end without an error were told that nothing is left to
+        # train; a chief then may have much to write yet.
+        if is_left and self._has_lost:
+            # It may be about to end, with or without an error.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = self.processes["chief"].wait(_GRACE_SECONDS)
                 return code if code >= 0 else 128 - code
