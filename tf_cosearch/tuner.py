@@ -375,7 +375,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         if self._is_worker():
             sys.exit()  # What a script does with the result, the chief does.
         self.write_trials()  # Even if there was nothing left to do.
-        page.leave(self.project_dir)
+        if self.co_oracle.end_order:  # else there is nothing to look at
+            page.leave(self.project_dir)
 
     def _prepare(self) -> None:
         """Measures what is to be measured first, and that limits can be met."""
