@@ -46,9 +46,10 @@ def plot(
             width = getattr(stage, name) * scale
             axes.barh(number, width, left=left, color=color, height=0.45)
             left += width
+        layers = len(stage.layers)
         share = f"{stage.weight_residency:.0%} of {text.count(stage.params, 3)}"
         axes.annotate(
-            f"{number + 1}. {chip}: {len(stage.layers)} layers from "
+            f"{number + 1}. {chip}: {layers} layer{'s'[: layers > 1]} from "
             f"{stage.layers[0]}, {share} parameters stay",
             (0, number - 0.26),
             fontsize=9,
@@ -69,7 +70,11 @@ def plot(
     counts = [str(len(each.stages)) for each in pipelines]
     fps = [each.throughput_fps for each in pipelines]
     bars = speeds.bar(counts, fps, color="tab:blue", width=0.6)
-    speeds.bar_label(bars, [f"{value:.3g}" for value in fps], padding=2)
+    speeds.bar_label(
+        bars,
+        [f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in fps],
+        padding=2,
+    )
     speeds.set_xlabel("Chips")
     speeds.set_ylabel("Images a second")
     speeds.spines[["top", "right"]].set_visible(False)
