@@ -6,7 +6,8 @@ r"""Asks what papers found of this system: a CSV, a picture and a verdict each.
         --accuracy_table=nas-bench-macro_cifar10.json --output_dir=runs/papers
 
 Without --experiment all are done, in their short forms within 15 minutes of a
-core. tf_cosearch/experiments/README.md has the figures of the long ones.
+core. tf_cosearch/experiments/README.md has their figures, and those of long
+forms where it says so.
 """
 
 from __future__ import annotations

@@ -32,7 +32,6 @@ def plot(results: Results, path: pathlib.Path, title: str = "") -> None:
     panels = figure.subplots(1, len(results), squeeze=False)[0]
     for axes, (network, lines) in zip(panels, results.items(), strict=True):
         axes.set_title(network)
-        axes.set_xlabel("Bits of weights and activations")
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.grid(alpha=0.25, which="both")
@@ -67,6 +66,7 @@ def plot(results: Results, path: pathlib.Path, title: str = "") -> None:
     panels[0].set_ylabel("Inferences a second")
     panels[-1].legend(title="Memory bandwidth", frameon=False)
     figure.supxlabel(
+        "Bits of weights and activations\n"
         "Ring: the widest within 1 % of the best. "
         "Hollow: waits for the memory most of the time.",
         fontsize=9,

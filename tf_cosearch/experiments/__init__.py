@@ -9,8 +9,8 @@ An experiment is a function of a `Setting`, found by scan:
 
 Its `rows` become NAME.csv, what it draws NAME.png, and its verdict one line:
 whether what the paper says holds here, by how much, on how many seeds. The
-short form takes a minute or two of a core, the long form is what figures are
-quoted from, see `README.md` beside this file.
+short form takes a minute or two of a core; figures of it, and of long forms
+where it says so, are in `README.md` beside this file.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from tf_cosearch.experiments import (
     experiment,
     places,
     slide,
+    wins,
 )
 from tf_cosearch.networks import published
 from tf_cosearch.search.pricing import Pricer
@@ -68,6 +69,7 @@ def fast_and_slow(setting: Setting) -> Findings:
     pipelines = _pipelines(network)
     rate = [pipe.throughput_fps for pipe in pipelines]
     medians = {name: _medians(rows, name) for name in ALGORITHMS}
+    ahead = _ahead(rows)
     ours, theirs = medians["grey_box"], medians["two_level"]
     rows = [
         {**row, **{f"fps_{n + 1}_chips": fps for n, fps in enumerate(rate)}}
@@ -75,8 +77,9 @@ def fast_and_slow(setting: Setting) -> Findings:
     ]
     return Findings(
         rows,
-        min(ours[:2]) > 0 and ours[2] > 1,
-        f"as accurate as on fixed hardware, throughput {ours[0]:+.0f} % "
+        wins.mostly(ahead),
+        f"all gained on {wins.count(ahead)} of {len(ahead)} seeds: as accurate "
+        f"as on fixed hardware, throughput {ours[0]:+.0f} % "
         f"(two_level {theirs[0]:+.0f}, published +35), energy efficiency "
         f"{ours[1]:+.0f} % (two_level {theirs[1]:+.0f}, published +54), "
         f"{_least(rows)}{ours[2]:.0f} times fewer trainings than at random "
@@ -94,6 +97,17 @@ def _medians(rows: Sequence[Mapping[str, Any]], algorithm: str) -> list[float]:
     own = [row for row in rows if row["algorithm"] == algorithm]
     names = ("throughput_gain", "energy_gain", "fewer_trainings")
     return [float(np.median([row[name] for row in own])) for name in names]
+
+
+def _ahead(rows: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Whether throughput, efficiency and search time are gained, by seed."""
+    return [
+        row["throughput_gain"] > 0
+        and row["energy_gain"] > 0
+        and row["fewer_trainings"] > 1
+        for row in rows
+        if row["algorithm"] == "grey_box"
+    ]
 
 
 def _least(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -27,11 +27,12 @@ _INK = 0.5
 def scenes(argument: str, image_size: tuple[int, int] | None) -> Splits:
     """Scenes `scenes:N`, the same whenever they are drawn.
 
-    Scene `i` follows from the number `i` alone. On noise from 0 to 0.3 stand
-    one to three of scikit-learn's handwritten digits of 8 x 8 pixels, each as
-    it is or twice as large, anywhere as a whole, later ones over earlier ones.
-    Pixels of half the ink or more are of class 1 + digit, all others of class
-    0. No digit that is in scenes to train on is in others.
+    Scene `i` follows from `i`, its size and its split, which depends on how
+    many there are. On noise from 0 to 0.3 stand one to three of scikit-learn's
+    handwritten digits of 8 x 8 pixels, each as it is or twice as large,
+    anywhere as a whole, later ones over earlier ones. Pixels of half the ink
+    or more are of class 1 + digit, all others of class 0. No digit that is in
+    scenes to train on is in others.
 
     Args:
         argument: How many; nothing for `SCENES`.
