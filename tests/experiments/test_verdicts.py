@@ -44,7 +44,7 @@ def test_joint_has_to_be_ahead_on_most_seeds_of_each_landscape():
     holds, told = joint_beats_separate._verdict(one)
     assert not holds  # the median is ahead
     assert "+4.50 points of reward (ahead on 1 of 2 seeds)" in told
-    other = ahead + searched(0, landscape="latency", joint=0.6, phased=0.7)
+    other = searched(0, landscape="latency", joint=0.6, phased=0.7) + ahead
     holds, told = joint_beats_separate._verdict(other)
     assert not holds
     assert "-10.00 points of reward (ahead on 0 of 1 seeds)" in told
@@ -130,7 +130,7 @@ DIFFERENT = [np.asarray([True, False, True, False])]
         (swaps([1.0, 0.0]), DIFFERENT, False),
         (swaps([0.0, -1.0], over=9), DIFFERENT, False),
         (swaps([], over=9), DIFFERENT, False),
-        (swaps([1.0], seed=0) + swaps([0.0, 0.0], seed=1), DIFFERENT, False),
+        (swaps([1.0] * 3) + swaps([0.0, 0.0], seed=1), DIFFERENT, False),
         (swaps([1.0], [1.0, 1.09, 1.5]), DIFFERENT, False),
         (swaps([1.0], [1.0, 1.2, 1.5]), DIFFERENT, True),
         (swaps([1.0]), [np.zeros(4, bool)], False),
@@ -203,6 +203,10 @@ def test_learning_is_ahead_of_random_where_it_saves_more():
     assert told["constrained_bayesian_saving"] == pytest.approx(100 * 2 / 3)
     assert told["random_saving"] == pytest.approx(100 / 3)
     assert told["seeds_ahead"] == 1
+    assert not codesign_edp._holds([told], 2)
+    assert codesign_edp._holds([{**told, "seeds_ahead": 2}], 2)
+    less = {**told, "seeds_ahead": 2, "constrained_bayesian_saving": 0.0}
+    assert not codesign_edp._holds([{**told, "seeds_ahead": 2}, less], 2)
 
 
 def test_all_three_have_to_be_gained_on_a_seed():
