@@ -192,6 +192,13 @@ def test_wrong_folders_are_refused(folder):
     (folder / "masks" / "3.png").unlink()
     with pytest.raises(FileNotFoundError, match="3 in one alone"):
         load()
+    lossy = Image.fromarray(np.zeros((6, 9), np.uint8))
+    lossy.save(folder / "masks" / "3.jpg")
+    with pytest.raises(ValueError, match=r"without losses.*3\.jpg"):
+        load()
+    lossy.save(folder / "images" / "3.jpg")
+    with pytest.raises(ValueError, match=r"3\.png beside 3\.jpg"):
+        load()
 
 
 def test_a_split_may_lack_a_class_that_another_has(tmp_path):

@@ -84,6 +84,27 @@ def test_lists_say_what_is_trained_on(folder):
         np.testing.assert_array_equal(levels(x), expected)
 
 
+def test_names_in_lists_may_have_blanks(folder):
+    (folder / "no").rename(folder / "turn on")
+    (folder / "yes" / "e0_nohash_0.wav").rename(folder / "yes" / "my clip.wav")
+    for name in ("validation_list.txt", "testing_list.txt"):
+        text = (folder / name).read_text().replace("no/", "turn on/")
+        text = text.replace("yes/e0_nohash_0.wav", "yes/my clip.wav ")
+        # Words that are not there may be named.
+        (folder / name).write_text(f"{text}\nstop/{name}.wav\n")
+    splits, classes = speech_commands.load(folder, FEATURES)
+    assert classes == ["left", "turn on", "yes"]
+    assert [len(y) for _, y in splits.values()] == [6, 3, 3]
+
+
+@pytest.mark.parametrize("line", ["yes/e1.wav", "yes/e0_nohash_0.mp3", "e0"])
+def test_lines_that_name_no_clip_are_refused(folder, line):
+    with (folder / "testing_list.txt").open("a") as file:
+        file.write(f"{line}\nleft/e1.wav\n")
+    with pytest.raises(ValueError, match=f"Received: {line} and 1 more"):
+        speech_commands.load(folder, FEATURES)
+
+
 def test_without_lists_names_decide(folder):
     for name in ("validation_list.txt", "testing_list.txt"):
         (folder / name).unlink()

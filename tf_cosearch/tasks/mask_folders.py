@@ -11,7 +11,8 @@ from tf_cosearch.tasks.task import Splits
 
 IMAGES, MASKS = "images", "masks"
 
-_KINDS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
+_LOSSY = (".jpg", ".jpeg")
+_KINDS = (".png", *_LOSSY, ".bmp", ".gif", ".tif", ".tiff")
 _SPLITS = ("train", "val", "test")
 
 
@@ -29,8 +30,8 @@ def mask_folders(argument: str, image_size: tuple[int, int] | None) -> Splits:
 
     Raises:
         FileNotFoundError: If there is no such folder, or an image has no mask.
-        ValueError: If a file cannot be read, a mask is of colours, or no size
-            is given.
+        ValueError: If a file cannot be read, two have one name, a mask is of
+            colours or stored with losses, or no size is given.
     """
     if not argument or not pathlib.Path(argument).is_dir():
         raise FileNotFoundError(
@@ -66,13 +67,25 @@ def _pairs(
 
 
 def _files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    if not folder.is_dir():
-        return {}
-    return {
-        path.stem: path
-        for path in folder.iterdir()
-        if path.suffix.lower() in _KINDS
-    }
+    """Pictures by their name without its end."""
+    found: dict[str, pathlib.Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        kind = path.suffix.lower()
+        if kind not in _KINDS:
+            continue
+        if path.stem in found:
+            raise ValueError(
+                f"{folder} must hold one picture of a name, as images and "
+                f"masks find each other by it. Received: {path.name} beside "
+                f"{found[path.stem].name}."
+            )
+        if folder.name == MASKS and kind in _LOSSY:
+            raise ValueError(
+                "A mask must be stored without losses, which make other "
+                f"classes. Received: {path}. Save it as .png."
+            )
+        found[path.stem] = path
+    return found
 
 
 def _read(path: pathlib.Path, size: tuple[int, int], is_image: bool) -> Any:

@@ -15,7 +15,7 @@ import hashlib
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -113,6 +113,7 @@ def _choose(
     noises = spoken.pop(NOISE, [])
     wanted = _check_words(words, spoken) if words else sorted(spoken)
     is_listed = _read_lists(folder)
+    _check_lists(folder, is_listed, spoken)
     rng = np.random.default_rng(0)  # the same of a folder every time
     splits: dict[str, list[_Clip]] = {}
     for split, part in _PARTS.items():
@@ -179,19 +180,46 @@ def _read_lists(folder: pathlib.Path) -> dict[str, str]:
     listed: dict[str, str] = {}
     for split, name in _LISTS.items() if there else ():
         try:
-            lines = (folder / name).read_text(encoding="utf-8").split()
+            lines = (folder / name).read_text(encoding="utf-8").splitlines()
         except UnicodeDecodeError:
             raise ValueError(
                 f"{folder / name} must be text, a line such as yes/one.wav a "
                 "clip. Received: other bytes."
             ) from None
-        for line in lines:
+        for line in filter(None, map(str.strip, lines)):
             if listed.setdefault(line, split) != split:
                 raise ValueError(
                     f"A clip must be in one list of {folder}. Received: {line} "
                     f"in {' and '.join(_LISTS.values())}."
                 )
     return listed
+
+
+def _check_lists(
+    folder: pathlib.Path,
+    listed: Iterable[str],
+    spoken: Mapping[str, Sequence[pathlib.Path]],
+) -> None:
+    """Refuses lines that name no clip, which would be trained on.
+
+    Words that are not there may be named: a folder may hold a part of a data
+    set.
+    """
+    clips = {
+        f"{word}/{p.name}" for word, paths in spoken.items() for p in paths
+    }
+    lost = [
+        line
+        for line in listed
+        if line not in clips
+        and (line.partition("/")[0] in spoken or "/" not in line)
+    ]
+    if lost:
+        raise ValueError(
+            f"{' and '.join(_LISTS.values())} of {folder} must name clips that "
+            f"are there, as in yes/one.wav. Received: {lost[0]} and "
+            f"{len(lost) - 1} more. Take them out of the lists."
+        )
 
 
 def _unlisted(path: pathlib.Path, is_listed: dict[str, str]) -> str:
