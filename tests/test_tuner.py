@@ -536,6 +536,24 @@ def test_our_hypermodel_serves_kerastuners_own_oracles(space, data, tmp_path):
     assert "accuracy" in history.history
 
 
+@pytest.mark.parametrize(
+    ("given", "task", "kept"),
+    [
+        (None, "classification", ["accuracy"]),
+        (["mae"], "regression", ["mae"]),
+        (None, "regression", []),
+        ([], "classification", []),
+    ],
+)
+def test_our_hypermodel_keeps_metrics_of_any_task(space, given, task, kept):
+    hypermodel = cs.CoSearchHyperModel(
+        space.with_task(task), metrics=given, optimizer="sgd"
+    )
+    model = hypermodel.build(space.hyperparameters())
+    told = model.get_compile_config()["metrics"] or []
+    assert told == kept
+
+
 def test_our_oracle_serves_a_plain_tuner(space, data, tmp_path):
     class Plain(keras_tuner.Tuner):
         def run_trial(self, trial, x, y, verbose):

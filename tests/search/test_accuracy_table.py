@@ -157,6 +157,7 @@ def test_a_table_of_recommendations_needs_no_argument(tmp_path):
         for choice in parameter.choices
     ]
     table = {"parameters": [parameter.name], "networks": entries}
+    table["task"] = "recommendation"
     path = written(tmp_path, table)
     cs.CoSearchTuner(space, accuracy_table=path, directory=tmp_path)
     with pytest.raises(ValueError, match="quantization must be left out"):
@@ -166,6 +167,23 @@ def test_a_table_of_recommendations_needs_no_argument(tmp_path):
             quantization="after_training",
             directory=tmp_path,
         )
+
+
+@pytest.mark.parametrize("table", [own_table, macro_table])
+def test_tables_of_another_task_are_refused(small, tmp_path, table):
+    path = written(tmp_path, table(small))
+    other = small.with_task("segmentation")
+    with pytest.raises(ValueError, match=r"must be 'segmentation'.*without"):
+        AccuracyTable(path, other)
+    told = cs.SearchSpace(
+        Template(NETWORKS | {"task": "segmentation"}, "small"), HARDWARE
+    )
+    own = own_table(small)
+    assert AccuracyTable(written(tmp_path, own), told).trainings == TRAININGS
+    path = written(tmp_path, own | {"task": "segmentation"})
+    assert AccuracyTable(path, other).trainings == TRAININGS
+    with pytest.raises(ValueError, match=r"must be 'classif.*of 'segment"):
+        AccuracyTable(path, small)
 
 
 def test_formats_of_the_same_accuracies_are_the_same_table(small, tmp_path):

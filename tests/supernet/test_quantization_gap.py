@@ -1,8 +1,10 @@
 """Int8 accuracies of networks against those of files of the same slices."""
 
+import numpy as np
 import pytest
 
-from tf_cosearch.supernet import quantization_gap
+import tf_cosearch as cs
+from tf_cosearch.supernet import evaluation, quantization_gap
 
 
 class Files:
@@ -34,3 +36,23 @@ def test_networks_from_the_worst_to_the_best():
 def test_as_many_as_there_are(count):
     with pytest.raises(ValueError, match=f"Received: {count} of 3"):
         quantization_gap.spread([0.1, 0.2, 0.3], count)
+
+
+def test_files_answer_a_part_of_the_images_at_a_time(monkeypatch):
+    space = cs.SearchSpace.load("digits")
+    network = space.decode([0] * len(space.parameters)).network
+    evaluator = object.__new__(evaluation.Evaluator)
+    evaluator._x = np.zeros((700, 8, 8, 1), np.float32)
+    evaluator._y = np.arange(700) % 10
+    seen = []
+
+    def answers(file, batches):
+        for images, labels in batches:
+            seen.append(len(images))
+            yield np.eye(10)[np.minimum(labels, 8)], labels
+
+    monkeypatch.setattr(evaluator, "tflite", lambda network: b"")
+    monkeypatch.setattr(evaluation.evaluate, "answers", answers)
+    assert evaluator.file_accuracy(network) == pytest.approx(0.9)
+    assert sum(seen) == 700
+    assert max(seen) <= evaluation.BATCH_IMAGES < 700

@@ -12,6 +12,7 @@ import tf_cosearch as cs
 from tf_cosearch import configuration, testing
 from tf_cosearch.networks.importers.tflite_import import from_tflite
 from tf_cosearch.networks.spaces.template import Template
+from tf_cosearch.numerics import sources
 from tf_cosearch.tasks import click_log
 from tf_cosearch.tasks.recommendation import (
     Recommendation,
@@ -284,8 +285,8 @@ def test_made_up_clicks_are_in_three_splits():
     sizes = [len(split[1]) for split in (data.train, data.validation)]
     assert [*sizes, len(data.test[1])] == [300, 100, 100]
     np.testing.assert_array_equal(data.test[0], log.columns[400:])
-    for wrong in ("clicks:", "clicks:ten", "clicks:99"):
-        with pytest.raises(ValueError, match=r"100 or more.*Received: "):
+    for wrong in ("clicks:", "clicks:ten", "clicks:99", f"clicks:{10**9}"):
+        with pytest.raises(ValueError, match=r"clicks:NUMBER.*Received: "):
             datasets.load(wrong, task=Recommendation())
     with pytest.raises(ValueError, match="image_size must be for images"):
         datasets.load("clicks:500", task=Recommendation(), image_size=(8, 8))
@@ -358,3 +359,17 @@ def test_a_search_ends_in_a_file_whose_clicks_are_measured(tmp_path):
 def test_what_knows_no_tables_is_not_asked_to_train():
     with pytest.raises(ValueError, match=r"after_training.*Received: .*aware"):
         cs.CoSearchTuner(cs.SearchSpace.load("dlrm"), quantization="aware")
+
+
+def test_networks_are_compared_on_columns_as_they_read_them():
+    x, y = columns()
+    task = Recommendation(TABLES)
+    found, clicks = sources.Pair(b"", b"", None, task).images((x, y), 9)
+    assert found.shape == (9, 1, 1, 5)
+    rows = np.linspace(0, 63, 9).astype(int)
+    np.testing.assert_array_equal(
+        found[:, 0, 0, :3], np.round(x[rows, :3] * 16)
+    )
+    np.testing.assert_array_equal(clicks, y[rows])
+    with pytest.raises(ValueError, match="for recommendation, which reads"):
+        sources.Pair(b"", b"", 255.0, task).images((x, y), 9)

@@ -329,6 +329,7 @@ def test_tones_are_heard_by_their_notes(tmp_path):
     [
         ({"clips": 15}, "multiple of 10.*Received: 15"),
         ({"clips": 0}, "`clips` must be an integer of at least 10"),
+        ({"clips": 10**7}, "`clips` must be an integer of at most"),
         ({"sample_rate": 4000}, "`sample_rate` must be an integer of at least"),
     ],
 )

@@ -40,7 +40,20 @@ class Pair(NamedTuple):
     def images(
         self, split: tuple[Any, Any], count: int | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Images and labels of a split, as the networks take them."""
+        """Images and labels of a split, as the networks take them.
+
+        Raises:
+            ValueError: If inputs are no pixels, and yet to be divided.
+        """
+        if self.task is not None and not self.task.has_pixels:
+            if self.divide is not None:
+                raise ValueError(
+                    "What pixels are divided by must be left out for "
+                    f"{self.task.name}, which reads none. Received: "
+                    f"{self.divide}."
+                )
+            x, y = images.stored(split, count)
+            return np.asarray(self.task.inputs(x)), y
         return images.spread(split, count, self.divide)
 
 

@@ -6,6 +6,9 @@ order of `parameters`, and what each of their trainings reached, as shares of 1:
     {"parameters": ["stage1/block1/operator", "stage1/block2/operator"],
      "networks": [{"choices": [0, 1], "accuracies": [0.91, 0.92, 0.9]}, ...]}
 
+With `"task": "segmentation"` they are of that task, and else of the one that
+the description of the space says.
+
 NAS-Bench-Macro's own file is read as well: accuracies in percent by the digits
 of a network, with its multiply-accumulates and parameters, which must be those
 that the space has for it:
@@ -50,9 +53,13 @@ class _Entry(TypedDict):
     accuracies: list[float]
 
 
-class _Table(TypedDict):
+class _OfSpace(TypedDict):
     parameters: list[str]
     networks: list[_Entry]
+
+
+class _Table(_OfSpace, total=False):
+    task: str
 
 
 class _Trained(TypedDict):
@@ -95,6 +102,7 @@ class AccuracyTable:
             )
         content = _read(self._path)
         try:
+            self._require_task(content.get("task"))
             own = self._own if "networks" in content else self._macro
             self._known = self._by_network(own(content))
         except ValueError as error:
@@ -204,6 +212,19 @@ class AccuracyTable:
     def _told(self, genes: Genes) -> list[Any]:
         pairs = zip(self._parameters, genes, strict=True)
         return [parameter.choices[gene] for parameter, gene in pairs]
+
+    def _require_task(self, told: Any) -> None:
+        """Refuses what was trained for something else."""
+        networks = self._space.network_space
+        described, task = networks.described_task, networks.task
+        if told != task.name and (told is not None or task != described):
+            of = f"of {told!r}" if told else "without `task`"
+            raise ValueError(
+                f"Its `task` must be {task.name!r}, which the networks are "
+                f"for. Received: a table {of}, and a space whose description "
+                f"says {described.name!r}. Only what was trained for it can "
+                "tell how good they are."
+            )
 
     def _own(self, content: Any) -> Iterator[tuple[Genes, list[float]]]:
         schema.check(content, _Table)

@@ -26,7 +26,8 @@ class CoSearchHyperModel(keras_tuner.HyperModel):
     Args:
         space: The joint space.
         optimizer: As for `keras.Model.compile`.
-        metrics: As for `keras.Model.compile`; of classifiers alone.
+        metrics: As for `keras.Model.compile`; by default the accuracy of
+            classifiers, and none of other tasks.
 
     Example:
     >>> space = SearchSpace.load("digits")
@@ -39,7 +40,7 @@ class CoSearchHyperModel(keras_tuner.HyperModel):
         self,
         space: SearchSpace,
         optimizer: Any = "adam",
-        metrics: Any = ("accuracy",),
+        metrics: Any = None,
     ) -> None:
         super().__init__(name=space.name)
         self.space = space
@@ -81,11 +82,14 @@ class CoSearchHyperModel(keras_tuner.HyperModel):
         network = self.space.decode(self.space.genome(values)).network
         model = network.build(keras)
         is_classifier = isinstance(network.task, Classification)
+        metrics = self._metrics
+        if metrics is None and is_classifier:
+            metrics = ["accuracy"]
         model.compile(
             optimizer=self._optimizer,
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             if is_classifier
             else network.task.loss().call,
-            metrics=list(self._metrics) if is_classifier else None,
+            metrics=None if metrics is None else list(metrics),
         )
         return model

@@ -351,7 +351,12 @@ class Evaluator:
 
     def file_accuracy(self, network: Network) -> float:
         """The share of the validation images that `tflite` gets right."""
-        answers = evaluate.answers(self.tflite(network), [(self._x, self._y)])
+        # Answers a pixel, of all images at once, take much room.
+        places = np.arange(len(self._x))
+        batches = (
+            (self._x[some], self._y[some]) for some in _batches(network, places)
+        )
+        answers = evaluate.answers(self.tflite(network), batches)
         return network.task.score(answers, network.classes)["accuracy"]
 
 

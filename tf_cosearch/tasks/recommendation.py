@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tf_cosearch import configuration
 from tf_cosearch.tasks import click_log
 from tf_cosearch.tasks.task import (
     Source,
@@ -24,6 +25,9 @@ STEP = 1 / 16
 
 MOST_ROWS = 2**24
 """Rows of a table: of larger numbers float32 cannot tell all apart."""
+
+MOST_CLICKS = 10_000_000
+"""Examples that are drawn in memory at most."""
 
 _SPLITS = ("train", "val", "test")
 _PARTS = ("dense", "categorical", "clicks")
@@ -314,12 +318,8 @@ class Recommendation(Task):
         self, argument: str, image_size: tuple[int, int] | None
     ) -> Splits:
         _refuse_size(image_size)
-        if not argument.isdecimal() or int(argument) < 100:
-            raise ValueError(
-                "--data=clicks:NUMBER must say how many examples to draw, 100 "
-                f"or more. Received: {argument!r}."
-            )
-        count = int(argument)
+        count = int(argument) if argument.isdecimal() else argument
+        count = configuration.at_least("clicks:NUMBER", count, 100, MOST_CLICKS)
         log = click_log.draw(count, table_rows(self.tables))
         ends = [0, *(int(count * share) for share in _SHARES), count]
         return {

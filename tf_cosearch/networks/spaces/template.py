@@ -70,6 +70,7 @@ class Template(NetworkSpace):
 
     input_shape: Shape
     task: tasks.Task
+    described_task: tasks.Task
 
     def __init__(
         self,
@@ -86,7 +87,8 @@ class Template(NetworkSpace):
             content.get("input_shape") if input_shape is None else input_shape,
             where,
         )
-        self.task = task_of(content, task)
+        self.described_task = task_of(content)
+        self.task = choose_task(self.described_task, task)
         self.classes = check_classes(
             content.get("classes") if classes is None else classes,
             self.task,

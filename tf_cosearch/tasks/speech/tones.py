@@ -27,6 +27,9 @@ WORDS = {
 }
 """Notes of each word, in Hz."""
 
+MOST_CLIPS = 10_000
+"""Of each word: 32 kB each at 16 kHz."""
+
 _NOTE = 0.15  # seconds
 _LOUDNESS = (0.03, 0.5)  # of full scale
 _NOISE = (0.01, 0.3)  # standard deviation
@@ -57,7 +60,7 @@ def write(
     ...     len(list(pathlib.Path(folder).glob("up/*.wav")))
     10
     """
-    configuration.at_least("clips", clips, 10)
+    configuration.at_least("clips", clips, 10, MOST_CLIPS)
     configuration.at_least("sample_rate", sample_rate, 8000)
     if clips % 10:
         raise ValueError(
