@@ -36,7 +36,7 @@ class TestSegmentation(testing.TaskSuite):
 
 class TestOddSizes(TestSegmentation):
     image = (13, 10, 3)
-    wrong = ()
+    wrong = (np.zeros((32, 14, 10), int),)
 
     @pytest.mark.slow
     def test_a_training_ends_in_an_int8_file_that_is_measured(self):

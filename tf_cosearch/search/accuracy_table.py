@@ -35,6 +35,7 @@ import numpy as np
 
 from tf_cosearch import configuration, schema
 from tf_cosearch.identity import CLASS
+from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.networks.workload import LayerTable
 
 if TYPE_CHECKING:
@@ -216,6 +217,8 @@ class AccuracyTable:
     def _require_task(self, told: Any) -> None:
         """Refuses what was trained for something else."""
         networks = self._space.network_space
+        if not isinstance(networks, Template):
+            return
         described, task = networks.described_task, networks.task
         if told != task.name and (told is not None or task != described):
             of = f"of {told!r}" if told else "without `task`"
