@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
+import numpy as np
 from absl import logging
 
 from tf_cosearch import schema
@@ -118,6 +119,34 @@ def read_json(
     if other is not None:
         raise other
     return None, wrong
+
+
+def read_npz(path: str | os.PathLike[str], what: str) -> dict[str, np.ndarray]:
+    """The arrays of a NumPy file, by name.
+
+    Args:
+        path: Of the file.
+        what: What it is, for the message.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is damaged, something else, or holds objects.
+    """
+    if not os.fspath(path) or not os.path.exists(path):
+        raise FileNotFoundError(
+            f"{what} must exist. Received: {os.fspath(path)!r}."
+        )
+    try:
+        # np.load leaves a damaged file open that it has opened itself.
+        with open(path, "rb") as opened, np.load(opened) as stored:
+            return {name: stored[name] for name in stored.files}
+    except Exception as error:
+        # A truncated zip file raises half a dozen different types.
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{what} must be a file of numpy.savez. Received: {path} "
+            f"({reason})."
+        ) from None
 
 
 def replace(

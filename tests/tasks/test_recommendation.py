@@ -273,9 +273,9 @@ def test_data_of_a_file_are_read_side_by_side(tmp_path):
     with pytest.raises(ValueError, match=r"\[N, features\].*\(9, 3\)"):
         datasets.load(f"npz:{path}", task=task)
     path.write_bytes(b"nothing")
-    with pytest.raises(ValueError, match=r"must be an \.npz file"):
+    with pytest.raises(ValueError, match=r"must be a file of numpy\.savez"):
         datasets.load(f"npz:{path}", task=task)
-    with pytest.raises(FileNotFoundError, match=r"--data must exist"):
+    with pytest.raises(FileNotFoundError, match=r"npz:FILE must exist"):
         datasets.load(f"npz:{path}.gone", task=task)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from tf_cosearch import configuration
+from tf_cosearch import configuration, files
 from tf_cosearch.tasks import click_log
 from tf_cosearch.tasks.task import (
     Source,
@@ -332,20 +331,7 @@ class Recommendation(Task):
     def _npz(self, argument: str, image_size: tuple[int, int] | None) -> Splits:
         """Arrays `dense_train`, `categorical_train`, `clicks_train`, ..."""
         _refuse_size(image_size)
-        path = pathlib.Path(argument)
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"The file of --data must exist. Received: {argument}."
-            )
-        try:
-            # np.load leaves a damaged file open that it has opened itself.
-            with open(path, "rb") as opened, np.load(opened) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-        except Exception as error:  # NumPy raises more than its own
-            reason = " ".join(str(error).split())
-            raise ValueError(
-                f"{argument} must be an .npz file. Received: {reason}"
-            ) from None
+        arrays = files.read_npz(argument, "npz:FILE")
         splits: Splits = {}
         for split in _SPLITS:
             names = [f"{part}_{split}" for part in _PARTS]

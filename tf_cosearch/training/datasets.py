@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_cosearch import configuration, tasks
+from tf_cosearch import configuration, files, tasks
 from tf_cosearch.tasks import CLASSIFICATION, Classification, Task
 from tf_cosearch.tasks.task import Splits
 from tf_cosearch.training import idx_files
@@ -184,17 +184,7 @@ def _npz(argument: str) -> Splits:
     Keys `x_train` and `y_train`; optionally `x_val` and `y_val`, `x_test` and
     `y_test`. A split that is missing is taken from the training images.
     """
-    _must_exist(argument, "npz:FILE")
-    try:
-        # np.load leaves a damaged file open that it has opened itself.
-        with open(argument, "rb") as opened, np.load(opened) as file:
-            arrays = {key: file[key] for key in file.files}
-    except Exception as error:
-        # A truncated zip file raises half a dozen different types.
-        raise ValueError(
-            "npz:FILE must be a file of numpy.savez. Received: "
-            f"{argument} ({error})."
-        ) from None
+    arrays = files.read_npz(argument, "npz:FILE")
     splits = {}
     for split in ("train", "val", "test"):
         present = [k for k in (f"x_{split}", f"y_{split}") if k in arrays]
