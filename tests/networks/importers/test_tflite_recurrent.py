@@ -1,3 +1,5 @@
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -53,6 +55,10 @@ def test_layers_of_keras(kind, gates, unroll):
     products = [row for row in rows if row.macs]
     if not unroll:
         assert [row.repeats for row in products] == [STEPS, STEPS]
+        # A chip that begins one step ends it, so no other goes on within.
+        loop = [row.alive_elements for row in rows if row.repeats > 1]
+        assert loop[0] < math.inf
+        assert {*loop[1:]} == {math.inf}
 
 
 @pytest.mark.slow
@@ -106,6 +112,10 @@ def test_every_form_of_lstm(projected, peephole, coupled):
     assert macs(rows) == 7 * 2 * once
     stored = once + gates * UNITS + 3 * UNITS * peephole
     assert params(rows) == stored
+    # The products with all inputs cross, and no step is cut.
+    alive = [row.alive_elements for row in rows]
+    assert alive[:2] == [0, 7 * 2 * gates * UNITS]
+    assert {*alive[2:]} == {math.inf}
 
 
 def test_both_directions():
