@@ -4,6 +4,7 @@ import html.parser
 import json
 import os
 import re
+import shutil
 import sys
 import time
 
@@ -67,6 +68,7 @@ def test_what_others_wrote_ends_no_script(page):
     """Neither the message of an error nor the name of a folder is markup."""
     told = content(page)
     assert told["failures"] == {"1": run_folders.EVIL}
+    assert not set("<>&") & set(Parser(page).scripts[1])
     assert "img" not in Parser(page).tags
     assert "<title>my &lt;run&gt;</title>" in page
 
@@ -189,6 +191,23 @@ def test_a_damaged_table_is_told_and_costs_no_trial(tmp_path, text):
     assert len(found.rows) == 3
     assert found.rows[0]["accuracy_int8"] == pytest.approx(0.633333)
     assert found.wrong[0].startswith("trials.csv")
+
+
+def test_a_trial_that_runs_again_has_nothing_of_before(tmp_path):
+    folder = run_folders.make(tmp_path / "run", 3)
+    path = folder / "trial_0" / "trial.json"
+    path.write_text(path.read_text().replace("COMPLETED", "RUNNING"))
+    first = run.read(folder).rows[0]
+    assert first["status"] == "RUNNING"
+    assert "latency_ms" not in first
+
+
+def test_a_trial_without_its_folder_is_still_a_row(tmp_path):
+    folder = run_folders.make(tmp_path / "run", 3)
+    shutil.rmtree(folder / "trial_2")
+    found = run.read(folder)
+    assert [row["trial_id"] for row in found.rows] == ["0", "1", "2"]
+    assert found.rows[2]["accuracy_int8"] == pytest.approx(0.9)
 
 
 def test_a_damaged_trial_is_told_and_costs_no_other(tmp_path):

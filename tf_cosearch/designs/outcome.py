@@ -68,5 +68,5 @@ def leave(
     return (
         f"Chosen: trial {design.trial_id}, {reached}, {costs}.\n"
         f"  {folder / DESIGN}: {files}\n"
-        f"  {folder / 'pareto.png'}, trials.csv, run.json"
+        f"  {folder / 'pareto.png'}, report.html, trials.csv, run.json"
     )
