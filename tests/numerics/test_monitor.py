@@ -345,6 +345,51 @@ def test_chance_raises_no_alarms():
     assert drift.stability_index(before, moved) > 0.5
 
 
+def digits():
+    from sklearn import datasets
+
+    images = datasets.load_digits().images[..., None] / 16
+    return images, 1 - images
+
+
+def lit():
+    """Of which all pixels share a light, which is far off in a few."""
+    rng = np.random.default_rng(0)
+    light = rng.choice([0, 0.3, 0.6], (1000, 1, 1, 1), p=[0.8, 0.15, 0.05])
+    noise = rng.random((1000, 8, 8, 1))
+    return light + 0.4 * noise**3, light + 0.4 * (1 - noise**3)
+
+
+def flat():
+    """Of which all pixels are one number."""
+    light = np.random.default_rng(0).random((1000, 1, 1, 1))
+    images = np.tile(light, (1, 8, 8, 1))
+    return images, np.where(images > 0.5, 0.1, 0.2)
+
+
+@pytest.mark.parametrize("kind", [digits, lit, flat])
+def test_drift_of_pixels_is_told_and_chance_is_not(monitor, kind):
+    """In few images, of which bins hold pixels."""
+    usual, moved = kind()
+    low, high = monitor._low, monitor._high = 0.0, 1.0
+
+    def tallied(images):
+        tally = monitor._new_tally()
+        tally.add_pixels(images, low, high)
+        tally.predictions[0] = len(images)
+        return tally
+
+    for seed in range(10):
+        order = np.random.default_rng(seed).permutation(len(usual))
+        monitor._baseline = tallied(usual[order[:400]])
+        for count in (50, 100):
+            some = order[400 : 400 + count]
+            monitor._current = tallied(usual[some])
+            assert monitor.report()["input_psi"] < 0.1
+            monitor._current = tallied(moved[some])
+            assert monitor.report()["input_psi"] > 0.5
+
+
 def test_equal_shares_are_no_drift_however_many_bins_are_empty():
     shares = np.array([0.5, 0.3, 0.2, *np.zeros(31)])
     for before, now in ((10_000, 50), (50, 10_000), (1000, 1000)):

@@ -29,7 +29,7 @@ _FEWEST = 50  # images that a window must have to raise an alarm
 _FEWEST_PROBED = 16  # and of these to raise one of saturation
 _PIECE = 256  # images that are counted at a time
 _OUTPUT_BINS = 16  # of a network of one output
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,14 +271,19 @@ class AccuracyMonitor:
         }
         if not now.images:
             return {**values, "alarms": []}
+        both = self._new_tally()
+        both.add(before)
+        both.add(now)
         values |= {
             "input_psi": max(
                 drift.stability_index(
-                    # Pixels of an image are no sample of their own.
-                    _scaled(was, before.images),
-                    _scaled(pixels, now.images),
+                    # Pixels of an image are alike: fewer than they are many.
+                    _scaled(was, before.images * sample),
+                    _scaled(pixels, now.images * sample),
                 )
-                for was, pixels in zip(before.pixels, now.pixels, strict=True)
+                for was, pixels, sample in zip(
+                    before.pixels, now.pixels, both.sample(), strict=True
+                )
             ),
             "input_lowest": now.lowest,
             "input_highest": now.highest,
@@ -514,6 +519,6 @@ def _ratio(successes: int, trials: int) -> float | None:
     return successes / trials if trials else None
 
 
-def _scaled(counts: np.ndarray, total: int) -> np.ndarray:
+def _scaled(counts: np.ndarray, total: float) -> np.ndarray:
     """Shares of counts, as if there were so many in all."""
     return counts * (total / max(1, counts.sum()))

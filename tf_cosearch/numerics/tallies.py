@@ -11,8 +11,9 @@ BINS = 32
 """Of the range of the network's input; two more are for what is beyond."""
 
 
+_EVEN = 0.5  # of a sample that counts, as pixels vary unevenly
 _NUMBERS = ("images", "labelled", "correct", "compared", "agreeing", "probed")
-_ARRAYS = ("pixels", "predictions", "at_ends")
+_ARRAYS = ("pixels", "squares", "predictions", "at_ends")
 
 
 class State(TypedDict):
@@ -20,6 +21,7 @@ class State(TypedDict):
 
     images: int
     pixels: list[list[int]]
+    squares: list[list[int]]
     lowest: float | None
     highest: float | None
     predictions: list[int]
@@ -43,6 +45,7 @@ class Tally:
         images: How many.
         pixels: Of each channel, in `BINS` bins of the range, below and above
             it, `[channels, BINS + 2]`.
+        squares: The squares of these counts of each image, summed.
         lowest: The lowest pixel; `highest` the highest.
         predictions: Of each kind.
         labelled: Images with a label; `correct` of these.
@@ -56,6 +59,7 @@ class Tally:
         self.compared = self.agreeing = self.probed = 0
         self.lowest, self.highest = math.inf, -math.inf
         self.pixels = np.zeros((channels, BINS + 2), np.int64)
+        self.squares = np.zeros_like(self.pixels)
         self.predictions = np.zeros(predictions, np.int64)
         self.at_ends = np.zeros(tensors, np.int64)
 
@@ -72,13 +76,19 @@ class Tally:
         self.images += len(images)
         self.lowest = min(self.lowest, float(images.min()))
         self.highest = max(self.highest, float(images.max()))
-        rows = images.reshape(-1, len(self.pixels))
+        rows = images.reshape(len(images), -1, len(self.pixels))
         places = np.floor((rows - low) * (BINS / (high - low))) + 1
         # The highest number is within the range.
         places[rows == high] = BINS
-        places = np.clip(places, 0, BINS + 1).astype(np.int64)
-        for channel, counts in enumerate(self.pixels):
-            counts += np.bincount(places[:, channel], minlength=BINS + 2)
+        bins = BINS + 2
+        places = np.clip(places, 0, bins - 1).astype(np.int64)
+        places += bins * np.arange(len(images))[:, None, None]
+        for channel in range(len(self.pixels)):
+            counts = np.bincount(
+                places[..., channel].ravel(), minlength=bins * len(images)
+            ).reshape(-1, bins)
+            self.pixels[channel] += counts.sum(0)
+            self.squares[channel] += (counts**2).sum(0)
 
     def add(self, other: Tally) -> None:
         """Counts what another tally has counted."""
@@ -86,6 +96,39 @@ class Tally:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.lowest = min(self.lowest, other.lowest)
         self.highest = max(self.highest, other.highest)
+
+    def sample(self) -> np.ndarray:
+        """How many independent pixels an image is worth, by channel.
+
+        From 1, if all pixels of an image are alike, to all of them. It is what
+        the shares of bins would vary by from image to image, were pixels drawn
+        one by one, over what they do; half of it, as that is a mean: what all
+        pixels share, such as the light, varies by more.
+
+        Reference: Rao and Scott, The Analysis of Categorical Data from Complex
+        Sample Surveys, JASA 76, 1981, for the mean design effect.
+
+        Example: an image of zeros, one of ones; and two of four of each.
+
+        >>> tally = Tally(channels=1, predictions=2, tensors=0)
+        >>> images = np.repeat([0.0, 1.0], 8).reshape(2, 8, 1)
+        >>> tally.add_pixels(images, 0.0, 1.0)
+        >>> tally.sample()
+        array([1.])
+        >>> tally = Tally(channels=1, predictions=2, tensors=0)
+        >>> tally.add_pixels(images.reshape(8, 2, 1).swapaxes(0, 1), 0.0, 1.0)
+        >>> tally.sample()
+        array([4.])
+        """
+        size = self.pixels.sum(-1, keepdims=True) / self.images
+        shares = self.pixels / (self.images * size)
+        variances = self.squares / (self.images * size**2) - shares**2
+        seen = shares > 0
+        varied = np.divide(variances, shares, np.zeros_like(shares), where=seen)
+        expected = (seen.sum(-1) - 1) / size[:, 0]
+        found = np.maximum(varied.sum(-1), expected)
+        effect = np.divide(expected, found, np.ones_like(found), where=found > 0)
+        return np.maximum(1.0, _EVEN * effect * size[:, 0])
 
     @property
     def beyond_share(self) -> float:
