@@ -13,7 +13,8 @@ is counted on 32 images at equal distances over a window.
 Exits with 0 if all is well, 1 after an error, 2 after an alarm. With an
 --output_dir the next call goes on where this one ended: with the calibration,
 the window that is not full, the files of the log that are new, and an alarm
-that an error has kept from being the exit code.
+that an error has kept from being the exit code. A log without new images is no
+alarm: nothing is printed again, which the error output says.
 """
 
 import json
@@ -85,6 +86,12 @@ def main() -> None:
         ):
             print(json.dumps(report), flush=True)
             drawn.append(report)
+        if not drawn:
+            print(
+                f"There is nothing new in {FLAGS.log}: no report"
+                + ("." if FLAGS.plot is None else ", and no picture."),
+                file=sys.stderr,
+            )
         if FLAGS.plot is not None and drawn:
             watch_picture.plot(list(drawn), limits, picture)
         if monitor.is_untold:

@@ -54,9 +54,10 @@ def test_a_log_is_watched_where_it_was_left(watch, images, tmp_path):
     assert done.code == 0
     assert [line["images"] for line in lines(done)] == [50, 90]
     assert lines(done)[0]["accuracy_images"] == 50
-    # Nothing is new.
-    done = watch(*flags, *loose)
-    assert [line["images"] for line in lines(done)] == [90]
+    # Nothing is new, which is no alarm, whatever the limits are.
+    done = watch(*flags, "--limit=beyond=0")
+    assert (done.code, done.out) == (0, "")
+    assert done.err == f"There is nothing new in {log}: no report.\n"
     # A device that sends bytes.
     write(log, "3.npz", np.zeros((30, 8, 8, 1), np.uint8))
     write(log, "4.npz", 50 * images[0][:50])
@@ -66,6 +67,34 @@ def test_a_log_is_watched_where_it_was_left(watch, images, tmp_path):
     assert (first["images"], first["accuracy_images"]) == (100, 40)
     assert any("beyond is" in alarm for alarm in second["alarms"])
     assert (rest["images"], rest["window"]) == (170, 20)
+
+
+def test_an_alarm_is_told_once(watch, images, tmp_path):
+    """Of a window that is not full, and of an empty log none."""
+    log = tmp_path / "log"
+    flags = (f"--log={log}", f"--output_dir={tmp_path / 'watched'}")
+    flags += ("--window=80",)
+    log.mkdir()
+    done = watch(*flags, f"--plot={tmp_path / 'none.png'}")
+    assert (done.code, done.out) == (0, "")
+    assert "no report, and no picture" in done.err
+    write(log, "0.npz", 50 * images[0][:60])
+    (log / "1.npz").write_bytes(b"PK\x03\x04")
+    # The window that no report was of is told by the next call.
+    assert watch(*flags).code == 1
+    (log / "1.npz").unlink()
+    done = watch(*flags)
+    assert (done.code, [line["window"] for line in lines(done)]) == (2, [60])
+    assert (watch(*flags).code, watch(*flags).out) == (0, "")
+
+
+def test_a_log_of_other_arrays_is_refused_by_their_names(watch, tmp_path):
+    log = tmp_path / "log"
+    log.mkdir()
+    for arrays, said in (({"x": [0], "y": [1]}, "['x', 'y']"), ({}, "nothing")):
+        np.savez(log / "0.npz", **arrays)
+        message = watch(f"--log={log}").message
+        assert f"with `images`. Received: one with {said}. Those" in message
 
 
 def test_a_batch_that_is_wrong_loses_nothing(watch, images, tmp_path):
@@ -111,7 +140,8 @@ def test_an_alarm_outlives_an_error(watch, images, tmp_path):
     assert "An alarm of a call that ended with an error" in done.err
     assert json.loads(done.out)["alarms"] == []
     done = watch(*flags)
-    assert (done.code, done.err) == (0, "")
+    assert done.code == 0
+    assert "An alarm" not in done.err
 
 
 def test_a_calibration_stays_what_it_was(watch, files, images, tmp_path):

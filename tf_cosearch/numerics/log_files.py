@@ -36,6 +36,8 @@ def batches(
         try:
             with open(path, "rb") as opened, np.load(opened) as file:
                 arrays = {name: file[name] for name in file.files}
+            if "images" not in arrays:
+                raise ValueError(f"one with {sorted(arrays) or 'nothing'}")
             images, labels = arrays["images"], arrays.get("labels")
         except Exception as error:  # zipfile raises half a dozen types
             raise ValueError(

@@ -72,6 +72,7 @@ class _Stored(TypedDict):
     agreement: bool
     origin: dict[str, str]
     images: int
+    told: int
     read: str
     is_untold: bool
     baseline: State
@@ -107,6 +108,7 @@ class AccuracyMonitor:
             with the state. `calibrate` empties it.
         is_untold: Whether the caller has noted an alarm that nobody was told
             of yet, kept with the state.
+        told: `images` that the caller has told of, kept with the state.
 
     Raises:
         FileNotFoundError: If a file of the design is gone.
@@ -178,7 +180,7 @@ class AccuracyMonitor:
             self._floats = evaluate.Runner(reference.of_design(design))
         self._baseline = self._new_tally()
         self._current = self._new_tally()
-        self.images = 0
+        self.images = self.told = 0
         self.read = ""
         self.origin: dict[str, str] = {}
         self.is_untold = False
@@ -214,7 +216,7 @@ class AccuracyMonitor:
             some = slice(start, start + _PIECE)
             self._count(baseline, images[some], labels[some], images[some])
         self._baseline, self.origin = baseline, {}
-        self._current, self.images = self._new_tally(), 0
+        self._current, self.images, self.told = self._new_tally(), 0, 0
 
     def update(self, images: Any, labels: Any = None) -> list[dict[str, Any]]:
         """Counts a batch.
@@ -312,6 +314,7 @@ class AccuracyMonitor:
             "agreement": self._floats is not None,
             "origin": self.origin,
             "images": self.images,
+            "told": self.told,
             "read": self.read,
             "is_untold": self.is_untold,
             "baseline": self._baseline.state(),
@@ -357,6 +360,7 @@ class AccuracyMonitor:
         if wrong:
             logging.warning("%s; its copy is used.", wrong)
         self.images, self.read = stored["images"], stored["read"]
+        self.told = stored["told"]
         self.origin, self.is_untold = stored["origin"], stored["is_untold"]
 
     def _new_tally(self) -> Tally:

@@ -52,7 +52,8 @@ def watch(
         divide: See `images.spread`; None is as in the design's training.
 
     Yields:
-        A report for each full window, and in the end for what is left.
+        A report for each full window, and in the end for what is left, if
+        there are images in it that no report was of.
 
     Raises:
         ValueError: If a batch cannot be counted; what was before it is saved.
@@ -81,11 +82,13 @@ def watch(
         monitor.read = name or monitor.read
         monitor.save()
     rest = monitor.report()
-    if rest["window"]:
+    if rest["window"] and monitor.told < monitor.images:
         if rest["alarms"]:
             monitor.is_untold = True
             monitor.save()
         yield rest
+        monitor.told = monitor.images
+        monitor.save()
 
 
 def _calibrate(
