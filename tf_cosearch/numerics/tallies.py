@@ -127,7 +127,8 @@ class Tally:
         varied = np.divide(variances, shares, np.zeros_like(shares), where=seen)
         expected = (seen.sum(-1) - 1) / size[:, 0]
         found = np.maximum(varied.sum(-1), expected)
-        effect = np.divide(expected, found, np.ones_like(found), where=found > 0)
+        one = np.ones_like(found)
+        effect = np.divide(expected, found, one, where=found > 0)
         return np.maximum(1.0, _EVEN * effect * size[:, 0])
 
     @property
