@@ -10,6 +10,7 @@ from tf_cosearch.experiments import (
     fast_and_slow,
     hsconas,
     joint_beats_separate,
+    low_precision,
     space_fits_hardware,
     use_cases_differ,
 )
@@ -207,6 +208,19 @@ def test_learning_is_ahead_of_random_where_it_saves_more():
     assert codesign_edp._holds([{**told, "seeds_ahead": 2}], 2)
     less = {**told, "seeds_ahead": 2, "constrained_bayesian_saving": 0.0}
     assert not codesign_edp._holds([{**told, "seeds_ahead": 2}, less], 2)
+
+
+def test_bits_are_within_what_may_be_lost_seed_by_seed():
+    lost = [(0.05, 0.05, 5), (0.06, 0.0, 5), (-9.0, 0.06, 5), (0.0, 0.0, 8)]
+    rows = []
+    for seed, (eight, guarded, kib) in enumerate(lost):
+        for bits, percent, size in (
+            ("tables 8, layers 8", eight, 8),
+            (low_precision.GUARDED, guarded, kib),
+        ):
+            row = {"bits": bits, "lost_percent": percent, "weights_kib": size}
+            rows.append({"seed": seed, **row})
+    assert low_precision._within(rows) == [True, False, False, False]
 
 
 def test_all_three_have_to_be_gained_on_a_seed():
