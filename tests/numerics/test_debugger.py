@@ -7,8 +7,9 @@ import re
 import numpy as np
 import planted_faults as faults
 import pytest
+import tf_keras
 
-from tf_cosearch.numerics import debugger, depth_picture, matching
+from tf_cosearch.numerics import debugger, depth_picture, diagnosis, matching
 from tf_cosearch.numerics.layer_errors import LayerErrors
 from tf_cosearch.numerics.playback import Quantization
 
@@ -136,6 +137,66 @@ def test_channels_far_apart_need_scales_of_their_own(blown_pair, pictures):
         "weight ranges of channels too far apart: channel 3"
     )
     assert depthwise.weights.is_per_tensor
+
+
+def test_input_channels_far_apart_round_to_nothing(pictures):
+    """Of a network that a converter has rounded as it should."""
+    from tf_cosearch.training import qat, session
+
+    apart = np.array([1, 300, 0.001, 300, 1, 30, 100, 1])
+    rng = np.random.default_rng(0)
+    with session.private():
+        model = tf_keras.Sequential(
+            [
+                tf_keras.Input((8, 8, 1)),
+                tf_keras.layers.Conv2D(8, 3, activation="relu", name="before"),
+                tf_keras.layers.Conv2D(6, 1, name="after"),
+            ]
+        )
+        first, second = model.layers
+        first.set_weights([rng.normal(size=(3, 3, 1, 8)) * apart, np.ones(8)])
+        kernel = rng.normal(size=(1, 1, 8, 6)) / apart[:, None]
+        second.set_weights([kernel, np.zeros(6)])
+        files = qat.to_float_tflite(model), qat.to_tflite(model, pictures)
+    worst = by_name(debugger.compare(*files, pictures))["after"]
+    assert worst.errors.own_sqnr_db < 10
+    assert worst.weights.lost_inputs == 7
+    assert worst.diagnosis.cause == (
+        "weights of 7 input channels round to little or nothing: they reach "
+        f"{worst.weights.smallest_input:.2g} times as far as those of another, "
+        "and share its scale"
+    )
+    ranges = np.abs(kernel).max((0, 1, 3))
+    usual = np.median(np.delete(ranges, 2)) / ranges[2]
+    assert abs(worst.weights.smallest_input - usual) < 1e-6
+    assert "Equalize" in worst.diagnosis.advice
+    assert not worst.diagnosis.is_fault
+
+
+def test_what_saturates_is_never_none_of_the_numbers():
+    """Few numbers may be most of the error; none of them is no saturation."""
+    quantization = Quantization(
+        {
+            "dtype": np.int8,
+            "quantization_parameters": {
+                "scales": [1.0],
+                "zero_points": [0],
+                "quantized_dimension": 0,
+            },
+        }
+    )
+    wanted = np.zeros((50_000, 1))
+    wanted[0] = 1e5
+    for at_end, said in (
+        (127, "saturation: 20 in a million of the numbers"),
+        (126, "a range set by outliers"),
+    ):
+        stored = np.zeros((50_000, 1), np.int8)
+        stored[0] = at_end
+        errors = LayerErrors(quantization, 1)
+        errors.add(stored, wanted, wanted)
+        found = diagnosis.diagnose("ADD", errors, None, None)
+        assert found.cause.startswith(said)
 
 
 def test_what_comes_after_a_fault_is_accumulation(pair, pictures, healthy):

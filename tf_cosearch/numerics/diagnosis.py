@@ -20,6 +20,7 @@ _APART = 8.0  # ranges of channels; 3 of 8 bits are lost
 _FEW = 0.3  # of a range: 2 bits are lost
 _MOST = 0.5  # of an error
 _SATURATED = 0.01  # of the numbers: more matters, whatever the error is
+_TOLD = 0.0001  # of the numbers: 0.01 %
 _STEPS = 2.0  # of the range: a shift that no rounding makes
 
 # TFLite has one scale for what these put out.
@@ -83,6 +84,7 @@ def diagnose(
     own = errors.total("own_noise")
     is_noisy = errors.own_sqnr_db < HEALTHY_DB
     is_saturated = errors.total("clipped") > _MOST * own > 0
+    is_saturated &= errors.saturated_share > 0
     if is_saturated and (is_noisy or errors.saturated_share > _SATURATED):
         return _saturated(errors, kind == "INPUT")
     if errors.total("rest") > _MOST * own:
@@ -103,10 +105,12 @@ def diagnose(
 
 
 def _saturated(errors: LayerErrors, is_input: bool) -> Diagnosis:
-    cause = (
-        f"saturation: {errors.saturated_share:.2%} of the numbers are beyond "
-        "the range"
+    share = errors.saturated_share
+    # Few of them may be most of the error.
+    told = (
+        f"{share:.2%}" if share >= _TOLD else f"{1e6 * share:.3g} in a million"
     )
+    cause = f"saturation: {told} of the numbers are beyond the range"
     if is_input:
         advice = (
             "Scale images as for training: these are not those that the file "
@@ -137,7 +141,7 @@ def _of_weights(weights: WeightErrors, is_noisy: bool) -> Diagnosis | None:
             "Convert the layer again, from the weights of the float model.",
             is_fault=True,
         )
-    if is_coarse and is_noisy:
+    if is_coarse and is_noisy and not weights.lost_inputs:
         return Diagnosis(
             f"{weights.bits}-bit weights of {weights.sqnr_db:.0f} dB: too few "
             "bits, or those of another training",
@@ -152,6 +156,7 @@ def _of_outputs(
 ) -> Diagnosis | None:
     """What is wrong with outputs of right weights in a range that suits."""
     channel, shift, explained = errors.shift
+    loses_inputs = weights is not None and weights.lost_inputs > 0
     is_float = errors.quantization.is_float
     step = 0.0 if is_float else float(errors.quantization.scale[0])
     if explained > _MOST and abs(shift) > _STEPS * step:
@@ -163,13 +168,22 @@ def _of_outputs(
                 "Convert the layer again, from the bias of the float model.",
                 is_fault=True,
             )
-        if is_noisy:
+        if is_noisy and not loses_inputs:
             return Diagnosis(
                 "a shift: rounded weights and bias move channel "
                 f"{channel} by {shift:+.3g}",
                 "Take the shift off the bias, give the weights more bits, or "
                 "train with quantization.",
             )
+    if is_noisy and weights is not None and weights.lost_inputs:
+        return Diagnosis(
+            f"weights of {weights.lost_inputs} input channels round to little "
+            f"or nothing: they reach {weights.smallest_input:.2g} times as far "
+            "as those of another, and share its scale",
+            "Equalize the channels with the layer before, whose outputs are "
+            "scaled apart (16-bit activations, if these need them, come on "
+            "top), or train with quantization.",
+        )
     if abs(errors.gain - 1) > _OFF and is_noisy:
         return Diagnosis(
             f"a wrong scale: outputs are {errors.gain:.2g} times what they "

@@ -9,6 +9,8 @@ import numpy as np
 from tf_cosearch.numerics.layer_errors import decibels
 
 _CHANNEL_AXIS = {"DEPTHWISE_CONV_2D": -1}  # of others it is the first
+_LOST_DB = 10.0  # of an input channel whose weights are hardly there
+_SMALL = 1 / 8  # of the range of the widest input channel
 _SAME = 0.01  # scales of channels that are one scale, written for each
 
 
@@ -26,6 +28,10 @@ class WeightErrors(NamedTuple):
         median_gain: The same of the median channel.
         widest: The channel of the widest range.
         bits: Of the integers.
+        lost_inputs: Channels of the input whose weights are so much smaller
+            than those of another that rounding leaves little of them.
+        smallest_input: What part of the range of the widest input channel the
+            median one of these has; 1 if there are none.
         biases: What the bias of each channel is off by, if both have one.
     """
 
@@ -37,6 +43,8 @@ class WeightErrors(NamedTuple):
     median_gain: float
     widest: int
     bits: int
+    lost_inputs: int = 0
+    smallest_input: float = 1.0
     biases: np.ndarray | None = None
 
 
@@ -80,6 +88,9 @@ def compare(
     whole = decibels(float(signal.sum()), float(noise.sum()))
     off = int(np.argmax(np.abs(gains - 1)))
     median = float(np.median(ranges[alive])) if alive.any() else 1.0
+    lost, smallest = 0, 1.0
+    if kind not in _CHANNEL_AXIS:  # whose channels have scales of their own
+        lost, smallest = _lost_inputs(wanted, got)
     return WeightErrors(
         spread=float(ranges.max()) / median,
         sqnr_db=min(whole, float(np.median(channels)) if channels else whole),
@@ -89,4 +100,30 @@ def compare(
         median_gain=float(np.median(gains[alive])) if alive.any() else 1.0,
         widest=int(ranges.argmax()),
         bits=bits,
+        lost_inputs=lost,
+        smallest_input=smallest,
     )
+
+
+def _lost_inputs(wanted: np.ndarray, got: np.ndarray) -> tuple[int, float]:
+    """How many input channels, the last axis, rounding leaves little of.
+
+    And what part of the range of the widest the median one of these has.
+
+    Example: of the weights 1 and 0.001 in steps of 0.01 the latter is gone.
+
+    >>> _lost_inputs(np.array([[1.0, 0.001]]), np.array([[1.0, 0.0]]))
+    (1, 0.001)
+    """
+    columns, stored = (
+        array.reshape(-1, array.shape[-1]).astype(np.float64)
+        for array in (wanted, got)
+    )
+    ranges = np.abs(columns).max(0)
+    signal = (columns**2).sum(0)
+    noise = ((columns - stored) ** 2).sum(0)
+    is_small = (ranges > 0) & (ranges < _SMALL * ranges.max(initial=0))
+    is_lost = is_small & (signal < 10 ** (_LOST_DB / 10) * noise)
+    if not is_lost.any():
+        return 0, 1.0
+    return int(is_lost.sum()), float(np.median(ranges[is_lost]) / ranges.max())
