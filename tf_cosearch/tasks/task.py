@@ -348,7 +348,8 @@ def make(given: Any) -> Task:
             raise ValueError(
                 "A task must be of a class under @cs.task, by which a run and "
                 f"a design name it. Received: a {kind.__qualname__} of "
-                f"{kind.__module__}, which is not. Put the line above it."
+                f"{kind.__module__}, which is not, or was defined again since. "
+                "Put the line above it, and make the task anew."
             )
         return given
     if isinstance(given, type) and given in _TASKS.values():
