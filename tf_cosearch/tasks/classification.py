@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from tf_cosearch.tasks.task import Task, require_examples, task
+from tf_cosearch.tasks.class_logits import ClassLogits
+from tf_cosearch.tasks.task import require_examples, task
 
 
 @task
-class Classification(Task):
+class Classification(ClassLogits):
     """A label an image; the accuracy is the share of right ones.
 
     Example:
@@ -59,26 +59,6 @@ class Classification(Task):
             total += len(answers)
         require_examples(total)
         return {"accuracy": right / total}
-
-    def losses(self, targets: Any, outputs: Any) -> Any:
-        """The cross-entropy of each image, with labels or probabilities."""
-        import tensorflow as tf
-
-        if len(targets.shape) == 1:
-            return tf.nn.sparse_softmax_cross_entropy_with_logits(
-                targets, outputs
-            )
-        return tf.nn.softmax_cross_entropy_with_logits(targets, outputs)
-
-    def answers(self, outputs: Any) -> Any:
-        """Probabilities."""
-        import tensorflow as tf
-
-        return tf.nn.softmax(outputs)
-
-    def guess(self, classes: int) -> float:
-        """As if all classes were as likely."""
-        return math.log(classes)
 
     def check_targets(
         self,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from tf_cosearch import configuration
+from tf_cosearch.tasks.class_logits import ClassLogits
 from tf_cosearch.tasks.mask_folders import mask_folders
 from tf_cosearch.tasks.scenes import scenes
 from tf_cosearch.tasks.task import (
     Source,
-    Task,
     mean_of_parts,
     require_examples,
     task,
@@ -21,7 +20,7 @@ from tf_cosearch.tasks.task import (
 
 
 @task
-class Segmentation(Task):
+class Segmentation(ClassLogits):
     """A class a pixel; the accuracy is the mean intersection over union.
 
     What the last stage puts out is brought to `width` channels and enlarged to
@@ -121,26 +120,6 @@ class Segmentation(Task):
         is_there = either > 0
         shares = both[is_there] / either[is_there]
         return {"accuracy": float(np.mean(shares))}
-
-    def losses(self, targets: Any, outputs: Any) -> Any:
-        """The cross-entropy of each pixel, with labels or probabilities."""
-        import tensorflow as tf
-
-        if len(targets.shape) == 3:
-            return tf.nn.sparse_softmax_cross_entropy_with_logits(
-                targets, outputs
-            )
-        return tf.nn.softmax_cross_entropy_with_logits(targets, outputs)
-
-    def answers(self, outputs: Any) -> Any:
-        """Probabilities."""
-        import tensorflow as tf
-
-        return tf.nn.softmax(outputs)
-
-    def guess(self, classes: int) -> float:
-        """As if all classes were as likely."""
-        return math.log(classes)
 
     def check_targets(
         self,
