@@ -4,6 +4,7 @@ import json
 import math
 import re
 
+import keras
 import numpy as np
 import planted_faults as faults
 import pytest
@@ -12,6 +13,7 @@ import tf_keras
 from tf_cosearch.numerics import debugger, depth_picture, diagnosis, matching
 from tf_cosearch.numerics.layer_errors import LayerErrors
 from tf_cosearch.numerics.playback import Quantization
+from tf_cosearch.training import evaluate, mixed_precision
 
 DEPTH = [
     "image",
@@ -171,6 +173,34 @@ def test_input_channels_far_apart_round_to_nothing(pictures):
     assert abs(worst.weights.smallest_input - usual) < 1e-6
     assert "Equalize" in worst.diagnosis.advice
     assert not worst.diagnosis.is_fault
+
+
+def test_layers_of_keras_3_have_their_own_names(pictures):
+    """That TensorFlow calls by those of others."""
+    from tf_cosearch.training import qat, session
+
+    layers = keras.layers
+    with session.private():
+        model = keras.Sequential(
+            [
+                keras.Input((8, 8, 1)),
+                layers.Conv2D(2, 3, use_bias=False, name="conv2d"),
+                layers.BatchNormalization(name="norm"),
+                layers.ReLU(name="re_lu"),
+                layers.Dropout(0.5, name="dropout"),
+                layers.Conv2D(2, 3, activation="relu", name="conv2d_1"),
+                layers.Flatten(name="flatten"),
+                layers.Dense(3, name="dense"),
+                layers.Dense(3, name="dense_1"),
+            ]
+        )
+        files = qat.to_float_tflite(model), qat.to_tflite(model, pictures)
+        wanted = np.asarray(model(pictures))
+    got = evaluate.Runner(files[0]).dequantized(pictures)
+    assert np.abs(got - wanted).max() < 1e-5
+    names = [each.name for each in debugger.compare(*files, pictures)]
+    assert names == ["image", "conv2d", "conv2d_1", "dense", "dense_1"]
+    assert {*names[1:]} <= mixed_precision.names(files[1])
 
 
 def test_what_saturates_is_never_none_of_the_numbers():

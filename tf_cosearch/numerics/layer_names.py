@@ -7,6 +7,8 @@ import re
 from tf_cosearch.networks.importers.tflite_file import Graph
 from tf_cosearch.numerics.matching import Layer
 
+_KERNELS = ("convolution", "depthwise", "Conv2D", "MatMul")
+
 IMAGE = "image"
 """What the layer is called that is the image itself."""
 
@@ -29,7 +31,10 @@ def short(*given: str) -> str:
         for part in reversed(name.split(";"))
         if "ReadVariableOp" not in part
     ]
-    path = next((path for path in paths if len(path) > 1), ["", given[-1]])
+    paths = [path for path in paths if len(path) > 1]
+    # A kernel rather than what was folded into it.
+    paths.sort(key=lambda path: path[-1].rstrip("0123456789") not in _KERNELS)
+    path = paths[0] if paths else ["", given[-1]]
     name = path[-2] or path[-1]
     return re.sub(r"[^\w.-]", "_", name).removeprefix("quant_")
 

@@ -10,15 +10,17 @@ import pathlib
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from tensorflow.python.eager import wrap_function
 from tensorflow.python.framework import convert_to_constants
 
 from tf_cosearch import environment, files
+from tf_cosearch.networks.importers import keras_graph
 from tf_cosearch.networks.precision import Precision
 from tf_cosearch.training import evaluate, mixed_precision
 
@@ -446,8 +448,64 @@ def _converter(model: Any) -> Any:
         function, lower_control_flow=False
     )
     _refuse_loops(frozen.graph.as_graph_def())
+    scopes = [node.name for node in function.graph.get_operations()]
     return tf.lite.TFLiteConverter.from_concrete_functions(
-        [frozen], tf.Module()
+        [_renamed(frozen, _layer_scopes(scopes, model))], tf.Module()
+    )
+
+
+def _layer_scopes(names: Sequence[str], model: Any) -> dict[str, str]:
+    """What the scopes of layers are to be called; nothing if all are right.
+
+    Keras 3 opens the scope of a layer twice, so that the operations of `conv2d`
+    are in `conv2d_1`, which may be the name of another layer.
+
+    Args:
+        names: Of operations in the order in which layers are called.
+        model: Whose layers they are of.
+    """
+    graph = keras_graph.graph_of(model)
+    if graph is None:
+        return {}
+    layers = (call.name for call in keras_graph.calls(graph, "", (), {}))
+    paths = [name.split("/") for name in names]
+    found = {}
+    for scope in dict.fromkeys(
+        "/".join(path[:2]) for path in paths if len(path) > 2
+    ):
+        root, own = scope.split("/")
+        # Layers without operations are passed over.
+        for layer in layers:
+            if re.fullmatch(rf"{re.escape(layer)}(_\d+)?", own):
+                found[scope] = f"{root}/{layer}"
+                break
+    is_right = all(old == new for old, new in found.items())
+    if is_right or len({*found.values()}) < len(found):  # a layer called twice
+        return {}
+    return found
+
+
+def _renamed(frozen: Any, scopes: Mapping[str, str]) -> Any:
+    """A function whose operations are in other scopes."""
+    if not scopes:
+        return frozen
+
+    def renamed(name: str) -> str:
+        mark = "^" if name.startswith("^") else ""
+        root, _, rest = name.removeprefix("^").partition("/")
+        layer, _, rest = rest.partition("/")
+        scope = f"{root}/{layer}"
+        return f"{mark}{scopes[scope]}/{rest}" if scope in scopes else name
+
+    graph = frozen.graph.as_graph_def()
+    for node in graph.node:
+        node.name = renamed(node.name)
+        node.input[:] = [renamed(name) for name in node.input]
+        node.attr.pop("_class", None)  # which device, by names
+    return wrap_function.function_from_graph_def(
+        graph,
+        [tensor.name for tensor in frozen.inputs],
+        [renamed(tensor.name) for tensor in frozen.outputs],
     )
 
 
