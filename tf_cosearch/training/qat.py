@@ -470,19 +470,19 @@ def _layer_scopes(names: Sequence[str], model: Any) -> dict[str, str]:
     layers = (call.name for call in keras_graph.calls(graph, "", (), {}))
     paths = [name.split("/") for name in names]
     found = {}
-    for scope in dict.fromkeys(
-        "/".join(path[:2]) for path in paths if len(path) > 2
-    ):
+    given = dict.fromkeys("/".join(path[:2]) for path in paths if path[1:])
+    for scope in given:
         root, own = scope.split("/")
         # Layers without operations are passed over.
         for layer in layers:
             if re.fullmatch(rf"{re.escape(layer)}(_\d+)?", own):
                 found[scope] = f"{root}/{layer}"
                 break
+    # Neither a layer that is called twice, nor a scope of none, loses its own.
+    others = given.keys() - found.keys()
+    is_clear = len({*found.values()} - others) == len(found)
     is_right = all(old == new for old, new in found.items())
-    if is_right or len({*found.values()}) < len(found):  # a layer called twice
-        return {}
-    return found
+    return found if is_clear and not is_right else {}
 
 
 def _renamed(frozen: Any, scopes: Mapping[str, str]) -> Any:
