@@ -73,7 +73,7 @@ def random_graph(rng):
         )
     outputs = rng.sample(tensors[len(inputs) :], rng.randint(1, 2))
     rows = tape.layers(outputs)
-    read = {number for _, numbers, _ in tape._rows for number in numbers}
+    read = {number for row in tape._rows for number in row.read}
     bits = sum(t.elements * t.bits for t in inputs if t.number in read)
     bits += sum(t.elements * t.bits for t in outputs)
     return rows, bits / 8

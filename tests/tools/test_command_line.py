@@ -33,6 +33,9 @@ SCRIPTS = {
     "monitor": "--windw=x",
     "quantize": "--ouput=x",
     "compare_bit_widths": "--ouput=x",
+    "export_trials": "--rum=x",
+    "report": "--rum=x",
+    "reproduce": "--experimnt=x",
 }
 
 
