@@ -26,6 +26,8 @@ from tf_cosearch.search import exact
 TILED = 19, 21, 33, 51, 61, 95, 101, 125
 """Cases that run best in several tiles, as seeds."""
 
+SEEDS = (*range(5), *TILED)
+
 UNJOINED = 5, 13, 18, 21
 """Cases that another division of the memory would help with nothing fused."""
 
@@ -117,18 +119,19 @@ def as_tensors(chip):
 
 
 @pytest.mark.parametrize(
-    ("objective", "images"),
+    ("objective", "images", "seeds"),
     [
-        ("latency", 2),
-        pytest.param("latency", 1, marks=pytest.mark.slow),
-        pytest.param("energy", 1, marks=pytest.mark.slow),
-        pytest.param("energy_delay", 2, marks=pytest.mark.slow),
+        ("latency", 2, (0, *TILED[:3])),
+        pytest.param("latency", 2, SEEDS, marks=pytest.mark.slow),
+        pytest.param("latency", 1, SEEDS, marks=pytest.mark.slow),
+        pytest.param("energy", 1, SEEDS, marks=pytest.mark.slow),
+        pytest.param("energy_delay", 2, SEEDS, marks=pytest.mark.slow),
     ],
 )
-def test_no_way_to_cut_a_random_network_is_better(objective, images):
+def test_no_way_to_cut_a_random_network_is_better(objective, images, seeds):
     """And tiles of the chains, walked one after another, count the same."""
     fused = tiled = 0
-    for seed in (*range(5), *TILED):
+    for seed in seeds:
         layers, chip = case(seed)
         cost = estimate(pad([layers], 4), chip, True, objective, images)
         ways = naive_fusion.estimate(layers, chip, objective, images)
@@ -137,8 +140,8 @@ def test_no_way_to_cut_a_random_network_is_better(objective, images):
         found = list(chains_of(layers, cost))
         fused += bool(found)
         tiled += any(tiles > images for *_, tiles in found)
-    assert fused >= 6
-    assert tiled >= 6
+    assert fused >= len(seeds) // 2
+    assert tiled >= len(seeds) // 2
 
 
 def fused_and_not(cases):
