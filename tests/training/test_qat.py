@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from tf_cosearch.training import evaluate, qat
+from tf_cosearch.networks.precision import Precision
+from tf_cosearch.training import evaluate, mixed_precision, qat
 
 
 def _settled(build, waves):
@@ -242,3 +243,26 @@ def test_what_keeps_its_scale_takes_no_rescaling(layer):
     operations = [each["op_name"] for each in interpreter._get_ops_details()]
     assert operations.count("CONV_2D") == 2
     assert "QUANTIZE" not in operations
+
+
+@pytest.mark.parametrize("relu", ["ReLU", "Activation"])
+def test_the_kernel_before_a_relu_is_rounded_in_training_too(relu):
+    """TFMOT leaves it as it is, and the file 8 bits whatever was asked."""
+    layers = tf_keras.layers
+    tf_keras.utils.set_random_seed(0)
+    image = tf_keras.Input((4, 4, 2))
+    y = layers.Dense(3, name="hidden")(layers.Flatten()(image))
+    y = layers.ReLU()(y) if relu == "ReLU" else layers.Activation("relu")(y)
+    model = tf_keras.Model(image, layers.Dense(2, name="logits")(y))
+    bits = {"hidden": Precision(weight_bits=4)}
+    quantized = qat.quantize(model, lambda name: bits.get(name, Precision()))
+    images = np.random.default_rng(0).random((32, 4, 4, 2), np.float32)
+    qat.calibrate(quantized, images)
+    file = qat.to_tflite(quantized)
+    told = mixed_precision.layer_bits(file)
+    assert told == {"hidden": (4, 8), "logits": (8, 8)}
+    answers = evaluate.Runner(file).dequantized(images)
+    expected = quantized(images, training=False).numpy()
+    assert np.abs(answers - expected).max() < 0.02 * np.abs(expected).max()
+    exact = model(images, training=False).numpy()
+    assert np.abs(exact - expected).max() > 0.02 * np.abs(expected).max()

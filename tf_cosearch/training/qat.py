@@ -77,6 +77,37 @@ class SameRange(OutputOnly):
         return []
 
 
+class KernelOnly(SameRange):
+    """Quantizes the kernel of a layer whose activation has the range."""
+
+    def get_weights_and_quantizers(self, layer: Any) -> list[Any]:
+        """The kernel, with one scale and 0 in the middle."""
+        return [
+            (
+                layer.kernel,
+                tfmot.quantizers.LastValueQuantizer(
+                    num_bits=8,
+                    per_axis=False,
+                    symmetric=True,
+                    narrow_range=True,
+                ),
+            )
+        ]
+
+    def set_quantize_weights(self, layer: Any, quantize_weights: Any) -> None:
+        """Has the layer use the rounded kernel."""
+        (layer.kernel,) = quantize_weights
+
+
+class DenseBeforeReLU(tf_keras.layers.Dense):
+    """A Dense that TFMOT does not know.
+
+    Of one that it knows, and that a ReLU follows, it leaves the kernel as it
+    is: training would not notice what rounding does, and the file would have
+    8 bits whatever was asked.
+    """
+
+
 # TFMOT refuses these, though TFLite's kernels of int8 exist.
 _OUTPUT_ONLY = (
     tf_keras.layers.Maximum,
@@ -149,6 +180,9 @@ def quantize(
     """
 
     def annotate(layer: Any) -> Any:
+        if _is_before_relu(layer):
+            dense = DenseBeforeReLU.from_config(layer.get_config())
+            return tfmot.quantize_annotate_layer(dense, KernelOnly())
         copy = layer.__class__.from_config(layer.get_config())
         if isinstance(layer, _RANDOM) or _keeps_its_scale(layer):
             return tfmot.quantize_annotate_layer(copy, SameRange())
@@ -160,7 +194,8 @@ def quantize(
             return tfmot.quantize_annotate_layer(copy, OutputOnly())
         return copy
 
-    scope = {"OutputOnly": OutputOnly, "SameRange": SameRange}
+    ours = OutputOnly, SameRange, KernelOnly, DenseBeforeReLU
+    scope = {each.__name__: each for each in ours}
     with tfmot.quantize_scope(scope):
         annotated = tf_keras.models.clone_model(model, clone_function=annotate)
         annotated.set_weights(model.get_weights())
@@ -176,6 +211,18 @@ def quantize(
     if precision is not None:
         _set_bits(quantized, precision)
     return quantized
+
+
+def _is_before_relu(layer: Any) -> bool:
+    """Whether it is a Dense whose range is that of the ReLU behind it."""
+    if type(layer) is not tf_keras.layers.Dense:
+        return False
+    readers = [node.layer for node in layer.outbound_nodes]
+    if len(readers) != 1 or layer.activation is not tf_keras.activations.linear:
+        return False
+    activation = getattr(readers[0], "activation", None)
+    is_relu = isinstance(readers[0], tf_keras.layers.ReLU)
+    return is_relu or activation is tf_keras.activations.relu
 
 
 def _is_conversion(layer: Any) -> bool:
