@@ -117,6 +117,9 @@ def test_gains_are_of_designs_as_accurate():
     assert told["fewer_trainings"] == pytest.approx(6 / 3)
     row = {"algorithm": "grey_box", **told}
     assert fast_and_slow._least([row]) == "at least "
+    for none in ((fixed, []), ([], joint)):
+        with pytest.raises(RuntimeError, match="designs within the budgets"):
+            fast_and_slow._gains(*none, [0.0] * 6)
     assert not fast_and_slow._least([{**row, "as_good_at_random": 1}])
 
 

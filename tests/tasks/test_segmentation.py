@@ -86,6 +86,11 @@ def test_classes_that_no_pixel_has_do_not_count():
     assert float(metric.result()) == pytest.approx(score)
 
 
+def test_masks_of_no_pixels_are_refused():
+    with pytest.raises(ValueError, match="must hold masks"):
+        SEGMENTATION.count([np.zeros((0, 8, 8), int)], "npz:none")
+
+
 def test_scenes_are_drawn_alike_and_apart():
     first, again = scenes("40", None), scenes("40", None)
     for split, count in (("train", 24), ("val", 8), ("test", 8)):

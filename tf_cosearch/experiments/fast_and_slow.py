@@ -140,6 +140,12 @@ def _gains(
     joint: Sequence[Evaluation],
     rewards: Sequence[float] | np.ndarray,
 ) -> dict[str, Any]:
+    if not fixed or not joint:
+        raise RuntimeError(
+            "Searches must find designs within the budgets to be compared. "
+            f"Received: {len(fixed)} on fixed hardware and {len(joint)} "
+            "jointly. Use --form=long, or other seeds."
+        )
     best = max(fixed, key=lambda each: each.accuracy)
     equal = [e for e in joint if e.accuracy >= best.accuracy - SLACK]
     least = {

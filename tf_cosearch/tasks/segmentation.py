@@ -167,6 +167,8 @@ class Segmentation(ClassLogits):
                 )
             _require_whole(y, what)
         present = np.unique(np.concatenate([np.unique(y) for y in parts]))
+        if not present.size:
+            raise ValueError(f"{what} must hold masks. Received: none.")
         if len(present) <= present[-1]:
             first = next(n for n in range(present[-1]) if n not in present)
             raise ValueError(
