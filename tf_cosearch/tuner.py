@@ -47,7 +47,7 @@ from tf_cosearch.supernet import accuracies
 from tf_cosearch.supernet.options import SupernetOptions
 from tf_cosearch.trackers import records
 from tf_cosearch.trackers.listeners import Listeners
-from tf_cosearch.trackers.tracker import Listener
+from tf_cosearch.trackers.tracker import Listener, TrialRecord
 from tf_cosearch.trainer import Trainer
 from tf_cosearch.training import checkpoint, hparams
 
@@ -440,7 +440,10 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                     self.co_oracle.take_known()
             results.leave_all(self.co_oracle, self.project_dir)
             self._progress.begin(self.space.summary(), self.co_oracle)
-            self._listeners.begin(records.of_folder(self.project_dir))
+            self._listeners.begin(
+                self._record(self.co_oracle.trials[trial_id])
+                for trial_id in self.co_oracle.end_order
+            )
 
     def pre_create_trial(self) -> None:
         """Starts the clock of a proposal."""
@@ -599,10 +602,12 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         self.write_trials()
         failure = None if trial.score is not None else reason(trial)
         self._progress.trial(self.co_oracle, trial, failure)
+        self._listeners.tell(self._record(trial))
+
+    def _record(self, trial: Any) -> TrialRecord:
+        """What listeners are told of a trial."""
         search_id = self.co_oracle.search_id
-        self._listeners.tell(
-            records.of_trial(trial, self.project_dir, search_id)
-        )
+        return records.of_trial(trial, self.project_dir, search_id)
 
     def on_search_end(self) -> None:
         """Prints the Pareto front and where everything lies."""

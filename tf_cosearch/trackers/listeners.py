@@ -53,7 +53,10 @@ class Listeners:
         self._have_failed: set[int] = set()
 
     def begin(self, records: Iterable[TrialRecord]) -> None:
-        """Tells trackers of trials that ended before this process began."""
+        """Tells trackers of trials that ended before this process began.
+
+        Without trackers the records are not asked for.
+        """
         if self._trackers:
             for record in records:
                 self._tell_trackers(record)
