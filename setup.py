@@ -62,7 +62,11 @@ setuptools.setup(
     extras_require={
         "tfds": ["tensorflow-datasets>=4.9"],  # --data=tfds:NAME
         "vela": ["ethos-u-vela==5.2.0"],  # --evaluator=vela
-        "mlflow": ["mlflow-skinny>=3"],  # --track=mlflow
+        "mlflow": [  # --track=mlflow
+            "mlflow-skinny>=3",
+            "sqlalchemy>=2",  # of stores in a file
+            "alembic>=1",
+        ],
         "optuna": ["optuna>=5,<6"],  # --track=optuna
         "wandb": ["wandb>=0.19"],  # --track=wandb
         "benchmark": [

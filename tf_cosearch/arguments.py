@@ -168,24 +168,22 @@ def require_space_alone(oracle: CoSearchOracle) -> None:
         )
 
 
-def table(
+def require_table_alone(
     read: AccuracyTable,
     executions: int,
     *,
     accuracy: str,
-    quantization: str | None,
     evaluator: Evaluator,
     **of_training: Any,
-) -> AccuracyTable:
-    """A table of accuracies, with arguments that can stand beside it.
+) -> None:
+    """Refuses settings of trainings beside a table of accuracies.
 
     Args:
         read: The table.
         executions: Trainings that each trial takes.
         accuracy: Which accuracy designs are chosen by.
-        quantization: How networks are trained, if that is said.
         evaluator: Who measures.
-        **of_training: Other settings of a training.
+        **of_training: Other settings of a training; None is left out.
 
     Raises:
         ValueError: If one is of trainings, which there are none of.
@@ -198,8 +196,6 @@ def table(
     changed = [name for name, value in of_training.items() if value is not None]
     if accuracy != "trained":
         changed.append("accuracy")
-    if quantization not in (None, "aware"):
-        changed.append("quantization")
     if type(evaluator) is not Analytic:
         changed.append("evaluator")
     if changed:
@@ -208,7 +204,6 @@ def table(
             "nothing is trained, and there is no file to measure. Received: "
             "both."
         )
-    return read
 
 
 def require_no_file(budgets: Budgets) -> None:

@@ -97,6 +97,7 @@ class Measuring:
         costs = () if self.is_analytic else check_costs(evaluator.costs)
         known = None if self.is_analytic else self.known
         oracle.measure_by(evaluator.describe(), costs, known)
+        self._asked: dict[bytes, dict[str, float] | None] = {}
         oracle.prices.ask = None if evaluator.needs_file else self._ask
 
     @property
@@ -277,14 +278,20 @@ class Measuring:
 
     def _ask(self, genome: np.ndarray) -> dict[str, float] | None:
         """All values of a design that has no file yet; None without answer."""
+        key = genome.tobytes()
+        if key not in self._asked:  # what is over budget comes up again
+            self._asked[key] = self._answer(genome)
+        known = self._asked[key]
+        return known and self._oracle.prices.overlaid(genome, known)
+
+    def _answer(self, genome: np.ndarray) -> dict[str, float] | None:
         try:
             costs = self.evaluator(self._built(genome, NO_FILE)).costs
         except Exception:
             # What fails here fails once more, and is told, in a trial. An
             # oracle that raises an error would keep its lock.
             return None
-        known = {n: costs[n].value for n in measured.compared(costs)}
-        return self._oracle.prices.overlaid(genome, known)
+        return {n: costs[n].value for n in measured.compared(costs)}
 
     def _built(self, genome: np.ndarray, tflite: pathlib.Path) -> BuiltDesign:
         candidate = self._oracle.space.decode(genome)

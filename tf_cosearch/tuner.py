@@ -202,10 +202,11 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             "qat_epochs": qat_epochs,
             "quantization": prepared,
         }
-        self._table = None
+        self._table: AccuracyTable | None = None
         if accuracy_table is not None:
-            self._table = arguments.table(
-                AccuracyTable.of(accuracy_table, space),
+            self._table = AccuracyTable.of(accuracy_table, space)
+            arguments.require_table_alone(
+                self._table,
                 executions_per_trial,
                 **training,
                 qat_epochs=qat_epochs,

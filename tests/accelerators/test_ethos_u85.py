@@ -228,6 +228,16 @@ def evidence(families):
     return [comparison.summary() for comparison in families]
 
 
+MOST_ERROR = {
+    "ethos_u85_128": 0.011,
+    "ethos_u85_256": 0.019,
+    "ethos_u85_512": 0.030,
+    "ethos_u85_1024": 0.029,
+    "ethos_u85_2048": 0.037,
+}
+"""Medians of networks left out, as README says them."""
+
+
 def test_it_agrees_with_vela(evidence):
     held_out = [
         said
@@ -238,5 +248,5 @@ def test_it_agrees_with_vela(evidence):
     assert len(held_out) == 5  # presets
     for said in held_out:
         assert said["rows"] == 17
-        assert said["median_error"] < 0.05, said
-        assert said["kendall_tau"] > 0.93, said
+        assert said["median_error"] < MOST_ERROR[said["preset"]], said
+        assert said["kendall_tau"] > 0.955, said

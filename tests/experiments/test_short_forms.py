@@ -3,6 +3,7 @@
 import csv
 import re
 
+import numpy as np
 import pytest
 
 from tf_cosearch import experiments
@@ -19,7 +20,7 @@ from tf_cosearch.experiments import (
 )
 from tf_cosearch.networks.spaces.template import load_network
 from tf_cosearch.networks.workload import Layer, pad
-from tf_cosearch.search.exact import all_accelerators
+from tf_cosearch.search.exact import all_accelerators, best_accelerators
 
 
 @pytest.mark.slow
@@ -37,7 +38,14 @@ def test_a_short_form_leaves_what_is_promised(name, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_exact_chip_is_the_best_of_those_as_large():
+def test_the_exact_chip_is_the_best_of_those_as_large(monkeypatch):
+    limits = []
+
+    def recorded(layers, budgets, **options):
+        limits.append(budgets.limits())
+        return best_accelerators(layers, budgets, **options)
+
+    monkeypatch.setattr(codesign_edp, "best_accelerators", recorded)
     layers = [Layer("conv", "conv2d", 14, 14, 64, 14, 14, 64, 3, 3)]
     start, area, best = codesign_edp.exact("conv", layers)
     chips = all_accelerators({})
@@ -47,10 +55,10 @@ def test_the_exact_chip_is_the_best_of_those_as_large():
             product = float(found.latency_ms[n]) * float(found.energy_mj[n])
             assert product >= best * (1 - 1e-5)
     assert best <= start
+    assert limits == [{"area_mm2": area}]
 
 
 def _two(chips, rows):
-    import numpy as np
     import tensorflow as tf
 
     return tf.nest.map_structure(

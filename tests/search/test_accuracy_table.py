@@ -362,6 +362,7 @@ def test_files_that_are_none_are_refused(small, tmp_path):
         ({"learning_rate": 0.1}, "learning_rate must be left out"),
         ({"qat_epochs": 1}, "qat_epochs must be left out"),
         ({"quantization": "after_training"}, "quantization must be left out"),
+        ({"quantization": "aware"}, "quantization must be left out"),
         ({"early_stopping": "median"}, "early_stopping must be left out"),
         ({"accuracy": "supernet"}, "accuracy must be left out"),
         ({"evaluator": "litert_cpu"}, "evaluator must be left out"),

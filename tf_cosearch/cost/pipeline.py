@@ -133,7 +133,7 @@ def partition(
     >>> pipeline.stages[0].send_ms, pipeline.stages[1].receive_ms
     (0.001024, 0.001024)
     """
-    return partitions(network, accelerators, link)[-1]
+    return _Cuttable(network, accelerators, link).over_all()
 
 
 def partitions(
@@ -147,40 +147,54 @@ def partitions(
         Pipelines by number of chips, without those that some row does not fit;
         that of all chips is the last.
     """
-    layers = layers_of(network)
-    chips = _checked(layers, accelerators, link)
-    crossing = stages.crossing_bytes(layers)
-    kinds: list[Accelerator] = []
-    for chip in chips:
-        if not any(_is_same(chip, kind) for kind in kinds):
-            kinds.append(chip)
-    priced = [stages.price(layers, kind) for kind in kinds]
-    runs = [
-        next(
-            own
-            for kind, own in zip(kinds, priced, strict=True)
-            if _is_same(chip, kind)
-        )
-        for chip in chips
-    ]
-    crossing_ms = link.ms(crossing)
-    times = [
-        own.latency_ms + crossing_ms[:, None] + crossing_ms for own in runs
-    ]
-    pipelines = []
-    for count in range(1, len(chips) + 1):
-        cuts = _best_cuts(times[:count])
-        if cuts:
-            some = chips[:count], runs[:count]
-            pipelines.append(_pipeline(layers, *some, link, crossing, cuts))
-    if not cuts:
-        raise ValueError(
-            "A network must have a way to be cut, though not within a loop, so "
-            "that each chip has memory for its layers. Received: "
-            f"{len(chips)} chips that lack it whatever the cuts. Use chips "
-            "with more memory, in another order, or fewer."
-        )
-    return pipelines
+    cuttable = _Cuttable(network, accelerators, link)
+    fewer = map(cuttable.over, range(1, len(cuttable.chips)))
+    return [*filter(None, fewer), cuttable.over_all()]
+
+
+class _Cuttable:
+    """A network all of whose runs of rows are priced on each chip."""
+
+    def __init__(
+        self,
+        network: Network | Sequence[Layer],
+        accelerators: Sequence[Accelerator],
+        link: Link,
+    ) -> None:
+        self._layers, self._link = layers_of(network), link
+        self.chips = _checked(self._layers, accelerators, link)
+        self._crossing = stages.crossing_bytes(self._layers)
+        kinds: list[tuple[Accelerator, stages.Runs]] = []
+        self._runs = []
+        for chip in self.chips:
+            own = next((own for k, own in kinds if _is_same(chip, k)), None)
+            if own is None:
+                own = stages.price(self._layers, chip)
+                kinds.append((chip, own))
+            self._runs.append(own)
+        ms = link.ms(self._crossing)
+        self._times = [own.latency_ms + ms[:, None] + ms for own in self._runs]
+
+    def over(self, count: int) -> Pipeline | None:
+        """Cut best over the first chips; None if no way fits them."""
+        cuts = _best_cuts(self._times[:count])
+        if not cuts:
+            return None
+        some = self.chips[:count], self._runs[:count]
+        return _pipeline(self._layers, *some, self._link, self._crossing, cuts)
+
+    def over_all(self) -> Pipeline:
+        """Cut best over all chips."""
+        count = len(self.chips)
+        pipeline = self.over(count)
+        if pipeline is None:
+            raise ValueError(
+                "A network must have a way to be cut, though not within a "
+                "loop, so that each chip has memory for its layers. Received: "
+                f"{count} chips that lack it whatever the cuts. Use chips with "
+                "more memory, in another order, or fewer."
+            )
+        return pipeline
 
 
 def _checked(

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from tf_cosearch import configuration, schema
+from tf_cosearch import configuration, schema, text
 from tf_cosearch.identity import CLASS
 from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.networks.workload import LayerTable
@@ -300,11 +300,10 @@ class AccuracyTable:
         """Refuses a network of another size than that of the space."""
         rows = self._space.network_space.rows(genes).astype(np.float64)
         table = LayerTable(*rows.T)
-        taps = table.k_h * table.k_w * table.in_c / table.groups
-        weights = table.is_mac * table.out_c * taps
+        weights = table.operand_elements()
         biases = table.use_bias * table.out_c
         sizes = {
-            "flops": weights @ (table.out_h * table.out_w),
+            "flops": table.macs().sum(),
             # Batch norms, which all but the classifier have, are one bias a
             # channel here, as they are folded; there they have a factor, too.
             "params": weights.sum() + biases.sum() + biases[:-1].sum(),
@@ -326,7 +325,7 @@ def _read(path: pathlib.Path) -> Any:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = text.line(error, 200)
         raise ValueError(f"{path} must be JSON. Received: {reason}.") from None
     if not isinstance(content, dict) or not content:
         raise ValueError(

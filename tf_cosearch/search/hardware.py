@@ -86,9 +86,4 @@ def _check_value(path: str, where: str, family: str, value: Any) -> float:
 
 
 def _check_chips(value: Any) -> int:
-    count = configuration.at_least(CHIPS, value, 1)
-    if count > MOST_CHIPS:
-        raise ValueError(
-            f"`{CHIPS}` must be at most {MOST_CHIPS}. Received: {value!r}."
-        )
-    return count
+    return configuration.at_least(CHIPS, value, 1, MOST_CHIPS)

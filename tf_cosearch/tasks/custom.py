@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tf_cosearch import configuration
-from tf_cosearch.tasks.classification import Classification
-from tf_cosearch.tasks.segmentation import Segmentation
+from tf_cosearch import configuration, text
+from tf_cosearch.tasks.class_logits import ClassLogits
 from tf_cosearch.tasks.task import Source, Task, make, mean_of_parts, task
 
 MAXIMIZED = {
@@ -32,7 +31,7 @@ MAXIMIZED = {
     "SensitivityAtSpecificity",
     "SpecificityAtSensitivity",
 }
-"""Metrics of Keras of which more is better, beside those of accuracy."""
+"""Metrics of Keras beside those of accuracy: more is better, 1 is most."""
 
 _COUNTS = ("true negatives", "true positives")
 """Metrics of which more is better, and which have no end."""
@@ -182,7 +181,7 @@ class Custom(Task):
                 each.update_state(targets, outputs)
             value = metric.result()
         except Exception as error:  # Keras and TensorFlow raise any
-            reason = " ".join(str(error).split())[:200]
+            reason = text.line(error, 200)
             raise ValueError(
                 "Loss and metric of a custom task must compare its targets "
                 f"with its outputs. Received: {told} ({reason})."
@@ -205,7 +204,7 @@ class Custom(Task):
         """Labels, if the other task has such, as any loss takes them."""
         import tensorflow as tf
 
-        if isinstance(self._like, Classification | Segmentation):
+        if isinstance(self._like, ClassLogits):
             return tf.argmax(outputs, -1, tf.int32)
         return self._like.answers(outputs)
 

@@ -106,7 +106,6 @@ class Recommendation(Task):
     """
 
     metric: ClassVar[str] = "1 - normalised entropy"
-    outputs: ClassVar[str] = "clicks"
     fewest: ClassVar[int] = 1
     fewest_strata: ClassVar[int] = 2
     has_pixels: ClassVar[bool] = False

@@ -33,7 +33,6 @@ class Regression(Task):
     """
 
     metric: ClassVar[str] = "share of variance explained"
-    outputs: ClassVar[str] = "targets"
     fewest: ClassVar[int] = 1
 
     def head(

@@ -36,7 +36,6 @@ class Task(abc.ABC):
     Attributes:
         name: What it is called.
         metric: What its accuracy is, in words.
-        outputs: What networks put out `classes` of, in a word.
         fewest: The least number of these.
         fewest_strata: How many `strata` its metric takes to be defined.
         reads_stages: Whether `head` reads more than the last stage.
@@ -47,7 +46,6 @@ class Task(abc.ABC):
 
     name: ClassVar[str]
     metric: ClassVar[str] = "accuracy"
-    outputs: ClassVar[str] = "classes"
     fewest: ClassVar[int] = 2
     fewest_strata: ClassVar[int] = 1
     reads_stages: ClassVar[bool] = False

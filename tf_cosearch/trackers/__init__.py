@@ -21,7 +21,7 @@ def parse(text: str) -> Tracker:
     """The tracker that `NAME` or `NAME:WHERE` asks for.
 
     Args:
-        text: For example `mlflow:file:runs/mlruns`; what is behind the first
+        text: For example `mlflow:sqlite:///mlflow.db`; what is behind the first
             colon is the tracker's `where`.
 
     Raises:

@@ -36,7 +36,7 @@ class Columns(Operation):
 
     Example:
     >>> record = LayerRecorder()
-    >>> columns = record.columns(record.input(1, 1, 6), numbers=2)
+    >>> columns = record.columns(record.input(1, 1, 6), 2, 1 / 16)
     >>> [(x.channels, x.bits) for x in columns]
     [(4, 8), (1, 32), (1, 32)]
     """
@@ -44,7 +44,7 @@ class Columns(Operation):
     reads_values: ClassVar[bool] = False
 
     numbers: int
-    step: float = 1 / 16
+    step: float
 
     def check(self, shapes: Sequence[Shape]) -> None:
         """Refuses columns of which none is dense."""

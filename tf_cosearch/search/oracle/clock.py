@@ -58,13 +58,7 @@ class SearchClock:
             return self._before
         return self._before + time.monotonic() - self._began
 
-    @property
-    def seconds_left(self) -> float | None:
-        """What is left of the hours, at least 0; None without a limit."""
-        if self.max_hours is None:
-            return None
-        return max(3600 * self.max_hours - self.seconds, 0.0)
-
     def is_over(self) -> bool:
-        """Whether nothing is left."""
-        return self.seconds_left == 0.0
+        """Whether the hours are up."""
+        limit = self.max_hours
+        return limit is not None and self.seconds >= 3600 * limit
