@@ -65,7 +65,7 @@ CALLS = {
     "crop": lambda ops, x: ops.crop(x, 5, 4),
     "dropout": lambda ops, x: ops.conv(ops.dropout(x, 0.5), 4),
     "embedding": lambda ops, x: ops.embedding(x, 20, 8),
-    "columns": lambda ops, x: features(*ops.columns(x, 1), ops),
+    "columns": lambda ops, x: features(*ops.columns(x, 1, 1 / 16), ops),
     "dot_interaction": lambda ops, x: ops.dot_interaction(
         [ops.dense(x, 5, name=f"vector{i}") for i in range(4)]
     ),

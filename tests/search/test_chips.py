@@ -88,7 +88,7 @@ def test_a_grid_knows_chips_as_well():
         ([], "chips in space digits must be a list of different values"),
         ([0, 1], "`chips` must be an integer of at least 1"),
         (2.5, "`chips` must be an integer"),
-        (65, "`chips` must be at most 64. Received: 65"),
+        (65, "`chips` must be an integer of at most 64. Received: 65"),
     ],
 )
 def test_chips_that_are_not_possible(chips, message):

@@ -17,7 +17,7 @@ ROWS = np.asarray(
 def model():
     """Looks up two rows, and passes a dense feature on."""
     ops, x = KerasBuilder(tf_keras), tf_keras.Input((1, 1, 3))
-    dense, first, second = ops.columns(x, 2)
+    dense, first, second = ops.columns(x, 2, 1 / 16)
     y = ops.concat(
         [
             ops.embedding(first, 3, 4, name="one"),
@@ -84,7 +84,7 @@ def test_a_row_of_4_bits_takes_a_scale_and_a_zero_point():
     """Of TFLite both, 4 and 8 bytes, so that long rows alone are shorter."""
     x = tf_keras.Input((1, 1, 2))
     ops = KerasBuilder(tf_keras)
-    _, number = ops.columns(x, 1)
+    _, number = ops.columns(x, 1, 1 / 16)
     model = tf_keras.Model(x, ops.embedding(number, 4000, 32, name="one"))
     file = qat.to_tflite(model, EXAMPLES[..., :2])
     table = Table(model.get_layer("one").embeddings.numpy(), 4)
