@@ -14,7 +14,7 @@ from devices import device
 from light_searches import few, pretend, small_tuner
 
 import tf_cosearch as cs
-from tf_cosearch.distributed import chief, launch
+from tf_cosearch.engines import chief, launch
 from tf_cosearch.evaluators.evaluator import RefusedError
 from tf_cosearch.evaluators.measurement import FILE
 from tf_cosearch.identity import AnotherRunError

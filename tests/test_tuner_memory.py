@@ -9,7 +9,7 @@ from keras_tuner.engine.trial import Trial
 from light_searches import few, pretend, small_tuner
 
 from tf_cosearch import files
-from tf_cosearch.distributed import launch
+from tf_cosearch.engines import launch
 from tf_cosearch.training import datasets, fit, memory
 
 

@@ -29,7 +29,7 @@ def cores(root: pathlib.Path = _ROOT) -> int:
 def threads() -> int:
     """Threads that this process is to have, at least 1.
 
-    What `OMP_NUM_THREADS` says, as `distributed.launch` gives each worker its
+    What `OMP_NUM_THREADS` says, as `engines.launch` gives each worker its
     share of the cores; else `cores()`.
     """
     given = os.environ.get("OMP_NUM_THREADS", "")

@@ -26,8 +26,8 @@ from tf_cosearch import (
 from tf_cosearch.designs import export, report, results
 from tf_cosearch.designs.export import Design
 from tf_cosearch.designs.page import writing as page
-from tf_cosearch.distributed import chief, launch
-from tf_cosearch.distributed.tuner import DurableTuner, project_folder
+from tf_cosearch.engines import chief, launch
+from tf_cosearch.engines.tuner import DurableTuner, project_folder
 from tf_cosearch.evaluators.evaluator import Evaluator
 from tf_cosearch.metrics import values
 from tf_cosearch.search import accuracy_table as table_lib

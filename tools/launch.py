@@ -40,7 +40,7 @@ flags.DEFINE_bool(
 
 
 def main() -> None:
-    from tf_cosearch.distributed import launch
+    from tf_cosearch.engines import launch
 
     if not _command:
         raise ValueError(

@@ -27,7 +27,7 @@ flags.DEFINE_integer(
 
 def main() -> None:
     from tf_cosearch.benchmark import memory
-    from tf_cosearch.distributed import launch
+    from tf_cosearch.engines import launch
 
     folder = command_line.output_folder(FLAGS.output_dir)
     if (folder / memory.LOG).exists() and not launch.starts():

@@ -185,7 +185,7 @@ flags.DEFINE_integer(
 def main() -> None:
     import tf_cosearch as cs
     from tf_cosearch import files
-    from tf_cosearch.distributed import launch, worker
+    from tf_cosearch.engines import launch, worker
     from tf_cosearch.search.accuracy_table import AccuracyTable
 
     if FLAGS.workers > 1 and not launch.is_child():
@@ -230,7 +230,7 @@ def main() -> None:
 
 
 def _launch(workers: int) -> int:
-    from tf_cosearch.distributed import launch
+    from tf_cosearch.engines import launch
 
     return launch.launch(
         [sys.executable, *sys.argv],
@@ -244,7 +244,7 @@ def _default_workers(space: cs.SearchSpace, data: datasets.Dataset) -> int:
     import numpy as np
 
     import tf_cosearch as cs
-    from tf_cosearch.distributed import launch
+    from tf_cosearch.engines import launch
     from tf_cosearch.training import memory
 
     layers, _ = space.batch(space.sample(np.random.default_rng(0), 64))
@@ -295,7 +295,7 @@ def _search(
     import tf_cosearch as cs
     from tf_cosearch import trackers
     from tf_cosearch.designs import run_file
-    from tf_cosearch.distributed import launch
+    from tf_cosearch.engines import launch
 
     is_worker = launch.is_worker()
 

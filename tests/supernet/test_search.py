@@ -10,7 +10,7 @@ import pytest
 from light_searches import BUDGETS, few, pretend, small_tuner
 
 import tf_cosearch as cs
-from tf_cosearch.distributed import launch
+from tf_cosearch.engines import launch
 from tf_cosearch.search.oracle.durable import reported
 from tf_cosearch.supernet import evaluation, progressive_shrinking
 from tf_cosearch.supernet.accuracies import ACCURACY

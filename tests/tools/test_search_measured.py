@@ -8,7 +8,7 @@ import command_line
 import pytest
 from devices import device
 
-from tf_cosearch.distributed import launch
+from tf_cosearch.engines import launch
 from tf_cosearch.training import fit
 
 
@@ -81,7 +81,7 @@ def test_evaluators_are_checked(call, flags, arguments, message):
 # Gives a chief up that says nothing for 40 s.
 IMPATIENT = """
 import runpy, sys
-from tf_cosearch.distributed import worker
+from tf_cosearch.engines import worker
 worker.RemoteOracle.__init__.__defaults__ = (40.0, 0)
 sys.argv = sys.argv[1:]
 sys.path.insert(0, sys.argv[0].rpartition("/")[0])

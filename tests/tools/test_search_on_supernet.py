@@ -10,7 +10,7 @@ from light_searches import pretend
 
 import tf_cosearch as cs
 from tf_cosearch.designs import outcome
-from tf_cosearch.distributed import launch
+from tf_cosearch.engines import launch
 from tf_cosearch.supernet.supernet import Supernet
 from tf_cosearch.training import fit
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tf_cosearch.benchmark import toys
-from tf_cosearch.distributed.tuner import DurableTuner
+from tf_cosearch.engines.tuner import DurableTuner
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 
 

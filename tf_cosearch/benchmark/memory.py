@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_cosearch.benchmark.light_trials import LightTuner, append, toy_oracle
-from tf_cosearch.distributed import launch
+from tf_cosearch.engines import launch
 from tf_cosearch.search.space import SearchSpace
 from tf_cosearch.training import datasets
 from tf_cosearch.tuner import CoSearchTuner

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 
-from tf_cosearch.distributed import launch
+from tf_cosearch.engines import launch
 
 ALONE = "one"
 """Name of the process of a search that has but one."""

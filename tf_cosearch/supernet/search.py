@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tf_cosearch.distributed import chief, launch, worker
-from tf_cosearch.distributed.tuner import DurableTuner
+from tf_cosearch.engines import chief, launch, worker
+from tf_cosearch.engines.tuner import DurableTuner
 from tf_cosearch.identity import Identity
 from tf_cosearch.search import algorithms
 from tf_cosearch.search.algorithms.algorithm import Algorithm

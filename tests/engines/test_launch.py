@@ -7,7 +7,7 @@ import time
 import pytest
 from light_searches import few, small_tuner
 
-from tf_cosearch.distributed import launch
+from tf_cosearch.engines import launch
 from tf_cosearch.training import datasets
 
 CHIEF = (
@@ -89,7 +89,7 @@ def test_signals_reach_every_process(tmp_path):
         f"pathlib.Path({str(tmp_path)!r}, me).touch(); time.sleep(60)"
     )
     code = (
-        "import sys; from tf_cosearch.distributed import launch; "
+        "import sys; from tf_cosearch.engines import launch; "
         f"sys.exit(launch.launch([sys.executable, '-c', {CHIEF + script!r}],"
         " 1))"
     )
@@ -192,7 +192,7 @@ def test_a_gpu_has_memory_of_its_own(monkeypatch):
 def test_a_process_starts_anew_and_goes_on_after_some_trials(tmp_path):
     script = textwrap.dedent("""
         import os, sys
-        from tf_cosearch.distributed.tuner import DurableTuner
+        from tf_cosearch.engines.tuner import DurableTuner
         from tf_cosearch.search.oracle.oracle import CoSearchOracle
         from tf_cosearch.testing import ToySpace, toy_estimate
 

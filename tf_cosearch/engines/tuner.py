@@ -16,7 +16,7 @@ from keras_tuner.engine import trial as trial_module
 from keras_tuner.src.distribute import utils as dist_utils
 
 from tf_cosearch import configuration, files
-from tf_cosearch.distributed import chief, launch, worker
+from tf_cosearch.engines import chief, launch, worker
 from tf_cosearch.search.oracle.durable import DurableOracle
 
 _TUNER = "tuner0.json"

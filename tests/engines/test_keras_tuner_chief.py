@@ -8,7 +8,7 @@ import textwrap
 import pytest
 from keras_tuner.src.distribute import oracle_chief
 
-from tf_cosearch.distributed import launch
+from tf_cosearch.engines import launch
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.testing import ToySpace, place, toy_estimate
 

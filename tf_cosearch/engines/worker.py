@@ -16,7 +16,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_client
 
-from tf_cosearch.distributed import chief
+from tf_cosearch.engines import chief
 
 PATIENCE_SECONDS = 600.0
 """How long a worker waits for a chief that does not answer."""

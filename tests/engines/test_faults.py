@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tf_cosearch import files
-from tf_cosearch.distributed.tuner import DurableTuner
+from tf_cosearch.engines.tuner import DurableTuner
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.testing import ToySpace, toy_estimate
 

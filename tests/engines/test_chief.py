@@ -7,7 +7,7 @@ import time
 import pytest
 from keras_tuner.engine.trial import TrialStatus
 
-from tf_cosearch.distributed import chief, launch, worker
+from tf_cosearch.engines import chief, launch, worker
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.testing import ToySpace, place, toy_estimate
 

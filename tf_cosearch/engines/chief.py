@@ -16,7 +16,7 @@ from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_chief
 from keras_tuner.src.distribute import utils as dist_utils
 
-from tf_cosearch.distributed import launch
+from tf_cosearch.engines import launch
 from tf_cosearch.search.oracle.durable import DurableOracle
 
 LEASE_SECONDS = 120.0
