@@ -1,6 +1,7 @@
-"""Runs what the README and pages beside it show, as a reader types it."""
+"""Runs what the pages show, as a reader types it."""
 
 import contextlib
+import io
 import itertools
 import json
 import os
@@ -14,6 +15,7 @@ import warnings
 from unittest import mock
 
 import numpy as np
+import pages
 import pytest
 import small_idx
 import yaml
@@ -21,31 +23,12 @@ import yaml
 import tf_cosearch as cs
 from tf_cosearch import metrics
 from tf_cosearch.networks import blocks, layer_ops
+from tf_cosearch.tasks.speech import tones
 
-ROOT = pathlib.Path(__file__).parent.parent
-TOOLS = ROOT / "tools"
-PAGES = (
-    "README.md",
-    "tf_cosearch/benchmark/README.md",
-    "tf_cosearch/experiments/README.md",
-)
-TEXT = "\n".join((ROOT / page).read_text() for page in PAGES)
-
-
-def code_blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
-
-
-def commands():
-    """Commands of all shell blocks, with continued lines in one."""
-    text = "".join(code_blocks("bash")).replace("\\\n", "")
-    return [
-        " ".join(line.split("  #")[0].split()) for line in text.splitlines()
-    ]
-
-
-COMMANDS = commands()
-PYTHON = code_blocks("python")
+ROOT = pages.ROOT
+TEXT = "\n".join(pages.TEXT.values())
+COMMANDS = pages.commands()
+WITH_PYTHON = [page for page in pages.TEXT if pages.program(page)]
 
 SHORTER = {
     "--space=evolved": "--max_trials=1 --epochs=1",
@@ -54,7 +37,12 @@ SHORTER = {
     "runs/board ": "--max_trials=1 --epochs=1",
     "--early_stopping": "--max_trials=2 --epochs=2",
     "digits_mixed.flags": "--max_trials=1 --epochs=1 --max_accuracy_drop=100",
-    "--data=scenes": "--data=scenes:100 --max_trials=1 --epochs=1",
+    "--task=segmentation": "--data=scenes:100 --max_trials=1 --epochs=1",
+    "runs/scenes_longer": "--data=scenes:100",
+    "--data=tones": "--data=tones:10 --max_trials=1 --epochs=1 --oracle=random",
+    "--data=wav": "--max_trials=1 --epochs=1 --oracle=random",
+    "--data=clicks": "--data=clicks:2000 --max_trials=1 --epochs=1 "
+    "--oracle=random",
     "--data=idx": "--train_size=64 --validation_size=32",
     "--workers=2": "--max_trials=2 --epochs=1 --oracle=random",
     "ssh.sh": "--max_trials=2 --epochs=1 --oracle=random",
@@ -125,17 +113,18 @@ def desk(tmp_path_factory):
         "network,latency_ms\nmobilenet_v1,2.4\nmobilenet_v2,2.6\n"
         "efficientnet_edgetpu_s,5.0\nmobilenet_edgetpu,3.1\n"
     )
-    (program,) = code_blocks("py")
+    (program,) = pages.code_blocks("py", "tf_cosearch/evaluators/README.md")
     (folder / "measure.py").write_text(program)
     table = {
         "".join(map(str, digits)): {"test_acc": [60.0 + 2 * sum(digits)] * 3}
         for digits in itertools.product(range(3), repeat=8)
     }
     (folder / "nas-bench-macro_cifar10.json").write_text(json.dumps(table))
+    tones.write(folder / "runs/words", clips=10)  # as the page of tasks does
     (folder / "fashion").mkdir()
     small_idx.write_set(folder / "fashion", 200, 50, classes=10, pixels=28)
     (folder / "my_search.py").write_text(
-        PYTHON[0]
+        pages.program(pages.FIRST)
         .replace("max_trials=12", "max_trials=2")
         .replace("epochs=12", "epochs=1")
     )
@@ -167,10 +156,12 @@ def run_at_desk(desk, path, request):
     def run(command):
         if command in done:
             return done[command]
-        for earlier in COMMANDS[: COMMANDS.index(command)]:
-            made = re.search(r"--output_dir=(\S+)", earlier)
-            if made and f"={made[1]} " in command.replace(made[0], ""):
-                run(earlier)
+        for other in COMMANDS:
+            made = re.search(r"--output_dir=(\S+)", other)
+            if not made or made[0] in command.split():
+                continue
+            if re.search(rf"={made[1]}[ /]", f"{command} "):
+                run(other)
         if "=runs/digits" in command and not (desk / "runs/digits").exists():
             finish(
                 "python tools/search.py --workers=1 --max_trials=2 --epochs=1 "
@@ -232,6 +223,8 @@ def test_commands_run(command, run_at_desk, desk):
     done = run_at_desk(command)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+    is_of_masks = "mean intersection over union" in done.stdout
+    assert is_of_masks == ("scenes" in command)
     for made in re.findall(
         r"--(?:output_dir|output|plot|roofline)=(\S+)", command
     ):
@@ -257,20 +250,6 @@ def test_what_is_shortened_or_run_elsewhere_is_in_the_readme():
     assert [part for part in (*SHORTER, *ELSEWHERE) if part not in text] == []
 
 
-def test_files_and_folders_lie_where_it_says():
-    """A file without a folder is told beside one that has."""
-    named = re.findall(r"`([a-z_0-9/]+/|[a-z_0-9/]+\.py)`", TEXT)
-    assert "networks/blocks/" in named
-    package = ROOT / "tf_cosearch"
-    missing = [
-        path
-        for path in named
-        if not any((top / path).exists() for top in (ROOT, package, TOOLS))
-        and ("/" in path or not any(package.rglob(path)))
-    ]
-    assert not missing
-
-
 def test_all_that_blocks_may_call_is_named():
     ours = [
         name
@@ -288,29 +267,51 @@ def test_extras_are_those_of_setup():
     assert all(f'"{extra}": [' in setup for extra in extras)
 
 
-def test_python_runs_in_one_session(tmp_path, monkeypatch, capsys):
-    """All blocks, one after the other, with fewer images, trials, epochs."""
-    monkeypatch.chdir(tmp_path)
-    program = "\n".join(PYTHON)
-    assert program.count("test_size=0.25") == 1
-    program = program.replace("test_size=0.25", "train_size=256, test_size=64")
-    for long, short, times in (
-        ("max_trials=12", "max_trials=1", 1),
-        ("epochs=12", "epochs=1", 1),
-        ("max_trials=6", "max_trials=1", 1),
-        ("epochs=5", "epochs=1", 1),
-        ("max_trials=2", "max_trials=1", 2),
-        ("epochs=2", "epochs=1", 2),
+def run_python(page, names, folder):
+    """Runs a page with fewer images, trials, epochs; returns what it prints.
+
+    `names` are those of the session, which the page adds to.
+    """
+    program = pages.program(page).replace(
+        "test_size=0.25", "train_size=256, test_size=64"
+    )
+    program = re.sub(r"\b(max_trials|epochs)=\d+", r"\1=1", program)
+    program = program.replace("clips=100", "clips=10")
+    printed = io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(printed),
     ):
-        assert program.count(f"{long},") + program.count(f"{long})") == times
-        program = program.replace(f"{long},", f"{short},")
-        program = program.replace(f"{long})", f"{short})")
+        # What a library warns of inside a trial would fail it here.
+        warnings.simplefilter("ignore")
+        patch.chdir(folder)
+        exec(compile(program, page, "exec"), names)  # noqa: S102
+    return printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """Folder, names and output of a session that ran the first page."""
+    folder = tmp_path_factory.mktemp("session")
     names = {"__name__": "readme"}
+    return folder, names, run_python(pages.FIRST, names, folder)
+
+
+@pytest.fixture
+def session(first):
+    """Another one, in which a page may go on, that leaves nothing behind."""
+    folder, names, _ = first
     with contextlib.ExitStack() as stack:
         for module, registry, function in (
             (blocks, "_BLOCKS", lambda each: each),
             (layer_ops, "_OPERATIONS", lambda each: each),
             (metrics, "_METRICS", lambda each: each.function),
+            (
+                sys.modules["tf_cosearch.tasks.task"],
+                "_TASKS",
+                lambda each: each,
+            ),
         ):
             # A reader's session has nothing of other tests, and they of it.
             shipped = {
@@ -320,29 +321,61 @@ def test_python_runs_in_one_session(tmp_path, monkeypatch, capsys):
             }
             assert shipped
             stack.enter_context(mock.patch.object(module, registry, shipped))
-        # What a library warns of inside a trial would fail it here.
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")
-        exec(compile(program, "README.md", "exec"), names)  # noqa: S102
-        assert_block_passes_its_suite()
-        assert_metric_passes_its_suite()
-    assert_algorithm_passes_its_suite(names["HillClimb"], tmp_path)
-    assert_evaluator_passes_its_suite(names["Board"])
-    assert names["tuner"].co_oracle.budgets == names["budgets"]
-    assert (tmp_path / "runs/example/design/model.tflite").is_file()
-    (own,) = (tmp_path / "runs/own").glob("trial_*/model.tflite")
+        yield folder, dict(names)
+
+
+def test_python_of_the_first_page(first):
+    folder, names, printed = first
+    assert "Pareto front" in printed
+    assert (folder / "runs/example/design/model.tflite").is_file()
+    assert "space" in names
+
+
+SLOW = ("tf_cosearch/tasks/README.md",)
+"""Their Python, without its search, is run by a test beside others of it."""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.slow if page in SLOW else ())
+        for page in WITH_PYTHON
+        if page != pages.FIRST
+    ],
+)
+def test_python_goes_on_after_the_first_page(page, session):
+    folder, names = session
+    printed = run_python(page, names, folder)
+    if page in LEFT:
+        LEFT[page](names, folder, printed)
+
+
+def assert_own_model(names, folder, printed):
+    (own,) = (folder / "runs/own").glob("trial_*/model.tflite")
     assert own.stat().st_size
-    header = (tmp_path / "runs/own/trials.csv").read_text().split("\n")[0]
+    header = (folder / "runs/own/trials.csv").read_text().split("\n")[0]
     assert {"filters_1", "learning_rate", "pe_array/rows"} <= {
         *header.split(",")
     }
-    out = capsys.readouterr().out
-    assert "Pareto front" in out
-    assert re.search(r"\d\.\d{3} ms", out)
-    assert len(names["best"]) == 3
-    for folder in ("ours", "theirs"):
-        trials = tmp_path.glob(f"runs/{folder}/*/trial_*/trial.json")
+
+
+def assert_additions(names, folder, printed):
+    assert re.search(r"\d\.\d{3} ms", printed)
+    for name in ("ours", "theirs"):
+        trials = folder.glob(f"runs/{name}/*/trial_*/trial.json")
         assert ['"COMPLETED"' in t.read_text() for t in trials] == [True]
+    assert_block_passes_its_suite()
+    assert_metric_passes_its_suite()
+    assert_algorithm_passes_its_suite(names["HillClimb"], folder)
+    assert names["tuner"].co_oracle.budgets == names["budgets"]
+
+
+def assert_best(names, folder, printed):
+    assert len(names["best"]) == 3
+
+
+def assert_masks(names, folder, printed):
+    assert [*folder.glob("runs/tasks/*/trial_0/model.tflite")]
 
 
 def assert_block_passes_its_suite():
@@ -369,11 +402,11 @@ def assert_metric_passes_its_suite():
     suite.test_a_budget_lets_the_better_pass()
 
 
-def assert_evaluator_passes_its_suite(cls):
+def assert_evaluator(names, folder, printed):
     from tf_cosearch.testing import EvaluatorSuite
 
     suite = EvaluatorSuite()
-    suite.evaluator = cls
+    suite.evaluator = names["Board"]
     suite.test_it_measures_what_it_names()
     suite.test_it_says_what_it_is()
     suite.test_it_says_the_same_again()
@@ -394,8 +427,18 @@ def assert_algorithm_passes_its_suite(cls, folder):
         getattr(suite, name)(folder / name)
 
 
+LEFT = {
+    "tf_cosearch/README.md": assert_additions,
+    "tf_cosearch/cost/README.md": assert_best,
+    "tf_cosearch/evaluators/README.md": assert_evaluator,
+    "tf_cosearch/tasks/README.md": assert_masks,
+    "tf_cosearch/training/README.md": assert_own_model,
+}
+"""Page -> what its Python leaves."""
+
+
 def test_the_space_loads(tmp_path):
-    block, other = code_blocks("yaml")
+    block, other = pages.code_blocks("yaml", "configs/README.md")
     path = tmp_path / "space.yaml"
     path.write_text(block)
     space = cs.SearchSpace.load(path)
@@ -407,10 +450,12 @@ def test_the_space_loads(tmp_path):
 
 
 @pytest.mark.slow
-def test_python_runs_as_it_stands(desk, path):
-    (desk / "readme.py").write_text("\n".join(PYTHON))
-    shutil.rmtree(desk / "runs/example", ignore_errors=True)
-    done = finish("python readme.py", desk, path)
+@pytest.mark.parametrize("page", WITH_PYTHON)
+def test_python_runs_as_it_stands(page, desk, path):
+    """The first page is found done by those after it, which go on."""
+    programs = dict.fromkeys([pages.FIRST, page])
+    (desk / "page.py").write_text("\n".join(map(pages.program, programs)))
+    done = finish("python page.py", desk, path)
     assert done.returncode == 0, done.stderr
     assert (desk / "runs/example/design/model.tflite").is_file()
 
@@ -429,7 +474,8 @@ def test_make_search_leaves_what_is_promised(tmp_path):
         "touch .venv/.installed && make search", checkout, os.environ["PATH"]
     )
     assert done.returncode == 0, done.stderr
-    promised = re.findall(r"^\| `([\w./*]+)` \|", TEXT, re.MULTILINE)[:7]
+    said = pages.TEXT["tf_cosearch/designs/README.md"]
+    promised = re.findall(r"^\| `([\w./*]+)` \|", said, re.MULTILINE)[:7]
     assert "design/model.tflite" in promised
     for pattern in promised:
         assert list((checkout / "runs/digits").glob(pattern)), pattern

@@ -33,7 +33,9 @@ flags.DEFINE_string(
     "Preset or YAML file to fix the hardware to; searched if left out.",
 )
 flags.DEFINE_string(
-    "oracle", "grey_box", "Who proposes; README says which one to choose."
+    "oracle",
+    "grey_box",
+    "Who proposes; tf_cosearch/search/README.md says which one to choose.",
 )
 flags.DEFINE_multi_string(
     "oracle_option",
@@ -73,7 +75,7 @@ flags.DEFINE_string(
     "accuracy_table",
     None,
     "JSON file of what trainings of all networks of the space have reached, "
-    "instead of trainings; README says what it holds.",
+    "instead of trainings; tf_cosearch/search/README.md says what it holds.",
 )
 flags.DEFINE_integer("max_trials", 12, "Designs to train.", lower_bound=1)
 command_line.define_positive(

@@ -235,7 +235,7 @@ MOST_ERROR = {
     "ethos_u85_1024": 0.029,
     "ethos_u85_2048": 0.037,
 }
-"""Medians of networks left out, as README says them."""
+"""Medians of networks left out, as tf_cosearch/cost/README.md says them."""
 
 
 def test_it_agrees_with_vela(evidence):

@@ -1,18 +1,15 @@
 """Runs what the page of tasks shows."""
 
-import pathlib
 import re
-import subprocess
 import sys
 
-import pytest
+import pages
 import yaml
 
 import tf_cosearch as cs
-from tf_cosearch.tasks.speech import tones
 
-ROOT = pathlib.Path(cs.__file__).parent.parent
-TEXT = (ROOT / "tf_cosearch/tasks/README.md").read_text()
+PAGE = "tf_cosearch/tasks/README.md"
+TEXT = pages.TEXT[PAGE]
 
 
 def test_it_lists_all_tasks():
@@ -31,20 +28,16 @@ def test_it_lists_all_tasks():
             assert [s for s in sources if f"`{s}:" not in row] == []
 
 
-@pytest.mark.parametrize(
-    "is_searched", [False, pytest.param(True, marks=pytest.mark.slow)]
-)
-def test_python_runs_in_one_session(tmp_path, monkeypatch, is_searched):
+def test_its_python_runs_but_for_the_search(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    program = "\n".join(re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL))
+    program = pages.program(PAGE)
     assert program.count("tuner.search(") == 1
     assert program.count("clips=100") == 1
     program = program.replace("clips=100", "clips=10")
-    if not is_searched:
-        program = re.sub(r"tuner\.search\(.*", "", program)
+    program = re.sub(r"tuner\.search\(.*", "", program)
     names = {"__name__": "readme"}
     try:
-        exec(compile(program, "README.md", "exec"), names)  # noqa: S102
+        exec(compile(program, PAGE, "exec"), names)  # noqa: S102
         suite = names["TestCounting"]()
         suite.test_perfect_answers_score_1_and_none_is_beyond()
         suite.test_wrong_targets_are_refused()
@@ -52,32 +45,9 @@ def test_python_runs_in_one_session(tmp_path, monkeypatch, is_searched):
         assert names["space"].task.slack == 0.3
     finally:
         sys.modules["tf_cosearch.tasks.task"]._TASKS.pop("counting", None)
-    found = list(tmp_path.glob("runs/tasks/*/trial_0/model.tflite"))
-    assert len(found) == is_searched
 
 
 def test_options_are_shown_as_a_space_says_them():
-    [block] = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    [block] = pages.code_blocks("yaml", PAGE)
     task = cs.tasks.make(yaml.safe_load(block)["task"])
     assert (task.words, task.shape) == (("yes", "no", "up"), (49, 40, 1))
-
-
-@pytest.mark.slow
-def test_commands_run(tmp_path):
-    (tmp_path / "tools").symlink_to(ROOT / "tools")
-    tones.write(tmp_path / "runs/words", clips=10)  # as the page does
-    commands = "".join(re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL))
-    for command in commands.splitlines():
-        few = command.replace("scenes:500", "scenes:100")
-        words = few.replace("tones:100", "tones:10").split()
-        words[0] = sys.executable
-        if "search.py" in few:
-            words += ["--max_trials=1", "--workers=1", "--oracle=random"]
-        if "estimate.py" not in few:
-            words += ["--epochs=1"]
-        done = subprocess.run(
-            words, cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        is_of_masks = "mean intersection over union" in done.stdout
-        assert is_of_masks == ("scenes" in few)

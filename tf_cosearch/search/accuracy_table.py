@@ -319,8 +319,8 @@ class AccuracyTable:
 def _read(path: pathlib.Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(
-            f"A table of accuracies must exist. Received: {path}. The README "
-            "says where NAS-Bench-Macro's is."
+            f"A table of accuracies must exist. Received: {path}. "
+            "NAS-Bench-Macro's is at github.com/xiusu/NAS-Bench-Macro."
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

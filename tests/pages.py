@@ -1,0 +1,36 @@
+"""The pages of this project, and the blocks of code that they show."""
+
+import pathlib
+import re
+
+ROOT = pathlib.Path(__file__).parent.parent
+FIRST = "README.md"
+"""All others may build on what its Python has imported and made."""
+
+
+def _text_by_page():
+    found = [*ROOT.glob("*.md")]
+    for folder in ("tools", "configs", "tf_cosearch"):
+        found += sorted((ROOT / folder).rglob("*.md"))
+    return {str(path.relative_to(ROOT)): path.read_text() for path in found}
+
+
+TEXT = _text_by_page()
+"""Page -> what it says."""
+
+
+def code_blocks(language, page):
+    return re.findall(rf"```{language}\n(.*?)```", TEXT[page], re.DOTALL)
+
+
+def program(page):
+    """All Python of a page, as it stands."""
+    return "\n".join(code_blocks("python", page))
+
+
+def commands():
+    """Commands of all shell blocks once, with continued lines in one."""
+    blocks = [block for page in TEXT for block in code_blocks("bash", page)]
+    lines = "".join(blocks).replace("\\\n", "").splitlines()
+    words = [" ".join(line.split("  #")[0].split()) for line in lines]
+    return list(dict.fromkeys(words))
