@@ -438,7 +438,7 @@ LEFT = {
 
 
 def test_the_space_loads(tmp_path):
-    block, other = pages.code_blocks("yaml", "configs/README.md")
+    block, other, chip = pages.code_blocks("yaml", "configs/README.md")
     path = tmp_path / "space.yaml"
     path.write_text(block)
     space = cs.SearchSpace.load(path)
@@ -447,6 +447,8 @@ def test_the_space_loads(tmp_path):
     space = cs.SearchSpace.load("digits", accelerator=chosen)
     assert space.family == "systolic"
     assert space.num_networks > 1e6
+    path.write_text(chip)
+    assert cs.load_accelerator(path).pe_array.rows == 2
 
 
 @pytest.mark.slow

@@ -1,0 +1,127 @@
+"""Every key that a file may have, and every column of a table, is told."""
+
+import re
+
+import pages
+import pytest
+
+from tf_cosearch import accelerators
+from tf_cosearch.accelerators import presets
+from tf_cosearch.networks import blocks, stage_values
+from tf_cosearch.networks.spaces.template import Template
+from tf_cosearch.search import hardware
+
+CONFIGS = "configs/README.md"
+IN_ORDER = ("edge_tpu", "systolic", "ethos_u", "ethos_u85")
+"""Families, as the page says them."""
+
+
+def rows(page, name, under=""):
+    """Cells of the rows of a section whose first cell has a name alone."""
+    text = pages.TEXT[page]
+    if under:
+        text = text.partition(f"\n{under}\n")[2]
+        text = re.split(r"\n#", text)[0]
+    found = re.findall(
+        rf"^\| `{re.escape(name)}` \|(.*)\|$", text, re.MULTILINE
+    )
+    return [[cell.strip() for cell in row.split(" | ")] for row in found]
+
+
+def shipped_blocks():
+    return [
+        name
+        for name in blocks.names()
+        if blocks.get(name).__module__.startswith("tf_cosearch.")
+    ]
+
+
+def test_every_key_of_a_space_is_there():
+    named = set(re.findall(r"`([\w/]+)`", pages.TEXT[CONFIGS]))
+    head = {"classifier_bits", "dropout"}
+    options = {key for name in shipped_blocks() for key in blocks.options(name)}
+    keys = {*Template.KEYS, *stage_values.STAGE_KEYS, *options, *head}
+    keys |= {"accelerator", "block", "per", hardware.CHIPS, *presets.TEXTS}
+    assert keys - named == set()
+
+
+@pytest.mark.parametrize("key", [*stage_values._RANGES, *stage_values._BITS])
+def test_ranges_are_those_that_are_held(key):
+    if key in stage_values._RANGES:
+        low, high, _ = stage_values._RANGES[key]
+        allowed = f"{low:g} to {high:g}"
+    else:
+        allowed = ", ".join(map(str, stage_values._BITS[key]))
+    told = rows(CONFIGS, key)
+    assert told
+    assert {cells[1] for cells in told} == {allowed}
+
+
+@pytest.mark.parametrize("key", stage_values._WORDS)
+def test_words_are_those_that_are_known(key):
+    words = [str(word) for word in stage_values._WORDS[key]]
+    words = [{"True": "true", "False": "false"}.get(w, w) for w in words]
+    [cells] = [cells for cells in rows(CONFIGS, key) if len(cells) == 3]
+    assert cells[1] == ", ".join(f"`{word}`" for word in words)
+
+
+def test_every_block_is_there_with_its_options():
+    bits = stage_values._BITS.keys()
+    for name in shipped_blocks():
+        [[_, told]] = [r for r in rows(CONFIGS, name) if len(r) == 2]
+        if told == "the same, and `stride_at`":
+            told = "".join(map(str, rows(CONFIGS, "inverted_residual")))
+            told += "`stride_at`"
+        options = blocks.options(name).keys() - bits
+        assert {*re.findall(r"`(\w+)`", told)} >= options, name
+
+
+def test_defaults_of_options_are_those_of_blocks():
+    for name in shipped_blocks():
+        for key, default in blocks.options(name).items():
+            [told] = {cells[2] for cells in rows(CONFIGS, key) if cells[2:]}
+            said = str(default).lower() if key == "skip" else str(default)
+            if f"of `{name}`" in told or f"and `{name}`" in told:
+                assert re.search(rf"; {said} of .*`{name}`", told), key
+            else:
+                assert told.split(";")[0].strip('`"') == said, (name, key)
+
+
+def number(value):
+    return f"{value:g}"
+
+
+def allowed(parameter):
+    if parameter.words:
+        return "one of these"
+    if parameter.values:
+        return ", ".join(map(number, parameter.values))
+    return f"{number(parameter.low)} to {number(parameter.high)}"
+
+
+@pytest.mark.parametrize("family", IN_ORDER)
+def test_every_parameter_of_an_accelerator_is_there(family):
+    baseline = accelerators.to_paths(accelerators.from_paths({}, family))
+    for path, parameter in accelerators.parameters(family).items():
+        told = rows(CONFIGS, path, f"### `{family}`")
+        told += rows(CONFIGS, path, "### Parameters of all families")
+        [[_, unit, span, default, choices]] = told
+        assert (unit, span) == (parameter.unit, allowed(parameter)), path
+        value = float(baseline[path])
+        said = number(value)
+        listed = ", ".join(map(number, parameter.choices))
+        if parameter.words:
+            said = f"`{parameter.words[int(value)]}`"
+            listed = ", ".join(f"`{word}`" for word in parameter.words)
+        defaults = default.split(", ")
+        place = IN_ORDER.index(family) if len(defaults) > 1 else 0
+        assert defaults[place] == said, path
+        spans = choices.split("; ")
+        is_ethos = len(spans) > 1 and family.startswith("ethos")
+        assert spans[is_ethos] == listed, path
+
+
+def test_all_families_are_those_that_are_shipped():
+    folder = pages.ROOT / "tf_cosearch/accelerators/families"
+    shipped = [path.parent.name for path in folder.glob("*/__init__.py")]
+    assert sorted(shipped) == sorted(IN_ORDER)
