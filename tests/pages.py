@@ -34,3 +34,14 @@ def commands():
     lines = "".join(blocks).replace("\\\n", "").splitlines()
     words = [" ".join(line.split("  #")[0].split()) for line in lines]
     return list(dict.fromkeys(words))
+
+
+def columns():
+    """Column of trials.csv -> its unit, of all tables of columns."""
+    page = TEXT["tf_cosearch/designs/README.md"]
+    table = page.partition("## Columns of `trials.csv`")[2]
+    found = re.findall(
+        r"^\| `([\w/]+)`(?: .*?)? \| (.*?) ?\| ", table, re.MULTILINE
+    )
+    assert len(found) == len(dict(found))
+    return dict(found)

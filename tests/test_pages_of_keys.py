@@ -5,8 +5,9 @@ import re
 import pages
 import pytest
 
-from tf_cosearch import accelerators
+from tf_cosearch import accelerators, metrics
 from tf_cosearch.accelerators import presets
+from tf_cosearch.designs import report
 from tf_cosearch.networks import blocks, stage_values
 from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.search import hardware
@@ -125,3 +126,14 @@ def test_all_families_are_those_that_are_shipped():
     folder = pages.ROOT / "tf_cosearch/accelerators/families"
     shipped = [path.parent.name for path in folder.glob("*/__init__.py")]
     assert sorted(shipped) == sorted(IN_ORDER)
+
+
+def test_every_column_of_trials_is_there_with_its_unit():
+    told = pages.columns()
+    columns = report.trial_columns(["latency_ms", "celsius"])
+    columns = [re.sub("^(latency_ms|celsius)_", "x_", name) for name in columns]
+    columns.remove("celsius")
+    assert {*columns} == {name for name in told if "/" not in name}
+    ours = [name for name in metrics.names() if name in told]
+    assert ours
+    assert {n: told[n] for n in ours} == {n: metrics.get(n).unit for n in ours}

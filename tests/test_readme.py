@@ -328,7 +328,11 @@ def test_python_of_the_first_page(first):
     folder, names, printed = first
     assert "Pareto front" in printed
     assert (folder / "runs/example/design/model.tflite").is_file()
-    assert "space" in names
+    table = (folder / "runs/example/trials.csv").read_text().splitlines()
+    choices = {parameter.name for parameter in names["space"].parameters}
+    header = {*table[0].split(",")}
+    assert choices <= header
+    assert header - choices <= pages.columns().keys()
 
 
 SLOW = ("tf_cosearch/tasks/README.md",)
