@@ -215,6 +215,24 @@ class Trainer:
 
         return fit.untrained(self.recipe(self._space.values(genome)), self.data)
 
+    def planned(self, epochs: int) -> dict[str, int]:
+        """Epochs of each phase; none if a `fit` of the user's chooses them.
+
+        Args:
+            epochs: Of a training.
+        """
+        from tf_cosearch.training import fit, recipes
+
+        hypermodel = self.hypermodel
+        if hypermodel is not None and recipes.is_fit_overridden(hypermodel):
+            return {}
+        of_qat = self._of_phases["qat_epochs"]
+        if self._of_phases["quantization"] != recipes.AWARE:
+            of_qat = 0
+        if of_qat is None:
+            of_qat = fit.default_qat_epochs(epochs)
+        return {"float": int(epochs - of_qat), "qat": int(of_qat)}
+
     def train(
         self,
         values: Mapping[str, Any],

@@ -314,8 +314,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 `trial_07/execution_0/float` for one. A `TensorBoard` shows
                 all trials on its page of hyperparameters, costs as metrics.
             class_weight: Weight of each class in the loss.
-            verbose: 0 is silent, all else prints a line a trial and a
-                summary: 1, 2 or `auto`.
+            verbose: 0 is silent. All else, 1, 2 or `auto`, prints a line a
+                trial and a summary, and shows meanwhile what is trained: on
+                a terminal each second, else in a line now and then.
             **others: For an own model also `sample_weight`,
                 `steps_per_epoch`, `validation_steps` and `shuffle`; whatever
                 an overridden `fit` takes. Other arguments of Keras' `fit` are
@@ -371,6 +372,10 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 self._prepare()
             if self._supernet is not None:
                 self._ask_supernet(self._supernet, conditions["data"], verbose)
+            if not self._is_worker():
+                project = pathlib.Path(self.project_dir)
+                told = self._progress.follow(self.co_oracle, project)
+                stack.enter_context(told)
             epochs = 1 if epochs is None else epochs
             self.run(epochs=epochs, callbacks=callbacks)
         if self._is_worker():
@@ -497,6 +502,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 number,
                 self.co_oracle.identity.digest(seed=seed),
                 costs,
+                self._trainer.planned(epochs),
             )
             if execution.metrics and (folder / export.MODEL).is_file():
                 runs.append(execution.metrics)

@@ -312,6 +312,24 @@ def test_following_ends_with_the_search(tmp_path, monkeypatch):
     assert waits[0] >= following.SECONDS
 
 
+def test_what_is_trained_is_told_while_somebody_trains(tmp_path):
+    folder = run_folders.make(tmp_path / "run", 3, running=[2])
+    state = json.loads((folder / "oracle.json").read_text())
+    state["ongoing_trials"] = {"tuner0": "2"}
+    (folder / "oracle.json").write_text(json.dumps(state))
+    path = tmp_path / "report.html"
+    trained = "trial 2: quantization-aware, epoch 4"
+    with files.owned(folder):
+        (line,) = following.once(folder, path, 0)
+    assert line == (
+        f"Trials: 2 finished, 1 running. Now {trained}. Wrote {path}."
+    )
+    assert content(path.read_text())["training"] == [trained]
+    (line,) = following.once(folder, path, 0)  # it was killed
+    assert line == f"Trials: 2 finished, 1 running. Wrote {path}."
+    assert content(path.read_text())["training"] == []
+
+
 class _Owner:
     """Takes the lock's file away, as the end of a search does."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import pathlib
 import statistics
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_cosearch import configuration, files, identity, metrics, text
-from tf_cosearch.designs import evaluations
+from tf_cosearch.designs import evaluations, live_view, ongoing
 from tf_cosearch.search import accuracy_table, measured
 from tf_cosearch.search.oracle.known_trials import KNOWN, is_known
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
@@ -162,7 +163,7 @@ def read_trials(path: pathlib.Path) -> list[dict[str, Any]]:
 
 
 class Progress:
-    """Prints a line a trial and a summary at the end.
+    """Prints a line a trial, what is trained meanwhile, a summary at the end.
 
     Args:
         verbose: 0 prints nothing.
@@ -175,8 +176,9 @@ class Progress:
             quiet=not verbose, highlight=False, markup=False, soft_wrap=True
         )
         self._is_told = False
-        self._began = time.monotonic()
+        self._began = self._spoke = time.monotonic()
         self._ended_before = 0
+        self._best = ""
 
     def search(self, summary: str, oracle: CoSearchOracle) -> None:
         """Says what is searched, once."""
@@ -209,25 +211,51 @@ class Progress:
             self._console.print(
                 f"Continuing after {self._ended_before} finished trials."
             )
+        if best := next(iter(oracle.get_best_trials(1)), None):
+            self._best = _best(best)
+
+    def follow(
+        self, oracle: CoSearchOracle, folder: pathlib.Path
+    ) -> contextlib.AbstractContextManager[None]:
+        """Shows what is trained as long as the block lasts.
+
+        Args:
+            oracle: Of the search.
+            folder: Where it is.
+        """
+
+        def told() -> tuple[str, list[ongoing.Training]]:
+            done = _own_ended(oracle)
+            of = f" of {oracle.own_trials}" if oracle.own_trials else ""
+            head = f"{done}{of} trials{', ' * bool(self._best)}{self._best}"
+            # In one step, as the search goes on meanwhile.
+            ongoing_trials = oracle.ongoing_trials.copy()
+            running = {name: t.trial_id for name, t in ongoing_trials.items()}
+            left = self._left(oracle, done) + _of_hours(oracle)
+            return f"{head}{left}", ongoing.read(folder, running)
+
+        self._spoke = time.monotonic()
+        return live_view.shown(
+            self._console, told, lambda: time.monotonic() - self._spoke
+        )
 
     def trial(
         self, oracle: CoSearchOracle, trial: Any, failure: str | None
     ) -> None:
         """Prints the line of a trial that has just ended."""
+        self._spoke = time.monotonic()
         done = _own_ended(oracle)
         most = oracle.own_trials
         of = f"/{most}" if most else ""
         head = f"{done}{of}  trial {trial.trial_id}"
-        left = self._left(oracle, done)
-        if (hours := oracle.clock.max_hours) is not None:
-            ran = text.duration(oracle.clock.seconds)
-            left += f"  ({ran} of {hours:g} h)"
+        left = self._left(oracle, done) + _of_hours(oracle)
         if failure is not None:
             self._console.print(f"{head}  failed: {failure}{left}", style="red")
             return
         known = oracle.trial_metrics(trial)
         best = next(iter(oracle.get_best_trials(1)), None)
         is_best = best is not None and best.trial_id == trial.trial_id
+        self._best = "" if best is None else _best(best)
         costs = "  ".join(
             evaluations.cost(name, known) for name in oracle.budgets.compared()
         )
@@ -243,7 +271,7 @@ class Progress:
         if is_best:
             rank += "the best so far"
         elif best is not None:
-            rank += f"best {best.score:.4f} of trial {best.trial_id}"
+            rank += _best(best)
         else:
             rank += "nothing within so far"
         name = oracle.objective.name
@@ -345,6 +373,17 @@ class Progress:
                 ),
             )
         self._console.print(table)
+
+
+def _best(trial: Any) -> str:
+    return f"best {trial.score:.4f} of trial {trial.trial_id}"
+
+
+def _of_hours(oracle: CoSearchOracle) -> str:
+    """What has gone of its hours, if they are limited."""
+    if (hours := oracle.clock.max_hours) is None:
+        return ""
+    return f"  ({text.duration(oracle.clock.seconds)} of {hours:g} h)"
 
 
 def _own_ended(oracle: CoSearchOracle) -> int:

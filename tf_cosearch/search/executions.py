@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 import keras_tuner
@@ -27,6 +28,7 @@ class Execution:
         number: Of the execution.
         fingerprint: What is there of another one does not count.
         costs: What the design costs.
+        planned: Epochs of each phase, as far as they are known.
     """
 
     def __init__(
@@ -35,8 +37,9 @@ class Execution:
         number: int,
         fingerprint: str,
         costs: Mapping[str, float],
+        planned: Mapping[str, int] | None = None,
     ) -> None:
-        self._path = _path(folder, number)
+        self._path = path(folder, number)
         self._content: ExecutionState = {
             "fingerprint": fingerprint,
             "costs": dict(costs),
@@ -46,7 +49,9 @@ class Execution:
         content = read(folder, number)
         if content is not None and content["fingerprint"] == fingerprint:
             self._content = {**content, "costs": dict(costs)}
+        self._content["planned"] = dict(planned or {})
         self._farthest = self._epochs
+        self._told = time.monotonic()
 
     @property
     def _epochs(self) -> int:
@@ -81,6 +86,7 @@ class Execution:
                 "workers, smaller networks or a machine with more memory."
             )
         self._content["attempts"] = attempts + 1
+        self._told = time.monotonic()
         files.write_json(self._path, self._content)
         try:
             yield
@@ -104,6 +110,11 @@ class Execution:
             name: list(values) for name, values in history.items()
         }
         self._content["float_epochs"] = float_epochs
+        now = time.monotonic()
+        # A training that goes on may do epochs again.
+        before = self._content.get("epoch_seconds", [])[: self._epochs - 1]
+        self._content["epoch_seconds"] = [*before, now - self._told]
+        self._told = now
         if self._epochs > self._farthest:
             self._farthest = self._epochs
             self._content["attempts"] = 1  # which is this one
@@ -176,14 +187,15 @@ class Curves:
         return curve
 
 
-def _path(folder: pathlib.Path, number: int) -> pathlib.Path:
+def path(folder: pathlib.Path, number: int) -> pathlib.Path:
+    """The file of a training, in the folder of its trial."""
     return folder / f"execution_{number}.json"
 
 
 def read(folder: pathlib.Path, number: int) -> ExecutionState | None:
     """What a file holds; None if it is not there or damaged."""
     with contextlib.suppress(ValueError):
-        content, _ = files.read_json(_path(folder, number), ExecutionState)
+        content, _ = files.read_json(path(folder, number), ExecutionState)
         return content
     return None
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 from tf_cosearch import files
+from tf_cosearch.designs import ongoing
 from tf_cosearch.designs.page import run, writing
 
 SECONDS = 10.0
@@ -73,9 +74,16 @@ def _write(
     folder: pathlib.Path, path: pathlib.Path, advised: int, is_going: bool
 ) -> str:
     found = run.read(folder)
-    reload_seconds = 2 * SECONDS if is_going else None
-    writing.write(found, path, advised=advised, reload_seconds=reload_seconds)
-    return f"{writing.counts(found)}. Wrote {path}."
+    trained = ongoing.of_search(folder, found.state)
+    writing.write(
+        found,
+        path,
+        advised=advised,
+        reload_seconds=2 * SECONDS if is_going else None,
+        training=[each.words() for each in trained],
+    )
+    now = f" Now {ongoing.line(trained)}." if trained else ""
+    return f"{writing.counts(found)}.{now} Wrote {path}."
 
 
 def _newest(folder: pathlib.Path) -> int:

@@ -445,6 +445,7 @@ function filter() {
 function drawRest() {
   byId("name").textContent = run.name;
   byId("told").textContent = run.told;
+  byId("training").append(...run.training.map((line) => element("li", line)));
   byId("notes").append(...run.notes.map((note) => element("li", `${note}.`)));
   const failures = Object.entries(run.failures);
   failures.sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true }));

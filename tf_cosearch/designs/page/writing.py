@@ -7,7 +7,7 @@ import html
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -56,6 +56,7 @@ def write(
     *,
     advised: int = 0,
     reload_seconds: float | None = None,
+    training: Sequence[str] = (),
 ) -> None:
     """Writes the page of a search, whole or not at all.
 
@@ -66,6 +67,7 @@ def write(
             help; half a second each.
         reload_seconds: After how long an open page looks for a newer one;
             None is never.
+        training: What is trained just now, in lines.
 
     Raises:
         ImportError: If plotly, which draws, is not installed.
@@ -76,6 +78,7 @@ def write(
     content = {
         "name": run.folder.resolve().name,
         "told": _told(run),
+        "training": list(training),
         "columns": [_column(run, name) for name in run.columns],
         "rows": [[row.get(name) for name in run.columns] for row in shown],
         "accuracy": run.accuracy,

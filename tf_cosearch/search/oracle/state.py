@@ -85,10 +85,15 @@ class ExecutionState(_TrainingBegun, total=False):
         float_epochs: How many of these are of the float phase.
         metrics: What the training reported, once it has ended.
         attempts: How often it was begun and neither ended nor came further.
+        planned: Epochs of each phase, `float` and `qat`; none if they are not
+            known before.
+        epoch_seconds: What each epoch took, with what went before it.
     """
 
     metrics: dict[str, float]
     attempts: int
+    planned: dict[str, int]
+    epoch_seconds: list[float]
 
 
 class _Identity(TypedDict):
