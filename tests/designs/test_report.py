@@ -271,3 +271,13 @@ def test_trials_must_be_a_text_file(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="must be CSV"):
         report.read_trials(path)
+
+
+def test_a_trial_that_runs_is_not_the_best(tmp_path):
+    """KerasTuner hands one out where no other is within the budgets."""
+    oracle = Oracle([None, 0.9])
+    oracle.get_best_trials = lambda count: [oracle.trials["0"]]
+    with report.Progress(verbose=1).follow(oracle, tmp_path):
+        progress, show = shown(oracle, 1)
+        show()
+    assert progress._best == ""

@@ -211,8 +211,7 @@ class Progress:
             self._console.print(
                 f"Continuing after {self._ended_before} finished trials."
             )
-        if best := next(iter(oracle.get_best_trials(1)), None):
-            self._best = _best(best)
+        self._best = _best(oracle)
 
     def follow(
         self, oracle: CoSearchOracle, folder: pathlib.Path
@@ -253,9 +252,8 @@ class Progress:
             self._console.print(f"{head}  failed: {failure}{left}", style="red")
             return
         known = oracle.trial_metrics(trial)
-        best = next(iter(oracle.get_best_trials(1)), None)
-        is_best = best is not None and best.trial_id == trial.trial_id
-        self._best = "" if best is None else _best(best)
+        self._best = _best(oracle)
+        is_best = self._best.endswith(f" {trial.trial_id}")
         costs = "  ".join(
             evaluations.cost(name, known) for name in oracle.budgets.compared()
         )
@@ -270,8 +268,8 @@ class Progress:
         rank = "" if is_within else f"over the budgets {when}, "
         if is_best:
             rank += "the best so far"
-        elif best is not None:
-            rank += _best(best)
+        elif self._best:
+            rank += self._best
         else:
             rank += "nothing within so far"
         name = oracle.objective.name
@@ -375,8 +373,13 @@ class Progress:
         self._console.print(table)
 
 
-def _best(trial: Any) -> str:
-    return f"best {trial.score:.4f} of trial {trial.trial_id}"
+def _best(oracle: CoSearchOracle) -> str:
+    """The best trial in words; empty if none has ended within the budgets."""
+    # If none has, KerasTuner gives one that runs.
+    (best,) = oracle.get_best_trials(1) or [None]
+    if best is None or best.score is None:
+        return ""
+    return f"best {best.score:.4f} of trial {best.trial_id}"
 
 
 def _of_hours(oracle: CoSearchOracle) -> str:
