@@ -90,6 +90,10 @@ def make(folder, count=4, failed=(), message=EVIL, running=(), more=None):
             }
             (place / "execution_0.json").write_text(json.dumps(content))
         state = trial.get_state()
+        if number > 1:
+            parents = [f"{number - 2:0{width}d}"]
+            how = {"by": "Nsga2", "how": "mutated", "parents": parents}
+            state["origin"] = how
         (place / "trial.json").write_text(json.dumps(state))
         row["status"] = trial.status
         columns = [*report.trial_columns(), *chosen.values]

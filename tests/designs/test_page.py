@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 
+import keras_tuner
 import pytest
 import run_folders
 from absl import logging
@@ -128,6 +129,15 @@ def test_settings_are_there(page):
     assert ["seed", "3"] in groups["Search"]
     assert ["optimizer.class", "Adam"] in groups["Training"]
     assert groups["Versions"] == [["keras", "3.0"]]
+
+
+def test_a_page_says_who_proposed_a_trial(folder, page):
+    origins = content(page)["origins"]
+    assert origins["3"] == ["Nsga2: mutated", ["1"]]
+    assert set(origins) == {"2", "3", "4", "5"}
+    known = keras_tuner.engine.trial.Trial(None, "0", "COMPLETED")
+    known.message = "Known from runs/before"
+    assert run._origin(known) == ("Known from runs/before", [])
 
 
 def test_a_table_names_its_accuracy_and_trains_from_scratch(tmp_path):

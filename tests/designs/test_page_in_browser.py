@@ -147,6 +147,14 @@ def test_a_message_is_text(page):
     assert page.value("document.title") != "hit"
 
 
+def test_a_design_leads_to_what_it_was_made_of(page):
+    page.value("document.querySelector('[data-trial=\"06\"]').click()")
+    assert "Nsga2: mutated from trial 04" in text(page, "#details")
+    page.value("document.querySelector('#details a').click()")
+    assert text(page, "#details h2") == "Trial 04"
+    assert "trial=04" in page.value("location.hash")
+
+
 def test_what_runs_shows_its_curve(page):
     page.value("document.querySelector('[data-trial=\"02\"]').click()")
     assert "Learning curves" in text(page, "#details")

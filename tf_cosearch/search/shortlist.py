@@ -10,10 +10,14 @@ import numpy as np
 from tf_cosearch import metrics
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.lineage import Origin
 from tf_cosearch.search.objectives import Reward
 from tf_cosearch.search.pareto import hypervolume, non_dominated
 from tf_cosearch.search.pricing import Pricer
 from tf_cosearch.search.problem import Estimates
+
+
+ESTIMATED = "estimated to be among the best"
 
 
 class Shortlist(Algorithm):
@@ -35,6 +39,10 @@ class Shortlist(Algorithm):
         seen = {genome.tobytes() for genome in tried}
         left = [row.tobytes() not in seen for row in self._order]
         return self._order[np.asarray(left, bool)][:n]
+
+    def origin(self, genome: np.ndarray) -> Origin:
+        """Always estimated."""
+        return Origin(ESTIMATED)
 
     @functools.cached_property
     def _order(self) -> np.ndarray:

@@ -55,7 +55,9 @@ function pairs(told) {
   const table = element("table");
   for (const [part, said] of told) {
     const row = table.insertRow();
-    row.append(element("td", part, "part"), element("td", said, "said"));
+    const cell = element("td", undefined, "said");
+    cell.append(...[said].flat());
+    row.append(element("td", part, "part"), cell);
   }
   return table;
 }
@@ -206,6 +208,7 @@ function showDetails(id) {
   for (const name of names.filter((each) => value(row, each) !== null)) {
     told.push([columns.get(name).label, shown(scaled(row, name))]);
   }
+  if (id in run.origins) told.push(["proposed", origin(...run.origins[id])]);
   if (id in run.failures) told.push(["failed", run.failures[id]]);
   if (run.front.includes(id)) told.push(["front", "no other design beats it in all of these"]);
   if (id === run.chosen) told.push(["chosen", "the highest reward within the budgets"]);
@@ -231,6 +234,17 @@ function showDetails(id) {
     const why = isFinished(row) ? "Layers and curves are kept of the best trials only." : "";
     box.append(element("p", why, "hint"));
   }
+}
+
+// In words, with a link to each trial that a design was made of.
+function origin(words, parents) {
+  const links = parents.map((id) => {
+    const link = element("a", `trial ${id}`);
+    link.href = `#trial=${id}`;
+    link.addEventListener("click", (event) => { event.preventDefault(); select(id); });
+    return link;
+  });
+  return [words, ...links.flatMap((link, at) => [at ? " and " : " from ", link])];
 }
 
 function longer(told) {

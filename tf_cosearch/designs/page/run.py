@@ -43,6 +43,8 @@ class Run(NamedTuple):
         rows: Values by column, a row a trial in the order of their numbers;
             what a trial did not get to is left out.
         failures: Why trials failed, by id.
+        origins: Who proposed trials, and of which others they were made, by
+            id.
         accuracy: The column that designs are chosen by.
         compared: Costs that they are compared by.
         best: Ids of the finished trials: those within the budgets first, then
@@ -58,6 +60,7 @@ class Run(NamedTuple):
     columns: list[str]
     rows: list[dict[str, Any]]
     failures: dict[str, str]
+    origins: dict[str, tuple[str, list[str]]]
     accuracy: str
     compared: list[str]
     best: list[str]
@@ -122,6 +125,11 @@ def read(folder: str | os.PathLike[str]) -> Run:
             for trial in trials.values()
             if trial.status in _FAILED
         },
+        {
+            trial.trial_id: origin
+            for trial in trials.values()
+            if (origin := _origin(trial)) is not None
+        },
         accuracy,
         compared,
         best,
@@ -169,6 +177,17 @@ def _row(trial: Trial, told: Row) -> dict[str, Any]:
     if told.get("status") == status:  # else of an attempt before this one
         row |= told
     return _plain({**row, "trial_id": trial.trial_id, "status": status}.items())
+
+
+def _origin(trial: Trial) -> tuple[str, list[str]] | None:
+    """Who proposed a trial in words, and the ids of its parents."""
+    if is_known(trial):
+        return text.line(trial.message, _LONGEST), []
+    origin = getattr(trial, "origin", None)
+    if origin is None:
+        return None
+    words = text.line(f"{origin['by']}: {origin['how']}", _LONGEST)
+    return words, [text.line(i, _LONGEST) for i in origin["parents"]]
 
 
 def _plain(items: Iterable[tuple[Any, Any]]) -> dict[str, Any]:

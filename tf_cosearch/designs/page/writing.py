@@ -87,6 +87,11 @@ def write(
         "front": run.front,
         "budgets": run.settings.get("budgets", {}),
         "failures": dict([*run.failures.items()][:_MOST_FAILURES]),
+        "origins": {
+            row["trial_id"]: run.origins[row["trial_id"]]
+            for row in shown
+            if row["trial_id"] in run.origins
+        },
         "settings": _settings(run),
         "reload_seconds": reload_seconds,
         "notes": notes,

@@ -6,6 +6,7 @@ import copy
 
 import numpy as np
 
+from tf_cosearch.search.lineage import Origin
 from tf_cosearch.search.problem import Problem, Result
 
 
@@ -56,6 +57,15 @@ class Algorithm:
         Args:
             result: The last of the history.
         """
+
+    def origin(self, genome: np.ndarray) -> Origin:
+        """Where a design of the last suggestion comes from, for the record.
+
+        Args:
+            genome: `[P]`, canonical and within what is searched, as it will
+                be tried.
+        """
+        return Origin()
 
     def on(self, problem: Problem) -> Algorithm:
         """A copy of it that has observed nothing, to work on a problem.

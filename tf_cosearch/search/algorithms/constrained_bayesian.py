@@ -11,6 +11,7 @@ from scipy import special
 from tf_cosearch import configuration
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.genomes import mutate
+from tf_cosearch.search.lineage import DRAWN, Origin
 from tf_cosearch.search.surrogates import (
     WORK,
     Encoder,
@@ -113,6 +114,12 @@ class ConstrainedBayesian(Algorithm):
         )
         value = self._acquire(features) * self._probability(features)
         return genomes[np.argsort(-value, kind="stable")]
+
+    def origin(self, genome: np.ndarray) -> Origin:
+        """Drawn, or near one of the best as far as it is."""
+        if len(self.problem.history.finished()) < self.warm_up:
+            return Origin(DRAWN)
+        return Origin("of the highest acquisition")
 
     def _candidates(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Draws `[n, P]` genomes, half of them beside the best designs."""

@@ -12,8 +12,9 @@ from tf_cosearch import configuration, metrics
 from tf_cosearch.search import genomes as genome_arrays
 from tf_cosearch.search import pairing
 from tf_cosearch.search.algorithms.algorithm import Algorithm
+from tf_cosearch.search.lineage import Lineage, Origin
 from tf_cosearch.search.pareto import non_dominated
-from tf_cosearch.search.shortlist import Shortlist
+from tf_cosearch.search.shortlist import ESTIMATED, Shortlist
 from tf_cosearch.search.surrogates import (
     Encoder,
     Surrogate,
@@ -191,6 +192,7 @@ class GreyBox(Algorithm):
 
     def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Suggests `[N, P]` pairs, a network each."""
+        self._lineage = Lineage()
         if self._shortlist_of_estimates and self._is_warming_up:
             return self._shortlist_of_estimates.suggest(rng, min(n, SUGGESTED))
         gain = self._gain(rng)
@@ -209,6 +211,14 @@ class GreyBox(Algorithm):
             rate = functools.partial(self._rate, pairs, gain, finalists)
             pairing.best(self.problem.space, self._to_price, rate)
         return _best_first(pairs)[: min(n, SUGGESTED)]
+
+    def origin(self, genome: np.ndarray) -> Origin:
+        """Of which trials its network was made, if of any."""
+        if self._is_warming_up:
+            told = self._shortlist_of_estimates is not None
+            return Origin(ESTIMATED if told else "spreads over the space")
+        network = np.ascontiguousarray(genome[self._network])
+        return self._lineage.origin(network, "chosen of networks at random")
 
     def _rate(
         self,
@@ -405,15 +415,20 @@ class GreyBox(Algorithm):
         fresh[:half] = genome_arrays.mutate(
             self.problem.space, rng, mixed, count
         )
-        fresh = np.concatenate([fresh, built])
-        return self._part(fresh, self._network)
+        fresh = self._held(np.concatenate([fresh, built]), self._network)
+        has_two = (mixed != mothers).any(axis=1, keepdims=True)
+        fathers = np.where(has_two, fathers, mothers)
+        self._lineage.add(fresh[:half], mothers, fathers)
+        return genome_arrays.unseen(fresh)
 
     def _around(self, rng: np.random.Generator, best: np.ndarray) -> np.ndarray:
         """Neighbours of networks, `[N, S]`."""
         parents = best[rng.integers(len(best), size=self.networks)]
         count = rng.integers(1, 2, len(parents), endpoint=True)
         children = genome_arrays.mutate(self.problem.space, rng, parents, count)
-        return self._part(children, self._network)
+        children = self._held(children, self._network)
+        self._lineage.pass_on(children, parents[:, self._network])
+        return genome_arrays.unseen(children)
 
     def _candidate_accelerators(self) -> np.ndarray:
         """The short list, those of the front, and their neighbours.
@@ -485,10 +500,13 @@ class GreyBox(Algorithm):
 
     def _part(self, genomes: np.ndarray, side: slice) -> np.ndarray:
         """One side of designs within what is searched, each once."""
+        return genome_arrays.unseen(self._held(genomes, side))
+
+    def _held(self, genomes: np.ndarray, side: slice) -> np.ndarray:
         genomes = genome_arrays.check(
             self.problem.space, self.problem.hold(genomes)
         )
-        return genome_arrays.unseen(np.ascontiguousarray(genomes[:, side]))
+        return np.ascontiguousarray(genomes[:, side])
 
 
 SIZES = ("macs", "params")

@@ -9,6 +9,7 @@ import numpy as np
 from tf_cosearch import configuration, metrics
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.genomes import crossover, mutate
+from tf_cosearch.search.lineage import DRAWN, Origin, of_brood
 from tf_cosearch.search.pareto import non_dominated
 
 
@@ -91,6 +92,7 @@ class Nsga2(Algorithm):
     def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Suggests `[n, P]` children of the best designs so far."""
         space = self.problem.space
+        self._brood: tuple[np.ndarray, ...] = ()
         if len(self.problem.history.finished()) < self.population_size:
             return space.sample(rng, n)
         genomes, points, violation = self._designs_so_far()
@@ -101,11 +103,21 @@ class Nsga2(Algorithm):
         places = rng.integers(len(order), size=(2, 2, n)).min(axis=0)
         first, second = genomes[order[places]]
         children = crossover(rng, first, second, self.crossover_probability)
+        has_two = (children != first).any(axis=1, keepdims=True)
+        parents = first, np.where(has_two, second, first)
         genes = max(1, int((np.asarray(space.choice_counts) > 1).sum()))
         probability = self._mutation_probability
         probability = 1 / genes if probability is None else probability
         mutations = rng.binomial(genes, probability, n)
-        return mutate(space, rng, children, mutations)
+        children = mutate(space, rng, children, mutations)
+        self._brood = children, *parents
+        return children
+
+    def origin(self, genome: np.ndarray) -> Origin:
+        """Drawn, or a child of one or two of the best."""
+        if not self._brood:
+            return Origin(DRAWN)
+        return of_brood(self.problem, genome, *self._brood)
 
     def _designs_so_far(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Genomes `[N, P]`, objectives `[N, M]` and violations `[N]`."""

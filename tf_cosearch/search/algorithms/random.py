@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tf_cosearch.search.algorithms.algorithm import Algorithm
+from tf_cosearch.search.lineage import DRAWN, Origin
 
 
 class RandomSearch(Algorithm):
@@ -17,3 +18,7 @@ class RandomSearch(Algorithm):
     def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Draws `[n, P]` genomes."""
         return self.problem.space.sample(rng, n)
+
+    def origin(self, genome: np.ndarray) -> Origin:
+        """Always drawn at random."""
+        return Origin(DRAWN)

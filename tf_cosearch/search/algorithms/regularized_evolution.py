@@ -11,6 +11,7 @@ from tf_cosearch import configuration
 from tf_cosearch.search.algorithms import shrinking
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.genomes import crossover, mutate
+from tf_cosearch.search.lineage import DRAWN, Origin, of_brood
 from tf_cosearch.search.problem import Problem, Result
 
 _SHRINK = 2**32 - 3  # a trial number nobody reaches
@@ -117,22 +118,32 @@ class RegularizedEvolution(Algorithm):
     def suggest(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Suggests `[n, P]` children of one parent, or of it and another."""
         population = self.problem.history.finished()[-self.population_size :]
+        self._brood: tuple[np.ndarray, ...] = ()
         if len(population) < self.population_size:
             return self.problem.space.sample(rng, n)
         parent = self._tournament(rng, population)
         children = np.repeat(parent.genome[None], n, axis=0)
+        parents = [children]
         if self.crossover_probability:
             other = self._tournament(rng, population).genome
+            others = np.broadcast_to(other, children.shape)
             children = crossover(
-                rng,
-                children,
-                np.broadcast_to(other, children.shape),
-                self.crossover_probability,
+                rng, children, others, self.crossover_probability
             )
+            has_two = (children != parent.genome).any(axis=1, keepdims=True)
+            parents.append(np.where(has_two, others, parent.genome))
         mutations = rng.integers(1, self.mutations, n, endpoint=True)
         children = mutate(self.problem.space, rng, children, mutations)
         self._shrink()
-        return self._shrunk.restrict(rng, children)
+        children = self._shrunk.restrict(rng, children)
+        self._brood = children, *parents
+        return children
+
+    def origin(self, genome: np.ndarray) -> Origin:
+        """Drawn, or a child of one or two of the population."""
+        if not self._brood:
+            return Origin(DRAWN)
+        return of_brood(self.problem, genome, *self._brood)
 
     def _tournament(
         self, rng: np.random.Generator, population: list[Result]

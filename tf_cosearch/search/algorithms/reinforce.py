@@ -11,6 +11,7 @@ import numpy as np
 from tf_cosearch import configuration
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.algorithms.controller import Controller
+from tf_cosearch.search.lineage import Origin
 from tf_cosearch.search.problem import Result
 
 SAMPLES = 256
@@ -76,6 +77,10 @@ class Reinforce(Algorithm):
         """Samples genomes from the policy, `n` or `SAMPLES` of them."""
         policy = self._explorer or self._controller
         return policy.sample(rng, min(n, SAMPLES))
+
+    def origin(self, genome: np.ndarray) -> Origin:
+        """Always of the policy."""
+        return Origin("sampled from the policy")
 
     def observe(self, result: Result) -> None:
         """Learns from every batch of trials."""

@@ -14,6 +14,7 @@ from tf_cosearch.search import algorithms
 from tf_cosearch.search import genomes as genome_arrays
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.lineage import Origin
 from tf_cosearch.search.objectives import Reward
 from tf_cosearch.search.problem import History, Result
 
@@ -190,6 +191,10 @@ class TwoLevel(Algorithm):
                 inner.explore(genomes, self.fast_reward(costs))
         suggestion = np.concatenate(survivors)
         return suggestion if len(suggestion) else genomes
+
+    def origin(self, genome: np.ndarray) -> Origin:
+        """As the inner algorithm says."""
+        return self.inner.origin(genome)
 
     def observe(self, result: Result) -> None:
         """Teaches the inner algorithm what a trial is worth."""

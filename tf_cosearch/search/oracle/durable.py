@@ -343,7 +343,12 @@ class DurableOracle(keras_tuner.Oracle):
 
     def _save_trial(self, trial: Trial) -> None:
         folder = self._get_trial_dir(trial.trial_id)
-        write_json(os.path.join(folder, "trial.json"), trial.get_state())
+        write_json(os.path.join(folder, "trial.json"), self.trial_state(trial))
+
+    def trial_state(self, trial: Trial) -> dict[str, Any]:
+        """What a trial's file holds."""
+        state: dict[str, Any] = trial.get_state()
+        return state
 
     def reload(self) -> None:
         """Continues a run from its folder.

@@ -51,6 +51,7 @@ from tf_cosearch.search.oracle import warm_start as warm_start_lib
 from tf_cosearch.search.oracle.known_trials import KnownDesign, is_known
 from tf_cosearch.search.oracle.proposals import Proposals
 from tf_cosearch.search.oracle.scoring import Scoring
+from tf_cosearch.search.oracle.state import OriginState
 from tf_cosearch.search.oracle.warm_start import EarlierSearch
 from tf_cosearch.search.pareto import ParetoArchive
 from tf_cosearch.search.pricing import Pricer
@@ -233,6 +234,7 @@ class CoSearchOracle(durable.DurableOracle):
             space, self.prices, self.budgets, self.reward, self.objective
         )
         self._held: dict[str, list[int]] = {}
+        self._origins: dict[str, OriginState] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -393,7 +395,30 @@ class CoSearchOracle(durable.DurableOracle):
         values = hyperparameters_lib.complete(
             self.space.values(genome), self.hyperparameters, rng
         )
+        self._origins[trial_id] = self._origin(genome)
         return {"status": TrialStatus.RUNNING, "values": values}
+
+    def _origin(self, genome: np.ndarray) -> OriginState:
+        """Who has just proposed a design, and what it was made of."""
+        by, how = type(self.algorithm).__name__, self._proposals.how
+        if how is not None:
+            return {"by": by, "how": how, "parents": []}
+        origin = self.algorithm.origin(genome)
+        ids = {
+            self.trial_genome(trial).tobytes(): trial_id
+            for trial_id, trial in self.trials.items()
+            if trial.hyperparameters.values
+        }
+        genomes = [parent.tobytes() for parent in origin.parents]
+        parents = [ids[parent] for parent in genomes if parent in ids]
+        return {"by": by, "how": origin.how, "parents": parents}
+
+    def trial_state(self, trial: Trial) -> dict[str, Any]:
+        """What a trial's file holds: who proposed it, too."""
+        state = super().trial_state(trial)
+        if trial.trial_id in self._origins:
+            state["origin"] = self._origins[trial.trial_id]
+        return state
 
     def score_trial(self, trial: Trial) -> None:
         """Gives a trial its reward; NaN if its accuracy is no number."""
@@ -628,6 +653,11 @@ class CoSearchOracle(durable.DurableOracle):
                 lack the objective.
         """
         super().reload()
+        self._origins = {
+            trial_id: trial.origin
+            for trial_id, trial in self.trials.items()
+            if getattr(trial, "origin", None)
+        }
         # Another process may have gone on with it.
         self.prices.reach.keep_in(self._project_dir)
         self._scoring.forget()

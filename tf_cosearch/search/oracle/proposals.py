@@ -49,6 +49,9 @@ class Proposals:
         shrunk: What is left of the space, which is all by default. Others are
             proposed only if they were given.
         inside: `[N, P]` designs that are known to be of what is left.
+
+    Attributes:
+        how: In words how the last one was found, if no algorithm suggested it.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Proposals:
         self._inside = {*self._known_inside}
         self._tried: list[np.ndarray] = []
         self._screen = Screen(space, prices, budgets)
+        self.how: str | None = None
 
     def propose(
         self,
@@ -93,11 +97,12 @@ class Proposals:
         Returns:
             A `[P]` canonical genome; None if nothing is left, or found.
         """
-        self._tried, self._rng = tried, rng
+        self._tried, self._rng, self.how = tried, rng, None
         self._inside = {*self._known_inside}
         self._screen = Screen(self._space, self._prices, self._budgets, tried)
         genomes, costs = self._first(rng, self._given(rng), are_given=True)
         if not len(genomes):
+            self.how = None
             draw = functools.partial(suggest, rng, self._batch)
             genomes, costs = self.screened(rng, draw)
         if not len(genomes):
@@ -137,8 +142,13 @@ class Proposals:
         if self._screen.is_exhausted:
             return self._first(rng, ())
         drawn = (draw() for _ in range(SUGGESTIONS))
-        elsewhere = self._screen.wider(rng, self._batch, self.designs)
+        elsewhere = self._elsewhere(rng)
         return self._first(rng, itertools.chain(drawn, elsewhere))
+
+    def _elsewhere(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """Where the screen looks if no suggestion passes."""
+        self.how = "found by the screen, as nothing suggested passed it"
+        yield from self._screen.wider(rng, self._batch, self.designs)
 
     def check_feasible(
         self, budgets: Budgets, targets: Budgets | None = None
@@ -245,8 +255,10 @@ class Proposals:
         """What the search was asked to try first."""
         number = self._number()
         for genes in self._initial[number:][:1]:
+            self.how = "given to be tried first"
             yield complete(self._space, rng, genes, self._batch)
         if self._networks and 0 not in self._scope.held(number):
+            self.how = "a published network on its best accelerator"
             yield from self._starts[:, None]
 
     @functools.cached_property

@@ -54,8 +54,21 @@ class MetricsState(TypedDict):
     metrics: dict[str, MetricState]
 
 
-class TrialState(TypedDict):
-    """What KerasTuner writes to `trial.json`."""
+class OriginState(TypedDict):
+    """Who proposed a trial.
+
+    Attributes:
+        by: The class of the algorithm.
+        how: In words.
+        parents: Ids of the trials that its design was made of.
+    """
+
+    by: str
+    how: str
+    parents: list[str]
+
+
+class _TrialOfKerasTuner(TypedDict):
 
     trial_id: str
     hyperparameters: HyperparametersState
@@ -66,6 +79,12 @@ class TrialState(TypedDict):
         "IDLE", "RUNNING", "INVALID", "STOPPED", "COMPLETED", "FAILED"
     ]
     message: str | None
+
+
+class TrialState(_TrialOfKerasTuner, total=False):
+    """What `trial.json` holds: what KerasTuner writes, and who proposed it."""
+
+    origin: OriginState
 
 
 class _TrainingBegun(TypedDict):

@@ -27,7 +27,8 @@ def read_trials(
 
     Returns:
         The trials by id, in the order of their numbers, failed ones in the
-        place of those that are gone; and those whose file is damaged.
+        place of those that are gone; and those whose file is damaged. Their
+        `origin` is who proposed them, if that is known.
     """
     trials: dict[int, Trial] = {}
     damaged = []
@@ -41,6 +42,7 @@ def read_trials(
             trial = Trial.from_state(state)
             if not folder.endswith(f"trial_{trial.trial_id}"):
                 raise ValueError(f"It is of trial {trial.trial_id}.")
+            trial.origin = state.get("origin")
             check(trial)
             trials[int(trial.trial_id)] = trial
         except Exception as error:  # whatever a damaged file leads to
