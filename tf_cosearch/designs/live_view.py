@@ -47,8 +47,10 @@ def shown(
     if console.quiet:
         yield
         return
-    with _view(console, told) if has_view(console) else _log(
-        console, told, silence
+    with (
+        _view(console, told)
+        if has_view(console)
+        else _log(console, told, silence)
     ):
         yield
 
@@ -157,7 +159,10 @@ def _log(
             with contextlib.suppress(Exception):
                 head, trainings = told()
                 console.print(f"{head}: {ongoing.line(trainings)}")
-            pause, said = min(2 * pause, LONGEST_PAUSE_SECONDS), time.monotonic()
+            pause, said = (
+                min(2 * pause, LONGEST_PAUSE_SECONDS),
+                time.monotonic(),
+            )
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()

@@ -16,7 +16,6 @@ from tf_cosearch.search.pareto import hypervolume, non_dominated
 from tf_cosearch.search.pricing import Pricer
 from tf_cosearch.search.problem import Estimates
 
-
 ESTIMATED = "estimated to be among the best"
 
 

@@ -69,7 +69,6 @@ class OriginState(TypedDict):
 
 
 class _TrialOfKerasTuner(TypedDict):
-
     trial_id: str
     hyperparameters: HyperparametersState
     metrics: MetricsState

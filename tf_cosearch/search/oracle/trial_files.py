@@ -42,7 +42,7 @@ def read_trials(
             trial = Trial.from_state(state)
             if not folder.endswith(f"trial_{trial.trial_id}"):
                 raise ValueError(f"It is of trial {trial.trial_id}.")
-            trial.origin = state.get("origin")
+            trial.origin = state.get("origin") if state else None
             check(trial)
             trials[int(trial.trial_id)] = trial
         except Exception as error:  # whatever a damaged file leads to
