@@ -652,6 +652,19 @@ def test_bad_arguments_are_refused_at_once(space, tmp_path, change, message):
     assert not any(tmp_path.iterdir())
 
 
+def test_one_device_trains_a_trial(space, data, tmp_path):
+    """A strategy for several is refused by name, before there is a folder."""
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    message = "distribution_strategy. Received: MirroredStrategy. Leave it out"
+    with pytest.raises(ValueError, match=message):
+        small_tuner(space, tmp_path, distribution_strategy=strategy)
+    assert not [*tmp_path.iterdir()]
+    tuner = small_tuner(space, tmp_path)
+    with pytest.raises(ValueError, match=message), strategy.scope():
+        tuner.search(**few(data))
+    assert not [*tmp_path.glob("*/trial_*")]
+
+
 def test_a_space_and_a_folder_are_no_other_things(space, tmp_path):
     with pytest.raises(TypeError, match="`space` must be a SearchS"):
         small_tuner("digits", tmp_path)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import tensorflow as tf
+
 from tf_cosearch import configuration
 from tf_cosearch.designs import report
 from tf_cosearch.evaluators.analytic import Analytic
@@ -214,6 +216,30 @@ def require_no_file(budgets: Budgets) -> None:
             "Budgets must be on what is known without a file with "
             f"accuracy_table. Received: {', '.join(sorted(named))}. Leave it "
             "out."
+        )
+
+
+def require_one_device(strategy: Any = None) -> None:
+    """Refuses to share a training among devices.
+
+    What makes a training repeatable and lets it go on after a kill, its
+    checkpoints, dropout and order of data, is made for one device.
+
+    Args:
+        strategy: As KerasTuner takes it; one in whose scope this is called is
+            found by itself.
+
+    Raises:
+        ValueError: If there is a strategy.
+    """
+    if strategy is None and tf.distribute.has_strategy():
+        strategy = tf.distribute.get_strategy()
+    if strategy is not None:
+        raise ValueError(
+            "A trial must train on one device, without a "
+            f"distribution_strategy. Received: {type(strategy).__name__}. "
+            "Leave it out; to use several GPUs give each a worker of its own, "
+            "by CUDA_VISIBLE_DEVICES."
         )
 
 

@@ -141,6 +141,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         on_trial_end: Called with a `TrialRecord` of each trial that ends, where
             the oracle is: a function, a tracker of `trackers`, or several. If
             one fails that is logged, and costs the search nothing.
+        distribution_strategy: None: a trial trains on one device. Several
+            GPUs train as many trials, each with a worker of its own.
 
     Raises:
         TypeError: If an argument is not of its type.
@@ -185,7 +187,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         accuracy_table: str | os.PathLike[str] | AccuracyTable | None = None,
         max_hours: float | None = None,
         on_trial_end: Listener | Sequence[Listener] = (),
+        distribution_strategy: Any = None,
     ) -> None:
+        arguments.require_one_device(distribution_strategy)
         listeners = [on_trial_end] if callable(on_trial_end) else on_trial_end
         self._listeners = Listeners(listeners)
         made = measuring.make(evaluator, evaluator_options)
@@ -335,6 +339,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 "`verbose` must be 0 or 1, or 2 or 'auto' as Keras' `fit` "
                 f"takes it. Received: {verbose!r}. 0 is silent."
             )
+        arguments.require_one_device()
         of_data = {
             "validation_data": validation_data,
             "validation_split": validation_split,

@@ -159,10 +159,8 @@ def _log(
             with contextlib.suppress(Exception):
                 head, trainings = told()
                 console.print(f"{head}: {ongoing.line(trainings)}")
-            pause, said = (
-                min(2 * pause, LONGEST_PAUSE_SECONDS),
-                time.monotonic(),
-            )
+            said = time.monotonic()
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
