@@ -19,6 +19,7 @@ import numpy as np
 from tf_cosearch import accelerators, configuration, metrics
 from tf_cosearch.accelerators import presets
 from tf_cosearch.benchmark import synthetic
+from tf_cosearch.benchmark.trainings import Trainings
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.objectives import WeightedProduct
 from tf_cosearch.search.pareto import hypervolume
@@ -224,51 +225,32 @@ class RandomLandscape(Landscape):
         return self.strength * self._function(genes)
 
 
+_ON_DIGITS = Trainings("digits", epochs=6)
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainedLandscape(Landscape):
     """One whose networks are trained, as those of a search are.
 
-    The same network has the same accuracy, whoever proposes it.
-
     Attributes:
-        data: What `datasets.load` takes.
-        epochs: Of each training.
+        trainings: On what, and how.
+        content: Of the YAML of a space, instead of that of `space_name`.
     """
 
-    data: str = "digits"
-    epochs: int = 6
+    trainings: Trainings = _ON_DIGITS
+    content: Mapping[str, Any] | None = None
 
     @functools.cached_property
-    def _inputs(self) -> Any:
-        from tf_cosearch.training import datasets, inputs
-
-        data = datasets.load(self.data)
-        return inputs.prepare(
-            *data.train,
-            input_shape=data.input_shape,
-            classes=data.classes,
-            validation_data=data.validation,
-        )
-
-    @functools.cached_property
-    def _accuracies(self) -> dict[bytes, float]:
-        return {}
+    def space(self) -> SearchSpace:
+        """All accelerators, and the networks for the data."""
+        content = self.content
+        if content is None:
+            content = configuration.load("spaces", self.space_name)
+        return SearchSpace(self.trainings.template(content, self.space_name))
 
     def accuracy(self, genome: np.ndarray) -> float:
         """Of the int8 file on validation data."""
-        from tf_cosearch.training import fit
-
-        network = genome[: self.space.num_network_parameters]
-        key = network.tobytes()
-        if key not in self._accuracies:
-            trained = fit.train(
-                self.space.decode(genome).network.build,
-                self._inputs,
-                epochs=self.epochs,
-                seed=self.seed,
-            )
-            self._accuracies[key] = trained.accuracy_int8
-        return self._accuracies[key]
+        return self.trainings.accuracy(self.space.decode(genome).network)
 
 
 LANDSCAPES: dict[str, Landscape] = {

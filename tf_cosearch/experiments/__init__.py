@@ -7,6 +7,9 @@ An experiment is a function of a `Setting`, found by scan:
         ...
         return Findings(rows, holds, verdict, draw)
 
+With `accuracies=("table", "data")` it takes those of a table, and those of
+trainings of its own, where a setting has one.
+
 Its `rows` become NAME.csv, what it draws NAME.png, and its verdict one line:
 whether what the paper says holds here, by how much, on how many seeds. The
 short form takes a minute or two of a core; figures of it, and of long forms
@@ -35,11 +38,15 @@ class Setting:
         seeds: Repetitions of what is random.
         table: A table of NAS-Bench-Macro's accuracies; without one, they are
             made up, and the verdict says so.
+        data: What `datasets.load` takes: networks are trained on it.
+        folder: Where their accuracies are kept, for other experiments.
     """
 
     is_short: bool = True
     seeds: int = 2
     table: pathlib.Path | None = None
+    data: str | None = None
+    folder: pathlib.Path | None = None
 
 
 class Findings(NamedTuple):
@@ -68,12 +75,15 @@ class Experiment(NamedTuple):
         paper: Whose question it is.
         question: What is asked.
         function: Asks it.
+        accuracies: What of a setting it takes accuracies from, `table` and
+            `data`, beside making them up.
     """
 
     name: str
     paper: str
     question: str
     function: Callable[[Setting], Findings]
+    accuracies: tuple[str, ...] = ()
 
     def line(self, found: Findings) -> str:
         """The verdict."""
@@ -87,13 +97,14 @@ _EXPERIMENTS: dict[str, Experiment] = {}
 
 
 def experiment(
-    *, paper: str, question: str
+    *, paper: str, question: str, accuracies: Sequence[str] = ()
 ) -> Callable[[Callable[[Setting], Findings]], Callable[[Setting], Findings]]:
     """Registers an experiment under the name of its function.
 
     Args:
         paper: Whose question it is.
         question: What is asked.
+        accuracies: See `Experiment`.
 
     Returns:
         A decorator, which returns the function as it is.
@@ -118,7 +129,9 @@ def experiment(
                 "An experiment must be a function of `setting`. Received: "
                 f"{name}{inspect.signature(function)}."
             )
-        _EXPERIMENTS[name] = Experiment(name, paper, question, function)
+        _EXPERIMENTS[name] = Experiment(
+            name, paper, question, function, tuple(accuracies)
+        )
         return function
 
     return register
@@ -138,6 +151,11 @@ def get(name: str) -> Experiment:
     if name not in _EXPERIMENTS:
         raise configuration.unknown("experiment", name, _EXPERIMENTS)
     return _EXPERIMENTS[name]
+
+
+def taking(accuracies: str) -> list[str]:
+    """Sorted names of those that take accuracies from a `table` or `data`."""
+    return [name for name in names() if accuracies in get(name).accuracies]
 
 
 def reproduce(name: str, setting: Setting, folder: pathlib.Path) -> str:

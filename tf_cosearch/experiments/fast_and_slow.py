@@ -42,6 +42,7 @@ CHIPS = 4
     paper="Jiang et al., arXiv 1907.04650",
     question="How much throughput, energy efficiency and search time does "
     "exploring the hardware bring against networks for fixed hardware?",
+    accuracies=("table",),
 )
 def fast_and_slow(setting: Setting) -> Findings:
     """Searches both sides, and networks for the baseline chip.

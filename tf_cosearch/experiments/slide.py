@@ -75,7 +75,6 @@ def matrix(
         told: A word or a number for each.
         title: What the numbers are.
     """
-    axes.grid(visible=False)
     colors = [
         [
             0.5 if word == "over" else 0.1 * (row != column)
@@ -83,12 +82,35 @@ def matrix(
         ]
         for row, words in enumerate(told)
     ]
-    axes.imshow(colors, cmap="Reds", vmin=0, vmax=1)
+    table(axes, rows, columns, told, title, colors)
+    axes.set_xlabel("design of")
+    axes.set_ylabel("used for")
+
+
+def table(
+    axes: Any,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    told: Sequence[Sequence[str]],
+    title: str,
+    colors: Sequence[Sequence[float]] | None = None,
+) -> None:
+    """Draws a table.
+
+    Args:
+        axes: Where.
+        rows: Names.
+        columns: Names.
+        told: A word or a number for each row and column.
+        title: What they are.
+        colors: From 0, white, to 1, dark red; white if left out.
+    """
+    axes.grid(visible=False)
+    shades = colors or [[0.0] * len(columns)] * len(rows)
+    axes.imshow(shades, cmap="Reds", vmin=0, vmax=1, aspect="auto")
     for row, words in enumerate(told):
         for column, word in enumerate(words):
             axes.text(column, row, word, ha="center", va="center", fontsize=9)
     axes.set_xticks(range(len(columns)), columns, rotation=20, fontsize=8)
     axes.set_yticks(range(len(rows)), rows, fontsize=8)
-    axes.set_xlabel("design of")
-    axes.set_ylabel("used for")
     axes.set_title(title, fontsize=10)

@@ -1,0 +1,151 @@
+"""What networks reach on data: each is trained once, and remembered."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from tf_cosearch import identity, tasks
+from tf_cosearch.networks.network import Network
+from tf_cosearch.networks.spaces.template import Template
+from tf_cosearch.tasks import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Trainings:
+    """How networks are trained, and what those before have reached.
+
+    All have the same seed: a network has one accuracy, whoever proposes it.
+
+    Attributes:
+        data: What `datasets.load` takes.
+        epochs: Of each training.
+        task: What the networks are for.
+        train_size: Images to train on at most.
+        validation_size: Images to validate on at most.
+        seed: Of each training.
+        file: Keeps accuracies, a line each, for other searches; None for none.
+    """
+
+    data: str
+    epochs: int
+    task: str = "classification"
+    train_size: int | None = None
+    validation_size: int | None = None
+    seed: int = 0
+    file: pathlib.Path | None = dataclasses.field(default=None, repr=False)
+
+    @functools.cached_property
+    def dataset(self) -> Any:
+        """The data, a `Dataset`.
+
+        Raises:
+            ValueError: If there are no such data, or none of the task.
+            FileNotFoundError: If a file or folder does not exist.
+        """
+        from tf_cosearch.training import datasets
+
+        load = functools.partial(datasets.load, self.data, task=self._task)
+        whole = load()
+        sizes = {
+            "train_size": (self.train_size, whole.train),
+            "validation_size": (self.validation_size, whole.validation),
+        }
+        fewer: dict[str, Any] = {
+            name: size
+            for name, (size, (_, y)) in sizes.items()
+            if size is not None and size < len(y)
+        }
+        return load(**fewer) if fewer else whole
+
+    @property
+    def _task(self) -> Task:
+        return tasks.make(self.task)
+
+    def template(self, content: Mapping[str, Any], name: str) -> Template:
+        """The networks that the YAML of a space describes, for these data.
+
+        Args:
+            content: Of the YAML, without an accelerator.
+            name: Of the space.
+        """
+        shape, classes = self.dataset.input_shape, self.dataset.classes
+        return Template(dict(content), name, shape, classes, self.task)
+
+    @functools.cached_property
+    def inputs(self) -> Any:
+        """The data as trainings take them."""
+        from tf_cosearch.training import inputs
+
+        return inputs.prepare(
+            *self.dataset.train,
+            input_shape=self.dataset.input_shape,
+            classes=self.dataset.classes,
+            validation_data=self.dataset.validation,
+            task=self._task,
+        )
+
+    def accuracy(self, network: Network) -> float:
+        """Of the int8 file on validation data; what the task calls so."""
+        key = self._key(network)
+        if key not in self._known:
+            begun = time.process_time()
+            self._known[key] = self.measure(network)
+            if self.file is not None:
+                record = {
+                    "network": key,
+                    "accuracy": self._known[key],
+                    "processor_seconds": round(time.process_time() - begun, 1),
+                }
+                with self.file.open("a") as file:
+                    file.write(json.dumps(record) + "\n")
+        return self._known[key]
+
+    def measure(self, network: Network) -> float:
+        """Trains a network, whatever is known."""
+        from tf_cosearch.training import fit
+
+        return fit.train(
+            network.build,
+            self.inputs,
+            epochs=self.epochs,
+            seed=self.seed,
+            task=self._task,
+        ).accuracy_int8
+
+    def _key(self, network: Network) -> str:
+        """Tells a training from all others."""
+        told = json.dumps(network.get_config(), sort_keys=True, default=str)
+        text = f"{told} {self} {self._described}"
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @functools.cached_property
+    def _described(self) -> str:
+        """The data and what trains on them, whatever they are called."""
+        from tf_cosearch.training import fingerprint
+
+        told = fingerprint.describe_splits(
+            self.dataset.train,
+            self.dataset.validation,
+            self.dataset.classes,
+            self._task,
+        )
+        return json.dumps([told, identity.versions()], sort_keys=True)
+
+    @functools.cached_property
+    def _known(self) -> dict[str, float]:
+        """What there is in the file; a line that was cut short is left out."""
+        known: dict[str, float] = {}
+        if self.file is not None and self.file.exists():
+            for line in self.file.read_text().splitlines():
+                with contextlib.suppress(ValueError, KeyError):
+                    record = json.loads(line)
+                    known[record["network"]] = float(record["accuracy"])
+        return known
