@@ -5,7 +5,9 @@ import types
 import numpy as np
 import pytest
 
+from tf_cosearch import tasks
 from tf_cosearch.benchmark import landscapes, synthetic
+from tf_cosearch.benchmark.trainings import Trainings
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.pricing import Pricer
 from tf_cosearch.search.surrogates import Encoder, log_costs
@@ -172,7 +174,9 @@ def test_a_network_is_trained_once(monkeypatch):
         return types.SimpleNamespace(accuracy_int8=0.9 + len(trained) / 100)
 
     monkeypatch.setattr(fit, "train", train)
-    landscape = dataclasses.replace(landscapes.get("digits"), epochs=3)
+    landscape = dataclasses.replace(
+        landscapes.get("digits"), trainings=Trainings("digits", epochs=3)
+    )
     space = landscape.space
     first, second = space.sample(np.random.default_rng(0), 2)
     split = space.num_network_parameters
@@ -182,16 +186,19 @@ def test_a_network_is_trained_once(monkeypatch):
         for genome in (first, paired, second, first)
     ]
     assert found == [0.91, 0.91, 0.92, 0.91]
-    assert trained == [{"epochs": 3, "seed": 0}] * 2
+    options = {"epochs": 3, "seed": 0, "task": tasks.make("classification")}
+    assert trained == [options] * 2
     assert landscape.fingerprint != landscapes.get("digits").fingerprint
 
 
 @pytest.mark.slow
 def test_trained_accuracy_is_that_of_the_int8_file():
-    landscape = dataclasses.replace(landscapes.get("digits"), epochs=2)
+    landscape = dataclasses.replace(
+        landscapes.get("digits"), trainings=Trainings("digits", epochs=2)
+    )
     genome = landscape.space.sample(np.random.default_rng(0), 1)[0]
     found = landscape.evaluate(landscape.space.values(genome))
-    images = sum(len(y) for _, y in landscape._inputs.validation_batches())
+    images = sum(len(y) for _, y in landscape.trainings.inputs.validation_batches())
     assert 0.3 < found.accuracy <= 1
     assert (found.accuracy * images) == pytest.approx(
         round(found.accuracy * images), abs=1e-6

@@ -149,3 +149,32 @@ class Trainings:
                     record = json.loads(line)
                     known[record["network"]] = float(record["accuracy"])
         return known
+
+
+@dataclasses.dataclass(frozen=True)
+class SharedTrainings(Trainings):
+    """One training of shared weights, by which all networks are judged.
+
+    Attributes:
+        name: Of the space whose networks share.
+        content: Of its YAML.
+    """
+
+    name: str = ""
+    content: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def measure(self, network: Network) -> float:
+        """Its int8 accuracy on the shared weights."""
+        return float(self._evaluator.accuracy(network))
+
+    @functools.cached_property
+    def _evaluator(self) -> Any:
+        from tf_cosearch.supernet.evaluation import Evaluator
+        from tf_cosearch.supernet.options import SupernetOptions
+        from tf_cosearch.supernet.supernet import Supernet
+
+        networks = self.template(self.content, self.name)
+        options = SupernetOptions(epochs=self.epochs)
+        supernet = Supernet(networks, options, self.seed)
+        supernet.train(self.inputs)
+        return Evaluator(supernet.weights, self.inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import pathlib
@@ -12,14 +13,16 @@ import numpy as np
 
 from tf_cosearch import configuration
 from tf_cosearch.benchmark import landscapes, samplers, table_landscapes
-from tf_cosearch.benchmark.landscapes import Landscape
+from tf_cosearch.benchmark.landscapes import Landscape, TrainedLandscape
 from tf_cosearch.benchmark.table_landscapes import TableLandscape
+from tf_cosearch.benchmark.trainings import SharedTrainings
 from tf_cosearch.experiments import (
     Findings,
     Setting,
     experiment,
     places,
     slide,
+    trained,
     wins,
 )
 from tf_cosearch.networks.spaces.template import Template
@@ -74,6 +77,17 @@ class _Scaled(_Evolved):
         return SearchSpace(networks, _baseline())
 
 
+@dataclasses.dataclass(frozen=True)
+class _Shared(_Evolved, TrainedLandscape):
+    """Their space on the baseline chip, judged by a supernet."""
+
+    @functools.cached_property
+    def space(self) -> SearchSpace:
+        """The networks of its description."""
+        networks = self.trainings.template(self.content or {}, self.space_name)
+        return SearchSpace(networks, _baseline())
+
+
 def _baseline() -> dict[str, Any]:
     space = SearchSpace.load("digits", accelerator="edge_tpu")
     return {"family": space.family, **space.fixed}
@@ -112,7 +126,11 @@ def hsconas(setting: Setting) -> Findings:
         for kind, (place, how) in kinds.items()
         for seed in range(setting.seeds)
     ]
-    holds, verdict = _verdict(rows, places.accuracies(setting))
+    whose = places.accuracies(setting)
+    of_factors = "on made-up accuracies"
+    if setting.data is not None:
+        whose = of_factors = f"on a supernet {whose}"
+    holds, verdict = _verdict(rows, whose, of_factors)
     return Findings(
         rows,
         holds,
@@ -122,8 +140,16 @@ def hsconas(setting: Setting) -> Findings:
     )
 
 
-def _verdict(rows: Sequence[Mapping[str, Any]], whose: str) -> tuple[bool, str]:
-    """Whether both help on most seeds, and by how much in the median."""
+def _verdict(
+    rows: Sequence[Mapping[str, Any]], whose: str, of_factors: str
+) -> tuple[bool, str]:
+    """Whether both help on most seeds, and by how much in the median.
+
+    Args:
+        rows: Of the CSV.
+        whose: What the accuracies of the two spaces are.
+        of_factors: What those of channel factors are.
+    """
     gains = _gains(rows, "reward", "shrinking", "whole space")
     scaled = _gains(rows, "reward", "ten factors", "factor 1")
     nearer = _gains(rows, "gap", "factor 1", "ten factors")
@@ -134,7 +160,7 @@ def _verdict(rows: Sequence[Mapping[str, Any]], whose: str) -> tuple[bool, str]:
         f"on {wins.count(gains)} of {len(gains)} seeds); with ten channel "
         f"factors the best are {ten:.1%} from the target, with one {one:.1%} "
         f"(ten are nearer on {wins.count(nearer)}), and F "
-        f"{100 * np.median(scaled):+.2f} points on made-up accuracies (ahead "
+        f"{100 * np.median(scaled):+.2f} points {of_factors} (ahead "
         f"on {wins.count(scaled)})",
     )
 
@@ -169,6 +195,41 @@ def _place(setting: Setting) -> Landscape:
 def _scaled(factors: tuple[float, ...]) -> Landscape:
     budgets = Budgets(latency_ms=TARGET_MS)
     return _Scaled("hsconas", budgets, ("latency_ms",), 0.5, factors=factors)
+
+
+def _shared(setting: Setting, factors: Sequence[float]) -> Landscape:
+    """Networks of some channel factors, all on the weights of all factors."""
+    whole = _of_factors(setting, FACTORS)
+    how = trained.trainings(setting)
+    shared = SharedTrainings(
+        **{
+            field.name: getattr(how, field.name)
+            for field in dataclasses.fields(how)
+        }
+        | {"epochs": 5 * how.epochs},
+        name="hsconas",
+        content=whole,
+    )
+    some = _of_factors(setting, factors)
+    place = _Shared(
+        "hsconas", Budgets(), (), 0.5, trainings=shared, content=some
+    )
+    one = dataclasses.replace(place, content=_of_factors(setting, (1.0,)))
+    target = trained.limit(one.space, "latency_ms", 0.25)
+    return dataclasses.replace(place, budgets=Budgets(latency_ms=target))
+
+
+def _of_factors(setting: Setting, factors: Sequence[float]) -> dict[str, Any]:
+    """Their space, of three stages of two narrow layers in the short form."""
+    content = copy.deepcopy(configuration.load("spaces", "hsconas"))
+    content["defaults"]["expansion"] = list(factors)
+    if setting.is_short:
+        content["stages"] = [
+            {**stage, "filters": stage["filters"] // 4, "repeats": 2}
+            for stage in content["stages"][:3]
+        ]
+        content["head"]["filters"] = 256
+    return content
 
 
 def _measured(

@@ -110,7 +110,7 @@ def table(
     axes.imshow(shades, cmap="Reds", vmin=0, vmax=1, aspect="auto")
     for row, words in enumerate(told):
         for column, word in enumerate(words):
-            axes.text(column, row, word, ha="center", va="center", fontsize=9)
+            axes.text(column, row, word, ha="center", va="center", fontsize=8)
     axes.set_xticks(range(len(columns)), columns, rotation=20, fontsize=8)
     axes.set_yticks(range(len(rows)), rows, fontsize=8)
     axes.set_title(title, fontsize=10)

@@ -51,6 +51,16 @@ def trainings(
     return Trainings(name, **{**sizes, **others}, file=file)
 
 
+def require(setting: Setting) -> None:
+    """Refuses data that networks cannot be trained on, before anything is.
+
+    Raises:
+        ValueError: If they are no images of classes, or too small ones.
+        FileNotFoundError: If a file or folder does not exist.
+    """
+    trainings(setting).template(small_space(), setting.data or "")
+
+
 def told(setting: Setting) -> str:
     """Whose accuracies these are, for a verdict."""
     how = trainings(setting)

@@ -187,10 +187,10 @@ def _trained_cases(setting: Setting) -> dict[str, Landscape]:
     ]
     energy = asked(place.space, "energy_mj", 0.05)
     cases: dict[str, Landscape] = {
-        f"{time:g} ms": trained.within(place, latency_ms=time, **area)
+        f"{1000 * time:g} µs": trained.within(place, latency_ms=time, **area)
         for time in times
     }
-    cases[f"{energy:g} mJ"] = trained.within(
+    cases[f"{1000 * energy:g} µJ"] = trained.within(
         place, energy_mj=energy, latency_ms=times[-1], **area
     )
     for name, other in places.items():
