@@ -198,7 +198,9 @@ def test_trained_accuracy_is_that_of_the_int8_file():
     )
     genome = landscape.space.sample(np.random.default_rng(0), 1)[0]
     found = landscape.evaluate(landscape.space.values(genome))
-    images = sum(len(y) for _, y in landscape.trainings.inputs.validation_batches())
+    images = sum(
+        len(y) for _, y in landscape.trainings.inputs.validation_batches()
+    )
     assert 0.3 < found.accuracy <= 1
     assert (found.accuracy * images) == pytest.approx(
         round(found.accuracy * images), abs=1e-6

@@ -33,9 +33,32 @@ def test_wrong_flags_are_refused_before_anything_is_done(call_here, tmp_path):
     ):
         done = call_here(
             "reproduce",
-            "--experiment=complexity_roofline",
+            "--experiment=hsconas",
             flag,
             f"--output_dir={folder}",
         )
         assert message in done.message
     assert not folder.exists()
+
+
+def test_accuracies_are_used_or_refused(call_here, tmp_path):
+    table = tmp_path / "table.json"
+    table.write_text("{}")
+    for flags, message in (
+        (
+            ["--experiment=codesign_edp", "--data=digits"],
+            "--data must be for hsconas, joint_beats_separate, space_fits_",
+        ),
+        (
+            ["--experiment=space_fits_hardware", f"--accuracy_table={table}"],
+            "--accuracy_table must be for fast_and_slow, hsconas, joint",
+        ),
+        (
+            ["--data=digits", f"--accuracy_table={table}"],
+            "of a table or of trainings",
+        ),
+        (["--experiment=hsconas", "--data=digit"], "Did you mean 'digits'"),
+    ):
+        done = call_here("reproduce", *flags, f"--output_dir={tmp_path / 'a'}")
+        assert message in done.message
+    assert not (tmp_path / "a").exists()

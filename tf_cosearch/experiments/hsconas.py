@@ -32,6 +32,8 @@ from tf_cosearch.search.space import SearchSpace
 
 STAGES = 2
 
+_MADE_UP_ONES = "on made-up accuracies"
+
 FACTORS = tuple(n / 10 for n in range(1, 11))
 
 TARGET_MS = 0.035
@@ -127,7 +129,7 @@ def hsconas(setting: Setting) -> Findings:
         for seed in range(setting.seeds)
     ]
     whose = places.accuracies(setting)
-    of_factors = "on made-up accuracies"
+    of_factors = _MADE_UP_ONES
     if setting.data is not None:
         whose = of_factors = f"on a supernet {whose}"
     holds, verdict = _verdict(rows, whose, of_factors)
@@ -141,7 +143,9 @@ def hsconas(setting: Setting) -> Findings:
 
 
 def _verdict(
-    rows: Sequence[Mapping[str, Any]], whose: str, of_factors: str
+    rows: Sequence[Mapping[str, Any]],
+    whose: str,
+    of_factors: str = _MADE_UP_ONES,
 ) -> tuple[bool, str]:
     """Whether both help on most seeds, and by how much in the median.
 
