@@ -1,4 +1,4 @@
-"""The files for clusters, with stand-ins for ssh and srun."""
+"""The files for clusters, with stand-ins; test_slurm.py has a Slurm."""
 
 import ast
 import os
@@ -108,21 +108,33 @@ def test_slurm_makes_the_first_task_the_chief(tmp_path, stand_in):
     stand_in(
         "srun",
         """
-        shift  # --kill-on-bad-exit=0
+        shift 2  # --cpus-per-task, --kill-on-bad-exit
+        export SLURM_LAUNCH_NODE_IPADDR=10.0.0.7 SLURM_STEP_ID=0
         for id in 1 2; do SLURM_PROCID=$id "$@" & done
         SLURM_PROCID=0 "$@"
         """,
     )
+    stand_in("scancel", f"echo $@ > {tmp_path}/scancel.log")
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     done = run(
-        "slurm.sbatch", sys.executable, program, tmp_path, SLURM_JOB_ID="123456"
+        "slurm.sbatch",
+        sys.executable,
+        program,
+        tmp_path,
+        SLURM_JOB_ID="123456",
+        SLURM_NTASKS="3",
+        SLURM_CPUS_PER_TASK="1",
     )
     assert done.returncode == 3, done.stderr
     found = started(tmp_path)
     assert {*found} >= {"chief-0", "chief-1", "worker1-1", "worker2-0"}
     assert {environment[PORT] for environment, _ in found.values()} == {"23456"}
-    assert len({e["KERASTUNER_ORACLE_IP"] for e, _ in found.values()}) == 1
+    for name, (environment, _) in found.items():
+        ip = "0.0.0.0" if "chief" in name else "10.0.0.7"
+        assert environment["KERASTUNER_ORACLE_IP"] == ip
+    told = (tmp_path / "scancel.log").read_text()
+    assert told == "--signal=TERM 123456.0\n"
 
 
 def test_slurm_is_told_what_it_needs():
