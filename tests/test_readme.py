@@ -137,8 +137,11 @@ def path(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bin")
     for name, script in {
         "ssh": 'bash -c "${@: -1}"',
-        "sbatch": 'SLURM_JOB_ID=$$ exec "$@"',
-        "srun": 'shift\nSLURM_PROCID=1 "$@" &\nSLURM_PROCID=0 "$@"',
+        "sbatch": "SLURM_JOB_ID=$$ SLURM_NTASKS=2 SLURM_CPUS_PER_TASK=1 "
+        'exec "$@"',
+        "srun": "shift 2; export SLURM_LAUNCH_NODE_IPADDR=127.0.0.1\n"
+        'SLURM_PROCID=1 "$@" &\nSLURM_PROCID=0 "$@"',
+        "scancel": "",
         "kubectl": f'{sys.executable} -c "import sys, yaml; '
         'list(yaml.safe_load_all(open(sys.argv[-1])))" "$@"',
     }.items():
