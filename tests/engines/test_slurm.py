@@ -128,9 +128,7 @@ class Slurm:
     def release(self, job):
         """Lets a job that was put back begin at once, not in two minutes."""
         wait_until(
-            lambda: (
-                "BeginTime" in self("squeue", "-h", "-j", job, "-o", "%r")
-            )
+            lambda: "BeginTime" in self("squeue", "-h", "-j", job, "-o", "%r")
         )
         self("scontrol", "update", f"JobId={job}", "StartTime=now")
 
