@@ -29,7 +29,7 @@ setuptools.setup(
     ],
     package_dir={"tf_cosearch.configs": "configs"},
     package_data={
-        "tf_cosearch": ["py.typed"],
+        "tf_cosearch": ["py.typed", "*.pyi"],
         "tf_cosearch.designs.page": ["page.*"],
         "tf_cosearch.configs": [
             "*/*.yaml",
@@ -49,6 +49,7 @@ setuptools.setup(
         "tensorflow-model-optimization>=0.8.1,<0.9",  # quantization-aware fit
         "ai-edge-litert>=2.0,<3",  # runs the int8 .tflite for its accuracy
         "absl-py>=1.2,<2",  # flags and logging of the tools
+        "lazy_loader>=0.4",  # so that --help waits for no TensorFlow
         "numpy>=1.26",  # genomes, Pareto fronts
         "scipy>=1.11",  # sparse sums, fits, the normal distribution
         "moocore>=0.2",  # Pareto fronts and hypervolumes

@@ -9,7 +9,6 @@ import shutil
 import sys
 import zipfile
 
-import command_line
 import keras_tuner
 import numpy as np
 import pytest
@@ -31,6 +30,7 @@ from malformed import (
 import tf_cosearch as cs
 from tf_cosearch import configuration, metrics
 from tf_cosearch.accelerators import presets
+from tf_cosearch.commands import command_line
 from tf_cosearch.cost.calibrate import measurements
 from tf_cosearch.designs import export, report, run_file
 from tf_cosearch.networks.importers import (
@@ -49,7 +49,7 @@ from tf_cosearch.training import datasets
 
 SECONDS = 10.0
 MOST_BYTES = 2**30
-TOOLS = pathlib.Path(command_line.__file__).parent
+COMMANDS = pathlib.Path(command_line.__file__).parent
 
 TRIALS = ",".join(report.trial_columns())
 LAYERS = "name,H,W,Cin,Cout,Kh,Kw,stride,groups,OH,OW\nc,8,8,3,16,3,3,1,1,8,8\n"
@@ -346,8 +346,10 @@ def test_execution(tmp_path, how, count):
 
 @pytest.fixture
 def search_script(monkeypatch):
-    """The module of tools/search.py, its flags parsed."""
-    spec = importlib.util.spec_from_file_location("search", TOOLS / "search.py")
+    """The module of `cosearch search`, its flags parsed."""
+    spec = importlib.util.spec_from_file_location(
+        "search", COMMANDS / "search.py"
+    )
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "search", module)  # for its types
     before = set(flags.FLAGS)

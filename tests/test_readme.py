@@ -22,6 +22,7 @@ import yaml
 
 import tf_cosearch as cs
 from tf_cosearch import metrics
+from tf_cosearch.commands import command_line
 from tf_cosearch.networks import blocks, layer_ops
 from tf_cosearch.tasks.speech import tones
 
@@ -240,8 +241,9 @@ def test_every_command_has_flags_that_are_there():
         words = shlex.split(command)
         scripts = [word for word in words if word.startswith("tools/")]
         for script in scripts:
-            text = (ROOT / script).read_text()
-            text += (ROOT / "tools/command_line.py").read_text()
+            name = pathlib.Path(script).name
+            text = (ROOT / "tf_cosearch/commands" / name).read_text()
+            text += pathlib.Path(command_line.__file__).read_text()
             after = " ".join(words[words.index(script) + 1 :])
             for name in re.findall(r"--(\w+)", after.partition(" -- ")[0]):
                 is_there = f'"{name}"' in text or name == "flagfile"  # absl's

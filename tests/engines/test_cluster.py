@@ -225,8 +225,10 @@ def test_kubernetes_workers_have_names_of_their_own(manifest):
 
 def test_kubernetes_arguments_are_flags_of_the_script(manifest):
     _, container, _ = pod(manifest, "chief")
-    script = FOLDER.parents[1] / container["command"][1]
-    text = script.read_text() + (script.parent / "command_line.py").read_text()
+    name = container["command"][1].removeprefix("tools/")
+    commands = FOLDER.parents[1] / "tf_cosearch" / "commands"
+    text = (commands / name).read_text()
+    text += (commands / "command_line.py").read_text()
     for argument in container["args"]:
         name = re.fullmatch("--([a-z_0-9]+)=.+", argument)[1]
         assert f'"{name}"' in text

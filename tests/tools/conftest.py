@@ -9,14 +9,15 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-import command_line
 import numpy as np
 import pytest
 from absl import flags
 
+from tf_cosearch.commands import command_line
 from tf_cosearch.training import datasets
 
-TOOLS = pathlib.Path(command_line.__file__).parent
+COMMANDS = pathlib.Path(command_line.__file__).parent
+TOOLS = pathlib.Path(__file__).parents[2] / "tools"
 
 
 class Result(NamedTuple):
@@ -36,7 +37,7 @@ class Result(NamedTuple):
 
 def call_script(name, *arguments):
     """What `python tools/NAME.py ARGUMENTS` does, exit code included."""
-    path = TOOLS / f"{name}.py"
+    path = COMMANDS / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     before = set(flags.FLAGS)

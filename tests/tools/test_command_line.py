@@ -5,12 +5,14 @@ import sys
 import tempfile
 import time
 
-import command_line
 import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-TOOLS = pathlib.Path(command_line.__file__).parent
+from tf_cosearch import commands
+from tf_cosearch.commands import command_line
+
+TOOLS = pathlib.Path(__file__).parents[2] / "tools"
 SCRIPTS = {
     "search": "--max_trails=3",
     "estimate": "--netwrk=x",
@@ -51,7 +53,7 @@ def run(name, *arguments):
 
 def test_every_script_is_known_here():
     names = {path.stem for path in TOOLS.glob("*.py")}
-    assert names == {*SCRIPTS, "command_line"}
+    assert names == {*SCRIPTS} == {*commands.names()}
 
 
 @pytest.mark.parametrize(("name", "flag"), SCRIPTS.items())

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import textwrap
 
-import command_line
 import keras
 import pytest
 import tensorflow as tf
@@ -17,7 +16,7 @@ from devices import device
 import tf_cosearch as cs
 from tf_cosearch import metrics
 
-SCRIPT = pathlib.Path(command_line.__file__).parent / "estimate.py"
+SCRIPT = pathlib.Path(__file__).parents[2] / "tools" / "estimate.py"
 
 
 @pytest.fixture

@@ -8,10 +8,9 @@ import subprocess
 import sys
 import time
 
-import command_line
 import pytest
 
-SCRIPT = pathlib.Path(command_line.__file__).parent / "search.py"
+SCRIPT = pathlib.Path(__file__).parents[2] / "tools" / "search.py"
 TRIALS = 6
 
 

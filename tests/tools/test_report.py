@@ -2,8 +2,9 @@ import errno
 import json
 import re
 
-import command_line
 import pytest
+
+from tf_cosearch.commands import command_line
 
 
 def content(path):

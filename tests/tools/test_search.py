@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 
-import command_line
 import keras_tuner
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ import tf_cosearch as cs
 from tf_cosearch.designs import report
 from tf_cosearch.training import fit
 
-SCRIPT = pathlib.Path(command_line.__file__).parent / "search.py"
+SCRIPT = pathlib.Path(__file__).parents[2] / "tools" / "search.py"
 
 
 def rows(folder):

@@ -1,10 +1,10 @@
 import contextlib
 import os
+import pathlib
 import subprocess
 import sys
 import time
 
-import command_line
 import pytest
 from devices import device
 
@@ -107,7 +107,7 @@ def test_workers_of_a_cluster_wait_for_a_slow_device(flags, tmp_path):
         sys.executable,
         "-c",
         IMPATIENT,
-        command_line.__file__.replace("command_line", "search"),
+        os.fspath(pathlib.Path(__file__).parents[2] / "tools/search.py"),
         *flags,
         "--max_trials=4",
         "--oracle=random",

@@ -4,12 +4,11 @@ import pathlib
 import subprocess
 import sys
 
-import command_line
 import pytest
 
 from tf_cosearch.training import mixed_precision
 
-TOOLS = pathlib.Path(command_line.__file__).parent
+TOOLS = pathlib.Path(__file__).parents[2] / "tools"
 FLAGS = TOOLS.parent / "configs" / "searches" / "digits_mixed.flags"
 
 

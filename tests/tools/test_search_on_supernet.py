@@ -4,11 +4,11 @@ import csv
 import dataclasses
 import json
 
-import command_line
 import pytest
 from light_searches import pretend
 
 import tf_cosearch as cs
+from tf_cosearch.commands import command_line
 from tf_cosearch.designs import outcome
 from tf_cosearch.engines import launch
 from tf_cosearch.supernet.supernet import Supernet

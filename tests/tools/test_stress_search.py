@@ -3,10 +3,9 @@ import pathlib
 import subprocess
 import sys
 
-import command_line
 import pytest
 
-SCRIPT = pathlib.Path(command_line.__file__).parent / "stress_search.py"
+SCRIPT = pathlib.Path(__file__).parents[2] / "tools" / "stress_search.py"
 
 
 @pytest.mark.parametrize(

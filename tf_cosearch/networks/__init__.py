@@ -7,4 +7,5 @@
 """
 
 # Registers them, whoever needs one first.
+from tf_cosearch.networks import blocks as blocks
 from tf_cosearch.networks import operations as operations

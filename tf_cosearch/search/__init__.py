@@ -3,3 +3,7 @@
 `algorithms` suggest designs, a file each; `oracle` asks one of them, and is
 what KerasTuner knows.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, ["algorithms"])

@@ -1,7 +1,8 @@
-"""What the scripts share: flags, quiet logs, a line for an error, exit codes.
+"""What commands share: flags, quiet logs, a line for an error, exit codes.
 
-A script defines its flags on top and imports the package inside its functions:
-a wrong flag is answered at once, not after the seconds that TensorFlow takes.
+A command defines its flags on top and imports others of the package inside its
+functions: a wrong flag is answered at once, not after the seconds that
+TensorFlow takes.
 """
 
 from __future__ import annotations
@@ -65,14 +66,16 @@ OF_SUPERNET = (
 """Fields of `SupernetOptions`, each a flag."""
 
 flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
-flags.disclaim_key_flags()  # what is defined below belongs to the script
+flags.disclaim_key_flags()  # what is defined below belongs to the command
 
 
-def run(main: Callable[[], None]) -> None:
-    """Runs a script and exits.
+def run(main: Callable[[], None], module: str, told: str) -> None:
+    """Runs a command and exits.
 
     Args:
         main: Called without arguments once flags are parsed.
+        module: Name of the module with its flags.
+        told: What `--help` says before them.
     """
 
     def quiet_main(arguments: list[str]) -> None:
@@ -88,7 +91,13 @@ def run(main: Callable[[], None]) -> None:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
             raise
 
-    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["debug"])
+    # What absl's --help prints: this docstring, and flags of this "module".
+    sys.modules["__main__"].__doc__ = told
+    for flag in [
+        *flags.FLAGS.get_key_flags_for_module(module),
+        flags.FLAGS["debug"],
+    ]:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(quiet_main, flags_parser=parse)
 
 
@@ -111,13 +120,13 @@ def interrupt_again(ignored: sys.UnraisableHookArgs) -> None:
 
 
 def parse(arguments: list[str]) -> list[str]:
-    """Parses the flags of a script, or exits with what is wrong with them.
+    """Parses the flags of a command, or exits with what is wrong with them.
 
     Args:
-        arguments: The command line, the script first.
+        arguments: The command line, the command first.
 
     Returns:
-        What is left of it: the script.
+        What is left of it: the command.
     """
     try:
         rest = flags.FLAGS(arguments)
