@@ -39,7 +39,7 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "data",
     None,
-    "Data to train on, as of tools/search.py: `digits`, `idx:FOLDER`, "
+    "Data to train on, as of cosearch search: `digits`, `idx:FOLDER`, "
     "`npz:FILE`. Accuracies are those of trainings then.",
 )
 flags.DEFINE_string("output_dir", "runs/papers", "Where the files go.")
