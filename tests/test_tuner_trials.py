@@ -72,6 +72,7 @@ def test_ctrl_c_loses_only_the_running_trial(
     tuner = small_tuner(space, tmp_path)
     with pytest.raises(KeyboardInterrupt):
         tuner.search(**few(data), epochs=1)
+    assert (tmp_path / "project" / "report.html").is_file()
     told = []
     again = small_tuner(space, tmp_path, on_trial_end=told.append)
     again.search(**few(data), epochs=1)

@@ -382,11 +382,19 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 told = self._progress.follow(self.co_oracle, project)
                 stack.enter_context(told)
             epochs = 1 if epochs is None else epochs
-            self.run(epochs=epochs, callbacks=callbacks)
+            try:
+                self.run(epochs=epochs, callbacks=callbacks)
+            except (KeyboardInterrupt, RuntimeError):
+                self._leave_page()
+                raise
         if self._is_worker():
             sys.exit()  # What a script does with the result, the chief does.
         self.write_trials()  # Even if there was nothing left to do.
-        if self.co_oracle.end_order:  # else there is nothing to look at
+        self._leave_page()
+
+    def _leave_page(self) -> None:
+        """Leaves `report.html`, if there is something to look at."""
+        if not self._is_worker() and self.co_oracle.end_order:
             page.leave(self.project_dir)
 
     def _prepare(self) -> None:

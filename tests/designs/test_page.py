@@ -13,6 +13,7 @@ import pytest
 import run_folders
 from absl import logging
 
+import tf_cosearch as cs
 from tf_cosearch import files
 from tf_cosearch.designs import export
 from tf_cosearch.designs.page import details, following, run, writing
@@ -129,6 +130,49 @@ def test_settings_are_there(page):
     assert ["seed", "3"] in groups["Search"]
     assert ["optimizer.class", "Adam"] in groups["Training"]
     assert groups["Versions"] == [["keras", "3.0"]]
+
+
+@pytest.mark.parametrize("chips", [1, 3])
+def test_layers_are_those_of_their_chip(tmp_path, chips):
+    """Of a pipeline each stage is priced alone, and its costs add up."""
+    design = dataclasses.replace(
+        run_folders.small_design(tmp_path), chips=chips
+    )
+    link = cs.Link(bandwidth_gbs=0.5, byte_pj=40.0)
+    told = details.of_design(design, False, link)
+    layers = design.network.layers()
+    if chips == 1:
+        assert not {"stages"} & told.keys()
+        assert "chip" not in told["layers"]
+        return
+    cut = cs.partition(layers, [design.accelerator] * chips, link)
+    assert told["layers"]["name"] == [row.name for row in layers]
+    counts = [len(stage.layers) for stage in cut.stages]
+    of_chip = told["layers"]["chip"]
+    assert [of_chip.count(n + 1) for n in range(chips)] == counts
+    for number, stage in enumerate(cut.stages, 1):
+        rows = [
+            latency
+            for chip, latency in zip(
+                of_chip, told["layers"]["latency_ms"], strict=True
+            )
+            if chip == number
+        ]
+        assert sum(rows) == pytest.approx(stage.work_ms, rel=1e-3)
+    assert len(told["stages"]) == chips
+    assert told["stages"][0][1].startswith(layers[0].name)
+    assert dict(told["costs"])["throughput"] == cs.metrics.get(
+        "throughput_fps"
+    ).text(cut.throughput_fps)
+
+
+def test_the_link_of_several_chips_is_that_of_the_evaluator(folder):
+    found = run.read(folder)
+    design = run_folders.small_design(folder)
+    found.state["identity"]["evaluator"] = {"link_gbs": 0.25, "link_pj": None}
+    link = details._link(found, design)
+    assert link.bandwidth_gbs == 0.25
+    assert link == cs.Link.of(design.accelerator, 0.25)
 
 
 def test_a_page_says_who_proposed_a_trial(folder, page):

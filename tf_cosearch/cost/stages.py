@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost import fallback, kernels
@@ -101,6 +102,26 @@ def price(layers: Sequence[Layer], accelerator: Accelerator) -> Runs:
             field[begin, end] = values
         runs.latency_ms[begin[~fits], end[~fits]] = np.inf
     return runs
+
+
+def by_layer(
+    layers: Sequence[Layer], accelerator: Accelerator, begin: int, end: int
+) -> Any:
+    """What each row of a run costs, on a chip that holds no others.
+
+    Args:
+        layers: The rows of the network, in execution order.
+        accelerator: An `Accelerator` of numbers.
+        begin: The first row of the run.
+        end: The row before which it ends.
+
+    Returns:
+        `layers` of a `Cost` of `estimate`, arrays `[1, end - begin]`.
+    """
+    rows, already = workload.to_array(layers), stored_already(layers)
+    table = _table(rows, already, np.array([begin]), np.array([end]))
+    cost = estimate(table, accelerator, per_layer=True)
+    return tf.nest.map_structure(np.asarray, cost.layers)
 
 
 def crossing_bytes(layers: Sequence[Layer]) -> np.ndarray:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import itertools
 import pathlib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from tf_cosearch import accelerators, metrics, text
 from tf_cosearch.accelerators import Accelerator, families
+from tf_cosearch.accelerators.chip_link import Link
+from tf_cosearch.cost import pipeline, stages
 from tf_cosearch.cost.explain import complexity, summary
+from tf_cosearch.cost.pipeline import Pipeline
 from tf_cosearch.designs import export
 from tf_cosearch.designs.export import Design
 from tf_cosearch.designs.page.run import Run
 from tf_cosearch.networks.network import BlockSpec, Network
+from tf_cosearch.networks.workload import Layer
 from tf_cosearch.search import executions
 
 LONGER = 4
@@ -42,7 +48,7 @@ def of_trial(run: Run, trial_id: str, advised: bool = False) -> dict[str, Any]:
     details: dict[str, Any] = {"curves": _curves(folder)}
     try:
         design = export.load_design(folder)
-        details |= of_design(design, advised)
+        details |= of_design(design, advised, _link(run, design))
     except FileNotFoundError:  # it has not ended, or is not described
         return details
     except Exception as error:  # whatever the saved model of a user leads to
@@ -50,28 +56,40 @@ def of_trial(run: Run, trial_id: str, advised: bool = False) -> dict[str, Any]:
     return details | {"longer": _longer(run, design)}
 
 
-def of_design(design: Design, advised: bool) -> dict[str, Any]:
+def of_design(design: Design, advised: bool, link: Link) -> dict[str, Any]:
     """Network and accelerator in words, and what limits each layer.
 
     Args:
         design: The design.
         advised: Whether to say of each layer what would help.
+        link: From chip to chip, if there are several.
 
     Returns:
-        Plain values.
+        Plain values. With several chips each layer is that of its chip, which
+        has no other layers than those of its stage.
 
     Raises:
         ValueError: If the network cannot be priced.
     """
     layers, chip = design.network.layers(), design.accelerator
     costs = summary.summarize(layers, chip)
+    advised &= design.chips == 1
     points = complexity.roofline(layers, chip, advised)
     rows = complexity.with_roofline(costs, points)["layers"]
     names = [*_LAYER, "utilization", "bound", *_POINT, *["advice"] * advised]
-    return {
+    told: dict[str, Any] = {
         "network": network_words(design.network, costs),
         "accelerator": accelerator_words(chip),
         "costs": _costs(costs),
+    }
+    if design.chips > 1:
+        cut = pipeline.partition(layers, [chip] * design.chips, link)
+        rows, names = _on_chips(rows, layers, cut), ["chip", *names]
+        count = f"{design.chips} in a pipeline, each:"
+        told["accelerator"].insert(0, ("chips", count))
+        told |= {"stages": _stages(cut), "costs": _pipeline_costs(cut)}
+    return {
+        **told,
         "layers": {name: [_short(row[name]) for row in rows] for name in names},
         "roofs": {
             name: _short(value)
@@ -79,6 +97,76 @@ def of_design(design: Design, advised: bool) -> dict[str, Any]:
             if name.endswith(("_tops", "_tbits"))
         },
     }
+
+
+def _on_chips(
+    rows: Sequence[Mapping[str, Any]], layers: Sequence[Layer], cut: Pipeline
+) -> list[dict[str, Any]]:
+    """What layers cost each on its chip, which holds those of its stage alone.
+
+    Args:
+        rows: What they would cost on a chip that holds all.
+        layers: Of the network.
+        cut: How it is cut.
+    """
+    moved: list[dict[str, Any]] = []
+    for number, stage in enumerate(cut.stages, 1):
+        begin = len(moved)
+        end = begin + len(stage.layers)
+        chip, names = stage.accelerator, summary.bounds(stage.accelerator)
+        cost = stages.by_layer(layers, chip, begin, end)
+        busy = np.stack([cycles[0] for cycles in cost.busy_cycles])
+        for place, row in enumerate(rows[begin:end]):
+            latency_ms = float(cost.latency_ms[0, place])
+            faster = row["latency_ms"] / latency_ms if latency_ms else 1.0
+            moved.append(
+                {
+                    **row,
+                    "chip": number,
+                    "latency_ms": latency_ms,
+                    "energy_mj": float(cost.energy_mj[0, place]),
+                    "utilization": float(cost.utilization[0, place]),
+                    "bound": names[int(busy[:, place].argmax())],
+                    "achieved_tops": faster * row["achieved_tops"],
+                }
+            )
+    return moved
+
+
+def _link(run: Run, design: Design) -> Link:
+    """What the search's evaluator has between two chips."""
+    told = (run.state.get("identity") or {}).get("evaluator") or {}
+    numbers = (told.get(name) for name in ("link_gbs", "link_pj"))
+    return Link.of(design.accelerator, *numbers)
+
+
+def _stages(cut: Pipeline) -> list[tuple[str, str]]:
+    """What each chip does for an image, in words."""
+    ms = metrics.get("latency_ms").text
+    words = []
+    for number, stage in enumerate(cut.stages, 1):
+        first, last = stage.layers[0], stage.layers[-1]
+        names = f"to {last}" if len(stage.layers) > 1 else "alone"
+        words.append(
+            (
+                f"chip {number}",
+                f"{first} {names}: {ms(stage.time_ms)}, of which "
+                f"{ms(stage.work_ms)} work; {text.count(stage.params)} "
+                f"parameters, {stage.weight_residency:.0%} stay; "
+                f"{metrics.get('energy_mj').text(stage.energy_mj)}",
+            )
+        )
+    return words
+
+
+def _pipeline_costs(cut: Pipeline) -> list[tuple[str, str]]:
+    """What the cost model says of several chips, in words."""
+    names = "latency_ms", "throughput_fps", "energy_mj", "area_mm2"
+    words = [
+        (metrics.get(name).word, metrics.get(name).text(getattr(cut, name)))
+        for name in names
+    ]
+    return [*words, ("chips are busy", f"{cut.utilization:.1%} of the time")]
 
 
 def network_words(

@@ -220,6 +220,7 @@ function showDetails(id) {
     box.append(section("Network", pairs(details.network)));
     box.append(section("Accelerator", pairs(details.accelerator)));
     box.append(section("What the cost model says", pairs(details.costs)));
+    if (details.stages) box.append(section("Stages, a chip each", pairs(details.stages)));
   } else if (hyperparameters.length) {
     box.append(section("Hyperparameters", pairs(hyperparameters)));
   }
@@ -265,7 +266,7 @@ function advice(layers) {
 function layerTable(layers) {
   const total = sumOf(layers.latency_ms);
   const table = element("table"), head = table.createTHead().insertRow();
-  const labels = { name: "layer", op: "operation", bound: "limited by", latency_ms: "time",
+  const labels = { ...(layers.chip ? { chip: "chip" } : {}), name: "layer", op: "operation", bound: "limited by", latency_ms: "time",
     energy_mj: "energy", utilization: "utilization", macs: "MACs", params: "parameters" };
   const texts = new Set(["name", "op", "bound"]);
   for (const [name, label] of Object.entries(labels)) {
@@ -370,6 +371,7 @@ function drawRoofline(box, { layers, roofs }) {
       marker: { color: color(bound), line: { color: "white", width: 0.7 }, opacity: 0.8,
         size: at.map((each) => 7 + 45 * Math.sqrt(layers.latency_ms[each] / total)) },
       text: at.map((each) => [`<b>${plain(layers.name[each])}</b>`, plain(layers.op[each]),
+        ...(layers.chip ? [`chip ${layers.chip[each]}`] : []),
         `${(100 * layers.latency_ms[each] / total).toFixed(1)} % of the time`,
         `${(100 * layers.utilization[each]).toFixed(1)} % of the peak`].join("<br>")),
       hovertemplate: "%{text}<extra></extra>",

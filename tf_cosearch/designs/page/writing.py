@@ -28,6 +28,10 @@ MOST_BYTES = 5_900_000
 MOST_DETAILED = 60
 """Designs that a page tells all of; each takes 10 ms, and some 10 kB."""
 
+MOST_CUT = 8
+"""The same of designs of several chips, which take two seconds: where the
+network is cut has to be found again."""
+
 _MOST_TABLE = 600_000  # bytes
 _NOTES = 500  # bytes that a remark on the details may take
 _MOST_FAILURES = 100
@@ -181,7 +185,9 @@ def _detailed(run: Run, advised: int) -> Iterator[tuple[str, dict[str, Any]]]:
     running = [r["trial_id"] for r in run.rows if r["status"] == "RUNNING"]
     best = [*dict.fromkeys([*run.best[:1], *run.front, *run.best])]
     advice = {*best[:advised]}
-    for trial_id in [*running, *best[:MOST_DETAILED]]:
+    has_chips = any(row.get("chips", 1) != 1 for row in run.rows)
+    most = MOST_CUT if has_chips else MOST_DETAILED
+    for trial_id in [*running, *best[:most]]:
         yield trial_id, details.of_trial(run, trial_id, trial_id in advice)
 
 
