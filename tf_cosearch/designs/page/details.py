@@ -14,6 +14,7 @@ from tf_cosearch import accelerators, metrics, text
 from tf_cosearch.accelerators import Accelerator, families
 from tf_cosearch.accelerators.chip_link import Link
 from tf_cosearch.cost import pipeline, stages
+from tf_cosearch.cost.costs import bounds
 from tf_cosearch.cost.explain import complexity, summary
 from tf_cosearch.cost.pipeline import Pipeline
 from tf_cosearch.designs import export
@@ -113,7 +114,7 @@ def _on_chips(
     for number, stage in enumerate(cut.stages, 1):
         begin = len(moved)
         end = begin + len(stage.layers)
-        chip, names = stage.accelerator, summary.bounds(stage.accelerator)
+        chip, names = stage.accelerator, bounds(stage.accelerator)
         cost = stages.by_layer(layers, chip, begin, end)
         busy = np.stack([cycles[0] for cycles in cost.busy_cycles])
         for place, row in enumerate(rows[begin:end]):
