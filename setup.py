@@ -75,6 +75,8 @@ setuptools.setup(
             "torch>=2",  # Optuna's Gaussian process
         ],
         "test": [
+            "ipykernel>=6",  # the notebook
+            "nbclient>=0.10",
             "optuna>=5,<6",
             "pytest>=8",
             "pytest-cov>=5",

@@ -1,9 +1,11 @@
 """The pages of this project, and the blocks of code that they show."""
 
+import json
 import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).parent.parent
+NOTEBOOK = "tools/notebook.ipynb"
 FIRST = "README.md"
 """All others may build on what its Python has imported and made."""
 
@@ -12,7 +14,15 @@ def _text_by_page():
     found = [*ROOT.glob("*.md")]
     for folder in ("tools", "configs", "tf_cosearch"):
         found += sorted((ROOT / folder).rglob("*.md"))
-    return {str(path.relative_to(ROOT)): path.read_text() for path in found}
+    told = {str(path.relative_to(ROOT)): path.read_text() for path in found}
+    return told | {NOTEBOOK: "\n\n".join(cells("markdown"))}
+
+
+def cells(kind):
+    """Sources of the cells of the notebook, `markdown` or `code`."""
+    content = json.loads((ROOT / NOTEBOOK).read_text())
+    found = [cell for cell in content["cells"] if cell["cell_type"] == kind]
+    return ["".join(cell["source"]) for cell in found]
 
 
 TEXT = _text_by_page()
