@@ -90,6 +90,18 @@ def test_rows_are_those_of_trials_csv(folder, page):
     assert (latency["label"], latency["scale"]) == ("latency (µs)", 1000.0)
 
 
+def test_columns_are_called_as_the_task_calls_its_accuracy(folder):
+    found = run.read(folder)
+    state = {"identity": {"space": {"task": {"class": "segmentation"}}}}
+    found = found._replace(state=state)
+    column = writing._column(found, "accuracy_int8")
+    assert column["label"] == "mean intersection over union int8 (%)"
+    assert column["kind"] == "metric"
+    found.rows[0]["mean_absolute_error_int8"] = 0.5
+    column = writing._column(found, "mean_absolute_error_int8")
+    assert (column["kind"], column["number"]) == ("metric", True)
+
+
 def test_front_and_chosen_are_within_the_budgets(folder):
     found = run.read(folder)
     assert found.best == ["4", "3", "0", "5"]  # of which 5 is over budget

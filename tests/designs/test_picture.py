@@ -168,3 +168,10 @@ def test_what_was_measured_is_led_to_from_what_was_predicted(draw):
     assert dots.get_offsets()[0].tolist() == pytest.approx([3.0, 80.0])
     assert "as predicted" not in labels(draw(trials, x="energy_mj"))
     assert "as predicted" not in labels(draw(THREE))
+
+
+def test_the_axis_is_called_as_the_score_is(draw):
+    label = draw(THREE).axes[0].get_ylabel()
+    assert label == "Accuracy of the int8 network (%)"
+    label = draw(THREE, score="mean IoU").axes[0].get_ylabel()
+    assert label == "Mean IoU of the int8 network (%)"

@@ -1,8 +1,10 @@
+import json
 import pathlib
 import types
 
 import pytest
 
+from tf_cosearch import tasks
 from tf_cosearch.designs import report, results
 from tf_cosearch.identity import Identity
 from tf_cosearch.search.budgets import Budgets
@@ -34,6 +36,7 @@ class Oracle:
             max_hours=None, is_over=lambda: False
         )
         self.num_known = 0
+        self.space = types.SimpleNamespace(task=None)
         self.budgets = budgets or Budgets()
         self.seed = 3
         self.measures = ()
@@ -281,3 +284,66 @@ def test_a_trial_that_runs_is_not_the_best(tmp_path):
         progress, show = shown(oracle, 1)
         show()
     assert progress._best == ""
+
+
+def test_further_metrics_of_a_task_have_columns_beside_the_accuracies():
+    measured = {
+        "0": {
+            **METRICS,
+            "mean_absolute_error_int8": 0.25,
+            "kept_auc_int8": 0.7,
+        },
+        "1": {**METRICS, "auc_int8": 0.75},
+    }
+    oracle = types.SimpleNamespace(
+        trials={
+            name: types.SimpleNamespace(
+                trial_id=name,
+                status="COMPLETED",
+                message=None,
+                score=0.5,
+                hyperparameters=types.SimpleNamespace(values={"units": 3}),
+            )
+            for name in measured
+        },
+        measures=(),
+        budgets=Budgets(),
+        space=types.SimpleNamespace(
+            parameters=[types.SimpleNamespace(name="units")]
+        ),
+        trial_metrics=lambda trial: dict(measured[trial.trial_id]),
+    )
+    rows = report.trial_rows(oracle)
+    names = list(rows[0])
+    after = names.index("accuracy_table") + 1
+    assert names[after : after + 2] == ["auc_int8", "mean_absolute_error_int8"]
+    assert "kept_auc_int8" not in names
+    assert len(names) == len(report.trial_columns()) + 3
+    assert [row["auc_int8"] for row in rows] == ["", 0.75]
+    assert [row["mean_absolute_error_int8"] for row in rows] == [0.25, ""]
+
+
+def test_a_front_is_of_what_the_task_calls_its_accuracy(capsys):
+    oracle = Oracle([0.9123])
+    for task, told in (
+        (tasks.make("segmentation"), "front of mean intersection over union,"),
+        (None, "front of accuracy, latency"),
+    ):
+        oracle.space.task = task
+        report.Progress(verbose=1).end(oracle, pathlib.Path("runs"))
+        title = " ".join(capsys.readouterr().out.splitlines()[0].split())
+        assert told in title
+
+
+def test_a_score_is_named_by_the_folder_of_a_search(tmp_path):
+    assert report.score_of_run(tmp_path) == "accuracy"
+    for task, word in (
+        ({"class": "regression"}, "share of variance explained"),
+        ({"class": "of_somebody", "size": 3}, "accuracy"),
+        (None, "accuracy"),
+    ):
+        state = {"identity": {"space": {"task": task}}}
+        (tmp_path / "oracle.json").write_text(json.dumps(state))
+        assert report.score_of_run(tmp_path) == word
+    (tmp_path / "oracle.json").write_text("{")
+    assert report.score_of_run(tmp_path) == "accuracy"

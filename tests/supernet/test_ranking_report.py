@@ -175,6 +175,9 @@ def test_the_table_says_it(space):
     assert lines[3].split()[:3] == ["the", "supernet", "1.00"]
     assert lines[3].endswith("0.00 points")
     assert lines[-1] == "A network took 0.25 s on the supernet (medians)."
+    result["metric"] = "share of pixels"
+    first = ranking_report.table(result).splitlines()[0]
+    assert "int8 share of pixels;" in first
     result["seconds"]["training"] = 20.0
     end = ranking_report.table(result).splitlines()[-1]
     assert "20 s to train: 80 times as long" in end

@@ -35,5 +35,6 @@ def main() -> None:
         chosen=FLAGS.chosen,
         budget=FLAGS.budget,
         title=FLAGS.title,
+        score=report.score_of_run(pathlib.Path(FLAGS.trials).parent),
     )
     print(f"Wrote {output}.")

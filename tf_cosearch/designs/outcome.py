@@ -36,15 +36,16 @@ def leave(
         What the design reaches and costs, and where everything is, in words.
     """
     description = design.export(folder / DESIGN, test_data=test_data)
+    word = getattr(design.network, "task", Task).metric
     picture.plot_pareto(
         report.read_trials(folder / "trials.csv"),
         folder / "pareto.png",
         chosen=design.trial_id,
         budget=budgets.limits().get("latency_ms"),
         title=f"Joint designs of the {space_name} space",
+        score=word,
     )
     accuracies = description["accuracies"]
-    word = getattr(design.network, "task", Task).metric
     costs = ", ".join(
         f"{metrics.get(name).word} "
         f"{metrics.get(name).text(description['costs'][name])}"
@@ -63,7 +64,7 @@ def leave(
         files = "model.tflite, accelerator.yaml, design.json, weights"
     else:
         accuracy = accuracies[report.accuracy_of(accuracies)]
-        reached = f"accuracy {accuracy:.2%} in the table"
+        reached = f"{word} {accuracy:.2%} in the table"
         files = "accelerator.yaml, design.json; no model, as none was trained"
     return (
         f"Chosen: trial {design.trial_id}, {reached}, {costs}.\n"

@@ -22,6 +22,7 @@ def plot_pareto(
     chosen: str | None = None,
     budget: float | None = None,
     title: str = "",
+    score: str = "accuracy",
 ) -> None:
     """Draws accuracy against a cost, another cost as colour.
 
@@ -36,6 +37,7 @@ def plot_pareto(
         chosen: Id of the trial to mark; the best reward by default.
         budget: The budget on `x`, drawn as a line.
         title: A title.
+        score: What the accuracy is, in words: the `metric` of a task.
 
     Raises:
         ValueError: If there are no completed trials, or a cost or the chosen
@@ -63,7 +65,7 @@ def plot_pareto(
     axes = figure.add_subplot(
         title=title or f"{len(trials)} trained joint designs",
         xlabel=label,
-        ylabel=f"Accuracy {word} (%)",
+        ylabel=f"{score[:1].upper()}{score[1:]} {word} (%)",
     )
     axes.grid(alpha=0.3)
     _stretch(axes, across + limit + known)

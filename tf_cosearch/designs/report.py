@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
 import pathlib
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tf_cosearch import configuration, files, identity, metrics, text
+from tf_cosearch import configuration, files, identity, metrics, tasks, text
 from tf_cosearch.designs import evaluations, live_view, ongoing
 from tf_cosearch.search import accuracy_table, measured
 from tf_cosearch.search.oracle.known_trials import KNOWN, is_known
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
+
+KEPT = "kept_"
+"""Begins the names of what was measured of the execution whose file is kept."""
+
+OF_FILE = "_int8"
+"""Ends the names of metrics of an int8 file."""
 
 STOPPED = "stopped_epoch"
 """The epoch after which a trial was stopped early."""
@@ -44,6 +51,34 @@ def accuracy_of(known: Mapping[str, Any]) -> str:
     """
     there = [name for name in ACCURACIES if known.get(name) not in (None, "")]
     return there[0] if there else ACCURACIES[0]
+
+
+def score(space: Mapping[str, Any]) -> str:
+    """What the accuracy of a search is, in words.
+
+    Args:
+        space: What `space.describe` gave, as run folders keep it.
+
+    Returns:
+        The metric of its task; `accuracy` of a model of the user's own, and of
+        a task that is not known here.
+
+    Example:
+    >>> score({"task": {"class": "segmentation"}}), score({})
+    ('mean intersection over union', 'accuracy')
+    """
+    task = dict(space.get("task") or {})
+    with contextlib.suppress(TypeError, ValueError):
+        return tasks.make({"name": task.pop(identity.CLASS, ""), **task}).metric
+    return tasks.Task.metric
+
+
+def score_of_run(folder: pathlib.Path) -> str:
+    """The same as the folder of a search tells it, if that is one."""
+    with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
+        state = json.loads((folder / "oracle.json").read_text())
+        return score(state["identity"]["space"])
+    return tasks.Task.metric
 
 
 def trial_columns(costs: Sequence[str] = ()) -> list[str]:
@@ -77,10 +112,18 @@ def trial_rows(oracle: CoSearchOracle) -> list[dict[str, Any]]:
         Values by column; what a trial did not get to is empty.
     """
     rows = []
+    measures: dict[str, dict[str, Any]] = {
+        trial_id: oracle.trial_metrics(trial)
+        for trial_id, trial in oracle.trials.items()
+        if trial.hyperparameters.values
+    }
     columns = trial_columns(oracle.measures)[len(_ABOUT) :]
+    columns[len(metrics.accuracies()) : len(metrics.accuracies())] = _further(
+        measures.values()
+    )
     for trial in oracle.trials.values():
         values = trial.hyperparameters.values
-        known: dict[str, Any] = oracle.trial_metrics(trial) if values else {}
+        known = measures.get(trial.trial_id, {})
         if STOPPED in known:
             known[STOPPED] = int(known[STOPPED])
         feasible = bool(values) and bool(oracle.budgets.is_feasible(known))
@@ -98,6 +141,16 @@ def trial_rows(oracle: CoSearchOracle) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _further(measures: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Metrics of a task, or of a compiled model, beside the accuracy."""
+    found = {name for each in measures for name in each}
+    return sorted(
+        name
+        for name in found.difference(metrics.names())
+        if name.endswith(OF_FILE) and not name.startswith(KEPT)
+    )
 
 
 def write_trials(
@@ -354,7 +407,8 @@ class Progress:
             if metric.name in oracle.measures:
                 name = f"{metric.name}{measured.PREDICTED}"
                 columns.append(("predicted", name, scale))
-        table = Table(title=f"Pareto front of accuracy, {words}")
+        task = oracle.space.task or tasks.Task
+        table = Table(title=f"Pareto front of {task.metric}, {words}")
         headings = (heading for heading, _, _ in columns)
         name = oracle.objective.name
         accuracy = _LABELS.get(name, name)

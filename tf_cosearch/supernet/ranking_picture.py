@@ -27,15 +27,16 @@ def plot(
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
 
-    rows = result["networks"]
+    rows, metric = result["networks"], result["metric"]
+    word = f"{metric[:1].upper()}{metric[1:]}"
     across = [100 * row[ACCURACY] for row in rows]
     up = [100 * row["accuracy"] for row in rows]
     figure = Figure(figsize=(8, 5.5), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot(
         title=_title(result, title),
-        xlabel="Accuracy with the weights of the supernet (%)",
-        ylabel="Accuracy of the trained int8 network (%)",
+        xlabel=f"{word} with the weights of the supernet (%)",
+        ylabel=f"{word} of the trained int8 network (%)",
     )
     axes.grid(alpha=0.3)
     points = axes.scatter(

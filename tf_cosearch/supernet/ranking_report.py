@@ -89,6 +89,7 @@ def report(
     rankings = ranking.compare(figures, accuracies, top, seed)
     result: dict[str, Any] = {
         "top": top,
+        "metric": trained[0].network.task.metric,
         "rankings": {name: each._asdict() for name, each in rankings.items()},
         "seconds": _seconds(rows),
         "networks": rows,
@@ -138,7 +139,8 @@ def table(result: Mapping[str, Any]) -> str:
         )
     count = len(result["networks"])
     return (
-        f"{count} trained networks, int8 accuracy; tau is Kendall's.\n\n"
+        f"{count} trained networks, int8 {result['metric']}; tau is "
+        "Kendall's.\n\n"
         f"{text.table(lines, '<>>>>')}\n\n{took} (medians).{_gap(result)}"
     )
 

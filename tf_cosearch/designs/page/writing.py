@@ -235,15 +235,21 @@ def _column(run: Run, name: str) -> dict[str, Any]:
         unit = f" ({symbol})" if symbol else ""
         column |= {
             "kind": "metric",
-            "label": f"{metric.word}{ending}{unit}",
+            "label": f"{_scored(run, metric.word)}{ending}{unit}",
             "scale": scale,
             "less": metric.is_limited_above,
         }
-    elif name == run.accuracy:
+    elif name == run.accuracy or name.endswith(report.OF_FILE):
         column |= {"kind": "metric", "less": False}
     elif name in report.trial_columns():
         column["kind"] = "time"
     return column
+
+
+def _scored(run: Run, word: str) -> str:
+    """What a column is called, with what its accuracy is."""
+    space = (run.state.get("identity") or {}).get("space") or {}
+    return word.replace("accuracy", report.score(space))
 
 
 def _settings(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
