@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import os
 import subprocess
@@ -9,9 +10,12 @@ import numpy as np
 import pytest
 import tf_keras
 
+from tf_cosearch import tasks
 from tf_cosearch.search.early_stopping import SuccessiveHalving
-from tf_cosearch.training import settings
+from tf_cosearch.training import fingerprint, settings
 from tf_cosearch.training.settings import plain
+
+Regression = tasks.get("regression")
 
 
 def scheduler(rate):
@@ -130,3 +134,68 @@ def test_a_function_is_the_same_in_every_process():
     }
     assert len(found) == 1
     assert "'code': " in found.pop()
+
+
+@dataclasses.dataclass(frozen=True)
+class First(Regression):
+    """A task of somebody."""
+
+    def __post_init__(self):
+        self.check()
+
+    def check(self):
+        """Nothing."""
+
+    def strata(self, y):
+        """As many as there are numbers."""
+        return y
+
+
+@dataclasses.dataclass(frozen=True)
+class Again(Regression):
+    """The same, written once more."""
+
+    def __post_init__(self):
+        self.check()
+
+    def check(self):
+        """Nothing."""
+
+    def strata(self, y):
+        """As many as there are numbers."""
+        return y
+
+
+@dataclasses.dataclass(frozen=True)
+class Other(First):
+    """Another one by a method that it is built on."""
+
+    def strata(self, y):
+        """One more."""
+        return y + 1
+
+
+def test_what_a_class_of_ones_own_does_counts():
+    first, again, other = map(settings.written, (First, Again, Other))
+    assert list(first) == ["__post_init__", "check", "strata"]
+    code = {name: each["code"] for name, each in first.items()}
+    assert code == {name: each["code"] for name, each in again.items()}
+    changed = {name: each["code"] for name, each in other.items()}
+    assert changed.pop("strata") != code.pop("strata")
+    assert changed == code
+    assert settings.written(Regression) == {}
+
+
+def test_trainings_of_a_task_of_ones_own_are_told_apart_by_its_code():
+    x, y = np.zeros((4, 2, 2, 1)), np.zeros(4)
+    told = [
+        fingerprint.conditions(
+            (x, y), None, 1, batch_size=2, epochs=1, task=kind()
+        )["training"]
+        for kind in (First, Other)
+    ]
+    assert told[0] != told[1]
+    builtin = fingerprint.conditions(
+        (x, y), None, 1, batch_size=2, epochs=1, task=Regression()
+    )
+    assert "task" not in builtin["training"]

@@ -133,7 +133,8 @@ def conditions(
         loss: What `losses.make` takes.
         callbacks: What `callbacks.adapt` takes. Those of Keras that only
             write down what happens do not count.
-        task: What the networks of a space of blocks are for.
+        task: What the networks of a space of blocks are for. Of one of the
+            user's own the code counts.
         **others: Other settings, of which `settings.plain` counts.
 
     Returns:
@@ -153,4 +154,6 @@ def conditions(
         "loss": losses.of_task(task, loss),
         "callbacks": callbacks_lib.that_train(callbacks),
     }
+    if written := settings.written(type(task)):
+        trained["task"] = written
     return {"data": told, "training": settings.plain({**trained, **others})}

@@ -19,6 +19,8 @@ DEPTH = 3
 
 _DIGITS = 16
 
+_PACKAGE = __name__.partition(".")[0]
+
 
 def plain(value: Any, depth: int = DEPTH) -> Any:
     """What a setting is, as JSON, the same in every process.
@@ -68,6 +70,30 @@ def plain(value: Any, depth: int = DEPTH) -> Any:
         used = plain(_used(value), depth - 1)
         return {CLASS: name, "code": _hash(_code(value.__code__)), **used}
     return {CLASS: name, **plain(_settings(value), depth - 1)}
+
+
+def written(kind: type) -> dict[str, Any]:
+    """What a class of a user's own does, by the names of its methods.
+
+    Args:
+        kind: The class.
+
+    Returns:
+        Its methods and those of its bases, as `plain` has them; none of this
+        package, of which the version counts.
+    """
+    methods: dict[str, Any] = {}
+    for each in reversed(kind.__mro__[:-1]):
+        if each.__module__.partition(".")[0] == _PACKAGE:
+            continue
+        for name, value in vars(each).items():
+            if isinstance(value, property):
+                value = value.fget
+            function = getattr(value, "__func__", value)
+            is_made = name.startswith("__") and name != "__post_init__"
+            if isinstance(function, types.FunctionType) and not is_made:
+                methods[name] = plain(function)
+    return methods
 
 
 def _settings(value: Any) -> dict[str, Any]:
