@@ -82,6 +82,7 @@ setuptools.setup(
             "pytest-cov>=5",
             "pytest-xdist>=3",
             "hypothesis>=6",
+            "kubernetes-validate>=1.34",  # schemas for configs/cluster
             "import-linter>=2",
             "mypy>=1.10",
             "ruff>=0.6",
