@@ -39,6 +39,7 @@ class Trainer:
         self._of_recipe, self._of_phases = of_recipe, of_phases
         self._data: inputs.Inputs | None = None
         self._given: dict[str, Any] = {}
+        self._asked: dict[str, Any] = {}
         self._arrays: list[Any] = []
         self._described: dict[str, Any] = {}
 
@@ -54,6 +55,8 @@ class Trainer:
         Raises:
             FatalRuntimeError: If nothing was prepared.
         """
+        if self._data is None and self._asked:
+            self._prepare_data()  # as another process has sent it
         if self._data is None:
             raise keras_tuner.errors.FatalRuntimeError(
                 "`search` must be called before a trial can be run."
@@ -119,20 +122,14 @@ class Trainer:
         networks = self._space.network_space
         classes = None if hypermodel else networks.classes
         task = None if hypermodel else networks.task
+        self._asked = {"x": x, "y": y, **of_data}
         if task is not None:
             losses.of_task(task, self._of_recipe["loss"])
-            self._data = inputs.prepare(
-                x,
-                y,
-                input_shape=networks.input_shape,
-                classes=networks.classes,
-                task=task,
-                **of_data,
-            )
-            if isinstance(task, Custom):
-                self.rehearse(callbacks)
         else:
-            self._data = tensors.prepare(x, y, **of_data, **of_tensors)
+            self._asked |= of_tensors
+        self._prepare_data()
+        if isinstance(task, Custom):
+            self.rehearse(callbacks)
         validation = of_data["validation_data"]
         is_pair = isinstance(validation, (tuple, list))
         self._arrays = [x, y, *(validation if is_pair else (validation,))]
@@ -149,6 +146,44 @@ class Trainer:
             **self._of_recipe,
             **self._of_phases,
         }
+
+    def _prepare_data(self) -> None:
+        from tf_cosearch.training import tensors
+
+        networks = self._space.network_space
+        if networks.task is None:
+            self._data = tensors.prepare(**self._asked)
+        else:
+            self._data = inputs.prepare(
+                **self._asked,
+                input_shape=networks.input_shape,
+                classes=networks.classes,
+                task=networks.task,
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process makes pipelines of the data itself."""
+        return {**vars(self), "_data": None, "_described": {}}
+
+    def require_sendable(self) -> None:
+        """Refuses data that no other process can be sent.
+
+        Raises:
+            ValueError: If they are a pipeline.
+        """
+        import tensorflow as tf
+
+        if any(isinstance(array, tf.data.Dataset) for array in self._arrays):
+            raise ValueError(
+                "Data must be arrays with engine='ray', which sends them to "
+                "each node. Received: a tf.data.Dataset, which cannot be sent. "
+                "Pass NumPy arrays, or use workers, which read it themselves."
+            )
+
+    @property
+    def data_bytes(self) -> int:
+        """Memory of the data, as given and as TensorFlow holds them."""
+        return 2 * sum(getattr(array, "nbytes", 0) for array in self._arrays)
 
     def conditions(self, **of_search: Any) -> dict[str, dict[str, Any]]:
         """What its trainings have in common, see `fingerprint.conditions`.

@@ -8,7 +8,6 @@ import os
 import pathlib
 import statistics
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from tf_cosearch.designs import export, report, results
 from tf_cosearch.designs.export import Design
 from tf_cosearch.designs.page import writing as page
 from tf_cosearch.engines import chief, launch
+from tf_cosearch.engines.ray_engine import RayEngine
 from tf_cosearch.engines.tuner import DurableTuner, project_folder
 from tf_cosearch.evaluators.evaluator import Evaluator
 from tf_cosearch.metrics import values
@@ -143,8 +143,12 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             one fails that is logged, and costs the search nothing.
         distribution_strategy: None: a trial trains on one device. Several
             GPUs train as many trials, each with a worker of its own.
+        engine: Who runs the trials: `local`, which is this process, or a chief
+            and its workers where KerasTuner's variables say so; or `ray`, or a
+            `RayEngine`, which trains each as a task of a Ray cluster.
 
     Raises:
+        ImportError: If Ray is not installed, and is the engine.
         TypeError: If an argument is not of its type.
         ValueError: If an argument is not known or possible, the folder
             belongs to the search of another space, or the oracle chooses
@@ -188,6 +192,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         max_hours: float | None = None,
         on_trial_end: Listener | Sequence[Listener] = (),
         distribution_strategy: Any = None,
+        engine: str | RayEngine = "local",
     ) -> None:
         arguments.require_one_device(distribution_strategy)
         listeners = [on_trial_end] if callable(on_trial_end) else on_trial_end
@@ -260,8 +265,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         self.space = space
         self._trainer = Trainer(space, training, phases)
         self._rule = rule
-        self._proposal_began = time.perf_counter()
         self._progress = report.Progress(verbose=0)
+        self._judged: dict[str, float] = {}
         super().__init__(
             co_oracle,
             directory=directory,
@@ -270,14 +275,19 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             lease_seconds=lease_seconds,
             trials_per_process=trials_per_process,
             stage=0 if self._supernet is None else 1,
+            engine=engine,
             executions_per_trial=executions_per_trial,
         )
         self.hypermodel = CoSearchHyperModel(space) if own is None else own
-        self._curves = executions.Curves(
-            self.project_dir,
+        self.trains_alone = made.is_disturbed
+        self._curves = self._curves_of(self.project_dir)
+
+    def _curves_of(self, project: str) -> executions.Curves:
+        return executions.Curves(
+            project,
             self.co_oracle.objective.name,
             self.co_oracle.reward,
-            rule,
+            self._rule,
             self.co_oracle.budgets.compared(),
         )
 
@@ -330,7 +340,8 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             TypeError: If an argument is not supported.
             ValueError: If the data do not fit the space, or no design meets
                 the budgets. Nothing is trained then.
-            RuntimeError: If trials keep failing for the same reason.
+            RuntimeError: If trials keep failing for the same reason, or no
+                cluster answers.
         """
         if not isinstance(verbose, (int, str)) or (
             verbose not in (0, 1, 2, "auto")
@@ -340,37 +351,53 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 f"takes it. Received: {verbose!r}. 0 is silent."
             )
         arguments.require_one_device()
-        of_data = {
-            "validation_data": validation_data,
-            "validation_split": validation_split,
-            "batch_size": batch_size,
-            "class_weight": class_weight,
-        }
-        if self._table is not None:
-            given = {"x": x, "y": y, "epochs": epochs, "callbacks": callbacks}
-            given |= of_data | {"validation_split": validation_split or None}
-            arguments.require_untrained(given | others)
-            conditions = self._table.conditions(self.executions_per_trial)
-        else:
-            self._trainer.prepare(
-                x,
-                y,
-                epochs=epochs,
-                callbacks=callbacks,
-                verbose=verbose,
-                others=others,
-                **of_data,
-            )
-            if self._trainer.hypermodel is not None:
-                self._rehearse(callbacks)
-            self._limit_training()
-            conditions = self._trainer.conditions(
-                executions_per_trial=self.executions_per_trial,
-                early_stopping=self._rule,
-            )
-        self._progress = report.Progress(verbose)
-        self.co_oracle.identify(**conditions, versions=identity.versions())
         with contextlib.ExitStack() as stack:
+            if self._engine is not None:
+                stack.enter_context(self._engine.connected())
+            of_data = {
+                "validation_data": validation_data,
+                "validation_split": validation_split,
+                "batch_size": batch_size,
+                "class_weight": class_weight,
+            }
+            if self._table is not None:
+                given = {
+                    "x": x,
+                    "y": y,
+                    "epochs": epochs,
+                    "callbacks": callbacks,
+                }
+                given |= of_data | {
+                    "validation_split": validation_split or None
+                }
+                arguments.require_untrained(given | others)
+                conditions = self._table.conditions(self.executions_per_trial)
+            else:
+                self._trainer.prepare(
+                    x,
+                    y,
+                    epochs=epochs,
+                    callbacks=callbacks,
+                    verbose=verbose,
+                    others=others,
+                    **of_data,
+                )
+                if self._trainer.hypermodel is not None:
+                    self._rehearse(callbacks)
+                if self._engine is not None:
+                    self._trainer.require_sendable()
+                    self._engine.require_sendable(
+                        hypermodel=self._trainer.hypermodel,
+                        callbacks=callbacks,
+                        evaluator=self._measuring.evaluator,
+                    )
+                self._limit_training()
+                conditions = self._trainer.conditions(
+                    executions_per_trial=self.executions_per_trial,
+                    early_stopping=self._rule,
+                )
+            self._progress = report.Progress(verbose)
+            self.co_oracle.identify(**conditions, versions=identity.versions())
             self.co_oracle.clock.start()
             if not self._is_worker():
                 stack.enter_context(files.owned(self.project_dir))
@@ -431,7 +458,10 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
 
     def _limit_training(self, held_bytes: int = 0) -> None:
         """Lets nothing be proposed whose training this machine cannot hold."""
-        room = launch.training_room(held_bytes)
+        if self._engine is None:
+            room = launch.training_room(held_bytes)
+        else:
+            room = self._engine.training_room(launch.WORKER_BYTES)
         if room is not None:
             self.co_oracle.prices.limit_training(
                 self._trainer.training_bytes, room
@@ -464,14 +494,51 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 for trial_id in self.co_oracle.end_order
             )
 
-    def pre_create_trial(self) -> None:
-        """Starts the clock of a proposal."""
-        self._proposal_began = time.perf_counter()
-
     def on_trial_begin(self, trial: Any) -> None:
-        """Stops the clock of the proposal."""
+        """Asks the supernet, if there is one, what it thinks of a trial."""
         super().on_trial_begin(trial)
-        self._proposal_seconds = time.perf_counter() - self._proposal_began
+        if self._supernet is not None:
+            genome = self.co_oracle.trial_genome(trial)
+            self._judged = self._supernet.judge(genome)
+
+    def memory_bytes(self, trial: Any = None) -> int:
+        """See `DurableTuner.memory_bytes`; a table takes none."""
+        if self._table is not None:
+            return 0
+        need = self._trainer.data_bytes
+        if trial is not None:
+            genome = self.co_oracle.trial_genome(trial)
+            layers, _ = self.space.batch(genome[None])
+            need = int(self._trainer.training_bytes(layers)[0])
+        return launch.WORKER_BYTES + need
+
+    def briefing(self, trial: Any) -> dict[str, Any]:
+        """See `DurableTuner.briefing`."""
+        return {**super().briefing(trial), "_judged": self._judged}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """See `DurableTuner`; telling others is this process's affair."""
+        here = ("_listeners", "_progress", "_supernet")
+        return {**super().__getstate__(), **dict.fromkeys(here)}
+
+    def move(self, project: pathlib.Path, is_shared: bool) -> None:
+        """See `DurableTuner.move`.
+
+        Raises:
+            FatalRuntimeError: If trials are compared whose curves are not
+                there.
+        """
+        super().move(project, is_shared)
+        if self._rule is not None and not is_shared:
+            raise keras_tuner.errors.FatalRuntimeError(
+                "early_stopping must see the curves of all trials. Received: "
+                "a node that does not see the folder of the search. Put it on "
+                "storage that all nodes share, or leave early_stopping out."
+            )
+        self._curves = self._curves_of(self.project_dir)
+        self._measuring = measuring.Measuring(
+            self._measuring.evaluator, self.co_oracle, project
+        )
 
     def run_trial(
         self, trial: Any, *, epochs: int, callbacks: Any = None
@@ -596,8 +663,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             )
         reported = trained.metrics()
         genome = self.co_oracle.trial_genome(trial)
-        if self._supernet is not None:
-            reported |= self._supernet.judge(genome)
+        reported |= self._judged
         reported |= values.measured(
             self.co_oracle.trial_costs(trial),
             {**reported, "tflite": trained.tflite},

@@ -128,6 +128,12 @@ def listens(ip: str, port: int) -> bool:
     return False
 
 
+def threads_of(count: int) -> dict[str, str]:
+    """Variables of a process that is to compute with so many threads."""
+    names = "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"
+    return dict.fromkeys((*names, "TF_NUM_INTEROP_THREADS"), str(count))
+
+
 def environment(
     tuner_id: str,
     workers: int,
@@ -150,11 +156,8 @@ def environment(
             for which it has all cores.
     """
     share = 1 if chief_trains and tuner_id == "chief" else workers
-    threads = str(max(1, machine.cores() // share))
-    counts = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
     return {
-        **dict.fromkeys(counts, threads),
-        "TF_NUM_INTEROP_THREADS": threads,
+        **threads_of(max(1, machine.cores() // share)),
         **os.environ,
         _WORKERS: str(workers),
         "KERASTUNER_TUNER_ID": tuner_id,

@@ -1,4 +1,4 @@
-"""The loop around the trials, alone or with workers, that no kill damages."""
+"""The loop around the trials, whoever runs them, that no kill damages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import contextlib
 import io
 import os
 import pathlib
+import time
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 import keras_tuner
@@ -16,7 +18,8 @@ from keras_tuner.engine import trial as trial_module
 from keras_tuner.src.distribute import utils as dist_utils
 
 from tf_cosearch import configuration, files
-from tf_cosearch.engines import chief, launch, worker
+from tf_cosearch.engines import chief, launch, ray_engine, worker
+from tf_cosearch.engines.ray_engine import RayEngine
 from tf_cosearch.search.oracle.durable import DurableOracle
 
 _TUNER = "tuner0.json"
@@ -41,11 +44,16 @@ class DurableTuner(base_tuner.BaseTuner):
             memory of a training. `None` is never.
         stage: Of a search that has several, one after the other with the same
             processes, which this one is.
+        engine: Who runs the trials: `local`, which is this process, or a
+            chief's workers; or `ray`, or a `RayEngine`.
         **others: For KerasTuner's tuner.
 
     Attributes:
         co_oracle: The local oracle, which on a worker knows of no trial.
+        trains_alone: Whether a trial wants a node of a cluster to itself.
     """
+
+    trains_alone = False
 
     def __init__(
         self,
@@ -57,8 +65,10 @@ class DurableTuner(base_tuner.BaseTuner):
         lease_seconds: float = chief.LEASE_SECONDS,
         trials_per_process: int | None = None,
         stage: int = 0,
+        engine: str | RayEngine = "local",
         **others: Any,
     ) -> None:
+        self._engine = ray_engine.get(engine)
         if trials_per_process is not None:
             configuration.at_least("trials_per_process", trials_per_process, 1)
         if configuration.number(lease_seconds, "`lease_seconds`") <= 0:
@@ -72,7 +82,8 @@ class DurableTuner(base_tuner.BaseTuner):
                 f"Received: {overwrite!r}."
             )
         project = project_folder(directory, project_name)
-        self._trials_left = trials_per_process
+        self._trials_per_process = self._trials_left = trials_per_process
+        self._proposal_began, self._proposal_seconds = time.perf_counter(), 0.0
         self._stage = stage
         self.co_oracle: Any = oracle
         if dist_utils.is_chief_oracle():
@@ -133,7 +144,12 @@ class DurableTuner(base_tuner.BaseTuner):
             for path in files.sweep(self.project_dir):
                 logging.warning("Removed %s, which a crash left.", path)
             self.oracle.verbose = 0
-            if dist_utils.is_chief_oracle():
+            if self._engine is not None:
+                self.on_search_begin()
+                self.save()
+                self._engine.run(self, kwargs, self._trials_per_process)
+                self.on_search_end()
+            elif dist_utils.is_chief_oracle():
                 self.on_search_begin()
                 self.save()
                 chief.serve(
@@ -143,12 +159,19 @@ class DurableTuner(base_tuner.BaseTuner):
             else:
                 super().search(**kwargs)
 
+    def pre_create_trial(self) -> None:
+        """Starts the clock of a proposal."""
+        self._proposal_began = time.perf_counter()
+
     def on_trial_begin(self, trial: Any) -> None:
         """Starts the program anew if it has run enough trials.
 
         This one is handed out again: a worker that asked for it and did not
         come back would leave its chief waiting.
         """
+        self._proposal_seconds = time.perf_counter() - self._proposal_began
+        if self._engine is not None:
+            return  # Ray replaces the processes that train.
         if self._trials_left == 0:
             launch.start_again()
         if self._trials_left is not None:
@@ -156,6 +179,54 @@ class DurableTuner(base_tuner.BaseTuner):
 
     def on_trial_saved(self, trial: Any) -> None:
         """Called for each trial that has ended, but not on workers."""
+
+    # What a trial needs that runs elsewhere.
+
+    def memory_bytes(self, trial: Any = None) -> int:
+        """Memory that a trial takes, or any of them in any case."""
+        return 0
+
+    def briefing(self, trial: Any) -> dict[str, Any]:
+        """What this process alone knows of a trial, by attribute."""
+        return {"_proposal_seconds": self._proposal_seconds}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs to run trials."""
+        return {**vars(self), "_engine": None}
+
+    def move(self, project: pathlib.Path, is_shared: bool) -> None:
+        """Lets trials that were sent here work in another folder.
+
+        Args:
+            project: The folder, of this node.
+            is_shared: Whether it is that of the search.
+        """
+        self.directory, self.project_name = os.path.split(project)
+        self.co_oracle._set_project_dir(self.directory, self.project_name)
+
+    def run_sent(
+        self,
+        state: Mapping[str, Any],
+        failures: int,
+        briefing: Mapping[str, Any],
+        arguments: Mapping[str, Any],
+    ) -> trial_module.Trial:
+        """Runs a trial that another process has begun, and will report.
+
+        Args:
+            state: Of the trial.
+            failures: How often it has failed before.
+            briefing: What `briefing` gave there.
+            arguments: For `run_trial`.
+
+        Returns:
+            The trial, with all that is to be reported.
+        """
+        self.__dict__.update(briefing)
+        trial = trial_module.Trial.from_state(state)
+        self.co_oracle.take(trial, failures)
+        self._try_run_and_update_trial(trial, **arguments)
+        return trial
 
     def _try_run_and_update_trial(
         self, trial: Any, *args: Any, **kwargs: Any

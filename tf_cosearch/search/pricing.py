@@ -72,6 +72,10 @@ class Pricer:
         self._room = 0
         self.leaves_out = ""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without lists of prices, which are large and soon made again."""
+        return {**vars(self), "_lists": {}}
+
     def limit_training(
         self, needs: Callable[[LayerTable], np.ndarray], room: int
     ) -> None:

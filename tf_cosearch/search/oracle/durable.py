@@ -98,8 +98,10 @@ class DurableOracle(keras_tuner.Oracle):
         search_id: Tells it from others, also from one before in its folder.
         clock: How long the search has run; when its time is up, no trial
             begins any more.
+        is_sent: Whether this is what another process has been sent.
     """
 
+    is_sent = False
     trials: dict[str, Trial]
     ongoing_trials: dict[str, Trial]
     start_order: list[str]
@@ -235,13 +237,40 @@ class DurableOracle(keras_tuner.Oracle):
             self.end_trial(trial)
             return True
 
+    def failures(self, trial_id: str) -> int:
+        """How often a trial has failed so far."""
+        return int(self._run_times[trial_id])
+
     def training_seed(self, trial_id: str) -> int:
         """What makes the training of a trial repeatable.
 
         A retry has another seed; a trial that was interrupted has not.
         """
-        failures = self._run_times[trial_id]
-        return seeds.derive(self.seed, int(trial_id), failures)
+        return seeds.derive(self.seed, int(trial_id), self.failures(trial_id))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs that runs trials, one after the other.
+
+        It knows of no trial but those that it takes, and saves nothing.
+        """
+        return {
+            **vars(self),
+            **{name: {} for name in ("trials", "ongoing_trials", "_leases")},
+            **{name: [] for name in ("start_order", "end_order", "_damaged")},
+            "_retry_queue": [],
+            "_display": None,
+            "is_sent": True,
+        }
+
+    def take(self, trial: Trial, failures: int) -> None:
+        """Lets an oracle that was sent know of one trial.
+
+        Args:
+            trial: The trial.
+            failures: How often it has failed before.
+        """
+        self.trials = {trial.trial_id: trial}
+        self._run_times[trial.trial_id] = failures
 
     def update_trial(
         self, trial_id: str, metrics: dict[str, float], step: int = 0
@@ -337,11 +366,15 @@ class DurableOracle(keras_tuner.Oracle):
 
     def save(self) -> None:
         """Writes `oracle.json`, and trials whose file was found damaged."""
+        if self.is_sent:
+            return
         while self._damaged:
             self._save_trial(self._damaged.pop())
         write_json(self._get_oracle_fname(), self.get_state())
 
     def _save_trial(self, trial: Trial) -> None:
+        if self.is_sent:
+            return
         folder = self._get_trial_dir(trial.trial_id)
         write_json(os.path.join(folder, "trial.json"), self.trial_state(trial))
 

@@ -591,6 +591,12 @@ class CoSearchOracle(durable.DurableOracle):
             "another folder, or overwrite=True (--overwrite)",
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without who proposes, and what only proposals need."""
+        proposing = ("algorithm", "history", "archive", "_proposals", "_unused")
+        others = ("earlier", "_estimates", "_choices")
+        return {**super().__getstate__(), **dict.fromkeys(proposing + others)}
+
     # How a run is continued.
 
     def get_state(self) -> dict[str, Any]:
@@ -681,6 +687,11 @@ class CoSearchOracle(durable.DurableOracle):
     def _set_project_dir(self, directory: Any, project_name: str) -> None:
         super()._set_project_dir(directory, project_name)
         self.prices.reach.keep_in(self._project_dir)
+
+    def take(self, trial: Trial, failures: int) -> None:
+        """See `DurableOracle.take`."""
+        self._scoring.forget()
+        super().take(trial, failures)
 
     def check_trial(self, trial: Trial) -> None:
         """Raises any error if a trial is none of a design of this space."""
