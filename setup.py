@@ -70,6 +70,7 @@ setuptools.setup(
         ],
         "optuna": ["optuna>=5,<6"],  # --track=optuna
         "wandb": ["wandb>=0.19"],  # --track=wandb
+        "ray": ["ray>=2.50,<3"],  # --engine=ray
         "benchmark": [
             "optuna>=5,<6",  # rivals of benchmark_oracles.py
             "torch>=2",  # Optuna's Gaussian process

@@ -10,6 +10,7 @@ from .cost.pipeline import Pipeline as Pipeline
 from .cost.pipeline import partition as partition
 from .designs.export import Design as Design
 from .designs.export import load_design as load_design
+from .engines.ray_engine import RayEngine as RayEngine
 from .evaluators.evaluator import Evaluator as Evaluator
 from .evaluators.evaluator import Quantity as Quantity
 from .metrics import metric as metric

@@ -382,16 +382,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                     others=others,
                     **of_data,
                 )
-                if self._trainer.hypermodel is not None:
-                    self._rehearse(callbacks)
-                if self._engine is not None:
-                    self._trainer.require_sendable()
-                    self._engine.require_sendable(
-                        hypermodel=self._trainer.hypermodel,
-                        callbacks=callbacks,
-                        evaluator=self._measuring.evaluator,
-                    )
-                self._limit_training()
+                self._check_training(callbacks)
                 conditions = self._trainer.conditions(
                     executions_per_trial=self.executions_per_trial,
                     early_stopping=self._rule,
@@ -466,6 +457,19 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             self.co_oracle.prices.limit_training(
                 self._trainer.training_bytes, room
             )
+
+    def _check_training(self, callbacks: Any) -> None:
+        """Refuses, before anything is trained, what no trial could do."""
+        if self._engine is not None:
+            self._trainer.require_sendable()
+            self._engine.require_sendable(
+                hypermodel=self._trainer.hypermodel,
+                callbacks=callbacks,
+                evaluator=self._measuring.evaluator,
+            )
+        if self._trainer.hypermodel is not None:
+            self._rehearse(callbacks)
+        self._limit_training()
 
     def _rehearse(self, callbacks: Any) -> None:
         """Refuses what a trial could not do, before there is one."""

@@ -127,8 +127,8 @@ class Flights:
         refs = [*self._in_flight]
         ended, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0)
         for ref in ended:
-            trial = self._result(ref)
-            slot, _ = self._in_flight.pop(ref)
+            slot, trial = self._in_flight.pop(ref)
+            trial = self._result(ref, trial)
             before = len(self._oracle.end_order)
             try:
                 self._oracle.report(trial, slot)
@@ -138,10 +138,9 @@ class Flights:
                         self._oracle.get_trial(trial.trial_id)
                     )
 
-    def _result(self, ref: Any) -> Trial:
+    def _result(self, ref: Any, trial: Trial) -> Trial:
         """A trial that has ended, with what came of it."""
         exceptions = self._ray.exceptions
-        trial = self._in_flight[ref][1]
         try:
             state, content = self._ray.get(ref)
         except exceptions.RayTaskError as error:

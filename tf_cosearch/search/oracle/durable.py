@@ -253,11 +253,15 @@ class DurableOracle(keras_tuner.Oracle):
 
         It knows of no trial but those that it takes, and saves nothing.
         """
+        empty = (
+            *("trials", "ongoing_trials", "_leases"),
+            *("_run_times", "_id_to_hash"),
+        )
+        none = "start_order", "end_order", "_damaged", "_retry_queue"
         return {
             **vars(self),
-            **{name: {} for name in ("trials", "ongoing_trials", "_leases")},
-            **{name: [] for name in ("start_order", "end_order", "_damaged")},
-            "_retry_queue": [],
+            **{name: {} for name in empty},
+            **{name: [] for name in none},
             "_display": None,
             "is_sent": True,
         }
