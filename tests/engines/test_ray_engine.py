@@ -38,6 +38,10 @@ NAMES = (
 )
 
 
+def loads(content):
+    return pickle.loads(content)  # noqa: S301 as it was written here
+
+
 class TaskError(Exception):
     def __init__(self, cause):
         self.cause = cause
@@ -95,7 +99,7 @@ class FakeRay(types.ModuleType):
 
     def get(self, ref):
         if ref in self._stored:
-            return pickle.loads(self._stored[ref])
+            return loads(self._stored[ref])
         result = self._done[ref]
         if isinstance(result, Exception):
             raise result
@@ -124,12 +128,12 @@ class FakeRay(types.ModuleType):
         return ref
 
     def _run(self, function, luggage, sent):
-        arguments = pickle.loads(sent)
+        arguments = loads(sent)
         number = int(arguments[0]["trial_id"])
         if number in self.deaths:
             return getattr(self.exceptions, self.deaths.pop(number))("died")
         try:
-            return pickle.loads(pickle.dumps(function(luggage, *arguments)))
+            return loads(pickle.dumps(function(luggage, *arguments)))
         except Exception as error:
             return TaskError(error)
 
@@ -341,7 +345,7 @@ def test_the_process_is_as_it_was(install, tmp_path):
     fake.is_up = True
     light(tmp_path / "another", RayEngine()).run()
     assert fake.is_up
-    with pytest.raises(ValueError, match="must be left out where ray.init"):
+    with pytest.raises(ValueError, match=r"must be left out where ray\.init"):
         light(tmp_path, RayEngine("local")).run()
 
 
@@ -402,7 +406,7 @@ def test_impossible_settings_are_refused(install, settings, message):
 
 def test_an_engine_is_refused_that_cannot_be(install, tmp_path, monkeypatch):
     install()
-    with pytest.raises(ValueError, match="local.*ray"):
+    with pytest.raises(ValueError, match=r"local.*ray"):
         light(tmp_path, "spark")
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
     with pytest.raises(ValueError, match="Unset KERASTUNER_TUNER_ID"):
@@ -414,7 +418,7 @@ def test_an_engine_is_refused_that_cannot_be(install, tmp_path, monkeypatch):
 
 def test_a_node_must_have_room(install, tmp_path):
     fake = install()
-    with pytest.raises(RuntimeError, match="4 CPU 0 GPU 7.45 GiB, 2 CPU"):
+    with pytest.raises(RuntimeError, match=r"4 CPU 0 GPU 7\.45 GiB, 2"):
         light(tmp_path, RayEngine("local", cpus_per_trial=5)).run()
     # A cluster may add nodes by itself, but has to be asked.
     engine = RayEngine("local", cpus_per_trial=5, trials_at_once=2)
