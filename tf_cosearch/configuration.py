@@ -185,14 +185,14 @@ def number(value: object, where: str) -> float:
     raise ValueError(f"{where} must be a number. Received: {value!r}.")
 
 
-def at_least(name: str, value: Any, least: int, most: int | None = None) -> int:
+def at_least(name: str, value: Any, least: int, most: int = 2**63 - 1) -> int:
     """An integer argument, checked.
 
     Args:
         name: Name of the argument.
         value: What was given.
         least: The smallest value allowed.
-        most: The largest; None is no limit.
+        most: The largest; what 64 bits hold unless told otherwise.
 
     Returns:
         The value.
@@ -206,7 +206,7 @@ def at_least(name: str, value: Any, least: int, most: int | None = None) -> int:
             f"`{name}` must be an integer of at least {least}. Received: "
             f"{value!r}."
         )
-    if most is not None and value > most:
+    if value > most:
         raise ValueError(
             f"`{name}` must be an integer of at most {most}. Received: "
             f"{value!r}."

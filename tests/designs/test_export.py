@@ -114,6 +114,8 @@ def change(content, *path, value=None):
         (("accelerator", "pe_array/rows"), -1),
         (("chips",), None),
         (("chips",), 0),
+        (("chips",), 65),
+        (("seed",), 10**400),
         (("accelerator", "pe_array/rowz"), 3),
         (("accuracies", "accuracy_int8"), None),
         (("costs", "latency_ms"), "fast"),

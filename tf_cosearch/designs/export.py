@@ -14,6 +14,7 @@ from tf_cosearch.accelerators import Accelerator, families, presets
 from tf_cosearch.designs import evaluations, report
 from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.saved_network import SavedNetwork
+from tf_cosearch.search import hardware
 from tf_cosearch.training import evaluate, inputs
 
 MODEL = "model.tflite"
@@ -256,7 +257,7 @@ def load_design(folder: str | os.PathLike[str]) -> Design:
             folder=folder,
             trial_id=content["trial_id"],
             seed=content["seed"],
-            chips=configuration.at_least("chips", content["chips"], 1),
+            chips=hardware.check_chips(content["chips"]),
         )
     except _DAMAGE as error:
         raise ValueError(

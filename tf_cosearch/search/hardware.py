@@ -62,7 +62,7 @@ def read_choices(
         else:
             fixed[path] = checked[0]
     if CHIPS in settings:
-        checked = _different(CHIPS, settings[CHIPS], where, _check_chips)
+        checked = _different(CHIPS, settings[CHIPS], where, check_chips)
         searched.append(Parameter(CHIPS, checked))
     return family, searched, fixed
 
@@ -85,5 +85,13 @@ def _check_value(path: str, where: str, family: str, value: Any) -> float:
     return presets.check_value(path, value, where, family)
 
 
-def _check_chips(value: Any) -> int:
+def check_chips(value: Any) -> int:
+    """How many chips a pipeline has, checked.
+
+    Args:
+        value: What was given.
+
+    Raises:
+        ValueError: If it is no integer from 1 to `MOST_CHIPS`.
+    """
     return configuration.at_least(CHIPS, value, 1, MOST_CHIPS)
