@@ -5,7 +5,7 @@ import re
 import pages
 import pytest
 
-from tf_cosearch import accelerators, metrics
+from tf_cosearch import accelerators, commands, metrics
 from tf_cosearch.accelerators import presets
 from tf_cosearch.designs import report
 from tf_cosearch.networks import blocks, stage_values
@@ -137,3 +137,21 @@ def test_every_column_of_trials_is_there_with_its_unit():
     ours = [name for name in metrics.names() if name in told]
     assert ours
     assert {n: told[n] for n in ours} == {n: metrics.get(n).unit for n in ours}
+
+
+def test_every_command_is_there():
+    page = pages.TEXT["tools/README.md"]
+    table = page.partition("| command | what it does |")[2].partition("\n\n")[0]
+    assert sorted(re.findall(r"\[`(\w+)`\]\(#", table)) == commands.names()
+
+
+def test_every_flag_of_a_search_is_there():
+    """Of those of a supernet, one stands for all."""
+    source = pages.ROOT / "tf_cosearch/commands/search.py"
+    named = re.findall(
+        r'(?:DEFINE_\w+|_positive)\(\s*"(\w+)"', source.read_text()
+    )
+    assert {"space", "latency_ms", "track"} <= {*named}
+    page = pages.TEXT["tools/README.md"].partition("Flags by what")[2]
+    told = re.findall(r"--(\w+)", page.partition("\n## ")[0])
+    assert {*named} - {*told} - {"output_dir"} == set()
