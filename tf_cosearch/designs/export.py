@@ -256,7 +256,7 @@ def load_design(folder: str | os.PathLike[str]) -> Design:
             metrics=known,
             folder=folder,
             trial_id=content["trial_id"],
-            seed=content["seed"],
+            seed=configuration.at_least("seed", content["seed"], 0),
             chips=hardware.check_chips(content["chips"]),
         )
     except _DAMAGE as error:
