@@ -1,5 +1,6 @@
 """Recommendation against sums by hand and clicks of a known truth."""
 
+import re
 from typing import ClassVar
 
 import keras
@@ -159,8 +160,10 @@ def test_a_table_of_more_rows_than_floats_tell_apart_is_refused():
 def test_categories_outside_a_table_are_refused(number):
     x, _ = columns()
     x[3, 3] = number
+    told = re.escape(f"{number:g}, and in all 1 such")
     with pytest.raises(
-        ValueError, match=r"column 3 of the data .*0 to 4.*5 rows.*Received: "
+        ValueError,
+        match=rf"column 3 of the data .*0 to 4.*5 rows.*Received: {told}",
     ):
         Recommendation(TABLES).check_inputs(x, (1, 1, 5), "data")
     x[3, 3] = np.nan

@@ -101,7 +101,9 @@ def test_names_in_lists_may_have_blanks(folder):
 def test_lines_that_name_no_clip_are_refused(folder, line):
     with (folder / "testing_list.txt").open("a") as file:
         file.write(f"{line}\nleft/e1.wav\n")
-    with pytest.raises(ValueError, match=f"Received: {line} and 1 more"):
+    with pytest.raises(
+        ValueError, match=f"Received: {line}, and in all 2 such"
+    ):
         speech_commands.load(folder, FEATURES)
 
 

@@ -248,8 +248,8 @@ class Recommendation(Task):
                 raise ValueError(
                     f"Categories in column {index} of the {what} must be whole "
                     f"numbers of 0 to {count - 1}, as their table has {count} "
-                    f"rows. Received: {numbers[wrong][0]:g} and "
-                    f"{int(wrong.sum()) - 1} more. Set tables, or map them."
+                    f"rows. Received: {numbers[wrong][0]:g}, and in all "
+                    f"{wrong.sum()} such. Set tables, or map them."
                 )
 
     def check_targets(

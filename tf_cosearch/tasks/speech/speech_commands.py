@@ -217,8 +217,8 @@ def _check_lists(
     if lost:
         raise ValueError(
             f"{' and '.join(_LISTS.values())} of {folder} must name clips that "
-            f"are there, as in yes/one.wav. Received: {lost[0]} and "
-            f"{len(lost) - 1} more. Take them out of the lists."
+            f"are there, as in yes/one.wav. Received: {lost[0]}, and in all "
+            f"{len(lost)} such. Take them out of the lists."
         )
 
 
