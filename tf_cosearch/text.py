@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,17 @@ def duration(seconds: float) -> str:
     if seconds >= 90:
         return f"{seconds / 60:.0f} min"
     return f"{seconds:.0f} s"
+
+
+def command(name: str) -> str:
+    """How a command is typed: by its script in a checkout, else installed.
+
+    Args:
+        name: Of `commands.names()`.
+    """
+    script = f"tools/{name}.py"
+    is_checkout = pathlib.Path(__file__).parents[1].joinpath(script).is_file()
+    return f"python {script}" if is_checkout else f"cosearch {name}"
 
 
 def line(said: object, most: int) -> str:

@@ -1,5 +1,6 @@
 import io
 import logging
+import os
 import sys
 import time
 
@@ -130,6 +131,22 @@ def test_ctrl_c_gives_everything_back():
         raise KeyboardInterrupt
     assert (sys.stdout, sys.stderr) == before
     assert shown.file.getvalue().count("\x1b[?25h") == 1
+
+
+def test_only_what_a_terminal_may_show_is_caught(tmp_path):
+    """As `2>errors.log` asks for a file that has all, and nobody sees."""
+    read, write = os.pipe()
+    with (
+        os.fdopen(read),
+        os.fdopen(write, "w") as pipe,
+        open(tmp_path / "errors.log", "w") as file,
+        open(os.devnull, "w") as nothing,
+    ):
+        caught = [
+            live_view._may_be_seen(each)
+            for each in (Terminal(), pipe, file, nothing, io.StringIO(), None)
+        ]
+    assert caught == [True, True, False, False, False, False]
 
 
 def test_what_is_logged_goes_above_the_view(monkeypatch):

@@ -178,6 +178,13 @@ def test_layers_are_those_of_their_chip(tmp_path, chips):
     ).text(cut.throughput_fps)
 
 
+def test_commands_are_those_that_are_there(monkeypatch, tmp_path):
+    assert cs.text.command("retrain") == "python tools/retrain.py"
+    installed = tmp_path / "site-packages" / "tf_cosearch" / "text.py"
+    monkeypatch.setattr(cs.text, "__file__", str(installed))
+    assert cs.text.command("retrain") == "cosearch retrain"
+
+
 def test_the_link_of_several_chips_is_that_of_the_evaluator(folder):
     found = run.read(folder)
     design = run_folders.small_design(folder)

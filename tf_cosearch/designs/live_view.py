@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import logging
 import os
+import stat
 import sys
 import threading
 import time
@@ -87,7 +88,7 @@ def _view(console: Console, told: Told) -> Iterator[None]:
         get_renderable=renewed,
         refresh_per_second=_REFRESHES,
         transient=True,
-        redirect_stderr=sys.stderr is not None and sys.stderr.isatty(),
+        redirect_stderr=_may_be_seen(sys.stderr),
     )
     # A process that replaces itself by its own command leaves no block.
     atexit.register(live.stop)
@@ -96,6 +97,18 @@ def _view(console: Console, told: Told) -> Iterator[None]:
             yield
     finally:
         atexit.unregister(live.stop)
+
+
+def _may_be_seen(stream: Any) -> bool:
+    """Whether a terminal may show what is written, and not a file have it.
+
+    By a pipe, too: commands drop TensorFlow's noise from one.
+    """
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        if stream.isatty():
+            return True
+        return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+    return False
 
 
 def _lines(console: Console, head: str, trainings: Sequence[Training]) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from absl import logging
 
+from tf_cosearch import text
 from tf_cosearch.trackers.tracker import Listener, Tracker, TrialRecord
 
 PATIENCE_SECONDS = 30.0
@@ -85,9 +86,10 @@ class Listeners:
         if not done.wait(seconds):
             logging.warning(
                 "Trackers did not answer within %g s; about %d trials are not "
-                "told. tools/export_trials.py hands them over later.",
+                "told. %s hands them over later.",
                 seconds,
                 self._untold.unfinished_tasks,
+                text.command("export_trials"),
             )
 
     def _tell_trackers(self, record: TrialRecord) -> None:

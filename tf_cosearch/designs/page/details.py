@@ -308,4 +308,5 @@ def _longer(run: Run, design: Design) -> dict[str, str]:
     # A search takes what begins with `trial_` for one of its own.
     output = run.folder / f"longer_{design.folder.name}"
     words.append(f"--output_dir={output}")
-    return {"command": f"python tools/retrain.py {shlex.join(map(str, words))}"}
+    said = shlex.join(map(str, words))
+    return {"command": f"{text.command('retrain')} {said}"}

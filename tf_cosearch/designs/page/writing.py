@@ -47,9 +47,10 @@ def leave(folder: str | os.PathLike[str]) -> None:
         write(run_lib.read(folder), pathlib.Path(folder, NAME))
     except Exception as error:
         logging.warning(
-            "%s was not written: %s. tools/report.py --run=%s tries again.",
+            "%s was not written: %s. %s --run=%s tries again.",
             NAME,
             text.line(error, _LONGEST).rstrip("."),
+            text.command("report"),
             folder,
         )
 
