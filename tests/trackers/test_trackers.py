@@ -135,6 +135,19 @@ def test_what_cannot_be_told_is_refused(asked, error, message, monkeypatch):
         trackers.parse(asked)
 
 
+def test_a_search_goes_on_without_what_is_not_installed(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    pytest.importorskip("optuna")
+    (tracker,) = trackers.installed(["wandb:team", "optuna:sqlite:///a.db"])
+    assert tracker.where == "sqlite:///a.db"
+    (line,) = caplog.messages
+    assert "needs the package wandb" in line
+    assert "pip install" in line
+    assert line.endswith("The search goes on without it.")
+    with pytest.raises(ValueError, match="Did you mean"):
+        trackers.installed(["wandbb"])
+
+
 def test_a_function_that_fails_is_said_once_and_costs_nothing(caplog):
     heard = []
 

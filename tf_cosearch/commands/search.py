@@ -327,9 +327,7 @@ def _search(
         supernet_trials=FLAGS.supernet_trials,
         **judges,
         max_hours=FLAGS.max_hours,
-        on_trial_end=[
-            trackers.parse(told) for told in FLAGS.track if not is_worker
-        ],
+        on_trial_end=[] if is_worker else trackers.installed(FLAGS.track),
     )
     training: dict[str, Any] = {}
     if data is not None:

@@ -7,6 +7,10 @@ anywhere, and handed to the tuner.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from absl import logging
+
 from tf_cosearch.registry import Registry
 from tf_cosearch.trackers.tracker import Tracker
 
@@ -30,3 +34,24 @@ def parse(text: str) -> Tracker:
     """
     name, _, where = text.partition(":")
     return make(name, {"where": where})
+
+
+def installed(texts: Iterable[str]) -> list[Tracker]:
+    """The trackers asked for, without those whose package is not installed.
+
+    A log line says which: a search goes on without them, as it does without
+    one that fails later.
+
+    Args:
+        texts: As `parse` takes them.
+
+    Raises:
+        ValueError: If there is none of a name.
+    """
+    found = []
+    for told in texts:
+        try:
+            found.append(parse(told))
+        except ImportError as error:  # noqa: PERF203
+            logging.warning("%s. The search goes on without it.", error)
+    return found
