@@ -665,6 +665,13 @@ def test_one_device_trains_a_trial(space, data, tmp_path):
     assert not [*tmp_path.glob("*/trial_*")]
 
 
+def test_a_folder_must_be_writable(space, tmp_path, monkeypatch):
+    """Said before a search, of one that is there as of one that is not."""
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(ValueError, match="made and written to. Received"):
+        small_tuner(space, tmp_path)
+
+
 def test_a_space_and_a_folder_are_no_other_things(space, tmp_path):
     with pytest.raises(TypeError, match="`space` must be a SearchS"):
         small_tuner("digits", tmp_path)

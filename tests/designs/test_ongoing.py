@@ -46,9 +46,9 @@ def test_a_trial_without_a_training_begins(tmp_path):
         ((1, 1, [9.0]), 1000, ("float", 2, 5, 9.0, 36.0)),
         # The first one compiles, and does not count once there are others.
         ((2, 2, [9.0, 4.0]), 1000, ("float", 3, 5, 4.0, 12.0)),
-        # Of the third, 3 s have passed; more than all is not less than none.
+        # Of the third, 3 s have passed; who is late has no time left to tell.
         ((2, 2, [9.0, 4.0]), 1003, ("float", 3, 5, 4.0, 9.0)),
-        ((2, 2, [9.0, 4.0]), 1999, ("float", 3, 5, 4.0, 0.0)),
+        ((2, 2, [9.0, 4.0]), 1999, ("float", 3, 5, 4.0, None)),
         # Until one of its own has ended, a phase takes what the other took.
         ((3, 3, [9.0, 4.0, 4.0]), 1000, ("qat", 4, 5, 4.0, 8.0)),
         ((4, 3, [9.0, 4.0, 4.0, 7.0]), 1000, ("qat", 5, 5, 7.0, 7.0)),

@@ -29,7 +29,8 @@ class Training(NamedTuple):
         epoch: The one that is trained, from 1; 0 if none is.
         epochs: How many there will be; 0 if that is not known.
         epoch_seconds: What one takes; None until one has ended.
-        seconds_left: Until the last has ended; None as long.
+        seconds_left: Until the last has ended; None as long, and when it is
+            later than that, as the first epoch of a phase may be.
     """
 
     trial_id: str
@@ -151,14 +152,13 @@ def _state(content: ExecutionState, ends: Training, since: float) -> Training:
     alike = (seconds[:done] if is_float else seconds[of_float:done]) or seconds
     # The first of a phase compiles.
     each = statistics.median(alike[1:] or alike) if alike else None
+    rest = each * left - since if planned and each else 0.0
     return ends._replace(
         phase=_PHASES[phase],
         epoch=done + 1,
         epochs=done + left if planned else 0,
         epoch_seconds=each,
-        seconds_left=(
-            max(0.0, each * left - since) if planned and each else None
-        ),
+        seconds_left=rest if rest > 0 else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import pathlib
@@ -104,6 +105,8 @@ class DurableTuner(base_tuner.BaseTuner):
                 )
         try:
             project.mkdir(parents=True, exist_ok=True)
+            if not os.access(project, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, "not writable")
         except OSError as error:
             raise ValueError(
                 "`directory` must be a folder that can be made and written to. "
