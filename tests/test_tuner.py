@@ -668,7 +668,7 @@ def test_one_device_trains_a_trial(space, data, tmp_path):
 def test_a_folder_must_be_writable(space, tmp_path, monkeypatch):
     """Said before a search, of one that is there as of one that is not."""
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(ValueError, match="made and written to. Received"):
+    with pytest.raises(ValueError, match="made and written to"):
         small_tuner(space, tmp_path)
 
 
