@@ -22,6 +22,8 @@ SPACES = {
     "mobilenet_v2": (32, 32, 3),
     "efficientnet_b0": (32, 32, 3),
     "evolved": (32, 32, 3),
+    "keywords": (49, 10, 1),
+    "nas_bench_macro": (32, 32, 3),
 }
 
 ALL_KINDS = {
