@@ -8,7 +8,7 @@ import os
 import pathlib
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras_tuner
@@ -147,6 +147,10 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             and its workers where KerasTuner's variables say so; or `ray`, or a
             `RayEngine`, which trains each as a task of a Ray cluster.
 
+    Attributes:
+        on_claim: Called when it is known that the folder is that of this
+            search, or of none: who keeps files there writes them now.
+
     Raises:
         ImportError: If Ray is not installed, and is the engine.
         TypeError: If an argument is not of its type.
@@ -267,6 +271,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         self._rule = rule
         self._progress = report.Progress(verbose=0)
         self._judged: dict[str, float] = {}
+        self.on_claim: Callable[[], None] = lambda: None
         super().__init__(
             co_oracle,
             directory=directory,
@@ -445,6 +450,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
 
     def claim(self) -> None:
         """Leaves in the folder which search it is of, before it begins."""
+        self.on_claim()
         self.save()
 
     def _limit_training(self, held_bytes: int = 0) -> None:
@@ -522,7 +528,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
 
     def __getstate__(self) -> dict[str, Any]:
         """See `DurableTuner`; telling others is this process's affair."""
-        here = ("_listeners", "_progress", "_supernet")
+        here = ("_listeners", "_progress", "_supernet", "on_claim")
         return {**super().__getstate__(), **dict.fromkeys(here)}
 
     def move(self, project: pathlib.Path, is_shared: bool) -> None:

@@ -169,6 +169,37 @@ flags.DEFINE_integer(
     "trials depends on their speed.",
     lower_bound=0,
 )
+flags.DEFINE_enum(
+    "engine",
+    "local",
+    ["local", "ray"],
+    "Who trains: processes of this machine, or of others that configs/cluster "
+    "starts; or tasks of a Ray cluster, at most --workers at once if given.",
+)
+flags.DEFINE_string(
+    "ray_address",
+    None,
+    "Cluster of --engine=ray: auto, the default, which this machine is part of "
+    "or RAY_ADDRESS names; HOST:PORT; or local, which starts one.",
+)
+command_line.define_positive(
+    "cpus_per_trial",
+    "Of a node, with --engine=ray; shared by its memory if left out.",
+)
+flags.DEFINE_float(
+    "gpus_per_trial",
+    None,
+    "Of a node, with --engine=ray; 1 if left out and there is one.",
+    lower_bound=0,
+)
+OF_RAY = ("ray_address", "cpus_per_trial", "gpus_per_trial")
+flags.register_multi_flags_validator(
+    ["engine", *OF_RAY],
+    lambda given: (
+        given["engine"] == "ray" or all(given[name] is None for name in OF_RAY)
+    ),
+    message=f"--{', --'.join(OF_RAY)} are for --engine=ray",
+)
 flags.DEFINE_float(
     "lease_seconds",
     120.0,
@@ -186,13 +217,24 @@ flags.DEFINE_integer(
 
 
 def main() -> None:
+    from tf_cosearch.engines import launch
+
+    if FLAGS.engine == "ray":
+        engine = _ray()
+        with engine.connected():  # before reading data, which may take long
+            _run(engine)
+    elif FLAGS.workers > 1 and not launch.is_child():
+        sys.exit(_launch(FLAGS.workers))
+    else:
+        _run(None)
+
+
+def _run(engine: cs.RayEngine | None) -> None:
     import tf_cosearch as cs
     from tf_cosearch import files
     from tf_cosearch.engines import launch, worker
     from tf_cosearch.search.accuracy_table import AccuracyTable
 
-    if FLAGS.workers > 1 and not launch.is_child():
-        sys.exit(_launch(FLAGS.workers))
     cs.algorithms.get(FLAGS.oracle)  # before reading data, which may take long
     options, budgets = _oracle_options(), _budgets()
     command_line.supernet_options("supernet_")
@@ -207,10 +249,13 @@ def main() -> None:
         _require_untrained()
     space = cs.SearchSpace.load(FLAGS.space, *shapes, FLAGS.accelerator, task)
     judges: dict[str, Any] = {"evaluator": evaluator}
+    if engine is not None:
+        judges["engine"] = engine
     if FLAGS.accuracy_table is not None:
         table = AccuracyTable(FLAGS.accuracy_table, space)
         judges["accuracy_table"] = table
-    has_default = not FLAGS.workers and not launch.is_child()
+    is_here = engine is None and not launch.is_child()
+    has_default = is_here and not FLAGS.workers
     if data is not None and has_default and not evaluator.is_disturbed:
         workers = _default_workers(space, data)
         workers = min(workers, _max_trials() or workers)
@@ -231,6 +276,23 @@ def main() -> None:
         _claim(folder)
         tuner = _search(folder, oracle, data, judges)
         _export(tuner, data and data.test, folder)
+
+
+def _ray() -> cs.RayEngine:
+    """The engine of --engine=ray."""
+    import tf_cosearch as cs
+
+    if FLAGS["lease_seconds"].present:
+        raise ValueError(
+            "--lease_seconds must be left out with --engine=ray, as Ray knows "
+            "who has died. Received: both."
+        )
+    return cs.RayEngine(
+        FLAGS.ray_address,
+        trials_at_once=FLAGS.workers or None,
+        cpus_per_trial=FLAGS.cpus_per_trial,
+        gpus_per_trial=FLAGS.gpus_per_trial,
+    )
 
 
 def _launch(workers: int) -> int:
@@ -303,14 +365,7 @@ def _search(
 
     is_worker = launch.is_worker()
 
-    class Tuner(cs.CoSearchTuner):
-        def claim(self) -> None:
-            """Says which search it is, once it is known to be the same."""
-            if not is_worker:
-                run_file.write(folder, _flags(), self.space, FLAGS.seed)
-            super().claim()
-
-    tuner = Tuner(
+    tuner = cs.CoSearchTuner(
         oracle.space,
         oracle,
         executions_per_trial=FLAGS.executions_per_trial,
@@ -329,6 +384,10 @@ def _search(
         max_hours=FLAGS.max_hours,
         on_trial_end=[] if is_worker else trackers.installed(FLAGS.track),
     )
+    if not is_worker:
+        tuner.on_claim = lambda: run_file.write(
+            folder, _flags(), tuner.space, FLAGS.seed
+        )
     training: dict[str, Any] = {}
     if data is not None:
         training = {

@@ -155,9 +155,10 @@ class RayEngine:
                 **options,
             )
         except (Exception, SystemExit) as error:
+            told = first_line(error).rstrip(".")
             raise RuntimeError(
                 "engine='ray' must have a cluster that takes this process. "
-                f"Received: {address} ({first_line(error)}). Run `ray start "
+                f"Received: {address} ({told}). Run `ray start "
                 "--head` on one machine and `ray start --address=HOST:PORT` on "
                 "the others, or use ray_address=local."
             ) from None
