@@ -342,7 +342,7 @@ function drawCurves(box, curves) {
 function drawRoofline(box, { layers, roofs }) {
   const plot = element("div", undefined, "plot");
   const hint = "A point is a layer, the larger the more of the time it takes. "
-    + "Those above the DRAM roof find on the chip what they read.";
+    + "Bits are of its inputs, outputs and weights. Those above the DRAM roof find on the chip what they read.";
   box.append(section("Roofline", element("p", hint, "hint"), plot));
   const total = sumOf(layers.latency_ms);
   const there = layers.name.map((_, at) => at).filter((at) => layers.achieved_tops[at] > 0);
@@ -381,7 +381,7 @@ function drawRoofline(box, { layers, roofs }) {
   Plotly.newPlot(plot, traces, {
     font: FONT, margin: { l: 60, r: 10, t: 10, b: 50 }, legend: { orientation: "h", y: -0.24 },
     hovermode: "closest",
-    xaxis: { ...logarithmic, title: { text: "operations a bit of inputs, outputs and weights" } },
+    xaxis: { ...logarithmic, title: { text: "operations a bit" } },
     yaxis: { ...logarithmic, title: { text: "tera-operations a second" } },
   }, CONFIG);
 }
