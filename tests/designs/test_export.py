@@ -59,6 +59,10 @@ def test_a_design_of_several_chips_says_how_many(design, tmp_path):
     assert export.load_design(tmp_path / "out").chips == 2
     text = (tmp_path / "out" / export.ACCELERATOR).read_text()
     assert "2 in a pipeline" in text
+    named = dataclasses.replace(design, chips="own+coral_usb")
+    described = named.export(tmp_path / "out")
+    assert described["peak_tops"] == pytest.approx(one + 4.096)
+    assert export.load_design(tmp_path / "out").chips == "own+coral_usb"
 
 
 def test_an_export_replaces_an_earlier_one_and_leaves_no_scraps(

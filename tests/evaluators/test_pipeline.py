@@ -34,6 +34,19 @@ def test_costs_are_those_of_the_partition(count):
     assert costs["power_mw"].value == pytest.approx(power_mw)
 
 
+def test_chips_may_differ_and_come_in_an_order():
+    own, other = map(cs.load_accelerator, ("edge_tpu", "edge_tpu_v3"))
+    for name, chips in (
+        ("own+edge_tpu_v3", [own, other]),
+        ("edge_tpu_v3+own", [other, own]),
+    ):
+        cut = pipeline.partition(LAYERS, chips, cs.Link.of(own))
+        costs = ask(name)
+        for cost in ("latency_ms", "energy_mj", "area_mm2", "throughput_fps"):
+            assert costs[cost].value == pytest.approx(getattr(cut, cost))
+    assert ask("own+own")["area_mm2"] == ask(2)["area_mm2"]
+
+
 def test_a_link_that_is_slower_takes_longer():
     fast, slow = (ask(3, link_gbs=speed) for speed in (50, 1))
     assert fast["latency_ms"].value < slow["latency_ms"].value

@@ -69,9 +69,65 @@ def test_what_several_chips_are_thought_to_cost():
     np.testing.assert_allclose(several["latency_ms"], one["latency_ms"])
 
 
+DIFFERENT = [1, 2, "own+edge_tpu_v2", "edge_tpu_v2 + own", "own+coral_usb+own"]
+
+
+def test_chips_that_differ_are_a_gene_and_their_order_counts():
+    space = space_of(chips=DIFFERENT)
+    assert space.parameters[-1].choices == (
+        "own",
+        "own+own",
+        "own+edge_tpu_v2",
+        "edge_tpu_v2+own",
+        "own+coral_usb+own",
+    )
+    assert (space.num_accelerators, space.most_chips) == (10, 3)
+    genome = space.sample(np.random.default_rng(0), 1)[0]
+    found = []
+    for gene in range(5):
+        genome[-1] = gene
+        values = space.values(genome)
+        assert space.genome(values).tolist() == genome.tolist()
+        found.append(space.decode(genome).chips)
+    assert found == [1, 2, *space.parameters[-1].choices[2:]]
+    entry = space.hyperparameters().space[-1]
+    assert entry.values == list(space.parameters[-1].choices)
+    again = space_of(chips=list(space.parameters[-1].choices))
+    assert again.fingerprint == space.fingerprint
+    other = space_of(chips=[*DIFFERENT[:3], "own+edge_tpu_v3"])
+    assert other.fingerprint != space.fingerprint
+
+
+def test_what_chips_that_differ_are_thought_to_cost():
+    """Area is their sum; throughput the sum of what each has alone."""
+    space = space_of(chips=DIFFERENT)
+    genomes = np.repeat(space.sample(np.random.default_rng(0), 1), 5, axis=0)
+    genomes[:, -1] = range(5)
+    found = Pricer(space, 8)(genomes)
+    candidate = space.decode(genomes[0])
+    rows = cs.pad([candidate.network.layers()])
+    own, v2, usb = (
+        cs.estimate(rows, chip)
+        for chip in (
+            candidate.accelerator,
+            cs.load_accelerator("edge_tpu_v2"),
+            cs.load_accelerator("coral_usb"),
+        )
+    )
+    sets = ([own], [own] * 2, [own, v2], [v2, own], [own, usb, own])
+    for place, chips in enumerate(sets):
+        area = sum(float(chip.area_mm2[0]) for chip in chips)
+        rate = sum(1e3 / float(chip.latency_ms[0]) for chip in chips)
+        assert found["area_mm2"][place] == pytest.approx(area, rel=1e-5)
+        assert found["throughput_fps"][place] == pytest.approx(rate, rel=1e-5)
+        power = rate * float(own.energy_mj[0])
+        assert found["power_mw"][place] == pytest.approx(power, rel=1e-5)
+
+
 @pytest.mark.slow
-def test_a_grid_knows_chips_as_well():
-    space = space_of(chips=[1, 2, 4])
+@pytest.mark.parametrize("chips", [[1, 2, 4], [1, "own+edge_tpu_v2", 3]])
+def test_a_grid_knows_chips_as_well(chips):
+    space = space_of(chips=chips)
     genomes = space.sample(np.random.default_rng(0), 6)
     pricer, split = Pricer(space, 8), space.num_network_parameters
     grid = pricer.grid(genomes[:1, :split], genomes[:, split:])
@@ -89,6 +145,12 @@ def test_a_grid_knows_chips_as_well():
         ([0, 1], "`chips` must be an integer of at least 1"),
         (2.5, "`chips` must be an integer"),
         (65, "`chips` must be an integer of at most 64. Received: 65"),
+        ("coral_usb", "`chips` must be an integer"),
+        ([1, "own+coral_usd"], "chip in 'own.coral_usd'.*mean 'coral_usb'"),
+        ("own+", r"Unknown chip in 'own\+'"),
+        ("coral_usb+coral_usb", "must have own, which is searched"),
+        ("+".join(["own"] * 65), "64 chips or fewer"),
+        ([2, "own+own"], "list of different values"),
     ],
 )
 def test_chips_that_are_not_possible(chips, message):

@@ -10,11 +10,16 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from tf_cosearch import accelerators, configuration, files, identity, metrics
-from tf_cosearch.accelerators import Accelerator, families, presets
+from tf_cosearch.accelerators import (
+    Accelerator,
+    families,
+    pipelines,
+    presets,
+)
+from tf_cosearch.accelerators.pipelines import Chips
 from tf_cosearch.designs import evaluations, report
 from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.saved_network import SavedNetwork
-from tf_cosearch.search import hardware
 from tf_cosearch.training import evaluate, inputs
 
 MODEL = "model.tflite"
@@ -34,7 +39,7 @@ class Description(TypedDict):
     accuracies: dict[str, float]
     family: str
     accelerator: dict[str, float]
-    chips: int
+    chips: int | str
     network: dict[str, Any]
 
 
@@ -50,7 +55,8 @@ class Design:
         folder: Where `model.tflite` and the weights of the trial are.
         trial_id: The trial it was trained in.
         seed: Seed of the search.
-        chips: How many of the accelerator are in a pipeline.
+        chips: How many of the accelerator are in a pipeline, or which chips,
+            see `accelerators.pipelines`.
     """
 
     network: Any
@@ -60,7 +66,7 @@ class Design:
     folder: pathlib.Path
     trial_id: str
     seed: int
-    chips: int = 1
+    chips: Chips = 1
 
     def export(
         self,
@@ -115,7 +121,7 @@ class Design:
             self.accelerator,
             folder / ACCELERATOR,
             f"Found together with {self.network.name} by tf_cosearch"
-            + (f", {self.chips} in a pipeline." if self.chips > 1 else "."),
+            + (f", {self.chips} in a pipeline." if self.chips != 1 else "."),
         )
         description = self.describe()
         if test_data is not None and is_template:
@@ -181,7 +187,10 @@ class Design:
                 }
                 for layer in layers
             },
-            "peak_tops": self.chips * accelerators.peak_tops(self.accelerator),
+            "peak_tops": sum(
+                accelerators.peak_tops(chip)
+                for chip in pipelines.of(self.chips, self.accelerator)
+            ),
             "chips": self.chips,
             "family": families.name_of(self.accelerator),
             "accelerator": {
@@ -257,7 +266,7 @@ def load_design(folder: str | os.PathLike[str]) -> Design:
             folder=folder,
             trial_id=content["trial_id"],
             seed=configuration.at_least("seed", content["seed"], 0),
-            chips=hardware.check_chips(content["chips"]),
+            chips=pipelines.check(content["chips"]),
         )
     except _DAMAGE as error:
         raise ValueError(

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from tf_cosearch import configuration, metrics, text
 from tf_cosearch.accelerators import Accelerator
+from tf_cosearch.accelerators.pipelines import Chips
 from tf_cosearch.cost.costs import SCALARS
 from tf_cosearch.networks.workload import Layer
 
@@ -43,13 +44,14 @@ class BuiltDesign(NamedTuple):
         layers: Of the network, in execution order.
         accelerator: What it is to run on, an `Accelerator` of numbers.
         tflite: The path of the file.
-        chips: How many of the accelerators there are, in a pipeline.
+        chips: How many of the accelerators there are in a pipeline, or which
+            chips, see `accelerators.pipelines`.
     """
 
     layers: Sequence[Layer]
     accelerator: Accelerator
     tflite: pathlib.Path
-    chips: int = 1
+    chips: Chips = 1
 
 
 class Evaluation(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tf_cosearch import configuration, metrics
+from tf_cosearch.accelerators import pipelines
 from tf_cosearch.accelerators.chip_link import Link
 from tf_cosearch.evaluators.evaluator import (
     BuiltDesign,
@@ -58,7 +59,7 @@ class ChipPipeline(Evaluator):
         link = Link.of(chip, self.link_gbs, self.link_pj)
         try:
             found = pipeline.partition(
-                design.layers, [chip] * design.chips, link
+                design.layers, pipelines.of(design.chips, chip), link
             )
         except ValueError as error:
             raise RefusedError(str(error)) from error

@@ -7,13 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tf_cosearch import accelerators, configuration
-from tf_cosearch.accelerators import presets
+from tf_cosearch.accelerators import pipelines, presets
 from tf_cosearch.networks.spaces.network_space import Parameter
 
 CHIPS = "chips"
-"""The parameter that says how many accelerators a design has in a pipeline."""
-
-MOST_CHIPS = 64
+"""The parameter that says which chips a design has in a pipeline."""
 
 
 def read_choices(
@@ -24,7 +22,7 @@ def read_choices(
     Args:
         settings: A list of choices or a fixed value by path; those left out
             have the choices of their component. The `family`, if it is not
-            `edge_tpu`, and how many `chips`, if it is not one.
+            `edge_tpu`, and which `chips`, if it is not one.
         where: What they belong to, for messages.
 
     Returns:
@@ -62,7 +60,10 @@ def read_choices(
         else:
             fixed[path] = checked[0]
     if CHIPS in settings:
-        checked = _different(CHIPS, settings[CHIPS], where, check_chips)
+        checked = _different(CHIPS, settings[CHIPS], where, pipelines.check)
+        if any(isinstance(each, str) for each in checked):
+            # KerasTuner's choices are of one type.
+            checked = tuple("+".join(pipelines.names(each)) for each in checked)
         searched.append(Parameter(CHIPS, checked))
     return family, searched, fixed
 
@@ -83,15 +84,3 @@ def _different(
 
 def _check_value(path: str, where: str, family: str, value: Any) -> float:
     return presets.check_value(path, value, where, family)
-
-
-def check_chips(value: Any) -> int:
-    """How many chips a pipeline has, checked.
-
-    Args:
-        value: What was given.
-
-    Raises:
-        ValueError: If it is no integer from 1 to `MOST_CHIPS`.
-    """
-    return configuration.at_least(CHIPS, value, 1, MOST_CHIPS)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tf_cosearch import accelerators as accelerators_lib
+from tf_cosearch.accelerators import families, pipelines, presets
 from tf_cosearch.cost.costs import SCALARS
 from tf_cosearch.metrics.values import Designs, Values
 from tf_cosearch.networks.workload import LayerTable, pad
@@ -169,6 +171,60 @@ class Pricer:
             for name in priced[0]
         }
 
+    def _over(
+        self,
+        genomes: np.ndarray,
+        costs: Mapping[str, Any],
+        layers: Callable[[], LayerTable],
+    ) -> dict[str, np.ndarray]:
+        """What of costs of one chip another one has that is cut over several.
+
+        Their area is exact. Their throughput is that of stages that take as
+        long as each other, in which all takes as long as on a chip that has
+        all of it; an evaluator says what it really is.
+
+        Args:
+            genomes: `[H, A]` genes of accelerators.
+            costs: On one of them, `[H]`, or of N networks `[N, H]`.
+            layers: Gives those of the networks, `[H, L]` or `[N, L]`.
+        """
+        others = self._space.chips(genomes)
+        own = others.pop(pipelines.OWN)
+        throughput = 1e3 * own / costs["latency_ms"]
+        area = costs["area_mm2"] * own
+        others = {name: count for name, count in others.items() if count.any()}
+        if not others and (own == 1).all():
+            return {}
+        for name, count in others.items():
+            latency, each = self._on_preset(name, layers())
+            if np.ndim(area) > 1:  # networks by accelerators
+                latency = latency[:, None]
+            throughput = throughput + 1e3 * count / latency
+            area = area + count * each
+        return {
+            "area_mm2": area,
+            "throughput_fps": throughput,
+            "power_mw": costs["energy_mj"] * throughput,
+        }
+
+    def _on_preset(
+        self, name: str, layers: LayerTable
+    ) -> tuple[np.ndarray, float]:
+        """Latencies `[N]` of networks on a preset, and its area."""
+        from tf_cosearch.cost import model
+
+        chip = presets.load_accelerator(name)
+        count = len(layers.columns()[0])
+        values = {
+            path: np.full(count, value, np.float32)
+            for path, value in accelerators_lib.to_paths(chip).items()
+        }
+        family = families.name_of(chip)
+        many = accelerators_lib.from_paths(values, family)
+        cost = (self._estimate or model.estimate)(layers, many)
+        area = float(np.asarray(cost.area_mm2)[0])
+        return np.asarray(cost.latency_ms, np.float64), area
+
     def within_reach(
         self, genomes: np.ndarray, are_given: bool = False
     ) -> np.ndarray:
@@ -224,7 +280,9 @@ class Pricer:
                 self._space.networks(networks)
             )
             costs = {name: getattr(priced, name) for name in SCALARS}
-            costs |= _over(self._space.chips(accelerators), costs)
+            costs |= self._over(
+                accelerators, costs, lambda: pad(self._space.networks(networks))
+            )
             if self._needs is not None:
                 lacks = self._lacks(pad(self._space.networks(networks)))
                 shape = costs["latency_ms"].shape
@@ -370,24 +428,8 @@ class Pricer:
         }
         if self._has_layers:
             split = self._space.num_network_parameters
-            costs |= _over(self._space.chips(genomes[:, split:]), costs)
+            costs |= self._over(genomes[:, split:], costs, lambda: layers)
         return costs | self._lacks(layers)
-
-
-def _over(chips: np.ndarray, costs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """What of costs of one chip another one has that is cut over several.
-
-    Their area is exact. Their throughput is that of equal stages in which all
-    takes as long as on one chip; an evaluator says what it really is.
-    """
-    if (chips == 1).all():
-        return {}
-    throughput = 1e3 * chips / costs["latency_ms"]
-    return {
-        "area_mm2": costs["area_mm2"] * chips,
-        "throughput_fps": throughput,
-        "power_mw": costs["energy_mj"] * throughput,
-    }
 
 
 def _numbers(values: Values) -> dict[str, float]:

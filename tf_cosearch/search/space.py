@@ -15,7 +15,13 @@ import keras_tuner
 import numpy as np
 
 from tf_cosearch import accelerators, configuration
-from tf_cosearch.accelerators import Accelerator, families, presets
+from tf_cosearch.accelerators import (
+    Accelerator,
+    families,
+    pipelines,
+    presets,
+)
+from tf_cosearch.accelerators.pipelines import Chips
 from tf_cosearch.identity import CLASS
 from tf_cosearch.networks.spaces.network_space import NetworkSpace, declare
 from tf_cosearch.networks.spaces.template import Template, choose_task
@@ -34,13 +40,13 @@ class Candidate(NamedTuple):
         genome: `[P]` indices of its choices.
         network: What runs: a `Network`, or a `HyperModelNetwork`.
         accelerator: What it runs on, an `Accelerator` of numbers.
-        chips: How many of them, in a pipeline.
+        chips: How many of them in a pipeline, or which, see `pipelines`.
     """
 
     genome: np.ndarray
     network: Any
     accelerator: Accelerator
-    chips: int = 1
+    chips: Chips = 1
 
 
 class SearchSpace:
@@ -55,7 +61,8 @@ class SearchSpace:
         networks: A `Template`, or a `HyperModelSpace`.
         accelerator: Choices or a fixed value for each parameter of the
             accelerator, by path; those left out have the choices of their
-            component. As `chips` how many there are of it in a pipeline.
+            component. As `chips` how many there are of it in a pipeline, or
+            which others beside it, see `pipelines`.
 
     Attributes:
         network_space: The networks.
@@ -368,32 +375,41 @@ class SearchSpace:
         }
         searched = self.parameters[self._split :]
         for parameter, genes in zip(searched, genomes.T, strict=True):
-            choices = np.asarray(parameter.choices, np.float32)
-            values[parameter.name] = choices[genes]
-        values.pop(CHIPS, None)
+            if parameter.name != CHIPS:
+                choices = np.asarray(parameter.choices, np.float32)
+                values[parameter.name] = choices[genes]
         return accelerators.from_paths(values, self.family)
 
-    def chips(self, genomes: np.ndarray) -> np.ndarray:
-        """How many accelerators designs have in a pipeline.
+    def chips(self, genomes: np.ndarray) -> dict[str, np.ndarray]:
+        """How many of each chip designs have in a pipeline.
 
         Args:
             genomes: `[N, A]` genes of the accelerators.
 
         Returns:
-            `[N]` numbers; 1 unless the space says more.
+            `[N]` numbers by name: `own`, the accelerator that is searched, of
+            which there is 1 unless the space says more, and presets.
         """
-        counts = self._chip_counts
-        if not counts:
-            return np.ones(len(genomes), np.int64)
-        return np.asarray(counts)[genomes[:, -1]]
+        if not self._pipelines:
+            return {pipelines.OWN: np.ones(len(genomes), np.int64)}
+        listed = [pipelines.names(each) for each in self._pipelines]
+        names = dict.fromkeys([pipelines.OWN, *itertools.chain(*listed)])
+        return {
+            name: np.asarray([each.count(name) for each in listed])[
+                genomes[:, -1]
+            ]
+            for name in names
+        }
 
     @property
     def most_chips(self) -> int:
         """The most that a design has."""
-        return max(self._chip_counts, default=1)
+        return max(
+            (len(pipelines.names(each)) for each in self._pipelines), default=1
+        )
 
     @property
-    def _chip_counts(self) -> Sequence[int]:
+    def _pipelines(self) -> Sequence[Chips]:
         """What the last gene of an accelerator chooses from, if it is that."""
         for last in self.parameters[self._split :][-1:]:
             if last.name == CHIPS:
@@ -439,7 +455,7 @@ class SearchSpace:
         hardware = {
             p.name: values[p.name] for p in self.parameters[self._split :]
         }
-        chips = hardware.pop(CHIPS, 1)
+        chips = pipelines.plain(hardware.pop(CHIPS, 1))
         return Candidate(
             genome,
             self.network_space.decode(tuple(genome[: self._split].tolist())),

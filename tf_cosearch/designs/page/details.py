@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tf_cosearch import accelerators, metrics, text
-from tf_cosearch.accelerators import Accelerator, families
+from tf_cosearch.accelerators import Accelerator, families, pipelines
 from tf_cosearch.accelerators.chip_link import Link
 from tf_cosearch.cost import pipeline, stages
 from tf_cosearch.cost.costs import bounds
@@ -83,10 +83,13 @@ def of_design(design: Design, advised: bool, link: Link) -> dict[str, Any]:
         "accelerator": accelerator_words(chip),
         "costs": _costs(costs),
     }
-    if design.chips > 1:
-        cut = pipeline.partition(layers, [chip] * design.chips, link)
+    if design.chips != 1:
+        chips = pipelines.of(design.chips, chip)
+        cut = pipeline.partition(layers, chips, link)
         rows, names = _on_chips(rows, layers, cut), ["chip", *names]
-        count = f"{design.chips} in a pipeline, each:"
+        count = f"{design.chips} in a pipeline, each of its own:"
+        if isinstance(design.chips, int):
+            count = f"{design.chips} in a pipeline, each:"
         told["accelerator"].insert(0, ("chips", count))
         told |= {"stages": _stages(cut), "costs": _pipeline_costs(cut)}
     return {
