@@ -217,6 +217,7 @@ def keras_model():
     [
         pytest.param(
             command,
+            id=command,
             marks=() if FAST in command else pytest.mark.slow,
         )
         for command in COMMANDS
