@@ -619,8 +619,15 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             **{name: costs[name] for name in metrics.names() if name in costs},
             **evaluated,
         }
-        values_of_trial = trial.hyperparameters.values
-        hparams.write(callbacks, folder.name, values_of_trial, measures)
+        oracle, chosen = self.co_oracle, trial.hyperparameters
+        hparams.write(
+            callbacks,
+            folder.name,
+            chosen.values,
+            measures,
+            [oracle.objective.name, *oracle.budgets.compared()],
+            {p.name: p.choices for p in oracle.space.parameters},
+        )
         return measures
 
     def _look_up(

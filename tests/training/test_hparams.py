@@ -25,7 +25,19 @@ def _told(events, tag):
 def test_a_trial_is_on_the_page_of_hyperparameters(tmp_path, kinds):
     callbacks = [[kinds.TensorBoard(tmp_path)], kinds.EarlyStopping()]
     values = {"stem": 8, "block": "fused", "rate": 0.5, "pad": (1, 2)}
-    hparams.write(callbacks, "trial_07", values, {"latency_ms": 0.25})
+    hparams.write(
+        callbacks,
+        "trial_07",
+        values,
+        {"edp": 2.0, "seconds": 9.0, "latency_ms": 0.25},
+        ["latency_ms", "edp", "area_mm2"],
+        {
+            "stem": [8, 16],
+            "inactive": [0, 1],
+            "block": ["fused", "plain"],
+            "pad": [1, "x"],
+        },
+    )
     events = _read(tmp_path / "trial_07")
     begin = _told(events, metadata.SESSION_START_INFO_TAG).session_start_info
     told = begin.hparams
@@ -34,6 +46,14 @@ def test_a_trial_is_on_the_page_of_hyperparameters(tmp_path, kinds):
     assert told["rate"].number_value == 0.5
     assert told["pad"].string_value == "(1, 2)"
     assert begin.group_name
+    experiment = _told(events, metadata.EXPERIMENT_TAG).experiment
+    metrics = [each.name.tag for each in experiment.metric_infos]
+    assert metrics == ["latency_ms", "edp", "seconds"]
+    infos = {each.name: each for each in experiment.hparam_infos}
+    assert set(infos) == {*values, "inactive"}
+    stem = [v.number_value for v in infos["stem"].domain_discrete.values]
+    assert stem == [8, 16]
+    assert not infos["pad"].domain_discrete.values  # of two types
     end = _told(events, metadata.SESSION_END_INFO_TAG).session_end_info
     assert end.status == 1  # success
     assert tf.make_ndarray(events.Tensors("latency_ms")[0].tensor_proto) == 0.25

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -17,6 +17,8 @@ def write(
     trial: str,
     hyperparameters: Mapping[str, Any],
     metrics: Mapping[str, float],
+    first: Sequence[str] = (),
+    choices: Mapping[str, Sequence[Any]] = {},
 ) -> None:
     """Adds a finished trial to TensorBoard's page of hyperparameters.
 
@@ -26,12 +28,24 @@ def write(
         trial: The folder of the trial, below that of each `TensorBoard`.
         hyperparameters: Their values by name.
         metrics: What was measured, costs included.
+        first: Names of metrics that are looked at most.
+        choices: All that hyperparameters could have been, to filter by.
     """
+    order = dict.fromkeys([*(n for n in first if n in metrics), *metrics])
     for folder in _log_folders(callbacks):
         from tensorboard.plugins.hparams import api, api_pb2, summary
 
         writer = tf.summary.create_file_writer(os.path.join(folder, trial))
         with writer.as_default(step=0), tf.init_scope():
+            # Else metrics are sorted by name, and it shows the first five.
+            api.hparams_config(
+                hparams=[
+                    api.HParam(name, _domain(api, choices.get(name)))
+                    # Not every trial has all of them.
+                    for name in dict.fromkeys([*choices, *hyperparameters])
+                ],
+                metrics=[api.Metric(name) for name in order],
+            )
             api.hparams(
                 {name: _plain(v) for name, v in hyperparameters.items()},
                 trial_id=trial,
@@ -47,6 +61,13 @@ def _log_folders(callbacks: Any) -> Iterator[str]:
     for callback in callbacks_lib.flatten(callbacks):
         if callbacks_lib.is_a(callback, "TensorBoard"):
             yield os.fspath(callback.log_dir)
+
+
+def _domain(api: Any, choices: Sequence[Any] | None) -> Any:
+    """Choices as TensorBoard takes them: all of one type."""
+    plain = [_plain(choice) for choice in choices or ()]
+    same = plain and len({type(choice) for choice in plain}) == 1
+    return api.Discrete(plain) if same else None
 
 
 def _plain(value: Any) -> Any:
