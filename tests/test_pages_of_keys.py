@@ -1,5 +1,6 @@
 """Every key that a file may have, and every column of a table, is told."""
 
+import inspect
 import re
 
 import pages
@@ -10,7 +11,7 @@ from tf_cosearch.accelerators import presets
 from tf_cosearch.designs import report
 from tf_cosearch.networks import blocks, stage_values
 from tf_cosearch.networks.spaces.template import Template
-from tf_cosearch.search import hardware
+from tf_cosearch.search import algorithms, hardware
 
 CONFIGS = "configs/README.md"
 IN_ORDER = ("edge_tpu", "systolic", "ethos_u", "ethos_u85")
@@ -155,3 +156,29 @@ def test_every_flag_of_a_search_is_there():
     page = pages.TEXT["tools/README.md"].partition("Flags by what")[2]
     told = re.findall(r"--(\w+)", page.partition("\n## ")[0])
     assert {*named} - {*told} - {"output_dir"} == set()
+
+
+def test_every_algorithm_is_there_with_its_options():
+    page = pages.TEXT["tf_cosearch/search/README.md"]
+    table = page.partition("| algorithm | option |")[2].partition("\n\n")[0]
+    told = {}
+    for row in table.splitlines()[2:]:
+        names, options, defaults, _ = row.strip("| ").split(" | ")
+        options = re.findall(r"`(\w+)`", options)
+        parts = defaults.split(", ")
+        for name in re.findall(r"`(\w+)`", names):
+            told |= {(name, option): parts for option in options}
+    ours = {}
+    for name in algorithms.names():
+        kind = algorithms.get(name)
+        if not kind.__module__.startswith("tf_cosearch."):
+            continue
+        kinds = [kind, *[algorithms.get("reinforce")] * (name == "ppo")]
+        for each in reversed(kinds):
+            for option in inspect.signature(each).parameters.values():
+                if option.kind is option.KEYWORD_ONLY:
+                    ours[name, option.name] = option.default
+    del ours["ppo", "baseline_decay"]  # it has none
+    assert told.keys() == ours.keys()
+    for key, default in ours.items():
+        assert default is None or str(default) in told[key], key
