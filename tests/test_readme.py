@@ -137,7 +137,9 @@ def path(tmp_path_factory):
     """PATH with this Python, and stand-ins for the programs of clusters."""
     folder = tmp_path_factory.mktemp("bin")
     for name, script in {
-        "ssh": 'bash -c "${@: -1}"',
+        "ssh": "for word; do [[ $word =~ ^127.0.0.1:(.+):127.0.0.1:(.+) ]] "
+        '&& there="=${BASH_REMATCH[1]}" here="=${BASH_REMATCH[2]}"; done\n'
+        'bash -c "${word/"$there"/"$here"}"',
         "sbatch": "SLURM_JOB_ID=$$ SLURM_NTASKS=2 SLURM_CPUS_PER_TASK=1 "
         'exec "$@"',
         "srun": "shift 2; export SLURM_LAUNCH_NODE_IPADDR=127.0.0.1\n"

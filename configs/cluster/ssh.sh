@@ -5,9 +5,10 @@
 #       --output_dir=/shared/runs/mine --space=evolved ...
 #
 # Hosts need this folder at the same path, with its .venv, and --output_dir on
-# a file system that all share. Name a host twice for two workers. The chief's
-# port is loopback's everywhere: workers reach it through SSH. Run it again
-# after whatever happened; leave --overwrite out.
+# a file system that all share. Name a host twice for two workers, this one for
+# a worker here. The chief's port is loopback's everywhere: workers reach it
+# through SSH, each at a port of its own. Run it again after whatever happened;
+# leave --overwrite out.
 set -euo pipefail
 
 if (($# < 2)); then
@@ -21,17 +22,22 @@ export KERASTUNER_ORACLE_PORT=${KERASTUNER_ORACLE_PORT:-52123}
 port=$KERASTUNER_ORACLE_PORT
 command=$(printf '%q ' "$@")
 
-worker() { # name, host
-  # 255 is SSH's own failure and more than 128 a signal's: try again.
-  local code
+worker() { # name, host, the chief's port there
+  # 255 is SSH's own failure and more than 128 a signal's: try again. What runs
+  # there ends with its terminal when SSH does; it is no terminal to draw on.
+  local code ssh
+  trap 'kill "$ssh" 2>/dev/null' EXIT
+  trap exit TERM
   while true; do
     code=0
-    ssh -o BatchMode=yes -o ServerAliveInterval=15 \
+    TERM=dumb ssh -tt -o BatchMode=yes -o ServerAliveInterval=15 \
       -o ExitOnForwardFailure=yes \
-      -R "127.0.0.1:$port:127.0.0.1:$port" "$2" \
+      -R "127.0.0.1:$3:127.0.0.1:$port" "$2" \
       "cd $(printf %q "$PWD") && PATH=\"\$PWD/.venv/bin:\$PATH\" \
       KERASTUNER_TUNER_ID=$1 KERASTUNER_ORACLE_IP=127.0.0.1 \
-      KERASTUNER_ORACLE_PORT=$port exec $command" </dev/null || code=$?
+      KERASTUNER_ORACLE_PORT=$3 exec $command" </dev/null &
+    ssh=$!
+    wait "$ssh" || code=$?
     ((code > 128)) || return "$code"
     sleep 5
   done
@@ -40,7 +46,8 @@ worker() { # name, host
 workers=()
 trap 'kill "${workers[@]}" 2>/dev/null || true' EXIT
 for host in $hosts; do
-  worker "worker${#workers[@]}" "$host" &
+  count=${#workers[@]}
+  worker "worker$count" "$host" $((port + 1 + count)) &
   workers+=($!)
 done
 starts=0

@@ -10,14 +10,23 @@ import sys
 import time
 
 import pytest
+from cluster_searches import (
+    PROGRAM,
+    TRIALS,
+    check,
+    count,
+    environment,
+    log,
+    process,
+    processes,
+    wait_until,
+)
 
 from tf_cosearch import configuration
-from tf_cosearch.benchmark.light_trials import LightTuner, toy_oracle
 
 FOLDER = configuration.shipped("cluster", ".")
 ROOT = FOLDER.parents[1]
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
-TRIALS = 8
 
 pytestmark = [
     pytest.mark.slow,
@@ -29,39 +38,6 @@ pytestmark = [
         reason="slurm-wlm and munge must be installed",
     ),
 ]
-
-# All of a real search but for its trainings, which take half a second.
-SEARCH = """
-import os, pathlib, sys, time
-from tf_cosearch.benchmark.light_trials import LightTuner, append, toy_oracle
-
-folder = pathlib.Path(sys.argv[1])
-me = os.environ["KERASTUNER_TUNER_ID"]
-
-def accuracy(number):
-    append(folder / "log", f"{me} begins {number}")
-    time.sleep(0.5)
-    append(folder / "log", f"{me} trained {number}")
-    return 0.5
-
-LightTuner(
-    toy_oracle("random", TRIALS, 0),
-    accuracy,
-    lambda number: append(folder / "log", f"{me} saved {number}"),
-    directory=folder,
-    project_name="project",
-    overwrite="overwrite" in sys.argv,
-    lease_seconds=5.0,
-).run()
-""".replace("TRIALS", str(TRIALS))
-
-
-def wait_until(is_so, seconds=180):
-    until = time.monotonic() + seconds
-    while not (found := is_so()):
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    return found
 
 
 class Slurm:
@@ -100,16 +76,16 @@ class Slurm:
             timeout=60,
         ).stdout
 
-    def submit(self, log, *command):
-        """Number of a new job: a chief and two workers on two nodes."""
+    def submit(self, log, *command, tasks="--ntasks=3", file="slurm.sbatch"):
+        """Number of a new job: by default a chief and two workers."""
         return self(
             "sbatch",
             "--parsable",
-            "--ntasks=3",
+            tasks,
             "--cpus-per-task=2",
             "--mem-per-cpu=1G",
             f"--output={log}",
-            str(FOLDER / "slurm.sbatch"),
+            str(FOLDER / file),
             *map(str, command),
         ).strip()
 
@@ -144,52 +120,8 @@ def slurm(tmp_path_factory):
 @pytest.fixture
 def search(tmp_path):
     path = tmp_path / "search.py"
-    path.write_text(SEARCH)
+    path.write_text(PROGRAM)
     return ["python", path, tmp_path]
-
-
-def log(folder):
-    path = folder / "log"
-    return path.read_text().split("\n")[:-1] if path.exists() else []
-
-
-def count(folder, word):
-    return sum(f" {word} " in line for line in log(folder))
-
-
-def process(job, name):
-    """Its number, once it is there."""
-
-    def find():
-        for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
-            try:
-                variables = path.read_text().split("\0")
-            except OSError:
-                continue
-            if {f"SLURM_JOB_ID={job}", f"KERASTUNER_TUNER_ID={name}"} <= {
-                *variables
-            }:
-                return int(path.parent.name)
-        return None
-
-    return wait_until(find)
-
-
-def check(folder):
-    """That all trials are there, each of a design of its own and once."""
-    oracle = LightTuner(
-        toy_oracle("random", TRIALS, 0),
-        None,
-        None,
-        directory=folder,
-        project_name="project",
-    ).co_oracle
-    ended = [oracle.trials[trial_id] for trial_id in oracle.end_order]
-    assert [trial.status for trial in ended] == ["COMPLETED"] * TRIALS
-    assert len({trial.trial_id for trial in ended}) == TRIALS
-    assert len({tuple(oracle.trial_genome(trial)) for trial in ended}) == TRIALS
-    saved = [line for line in log(folder) if " saved " in line]
-    assert len(saved) == len({*saved}) == TRIALS
 
 
 def test_a_search_outlives_killed_workers_and_its_chief(
@@ -198,7 +130,9 @@ def test_a_search_outlives_killed_workers_and_its_chief(
     job = slurm.submit(tmp_path / "out", *search)
     for saved, name in ((1, "worker1"), (3, "chief"), (5, "worker2")):
         wait_until(lambda saved=saved: count(tmp_path, "saved") >= saved)
-        os.kill(process(job, name), signal.SIGKILL)
+        os.kill(
+            process(SLURM_JOB_ID=job, KERASTUNER_TUNER_ID=name), signal.SIGKILL
+        )
     assert slurm.end(job) == ("COMPLETED", "0:0")
     check(tmp_path)
     assert (tmp_path / "out").read_text().count("Killed") == 3
@@ -275,14 +209,7 @@ sys.exit({{"chief": {code}, "worker1": 7, "worker2": 0}}[name])
 
 
 def test_one_task_is_no_search(slurm, tmp_path):
-    job = slurm(
-        "sbatch",
-        "--parsable",
-        "--ntasks=1",
-        f"--output={tmp_path / 'out'}",
-        str(FOLDER / "slurm.sbatch"),
-        "true",
-    ).strip()
+    job = slurm.submit(tmp_path / "out", "true", tasks="--ntasks=1")
     assert slurm.end(job) == ("FAILED", "2:0")
     assert "Received: --ntasks=1." in (tmp_path / "out").read_text()
 
@@ -300,7 +227,9 @@ def test_designs_of_a_real_search_are_exported(slurm, tmp_path):
         "--train_size=200",
     )
     wait_until(lambda: [*folder.glob("trial_*")])
-    os.kill(process(job, "worker1"), signal.SIGKILL)
+    os.kill(
+        process(SLURM_JOB_ID=job, KERASTUNER_TUNER_ID="worker1"), signal.SIGKILL
+    )
     assert slurm.end(job, 540) == ("COMPLETED", "0:0")
     rows = (folder / "trials.csv").read_text().splitlines()[1:]
     assert [row.split(",")[:2] for row in rows] == [
@@ -309,18 +238,71 @@ def test_designs_of_a_real_search_are_exported(slurm, tmp_path):
     assert (folder / "design" / "model.tflite").is_file()
 
 
+def test_ray_trains_elsewhere_what_a_killed_node_had(slurm, tmp_path, search):
+    pytest.importorskip("ray")
+    job = slurm.submit(
+        tmp_path / "out",
+        *search,
+        "ray",
+        tasks="--nodes=2",
+        file="ray_slurm.sbatch",
+    )
+    raylet = process("raylet/raylet", SLURM_JOB_ID=job, SLURM_PROCID="1")
+    node = environment(raylet)["SLURMD_NODENAME"]
+    wait_until(lambda: any(line.startswith(node) for line in log(tmp_path)))
+    # All of the node, which then joins again.
+    for pid in processes("", SLURM_JOB_ID=job, SLURM_PROCID="1"):
+        if "bash" not in pathlib.Path(f"/proc/{pid}/cmdline").read_text()[:20]:
+            os.kill(pid, signal.SIGKILL)
+    assert slurm.end(job) == ("COMPLETED", "0:0")
+    check(tmp_path)
+    assert count(tmp_path, "begins") > TRIALS
+
+
+def test_ray_wants_the_token_of_the_job(slurm, tmp_path):
+    pytest.importorskip("ray")
+    job = slurm.submit(
+        tmp_path / "out",
+        "sleep",
+        "600",
+        tasks="--nodes=1",
+        file="ray_slurm.sbatch",
+    )
+    raylet = process("raylet/raylet", SLURM_JOB_ID=job)
+    variables = environment(raylet)
+
+    def is_answered(token):
+        command = [
+            str(pathlib.Path(sys.executable).parent / "ray"),
+            "health-check",
+            "--address",
+            variables["RAY_ADDRESS"],
+        ]
+        done = subprocess.run(
+            command,
+            env={
+                **os.environ,
+                "RAY_AUTH_MODE": "token",
+                "RAY_AUTH_TOKEN": token,
+            },
+            capture_output=True,
+            timeout=120,
+        )
+        return done.returncode == 0
+
+    wait_until(lambda: is_answered(variables["RAY_AUTH_TOKEN"]))
+    assert not is_answered("0" * 64)
+    slurm("scancel", job)
+    assert slurm.end(job)[0] == "CANCELLED"
+    wait_until(lambda: not processes("raylet/raylet", SLURM_JOB_ID=job))
+
+
 def test_a_search_outlives_a_node(slurm, tmp_path, search):
     """The last one: afterwards there is one node less."""
     job = slurm.submit(tmp_path / "out", *search)
     wait_until(lambda: count(tmp_path, "saved") >= 2)
-    lost = process(job, "worker2")
-    node = next(
-        variable.partition("=")[2]
-        for variable in pathlib.Path(f"/proc/{lost}/environ")
-        .read_text()
-        .split("\0")
-        if variable.startswith("SLURMD_NODENAME=")
-    )
+    lost = process(SLURM_JOB_ID=job, KERASTUNER_TUNER_ID="worker2")
+    node = environment(lost)["SLURMD_NODENAME"]
     # All of the node: its daemon, the daemon's child for the step, the task.
     os.kill(int((slurm.conf.parent / f"{node}.pid").read_text()), 9)
     task = parent(lost)
