@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from tf_cosearch import metrics
@@ -56,6 +58,7 @@ def leave(
             metric = metrics.get(name)
             value = metric.text(description["costs"][name])
             costs += f", {metric.word} {value} (at most {metric.text(limit)})"
+    costs = ", ".join([costs, *other_bits(description["bits"])])
     if design.is_trained:
         reached = (
             f"int8 {word} {accuracies['accuracy_int8']:.2%} on validation "
@@ -71,3 +74,24 @@ def leave(
         f"  {folder / DESIGN}: {files}\n"
         f"  {folder / 'pareto.png'}, report.html, trials.csv, run.json"
     )
+
+
+def other_bits(bits: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """How many layers have other bits than the 8 of every network, in words.
+
+    Args:
+        bits: Of the weights, if it has any, and the activations of each layer.
+
+    Example:
+    >>> other_bits({"a": {"weights": 4, "activations": 8}, "b": {"weights": 8}})
+    ['weights of 4 bits in 1 of 2 layers']
+    """
+    said = []
+    for what in ("weights", "activations"):
+        has = [layer[what] for layer in bits.values() if what in layer]
+        said += [
+            f"{what} of {width} bits in {count} of {len(has)} layers"
+            for width, count in sorted(collections.Counter(has).items())
+            if width != 8
+        ]
+    return said
