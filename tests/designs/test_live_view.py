@@ -133,6 +133,20 @@ def test_ctrl_c_gives_everything_back():
     assert shown.file.getvalue().count("\x1b[?25h") == 1
 
 
+def test_a_process_that_replaces_itself_leaves_a_clean_terminal(monkeypatch):
+    """It leaves no block, but calls what is to be called at its exit."""
+    at_exit, before = [], sys.stdout
+    monkeypatch.setattr(live_view.atexit, "register", at_exit.append)
+    monkeypatch.setattr(live_view.atexit, "unregister", at_exit.remove)
+    shown = console()
+    with live_view.shown(shown, lambda: ("head", TRAININGS), lambda: 0.0):
+        (leave,) = at_exit
+        leave()
+        assert sys.stdout is before
+        assert shown.file.getvalue().count("\x1b[?25h") == 1
+    assert not at_exit
+
+
 def test_only_what_a_terminal_may_show_is_caught(tmp_path):
     """As `2>errors.log` asks for a file that has all, and nobody sees."""
     read, write = os.pipe()

@@ -120,7 +120,9 @@ def test_a_screen_that_looks_elsewhere_says_so(tmp_path):
 def test_it_outlives_a_restart_and_changes_no_proposal(tmp_path):
     run_trials(start(tmp_path / "1", "nsga2"), 16)
     whole = told(tmp_path / "1")
-    run_trials(start(tmp_path / "2", "nsga2"), 12)
+    killed = start(tmp_path / "2", "nsga2")
+    run_trials(killed, 12)
+    killed.create_trial("tuner")  # which another process goes on with
     again = start(tmp_path / "2", "nsga2")
     again.reload()
     run_trials(again, 4)
