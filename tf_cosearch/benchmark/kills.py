@@ -1,9 +1,9 @@
 """Kills searches at random moments and counts what that costs them.
 
-The oracles, their files, the chief's service and the workers are the real
-ones; only trials are light: they sleep for some milliseconds, and some fail,
-give NaN, or are slow. A search that is killed is started again until it has
-all of its trials.
+The oracles, their files, the chief's service, the workers and Ray's nodes are
+the real ones; only trials are light: they sleep for some milliseconds, and some
+fail, give NaN, or are slow. A search that is killed is started again until it
+has all of its trials.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from typing import NamedTuple
 from tf_cosearch import text
 from tf_cosearch.benchmark.light_trials import LightTuner, append, toy_oracle
 from tf_cosearch.benchmark.processes import ALONE, PAUSE_SECONDS, Processes
+from tf_cosearch.benchmark.ray_nodes import RayNodes, kill_task
+from tf_cosearch.engines.ray_engine import RayEngine
 
 TRIALS = 12
 LEASE_SECONDS = 2.0
@@ -29,6 +31,12 @@ LOG = "trials.log"
 
 MODES = ("single", "worker", "chief", "all")
 """What is killed: a search of one process, workers, the chief, or all."""
+
+RAY_MODES = ("node", "task", "driver")
+"""What is killed on a Ray cluster; a node with all that runs there."""
+
+RAY_PACE = 20.0
+"""How much slower trials and kills are there, where processes take seconds."""
 
 _KILL_SECONDS = 0.4  # the longest time from one kill to the next
 _DAMAGE_SHARE = 0.3  # of kills that a damaged file follows
@@ -83,15 +91,17 @@ def stress(
     kills: int,
     seed: int,
     folder: pathlib.Path,
+    nodes: RayNodes | None = None,
 ) -> dict[tuple[str, str], Outcome]:
     """Kills searches of each algorithm in each way.
 
     Args:
         algorithms: Their names.
-        modes: Some of `MODES`.
+        modes: Some of `MODES`, or of `RAY_MODES`.
         kills: How many in all, divided evenly.
         seed: Chooses moments and faults.
         folder: An empty one, for the searches.
+        nodes: A cluster, for `RAY_MODES`.
 
     Returns:
         The outcome by algorithm and mode.
@@ -107,7 +117,7 @@ def stress(
             if outcome.kills >= share:
                 break
             place = folder / f"{algorithm}-{mode}" / str(run)
-            search = KilledSearch(algorithm, place, rng)
+            search = KilledSearch(algorithm, place, rng, nodes)
             rest = share - outcome.kills
             outcome = total([outcome, search.run(mode, rest)])
         outcomes[algorithm, mode] = outcome
@@ -138,38 +148,51 @@ class KilledSearch:
         algorithm: Its name.
         folder: A new folder, for the project.
         rng: Chooses moments and victims.
+        nodes: A Ray cluster to run it on.
 
     Attributes:
         make_tuner: Makes a tuner that begins the search, or goes on with it.
     """
 
     def __init__(
-        self, algorithm: str, folder: pathlib.Path, rng: random.Random
+        self,
+        algorithm: str,
+        folder: pathlib.Path,
+        rng: random.Random,
+        nodes: RayNodes | None = None,
     ) -> None:
         folder.mkdir(parents=True)
         self._rng = rng
         self._folder = folder
+        self._nodes = nodes
+        self._pace = 1.0 if nodes is None else RAY_PACE
         self.make_tuner = functools.partial(
-            _tuner, algorithm, folder, rng.randrange(2**20)
+            _tuner, algorithm, folder, rng.randrange(2**20), self._pace
         )
-        self._processes = Processes(lambda: self.make_tuner().run())
+        self._processes = Processes(self._search)
+
+    def _search(self) -> None:
+        engine: str | RayEngine = "local"
+        if self._nodes is not None:
+            engine = RayEngine(self._nodes.address, cpus_per_trial=1)
+        self.make_tuner(engine).run()
 
     def run(self, mode: str, kills: int) -> Outcome:
         """Kills at most so many processes, then lets the search end.
 
         Args:
-            mode: One of `MODES`.
+            mode: One of `MODES`, or of `RAY_MODES` with a cluster.
             kills: How many.
 
         Returns:
             The outcome of this search.
         """
         names = ["chief", "worker0", "worker1"]
-        if mode == "single":
+        if mode == "single" or mode in RAY_MODES:
             names = [ALONE]
         processes, main = self._processes, names[0]
         killed, slowest, is_unreadable = 0, 0.0, False
-        deadline = time.monotonic() + HANG_SECONDS
+        deadline = time.monotonic() + HANG_SECONDS * self._pace**0.5
         for name in names:
             processes.start(name)
         moment = self._next_moment()
@@ -182,8 +205,7 @@ class KilledSearch:
                 if processes.codes.get(name, 0):
                     processes.start(name)
             if killed < kills and time.monotonic() > moment:
-                victims = self._victims(mode, names)[: kills - killed]
-                killed += sum(map(processes.kill, victims))
+                killed += self._kill(mode, names, kills - killed)
                 if self._rng.random() < _DAMAGE_SHARE:
                     self._damage()
                 began = time.monotonic()
@@ -229,8 +251,24 @@ class KilledSearch:
             + max(0, saved - len(ended)),
         )
 
+    def _kill(self, mode: str, names: list[str], most: int) -> int:
+        """Kills what a mode says, and says how many that were."""
+        if mode == "node" and self._nodes is not None:
+            self._nodes.kill_node()
+            return 1
+        if mode == "task":
+            begun = [
+                line.split()
+                for line in self._log().splitlines()
+                if line.startswith("runs")
+            ]
+            return int(kill_task(int(number) for *_, number in begun[::-1]))
+        victims = self._victims(mode, names)[:most]
+        return sum(map(self._processes.kill, victims))
+
     def _next_moment(self) -> float:
-        return time.monotonic() + self._rng.uniform(0, _KILL_SECONDS)
+        seconds = self._rng.uniform(0, _KILL_SECONDS * self._pace)
+        return time.monotonic() + seconds
 
     def _victims(self, mode: str, names: list[str]) -> list[str]:
         if mode == "worker":
@@ -251,28 +289,35 @@ class KilledSearch:
 
     def _recovery(self, began: float, deadline: float) -> float:
         """Seconds until a trial begins or ends again."""
-        size = self._log_bytes()
+        size = len(self._log())
         while time.monotonic() < deadline:
             self._processes.collect()
-            if self._log_bytes() > size or self._processes.codes:
+            if len(self._log()) > size or self._processes.codes:
                 break
             time.sleep(PAUSE_SECONDS)
         return time.monotonic() - began
 
-    def _log_bytes(self) -> int:
+    def _log(self) -> str:
         log = self._folder / LOG
-        return log.stat().st_size if log.exists() else 0
+        return log.read_text() if log.exists() else ""
 
 
-def _tuner(algorithm: str, folder: pathlib.Path, seed: int) -> LightTuner:
+def _tuner(
+    algorithm: str,
+    folder: pathlib.Path,
+    seed: int,
+    pace: float,
+    engine: str | RayEngine = "local",
+) -> LightTuner:
     """A tuner whose trials log that they begin and end, and have faults."""
     log = folder / LOG
 
     def accuracy(number: int) -> float:
-        append(log, f"runs {number}")
+        append(log, f"runs {number} {os.getpid()}")
         chance = random.Random(f"{seed} {number}")
         fault = chance.choice(_FAULTS)
-        time.sleep(chance.uniform(0, 0.03) + 0.2 * (fault == "slow"))
+        seconds = chance.uniform(0, 0.03) + 0.2 * (fault == "slow")
+        time.sleep(pace * seconds)
         if fault == "error":
             raise ArithmeticError(f"trial {number} fails {'abc'[number % 3]}")
         return math.nan if fault == "nan" else 0.5
@@ -290,4 +335,5 @@ def _tuner(algorithm: str, folder: pathlib.Path, seed: int) -> LightTuner:
         directory=folder,
         project_name="project",
         lease_seconds=LEASE_SECONDS,
+        engine=engine,
     )

@@ -219,25 +219,29 @@ class RayEngine:
 
     def _fly(self, search: Flights) -> None:
         """Keeps as many trials in flight as there is room for."""
-        looked, room = -math.inf, 0
+        looked, room = -math.inf, None
         while True:
             search.collect()
             if time.monotonic() - looked > _LOOK_SECONDS:
-                looked, room = time.monotonic(), self._room(search)
-            if search.flying < room and search.begin():
+                room = self._room(search, room is None)
+                looked = time.monotonic()
+            if search.flying < (room or 1) and search.begin():
                 continue
             if not search.flying:
                 return
             search.wait(_LOOK_SECONDS)
 
-    def _room(self, search: Flights) -> int:
-        """How many trials may be in flight now."""
+    def _room(self, search: Flights, is_first: bool) -> int:
+        """How many trials may be in flight now.
+
+        Nodes that had room before may be back soon: a trial waits for them.
+        """
         if self._most is not None:
             return self._most
         needs = {"CPU": search.cpus, "GPU": search.gpus}
         nodes = self._nodes()
         room = places(nodes, {**needs, "memory": search.of_one})
-        if not room and not search.flying:
+        if not room and is_first:
             has = ", ".join(
                 " ".join(f"{node.get(n, 0):g} {n}" for n in needs)
                 + f" {node.get('memory', 0) / 2**30:.3g} GiB"
@@ -249,7 +253,7 @@ class RayEngine:
                 f"Received: nodes of {has or 'nothing'}. Give a trial less, or "
                 "say how many trials_at_once if the cluster adds nodes."
             )
-        return max(room, 1)
+        return room
 
     def _nodes(self) -> Nodes:
         return [n["Resources"] for n in self._ray.nodes() if n["Alive"]]
