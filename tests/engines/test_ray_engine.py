@@ -426,6 +426,23 @@ def test_a_node_must_have_room(install, tmp_path):
     assert fake.most == 2
 
 
+def test_a_search_waits_for_nodes_that_are_gone(install, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_engine, "_LOOK_SECONDS", 1e-9)
+    fake = install()
+    most = []
+
+    def lose():
+        fake._nodes = ()
+        most.append(len(fake._waiting))
+
+    fake.on_wait = lose
+    tuner = light(tmp_path, RayEngine("local", cpus_per_trial=2))
+    tuner.run()
+    assert most[0] == 3
+    assert most[-1] == 1  # one waits for them
+    assert len(tuner.co_oracle.history.finished()) == 5
+
+
 @pytest.mark.parametrize(
     ("nodes", "settings", "of_one", "expected"),
     [
