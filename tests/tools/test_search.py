@@ -416,6 +416,21 @@ def test_a_search_without_a_finished_trial_fails(
 
 
 @pytest.mark.slow
+def test_what_fails_again_and_again_leaves_a_page_of_reasons(
+    call_here, search_flags, tmp_path, monkeypatch
+):
+    def fails(*args, **kwargs):
+        raise MemoryError("no room for this")
+
+    monkeypatch.setattr(fit, "train", fails)
+    flags = [*search_flags, f"--output_dir={tmp_path}", "--max_trials=5"]
+    done = call_here("search", *flags)
+    assert done.code == 1
+    assert "must not all fail" in done.err
+    assert "no room for this" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.slow
 def test_of_many_processes_one_says_what_is_wrong(search_flags, tmp_path):
     done = subprocess.run(
         [
