@@ -38,6 +38,7 @@ setuptools.setup(
             "cluster/*",
         ],
     },
+    entry_points={"console_scripts": ["cosearch=tf_cosearch.commands:main"]},
     install_requires=[
         # tf_keras and TFMOT each pull in a TensorFlow of their own choice;
         # these ranges leave exactly one.

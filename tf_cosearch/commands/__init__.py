@@ -42,6 +42,41 @@ def summary(name: str) -> str:
     return told.partition("\n")[0]
 
 
+def main() -> None:
+    """Runs the command that `cosearch` is followed by, and exits."""
+    from tf_cosearch.commands import command_line
+
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in names():
+        del sys.argv[1]
+        run(name)
+    command_line.guard(lambda: _tell(name))
+
+
+def _tell(name: str) -> None:
+    """Says which commands there are, of which none was asked for."""
+    from tf_cosearch import configuration
+
+    if name not in ("--help", "-h"):
+        raise configuration.unknown("command", name, names())
+    print(listing())
+
+
+def listing() -> str:
+    """What `cosearch` alone prints: each command and what it does."""
+    known = names()
+    wide = max(map(len, known))
+    return "\n".join(
+        [
+            "cosearch COMMAND --flag=value ...",
+            "",
+            *(f"  {name:{wide}}  {summary(name)}" for name in known),
+            "",
+            "cosearch COMMAND --help says more, and which flags it has.",
+        ]
+    )
+
+
 def run(name: str, form: str = "cosearch {}") -> None:
     """Runs a command with the flags of this process, and exits.
 

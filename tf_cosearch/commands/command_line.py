@@ -129,9 +129,11 @@ def parse(arguments: list[str]) -> list[str]:
         What is left of it: the command.
     """
     try:
-        rest = flags.FLAGS(arguments)
+        rest = flags.FLAGS(_with_shipped_files(arguments))
     except SystemExit:  # --help, which absl takes for a failure
         sys.exit(0)
+    except BrokenPipeError:
+        _end_output()
     except (flags.Error, OSError, ValueError) as error:
         _fail(" ".join(map(_plain, str(error).splitlines())))
     except RecursionError:  # absl compares the name with all known ones
@@ -142,6 +144,35 @@ def parse(arguments: list[str]) -> list[str]:
             f"{' '.join(rest[1:])}. See --help."
         )
     return rest
+
+
+def _with_shipped_files(arguments: list[str]) -> list[str]:
+    """With the path of each --flagfile that is a name of configs/searches."""
+    paths = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        dashes, is_flag, name = argument.partition("flagfile=")
+        if is_flag and dashes in ("-", "--"):
+            paths.append(f"--flagfile={_flag_file(name)}")
+        elif before in ("-flagfile", "--flagfile"):
+            paths.append(_flag_file(argument))
+        else:
+            paths.append(argument)
+    return paths
+
+
+def _flag_file(name: str) -> str:
+    from tf_cosearch import configuration
+
+    if os.path.exists(os.path.expanduser(name)):
+        return name
+    shipped = configuration.shipped("searches", "").glob("*.flags")
+    known = {path.stem: os.fspath(path) for path in shipped}
+    if name not in known:
+        raise FileNotFoundError(
+            f"--flagfile must be a file, or one of {', '.join(sorted(known))}. "
+            f"Received: {name!r}, which does not exist."
+        )
+    return known[name]
 
 
 def _plain(told: str) -> str:
@@ -175,11 +206,10 @@ def guard(main: Callable[[], None]) -> None:
         if "TF_COSEARCH_SPOKEN_FOR" not in os.environ:  # else the chief says it
             print(f"\nStopped. {interrupt}".rstrip(), file=sys.stderr)
         sys.exit(_INTERRUPTED)
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    except BrokenPipeError:
+        _end_output()
     except Exception as error:
-        if flags.FLAGS.debug:
+        if flags.FLAGS["debug"].value:
             raise
         message = _one_line(error)
         if not isinstance(error, _EXPECTED):
@@ -603,6 +633,12 @@ def _filter_stderr() -> None:
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _end_output() -> NoReturn:
+    """Ends where nobody reads any more: `| head` has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
 
 
 def _fail(message: str) -> NoReturn:

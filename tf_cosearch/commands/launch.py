@@ -52,13 +52,13 @@ _COMMAND = _following()  # before flags are parsed
 
 
 def main() -> None:
-    from tf_cosearch.engines import launch
-
     if not _COMMAND:
         raise ValueError(
             "A command must follow the flags. Received: none. Write "
             f"{sys.argv[0]} --workers=2 -- python my_search.py"
         )
+    from tf_cosearch.engines import launch
+
     workers = FLAGS.workers or launch.default_workers()
     sys.exit(
         launch.launch(

@@ -1,7 +1,8 @@
 r"""Searches a network and its accelerator together and exports the best.
 
-    cosearch search --flagfile=configs/searches/digits.flags \
-        --output_dir=runs/digits
+    cosearch search --flagfile=digits --output_dir=runs/digits
+
+--flagfile is a file of flags, or a name of configs/searches.
 
 Leaves trials.csv, pareto.png, run.json and design/. Run again with the same
 flags, a search goes on where it was stopped; with a larger --max_trials, other
