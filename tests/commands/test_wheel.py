@@ -105,7 +105,7 @@ def test_estimate(bin_folder, tmp_path):
 SEARCH = (
     *("search", "--flagfile=digits", "--output_dir=run", "--max_trials=2"),
     *("--train_size=32", "--validation_size=16", "--epochs=1"),
-    *("--oracle=random", "--latency_ms=1", "--area_mm2=90"),
+    *("--oracle=random", "--latency_ms=1", "--accelerator=systolic_32x32"),
 )
 
 
