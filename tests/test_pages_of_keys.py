@@ -182,3 +182,11 @@ def test_every_algorithm_is_there_with_its_options():
     assert told.keys() == ours.keys()
     for key, default in ours.items():
         assert default is None or str(default) in told[key], key
+
+
+@pytest.mark.parametrize("folder", ["cluster", "searches", "spaces"])
+def test_every_file_is_there(folder):
+    names = [path.name for path in (pages.ROOT / "configs" / folder).iterdir()]
+    assert names
+    for name in names:
+        assert f"`{name.removesuffix('.yaml')}" in pages.TEXT[CONFIGS], name
