@@ -57,6 +57,7 @@ def test_a_file_is_written_and_priced(quantize, tmp_path):
     said = json.loads(done.out)
     assert said["restored"] == []
     assert said["accuracy_float"] > 0.6
+    assert said["taken_from_training"] == ["validation", "test"]
     content = (tmp_path / "out.tflite").read_bytes()
     qat.check_int8(content)
     assert said["costs"]["file_kib"] == len(content) / 1024
@@ -102,11 +103,14 @@ def test_operations_without_a_cost_are_named(own):
         "accuracy_lowest": 1,
         "accuracy": 1,
         "accuracy_test": 1,
+        "taken_from_training": ["test"],
         "lowest": cost,
         "costs": cost,
         "restored": [],
     }
-    assert "counted as data movement: LSH_PROJECTION" in quantizing.table(said)
+    table = quantizing.table(said)
+    assert "counted as data movement: LSH_PROJECTION" in table
+    assert "Of the training images, as there were no others: test." in table
 
 
 @pytest.mark.parametrize(
@@ -137,8 +141,46 @@ def test_data_of_another_shape_are_refused(quantize, tmp_path):
         y_train=np.arange(20) % 10,
     )
     message = quantize("own.keras", f"--data=npz:{tmp_path}/big.npz").message
-    assert "must be [N, 8, 8, 1], what the network takes" in message
+    assert "Training images must be [N, 8, 8, 1], what the" in message
     assert "(12, 9, 9, 1)" in message
+
+
+@pytest.mark.parametrize(
+    ("split", "named"), [("val", "Validation"), ("test", "Test")]
+)
+def test_the_split_whose_images_are_wrong_is_named(
+    quantize, tmp_path, split, named
+):
+    splits = {
+        name: np.zeros((20, 8, 8, 1), np.float32)
+        for name in ("train", "val", "test")
+    }
+    splits[split][3] = np.nan
+    labels = {f"y_{name}": np.arange(20) % 10 for name in splits}
+    images = {f"x_{name}": x for name, x in splits.items()}
+    np.savez(tmp_path / "bad.npz", **images, **labels)
+    message = quantize("own.keras", f"--data=npz:{tmp_path}/bad.npz").message
+    assert f"{named} images must be finite numbers" in message
+    assert "in 1 of 20, first in number 3" in message
+
+
+def test_whole_numbers_are_divided_as_told_or_refused(
+    quantize, own, files, tmp_path
+):
+    with np.load(files / "few.npz") as few:
+        splits = dict(few)
+    for name in list(splits):
+        if name.startswith("x_"):
+            splits[name] = np.round(splits[name] * 255).astype(np.uint8)
+    np.savez(tmp_path / "bytes.npz", **splits)
+    data = f"--data=npz:{tmp_path / 'bytes.npz'}"
+    message = quantize("own.keras", data).message
+    assert "Received: pixels of dtype uint8. Say --divide=255" in message
+    flags = ("--format=json", "--max_accuracy_drop=100")
+    said = json.loads(quantize("own.keras", data, "--divide=255", *flags).out)
+    assert said["accuracy_float"] > 0.6
+    raw = json.loads(quantize("own.keras", data, "--divide=1", *flags).out)
+    assert raw["accuracy_float"] != said["accuracy_float"]
 
 
 @pytest.mark.slow

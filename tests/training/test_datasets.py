@@ -316,3 +316,30 @@ def test_a_user_adds_a_data_set():
         assert datasets.load("mine:hello:there").name == "hello:there"
     finally:
         del datasets._DATASETS["mine"]
+
+
+def test_a_split_that_lacks_labels_is_named(tmp_path):
+    np.savez(
+        tmp_path / "short.npz",
+        x_train=np.zeros((20, 4, 4, 1), np.float32),
+        y_train=np.arange(20) % 2,
+        x_val=np.zeros((10, 4, 4, 1), np.float32),
+        y_val=np.arange(9) % 2,
+    )
+    with pytest.raises(
+        ValueError, match=r"in the split val, .*\(10, 4, 4, 1\)"
+    ):
+        datasets.load(f"npz:{tmp_path / 'short.npz'}")
+
+
+def test_splits_taken_from_training_images_are_known(tmp_path):
+    arrays = {
+        "x_train": np.zeros((20, 4, 4, 1), np.float32),
+        "y_train": np.arange(20) % 2,
+    }
+    path = tmp_path / "some.npz"
+    np.savez(path, **arrays)
+    assert datasets.load(f"npz:{path}").taken == ("validation", "test")
+    arrays |= {"x_test": arrays["x_train"][:4], "y_test": arrays["y_train"][:4]}
+    np.savez(path, **arrays)
+    assert datasets.load(f"npz:{path}").taken == ("validation",)

@@ -389,8 +389,9 @@ def define_image_divisor() -> None:
     """Defines the flag of what pixels are divided by."""
     define_positive(
         "divide",
-        "What pixels are divided by, such as 255. If left out, a network of a "
-        "space gets them as in its training, and any other as they are.",
+        "What pixels are divided by, such as 255. If left out, a design gets "
+        "them as in its training, and the network of a file as they are. If "
+        "they are whole numbers, for a file it must be said.",
     )
 
 

@@ -53,7 +53,7 @@ def main() -> None:
     accelerator = cs.load_accelerator(FLAGS.accelerator)
     model = reference.load_trained(FLAGS.model)
     data = command_line.load_data(tuple(model.input_shape[1:3]))
-    divide = 1.0 if FLAGS.divide is None else FLAGS.divide
+    divide = images.divisor(data.train, FLAGS.divide)
     result = quantizing.quantize(
         model,
         data,
@@ -65,7 +65,7 @@ def main() -> None:
     )
     files.write_bytes(output, result.content)
     test = images.batches(data.test, divide)
-    said = quantizing.described(result, accelerator, test)
+    said = quantizing.described(result, accelerator, test, data.taken)
     if FLAGS.format == "json":
         print(json.dumps(said, indent=2))
     else:

@@ -130,12 +130,15 @@ def compare(
     return _reports(shown, errors, floats, quantized, players[0])
 
 
-def check_images(images: np.ndarray, shape: Sequence[int]) -> None:
+def check_images(
+    images: np.ndarray, shape: Sequence[int], name: str = "Images"
+) -> None:
     """Refuses images that say nothing of a network.
 
     Args:
         images: `[N, ...]`.
         shape: What the network takes, without the batch.
+        name: What they are called.
 
     Raises:
         ValueError: If there are none, their shape is another, or one holds
@@ -145,7 +148,7 @@ def check_images(images: np.ndarray, shape: Sequence[int]) -> None:
     if images.ndim < 1 or images.shape[1:] != tuple(shape):
         expected = ", ".join(map(str, ("N", *shape)))
         raise ValueError(
-            f"Images must be [{expected}], what the network takes. Received: "
+            f"{name} must be [{expected}], what the network takes. Received: "
             f"shape {images.shape}."
         )
     if not len(images):
@@ -153,7 +156,7 @@ def check_images(images: np.ndarray, shape: Sequence[int]) -> None:
     wrong = ~np.isfinite(images).reshape(len(images), -1).all(-1)
     if wrong.any():
         raise ValueError(
-            "Images must be finite numbers. Received: NaN or infinity in "
+            f"{name} must be finite numbers. Received: NaN or infinity in "
             f"{int(wrong.sum())} of {len(images)}, first in number "
             f"{int(wrong.argmax())}."
         )

@@ -71,6 +71,36 @@ def batches(
             )
 
 
+def divisor(split: tuple[Any, Any], divide: float | None) -> float:
+    """What pixels are divided by for a network whose file does not say it.
+
+    Args:
+        split: As of `spread`.
+        divide: What the user says; None is nothing.
+
+    Raises:
+        ValueError: If pixels are whole numbers, and the user says nothing.
+
+    Example:
+    >>> divisor((np.zeros((1, 2, 2, 1), np.uint8), [0]), None)
+    Traceback (most recent call last):
+    ValueError: Whole numbers must be divided as where the network was trained.
+    Received: pixels of dtype uint8. Say --divide=255, or --divide=1 for a
+    network that takes them as they are.
+    """
+    if divide is not None:
+        return divide
+    x, y = split
+    dtype = x.element_spec[0].dtype.as_numpy_dtype if y is None else x.dtype
+    if np.dtype(dtype).kind in "ui":
+        raise ValueError(
+            "Whole numbers must be divided as where the network was trained. "
+            f"Received: pixels of dtype {np.dtype(dtype)}. Say --divide=255, "
+            "or --divide=1 for a network that takes them as they are."
+        )
+    return 1.0
+
+
 def _classes(y: np.ndarray) -> np.ndarray:
     """Labels `[N]` of labels, or of a row a label."""
     if y.ndim > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,8 +54,13 @@ def quantize(
         )
     seen, _ = images.spread(data.train, calibration_images, divide)
     judged, labels = images.spread(data.validation, None, divide)
-    for part in (seen, judged):
-        check_images(part, shape)
+    held_out, _ = images.spread(data.test, None, divide)
+    for name, part in (
+        ("Training", seen),
+        ("Validation", judged),
+        ("Test", held_out),
+    ):
+        check_images(part, shape, f"{name} images")
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(
             f"Labels must be from 0 to {classes - 1}, as the model tells "
@@ -94,7 +99,10 @@ def costs(content: bytes, accelerator: Accelerator) -> dict[str, Any]:
 
 
 def described(
-    result: Result, accelerator: Accelerator, test: Iterable[Any]
+    result: Result,
+    accelerator: Accelerator,
+    test: Iterable[Any],
+    taken: Sequence[str] = (),
 ) -> dict[str, Any]:
     """All there is to say of a result, as plain values.
 
@@ -102,6 +110,7 @@ def described(
         result: Of `quantize`.
         accelerator: Files are priced on.
         test: Batches of images and labels that nothing was chosen by.
+        taken: Splits that are part of the training images.
     """
     return {
         "is_met": result.is_met,
@@ -109,6 +118,7 @@ def described(
         "accuracy_lowest": result.accuracy_lowest,
         "accuracy": result.accuracy,
         "accuracy_test": evaluate.accuracy(result.content, test),
+        "taken_from_training": list(taken),
         "lowest": costs(result.lowest, accelerator),
         "costs": costs(result.content, accelerator),
         "restored": [
@@ -165,6 +175,12 @@ def table(said: dict[str, Any]) -> str:
             f"not costed, counted as data movement: {', '.join(not_costed)}"
         )
     parts.append(f"on test images: {said['accuracy_test']:.2%}")
+    if taken := said["taken_from_training"]:
+        parts.append(
+            f"Of the training images, as there were no others: "
+            f"{' and '.join(taken)}. A model that was trained on all of them "
+            "knows these."
+        )
     if said["restored"]:
         parts += ["", text.table(rows, "<<>>><")]
     return "\n".join(parts)

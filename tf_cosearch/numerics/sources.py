@@ -21,7 +21,7 @@ class Pair(NamedTuple):
         float_content: Of a .tflite file.
         quantized_content: Of the one that was made from it.
         divide: What pixels of their images are divided by, see
-            `images.spread`.
+            `images.spread` if there is a task, and else `images.divisor`.
         task: What they are for; None if no file says it.
     """
 
@@ -43,7 +43,8 @@ class Pair(NamedTuple):
         """Images and labels of a split, as the networks take them.
 
         Raises:
-            ValueError: If inputs are no pixels, and yet to be divided.
+            ValueError: If inputs are no pixels, and yet to be divided, or
+                whole numbers, and nobody says by what.
         """
         if self.task is not None and not self.task.has_pixels:
             if self.divide is not None:
@@ -54,7 +55,10 @@ class Pair(NamedTuple):
                 )
             x, y = images.stored(split, count)
             return np.asarray(self.task.inputs(x)), y
-        return images.spread(split, count, self.divide)
+        divide = self.divide
+        if self.task is None:
+            divide = images.divisor(split, divide)
+        return images.spread(split, count, divide)
 
 
 def of_design(folder: str | pathlib.Path, divide: float | None) -> Pair:
@@ -88,7 +92,7 @@ def of_files(
     Args:
         float_path: As of `reference.of_file`.
         quantized_path: A .tflite file.
-        divide: What pixels are divided by; None leaves them.
+        divide: What pixels are divided by; None leaves fractions.
 
     Raises:
         FileNotFoundError: If a file is not there.
@@ -96,8 +100,4 @@ def of_files(
     """
     quantized = tflite_file.read_bytes(quantized_path)
     matching.read(quantized, str(quantized_path))  # before what takes longer
-    return Pair(
-        reference.of_file(float_path),
-        quantized,
-        1.0 if divide is None else divide,
-    )
+    return Pair(reference.of_file(float_path), quantized, divide)

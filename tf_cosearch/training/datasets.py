@@ -43,6 +43,8 @@ class Dataset:
         test: Touched once, for the exported design.
         input_shape: (height, width, channels).
         classes: Labels are in [0, classes); or whatever a task counts.
+        taken: Splits that are part of the training images of the source, as
+            there were no others.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Dataset:
     test: Arrays
     input_shape: tuple[int, int, int]
     classes: int
+    taken: tuple[str, ...] = ()
 
 
 _DATASETS: dict[str, Callable[..., Dataset]] = {}
@@ -358,12 +361,13 @@ def _complete(
 ) -> Dataset:
     """Splits off what the source does not have: a fifth of it for each."""
     splits = {k: (_channels(x), np.asarray(y)) for k, (x, y) in splits.items()}
-    for x, y in splits.values():
+    for split, (x, y) in splits.items():
         input_shape = task.input_shape(x, name)
         if not y.ndim or len(x) != len(y):
             raise ValueError(
-                f"{name} must hold a label for each image. Received: images of "
-                f"shape {x.shape} and labels of shape {y.shape}."
+                f"{name} must hold a label for each image. Received: in the "
+                f"split {split}, images of shape {x.shape} and labels of shape "
+                f"{y.shape}."
             )
     x, y = splits["train"]
     count = task.count([y for _, y in splits.values()], name)
@@ -376,6 +380,11 @@ def _complete(
         )
     rng = np.random.default_rng(seed)
     held_out = len(x) // 5
+    absent = tuple(
+        {"val": "validation"}.get(split, split)
+        for split in ("val", "test")
+        if split not in splits
+    )
     for missing in ("test", "val"):
         if missing in splits:
             continue
@@ -389,6 +398,7 @@ def _complete(
         test=splits["test"],
         input_shape=input_shape,
         classes=classes,
+        taken=absent,
     )
 
 
