@@ -1,13 +1,16 @@
-"""How many proposals a chief makes for workers that only report."""
+"""How many proposals a search makes for workers that only report."""
 
 from __future__ import annotations
 
+import os
 import pathlib
 import random
 import time
 
-from tf_cosearch.benchmark.light_trials import LightTuner, append
-from tf_cosearch.benchmark.processes import Processes
+from tf_cosearch.benchmark import ray_nodes
+from tf_cosearch.benchmark.light_trials import LightTuner, append, toy_oracle
+from tf_cosearch.benchmark.processes import ALONE, Processes
+from tf_cosearch.engines.ray_engine import RayEngine
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
 from tf_cosearch.search.space import SearchSpace
@@ -21,6 +24,7 @@ def measure(
     trials: int,
     workers: int,
     folder: pathlib.Path,
+    engine: str = "local",
 ) -> dict[str, float]:
     """Runs a search of a real space and the cost model on forked processes.
 
@@ -28,18 +32,19 @@ def measure(
         algorithm: Its name.
         space: Name or file of the space.
         trials: How many, 2 or more.
-        workers: Processes that ask and report.
+        workers: Processes that ask and report, or run Ray's tasks.
         folder: An empty one, for the search.
+        engine: `local`, a chief and workers, or `ray`.
 
     Returns:
         `proposals_per_minute`, from the first trial that ends, when all is
-        loaded and compiled; `proposals_per_cpu_minute` of the chief's
-        processor time, as if it shared its cores with nobody; `workers`,
-        `trials`, and how many designs were `duplicated`.
+        loaded and compiled; `proposals_per_cpu_minute` of the chief's, or the
+        driver's, processor time, as if it shared its cores with nobody;
+        `workers`, `trials`, and how many designs were `duplicated`.
     """
     log = folder / LOG
 
-    def tuner() -> LightTuner:
+    def tuner(by: str | RayEngine = "local") -> LightTuner:
         oracle = CoSearchOracle(
             SearchSpace.load(space),
             algorithm,
@@ -55,10 +60,19 @@ def measure(
             ),
             directory=folder,
             project_name="project",
+            engine=by,
         )
 
-    processes = Processes(lambda: tuner().run())
-    processes.finish(["chief", *(f"worker{i}" for i in range(workers))])
+    def by_ray() -> None:
+        with ray_nodes.one(workers):
+            _start_all(workers, folder)
+            tuner(RayEngine(cpus_per_trial=1)).run()
+
+    if engine == "ray":
+        Processes(by_ray).finish([ALONE])
+    else:
+        processes = Processes(lambda: tuner().run())
+        processes.finish(["chief", *(f"worker{i}" for i in range(workers))])
     oracle = tuner().co_oracle
     genomes = {
         tuple(oracle.trial_genome(trial)) for trial in oracle.trials.values()
@@ -77,3 +91,23 @@ def measure(
         "trials": trials,
         "duplicated": trials - len(genomes),
     }
+
+
+def _start_all(workers: int, folder: pathlib.Path) -> None:
+    """Has Ray start so many processes, each of which waits for all others."""
+    log = folder / "started.log"
+
+    def meet(number: int) -> float:
+        append(log, f"{os.getpid()}")
+        while len({*log.read_text().split()}) < workers:
+            time.sleep(0.2)
+        return 0.5
+
+    LightTuner(
+        toy_oracle("random", workers, seed=0),
+        meet,
+        lambda number: None,
+        directory=folder,
+        project_name="started",
+        engine=RayEngine(cpus_per_trial=1),
+    ).run()

@@ -1,4 +1,4 @@
-"""A Ray cluster of this machine whose nodes can be killed."""
+"""Ray clusters of this machine, of one node, or of some to be killed."""
 
 from __future__ import annotations
 
@@ -52,6 +52,24 @@ def nodes() -> Iterator[RayNodes]:
         yield made
     finally:
         made.stop()
+
+
+@contextlib.contextmanager
+def one(cpus: int) -> Iterator[None]:
+    """Connects this process to a node of its own as long as the block lasts.
+
+    Args:
+        cpus: That it says to have.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray: Any = importlib.import_module("ray")
+    ray.init(
+        "local", num_cpus=cpus, include_dashboard=False, log_to_driver=False
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def kill_task(numbers: Iterable[int]) -> bool:

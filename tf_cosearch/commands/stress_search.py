@@ -80,6 +80,7 @@ def main() -> None:
                 FLAGS.throughput,
                 FLAGS.workers,
                 folder,
+                FLAGS.engine,
             )
             print(json.dumps(rates))
             return
