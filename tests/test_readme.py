@@ -46,6 +46,7 @@ SHORTER = {
     "--oracle=random",
     "--data=idx": "--train_size=64 --validation_size=32",
     "--workers=2": "--max_trials=2 --epochs=1 --oracle=random",
+    "--engine=ray": "--max_trials=2 --epochs=1 --oracle=random",
     "ssh.sh": "--max_trials=2 --epochs=1 --oracle=random",
     "slurm.sbatch": "--max_trials=2 --epochs=1 --oracle=random",
     "retrain.py": "--epochs=1",
@@ -70,6 +71,7 @@ ELSEWHERE = {
     "make test": "what runs this",
     "make search": "test_make_search_leaves_what_is_promised",
     "pip install '.[benchmark]'": "test_extras_are_those_of_setup",
+    "pip install '.[ray]'": "test_extras_are_those_of_setup",
 }
 """Commands that are not run by `test_commands_run`, and who holds them."""
 
@@ -227,6 +229,8 @@ def keras_model():
     ],
 )
 def test_commands_run(command, run_at_desk, desk):
+    if "--engine=ray" in command:
+        pytest.importorskip("ray")
     done = run_at_desk(command)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
