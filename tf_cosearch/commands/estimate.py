@@ -98,6 +98,7 @@ flags.mark_flags_as_mutual_exclusive(
 def main() -> None:
     import tf_cosearch as cs
     from tf_cosearch import text
+    from tf_cosearch.cost import kernels
     from tf_cosearch.cost.explain import complexity, summary
     from tf_cosearch.designs import cost_table, evaluations, roofline
     from tf_cosearch.evaluators.evaluator import BuiltDesign
@@ -111,13 +112,11 @@ def main() -> None:
     accelerator = cs.load_accelerator(FLAGS.accelerator)
     evaluator = _evaluator()
     layers, reading = _network()
-    result = {
-        "accelerator": FLAGS.accelerator,
-        **reading,
-        **summary.summarize(
+    with kernels.untraced():
+        costs = summary.summarize(
             layers, accelerator, FLAGS.objective, FLAGS.batch_size
-        ),
-    }
+        )
+    result = {"accelerator": FLAGS.accelerator, **reading, **costs}
     if evaluator is not None:
         path = pathlib.Path(FLAGS.model)
         design = BuiltDesign(layers, accelerator, path.absolute())
