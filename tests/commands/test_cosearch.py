@@ -58,6 +58,9 @@ def test_a_file_of_flags_is_a_path_or_a_name(form, tmp_path):
     """Those of a search are none of `launch`, whose answer names the first."""
     given = form.format("digits").split()
     assert "flag 'space'" in cosearch("launch", *given, cwd=tmp_path).stderr
+    (tmp_path / "digits").mkdir()  # as of a search
+    assert "flag 'space'" in cosearch("launch", *given, cwd=tmp_path).stderr
+    (tmp_path / "digits").rmdir()
     (tmp_path / "digits").write_text("--mine=1")
     assert "flag 'mine'" in cosearch("launch", *given, cwd=tmp_path).stderr
     done = cosearch("launch", *form.format("digit").split(), cwd=tmp_path)

@@ -163,7 +163,8 @@ def _with_shipped_files(arguments: list[str]) -> list[str]:
 def _flag_file(name: str) -> str:
     from tf_cosearch import configuration
 
-    if os.path.exists(os.path.expanduser(name)):
+    path = os.path.expanduser(name)
+    if os.path.exists(path) and not os.path.isdir(path):  # a pipe, too
         return name
     shipped = configuration.shipped("searches", "").glob("*.flags")
     known = {path.stem: os.fspath(path) for path in shipped}

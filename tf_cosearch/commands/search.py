@@ -128,7 +128,7 @@ flags.DEFINE_enum(
 flags.DEFINE_string(
     "supernet",
     None,
-    "Folder of a supernet of the same space and data, by train_supernet.py or "
+    "Folder of a supernet of the same space and data, by train_supernet or "
     "an earlier search; trained in --output_dir if left out.",
 )
 flags.DEFINE_integer(

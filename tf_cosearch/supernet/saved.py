@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 import numpy as np
 from absl import logging
 
-from tf_cosearch import files
+from tf_cosearch import files, text
 from tf_cosearch.identity import Identity, differences
 from tf_cosearch.networks.spaces.network_space import NetworkSpace
 from tf_cosearch.search.oracle.state import IdentityState
@@ -29,7 +29,7 @@ _CHECKPOINTS = "supernet.checkpoint*"
 _PHASE = "supernet"
 _FORMAT = 2
 
-TOOL = "tools/train_supernet.py"
+TOOL = text.command("train_supernet")
 _ANEW = f"Train one in another folder, or with --overwrite ({TOOL})"
 
 
@@ -51,13 +51,13 @@ class Record(TypedDict):
 
 def describe(networks: NetworkSpace) -> dict[str, Any]:
     """What tells a space of networks from others, `space` of an `Identity`."""
-    text = json.dumps(networks.describe(), sort_keys=True, default=str)
+    described = json.dumps(networks.describe(), sort_keys=True, default=str)
     return {
         "input_shape": list(networks.input_shape),
         "classes": networks.classes,
         "task": networks.task and networks.task.name,
         "parameters": {p.name: list(p.choices) for p in networks.parameters},
-        "fingerprint": hashlib.sha256(text.encode()).hexdigest()[:16],
+        "fingerprint": hashlib.sha256(described.encode()).hexdigest()[:16],
     }
 
 

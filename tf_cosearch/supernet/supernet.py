@@ -492,6 +492,6 @@ def _diverged(rule: str, loss: float, epoch: int) -> FloatingPointError:
     return FloatingPointError(
         f"The supernet's training diverged: its loss must be {rule}. Received: "
         f"{loss:.4g} in epoch {epoch + 1}. Lower `learning_rate` of "
-        "SupernetOptions (--learning_rate of tools/train_supernet.py), and "
+        f"SupernetOptions (--learning_rate of {saved.TOOL}), and "
         "begin in another folder or with --overwrite."
     )

@@ -26,6 +26,7 @@ from typing import Any
 
 from absl import logging
 
+from tf_cosearch import text
 from tf_cosearch.networks import workload
 from tf_cosearch.networks.importers import (
     graph_tape,
@@ -114,7 +115,7 @@ def _check_fixed(tensor: Any) -> None:
         what = "image size"
         how = (
             f"Build the model with Input((ROWS, COLUMNS, {shape[-1]})), or "
-            "give `load_keras` or tools/estimate.py an `input_px`."
+            f"give `load_keras` or {text.command('estimate')} an `input_px`."
         )
     raise ValueError(
         f"Every input must have a fixed {what}; only the batch may be open. "
