@@ -158,9 +158,10 @@ class RayEngine:
             told = first_line(error).rstrip(".")
             raise RuntimeError(
                 "engine='ray' must have a cluster that takes this process. "
-                f"Received: {address} ({told}). Run `ray start "
-                "--head` on one machine and `ray start --address=HOST:PORT` on "
-                "the others, or use ray_address=local."
+                f"Received: {address} ({told}). Run `ray start --head` on one "
+                "machine and `ray start --address=HOST:PORT` on the others, "
+                "give its token (RAY_AUTH_TOKEN) if it has one, or use "
+                "ray_address=local."
             ) from None
 
     def training_room(self, of_one: int = 0) -> int | None:
