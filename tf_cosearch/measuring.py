@@ -13,7 +13,7 @@ import keras_tuner
 import numpy as np
 from absl import logging
 
-from tf_cosearch import evaluators, files
+from tf_cosearch import accelerators, evaluators, files
 from tf_cosearch.designs import export
 from tf_cosearch.evaluators.analytic import Analytic
 from tf_cosearch.evaluators.evaluator import (
@@ -94,6 +94,8 @@ class Measuring:
                 f"Received: {type(evaluator).__name__} for a space of up to "
                 f"{oracle.space.most_chips} chips. Use the evaluator pipeline."
             )
+        space = oracle.space
+        evaluator.check(accelerators.from_paths(space.fixed, space.family))
         costs = () if self.is_analytic else check_costs(evaluator.costs)
         known = None if self.is_analytic else self.known
         oracle.measure_by(evaluator.describe(), costs, known)

@@ -14,7 +14,8 @@ OPTIONS = {
     "command": {
         "program": [sys.executable, "-c", ANSWER],
         "costs": ["latency_ms", "celsius"],
-    }
+    },
+    "vela": {"accelerator": "ethos-u55-128"},
 }
 
 for _name in evaluators.names():

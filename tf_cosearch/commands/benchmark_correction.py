@@ -37,6 +37,7 @@ command_line.define_format("table", "json")
 
 def main() -> None:
     import tf_cosearch as cs
+    from tf_cosearch import accelerators
     from tf_cosearch.benchmark import correction
     from tf_cosearch.search import measured
     from tf_cosearch.training import fit, inputs, recipes
@@ -56,6 +57,7 @@ def main() -> None:
         )
     data = command_line.load_data_of_networks()
     space = cs.SearchSpace.load(FLAGS.space, data.input_shape, data.classes)
+    evaluator.check(accelerators.from_paths(space.fixed, space.family))
     images = inputs.prepare(
         *data.train,
         input_shape=data.input_shape,

@@ -133,6 +133,16 @@ class Evaluator:
     retries: int = 3
     pause_s: float = 2.0
 
+    def check(self, accelerator: Accelerator) -> None:
+        """Refuses accelerators that it cannot judge, before a search begins.
+
+        Args:
+            accelerator: One of the family that is searched.
+
+        Raises:
+            ValueError: If it cannot; by default it takes all.
+        """
+
     def measure(self, design: BuiltDesign) -> Mapping[str, Quantity]:
         """Measures a design.
 

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
+from tf_cosearch.accelerators import families
 from tf_cosearch.accelerators.families.ethos_u.ethos_u import EthosU
 from tf_cosearch.accelerators.families.ethos_u85.ethos_u85 import EthosU85
 from tf_cosearch.evaluators import program
@@ -24,9 +25,6 @@ from tf_cosearch.evaluators.evaluator import (
 )
 
 PACKAGE = "ethos-u-vela"
-
-DEFAULT = "ethos-u55-256"
-"""What a file is compiled for where nobody says."""
 
 _MAIN = "from ethosu.vela.vela import main; main()"
 _OF_FILE = re.compile(
@@ -42,9 +40,9 @@ _OF_CPU = re.compile(r"CPU operators = (\d+)")
 class Vela(Evaluator):
     """Compiles the file for an Ethos-U and says what Vela predicts of it.
 
-    Where the accelerator of a design is an Ethos-U, the file is compiled for
-    one of as many multipliers, in a system that Vela knows; any other is not
-    asked, so that a search should hold it to one.
+    It is compiled for the Ethos-U of the design: one of as many multipliers,
+    in a system that Vela knows. The option `accelerator` is for designs with
+    another accelerator, which a search should hold to one.
 
     `latency_ms` is `cycles` at the clock of the system, `peak_memory_kib` the
     SRAM, and `model_kib` what is stored in flash and DRAM. Time of
@@ -52,7 +50,7 @@ class Vela(Evaluator):
 
     Args:
         accelerator: One of Vela's `--accelerator-config`; by default that of
-            the design, or `ethos-u55-256`.
+            the design.
         system: One of its `--system-config`; by default Vela's choice.
         memory_mode: One of its `--memory-mode`; by default Vela's choice.
         timeout_s: Most seconds that it may take.
@@ -105,6 +103,11 @@ class Vela(Evaluator):
         """With its version, as the next one may schedule otherwise."""
         version = importlib.metadata.version(PACKAGE)
         return {**super().describe(), "version": version}
+
+    def check(self, accelerator: Any) -> None:
+        """Refuses a family that Vela compiles nothing for, unless told what."""
+        if self.accelerator is None:
+            configuration(accelerator)
 
     def measure(self, design: BuiltDesign) -> Mapping[str, Quantity]:
         """Compiles the file."""
@@ -164,19 +167,26 @@ class Vela(Evaluator):
 
 
 def configuration(accelerator: Any) -> str:
-    """What Vela calls the Ethos-U that an accelerator is, or the default.
+    """What Vela calls the Ethos-U that an accelerator is.
+
+    Raises:
+        RefusedError: If it is none.
 
     Example:
     >>> from tf_cosearch.accelerators import presets
     >>> configuration(presets.load_accelerator("ethos_u55_64"))
     'ethos-u55-64'
-    >>> configuration(presets.load_accelerator("edge_tpu"))
-    'ethos-u55-256'
     """
     if isinstance(accelerator, EthosU85):
         return f"ethos-u85-{int(accelerator.macs_per_cycle())}"
     if not isinstance(accelerator, EthosU):
-        return DEFAULT
+        raise RefusedError(
+            "Vela must be told an Ethos-U. Received: a design of the family "
+            f"{families.name_of(accelerator)}, and no option `accelerator`. "
+            "Search or take an Ethos-U, such as --accelerator=ethos_u55_128, "
+            "or give --evaluator_option=accelerator=ethos-u55-128, in Python "
+            'evaluator_options={"accelerator": "ethos-u55-128"}.'
+        )
     units = int(accelerator.macs_per_cycle())
     in_dram = accelerator.system_sram.arena_in_dram > 0
     is_u65 = units > 256 or (units == 256 and in_dram)
