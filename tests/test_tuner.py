@@ -50,6 +50,8 @@ def test_the_folder_of_a_trial_is_that_of_a_design(finished):
         read, design = cs.load_design(folder), finished.design(trial)
         assert read.network == design.network
         assert read.accelerator == design.accelerator
+        preset = cs.load_accelerator(folder / "accelerator.yaml")
+        assert preset == design.accelerator
         assert read.metrics["accuracy_int8"] == design.metrics["accuracy_int8"]
         assert {"model.tflite", "float.weights.h5"} <= {
             path.name for path in folder.iterdir()

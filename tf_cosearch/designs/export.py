@@ -117,12 +117,7 @@ class Design:
                 )
             if source.resolve() != (folder / name).resolve():
                 files.write_bytes(folder / name, source.read_bytes())
-        presets.save_accelerator(
-            self.accelerator,
-            folder / ACCELERATOR,
-            f"Found together with {self.network.name} by tf_cosearch"
-            + (f", {self.chips} in a pipeline." if self.chips != 1 else "."),
-        )
+        self.save_accelerator(folder)
         description = self.describe()
         if test_data is not None and is_template:
             batches = inputs.batches(x, y, classes=classes, task=task)
@@ -143,6 +138,15 @@ class Design:
             ]
         write_description(folder, description)
         return description
+
+    def save_accelerator(self, folder: pathlib.Path) -> None:
+        """Writes the `accelerator.yaml` of a folder, which loads as a preset."""
+        presets.save_accelerator(
+            self.accelerator,
+            folder / ACCELERATOR,
+            f"Found together with {self.network.name} by tf_cosearch"
+            + (f", {self.chips} in a pipeline." if self.chips != 1 else "."),
+        )
 
     @property
     def is_trained(self) -> bool:

@@ -100,11 +100,11 @@ def design(
 def leave(
     oracle: CoSearchOracle, project: str | os.PathLike[str], trial: Trial
 ) -> None:
-    """Writes `design.json` beside the weights of a finished trial.
+    """Writes what else a design has beside the weights of a finished trial.
 
-    With it the folder of the trial is that of a design: `export.load_design`
-    reads it, and all that takes a design. What cannot be described is
-    left out, with a warning.
+    With its `design.json` and `accelerator.yaml` the folder of the trial is
+    that of a design: `export.load_design` reads it, and all that takes a
+    design. What cannot be described is left out, with a warning.
 
     Args:
         oracle: Of the search.
@@ -118,7 +118,8 @@ def leave(
         return
     try:
         with locked(oracle):  # a user's model may have to be built for it
-            described = design(oracle, project, trial).describe()
+            found = design(oracle, project, trial)
+            described = found.describe()
     except Exception as error:  # whatever a model of theirs raises
         logging.warning(
             "The design of trial %s was not written: %s",
@@ -126,9 +127,9 @@ def leave(
             text.line(error, _LONGEST),
         )
         return
-    export.write_description(
-        pathlib.Path(project, f"trial_{trial.trial_id}"), described
-    )
+    folder = pathlib.Path(project, f"trial_{trial.trial_id}")
+    found.save_accelerator(folder)
+    export.write_description(folder, described)
 
 
 def leave_all(oracle: CoSearchOracle, project: str | os.PathLike[str]) -> None:
