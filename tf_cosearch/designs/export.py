@@ -140,7 +140,7 @@ class Design:
         return description
 
     def save_accelerator(self, folder: pathlib.Path) -> None:
-        """Writes the `accelerator.yaml` of a folder, which loads as a preset."""
+        """Writes the `accelerator.yaml` of a folder, a preset to load."""
         presets.save_accelerator(
             self.accelerator,
             folder / ACCELERATOR,
