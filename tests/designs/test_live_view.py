@@ -1,6 +1,8 @@
 import io
 import logging
 import os
+import re
+import subprocess
 import sys
 import time
 
@@ -96,6 +98,16 @@ def test_a_log_has_a_line_after_silence_and_less_and_less(monkeypatch):
     assert shown.file.getvalue().splitlines() == [line] * 2
 
 
+def test_a_log_says_that_nothing_trains(monkeypatch):
+    """While a design is looked for, for example."""
+    monkeypatch.setattr(live_view, "PAUSE_SECONDS", 0.05)
+    shown = console(io.StringIO())
+    with live_view.shown(shown, lambda: ("3 of 9", []), lambda: 9.0):
+        until(shown.file.getvalue)
+    first, *_ = shown.file.getvalue().splitlines()
+    assert first == "3 of 9: nothing trains just now"
+
+
 def test_a_log_whose_trials_end_has_no_other_line(monkeypatch):
     monkeypatch.setattr(live_view, "PAUSE_SECONDS", 0.1)
     shown = console(io.StringIO())
@@ -104,15 +116,44 @@ def test_a_log_whose_trials_end_has_no_other_line(monkeypatch):
     assert not shown.file.getvalue()
 
 
+class Tee:
+    """What scripts put in the place of standard output."""
+
+    def __init__(self):
+        self.write = io.StringIO().write
+
+    def flush(self):
+        pass
+
+
+@pytest.mark.parametrize("colour", ["", "1"])
+def test_no_view_in_what_cannot_tell_whether_it_is_seen(monkeypatch, colour):
+    monkeypatch.setenv("FORCE_COLOR", colour)
+    with open(os.devnull, "w") as closed:
+        pass
+    assert not live_view.has_view(console(Tee()))
+    assert not live_view.has_view(console(closed))
+
+
 @pytest.mark.parametrize("file", [Terminal, io.StringIO])
 def test_nothing_of_it_costs_a_search(monkeypatch, file):
+    """Nor does it go on to show what was trained when it could be read."""
     monkeypatch.setattr(live_view, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(live_view, "LONGEST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(live_view, "_REFRESHES", 50.0)
+    shown, asked = console(file()), []
 
     def told():
+        asked.append(len(shown.file.getvalue()))
+        if len(asked) == 2:
+            return "head", TRAININGS
         raise OSError("the folder is gone")
 
-    with live_view.shown(console(file()), told, lambda: 9.0):
-        time.sleep(0.2)
+    with live_view.shown(shown, told, lambda: 9.0):
+        until(lambda: len(asked) == 6)
+    after = shown.file.getvalue()[asked[3] :]
+    assert "trial 00" in shown.file.getvalue()
+    assert "trial 00" not in after
 
 
 @pytest.mark.parametrize("file", [Terminal, io.StringIO])
@@ -147,20 +188,52 @@ def test_a_process_that_replaces_itself_leaves_a_clean_terminal(monkeypatch):
     assert not at_exit
 
 
-def test_only_what_a_terminal_may_show_is_caught(tmp_path):
+OF_A_COMMAND = """
+import os, sys, time, types, warnings
+from rich.console import Console
+
+of_tensorflow = types.ModuleType("tf_cosearch.designs.ongoing")
+of_tensorflow.Training = of_tensorflow.line = None  # takes seconds
+sys.modules[of_tensorflow.__name__] = of_tensorflow
+from tf_cosearch.commands import command_line
+from tf_cosearch.designs import live_view
+
+command_line._filter_stderr()
+with live_view.shown(Console(), lambda: ("head", ()), lambda: 0.0):
+    warnings.warn("of Python")
+    os.write(2, b"of a library\\n")
+    os.write(2, b"I0000 00:00:1.0 1 some.cc:1] noise\\n")
+    time.sleep(0.3)  # until the filter has it
+"""
+
+
+@pytest.mark.parametrize("goes_to", ["terminal", "file", "pipe"])
+def test_only_what_a_terminal_shows_is_caught(tmp_path, goes_to):
     """As `2>errors.log` asks for a file that has all, and nobody sees."""
+    terminal, side = os.openpty()
     read, write = os.pipe()
-    with (
-        os.fdopen(read),
-        os.fdopen(write, "w") as pipe,
-        open(tmp_path / "errors.log", "w") as file,
-        open(os.devnull, "w") as nothing,
-    ):
-        caught = [
-            live_view._may_be_seen(each)
-            for each in (Terminal(), pipe, file, nothing, io.StringIO(), None)
-        ]
-    assert caught == [True, True, False, False, False, False]
+    file = os.open(tmp_path / "errors.log", os.O_WRONLY | os.O_CREAT)
+    errors = {"terminal": side, "file": file, "pipe": write}[goes_to]
+    code = [sys.executable, "-c", OF_A_COMMAND]
+    subprocess.run(code, stdout=side, stderr=errors, check=True, timeout=100)
+    os.write(write, b".")  # else there may be nothing to read
+    shown = os.read(terminal, 2**16).decode().replace("\r\n", "\n")
+    piped = os.read(read, 2**16).decode()
+    for each in (terminal, side, read, write, file):
+        os.close(each)
+    there = {
+        "terminal": shown,
+        "file": (tmp_path / "errors.log").read_text(),
+        "pipe": piped,
+    }
+    for name, content in there.items():
+        found = [line in content for line in ("of Python\n", "of a library\n")]
+        assert found == [name == goes_to] * 2
+        assert "noise" not in content
+    # Both begin a line of their own, where the view was.
+    shown = re.sub(r"\x1b\[[\d;]*m", "", shown)
+    assert "head" in shown
+    assert "headof a library" not in shown
 
 
 def test_what_is_logged_goes_above_the_view(monkeypatch):

@@ -609,9 +609,21 @@ def _quiet_logs() -> None:
 
 
 def _filter_stderr() -> None:
-    """Drops the log lines of TensorFlow's C++ parts from standard error."""
+    """Drops the log lines of TensorFlow's C++ parts from standard error.
+
+    What Python writes is none of them, and goes there without a detour, so
+    that whoever asks `sys.stderr` is told whether it is a terminal.
+    """
     terminal = os.dup(2)
     faulthandler.enable(terminal)
+    sys.stderr = os.fdopen(
+        terminal,
+        "w",
+        buffering=1,
+        encoding=sys.stderr.encoding,
+        errors="backslashreplace",
+        closefd=False,
+    )
     reader, writer = os.pipe()
     os.dup2(writer, 2)
     os.close(writer)
@@ -619,7 +631,12 @@ def _filter_stderr() -> None:
     def forward() -> None:
         with os.fdopen(reader, "rb", 0) as stream:
             for line in stream:
-                if not _NOISE.match(line):
+                if _NOISE.match(line):
+                    continue
+                if hasattr(sys.stderr, "rich_proxied_file"):
+                    # There is a live view, above which it goes.
+                    sys.stderr.write(line.decode(errors="backslashreplace"))
+                else:
                     os.write(terminal, line)
 
     thread = threading.Thread(target=forward, daemon=True)

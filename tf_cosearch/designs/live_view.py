@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import logging
 import os
-import stat
 import sys
 import threading
 import time
@@ -63,8 +62,8 @@ def has_view(console: Console) -> bool:
     `CI` asks for plain text.
     """
     return (
-        console.file.isatty()
-        and console.is_terminal
+        console.is_terminal
+        and _is_terminal(console.file)
         and not console.is_dumb_terminal
         and not console.is_jupyter
         and not any(os.environ.get(name) for name in ("NO_COLOR", "CI"))
@@ -75,20 +74,21 @@ def has_view(console: Console) -> bool:
 def _view(console: Console, told: Told) -> Iterator[None]:
     from rich.live import Live
 
-    shown = _lines(console, "", ())
+    head = ""
 
     def renewed() -> Any:
-        nonlocal shown
+        nonlocal head
+        trainings: Sequence[Training] = ()
         with contextlib.suppress(Exception):  # as it must not end a search
-            shown = _lines(console, *told())
-        return shown
+            head, trainings = told()
+        return _lines(console, head, trainings)
 
     live = Live(
         console=console,
         get_renderable=renewed,
         refresh_per_second=_REFRESHES,
         transient=True,
-        redirect_stderr=_may_be_seen(sys.stderr),
+        redirect_stderr=_is_terminal(sys.stderr),
     )
     # A process that replaces itself by its own command leaves no block.
     atexit.register(live.stop)
@@ -99,15 +99,10 @@ def _view(console: Console, told: Told) -> Iterator[None]:
         atexit.unregister(live.stop)
 
 
-def _may_be_seen(stream: Any) -> bool:
-    """Whether a terminal may show what is written, and not a file have it.
-
-    By a pipe, too: commands drop TensorFlow's noise from one.
-    """
+def _is_terminal(stream: Any) -> bool:
+    """Whether a terminal shows it; no closed one, nor what cannot tell."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
-        if stream.isatty():
-            return True
-        return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+        return bool(stream.isatty())
     return False
 
 
@@ -171,7 +166,8 @@ def _log(
                 continue
             with contextlib.suppress(Exception):
                 head, trainings = told()
-                console.print(f"{head}: {ongoing.line(trainings)}")
+                now = ongoing.line(trainings) or "nothing trains just now"
+                console.print(f"{head}: {now}")
             said = time.monotonic()
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
