@@ -458,7 +458,9 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
         if self._engine is None:
             room = launch.training_room(held_bytes)
         else:
-            room = self._engine.training_room(launch.WORKER_BYTES)
+            room = self._engine.training_room(
+                launch.WORKER_BYTES, is_alone=self.trains_alone
+            )
         if room is not None:
             self.co_oracle.prices.limit_training(
                 self._trainer.training_bytes, room
@@ -522,14 +524,17 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             need = int(self._trainer.training_bytes(layers)[0])
         return launch.WORKER_BYTES + need
 
-    def briefing(self, trial: Any) -> dict[str, Any]:
-        """See `DurableTuner.briefing`."""
-        return {**super().briefing(trial), "_judged": self._judged}
+    def trial_context(self, trial: Any) -> dict[str, Any]:
+        """See `DurableTuner.trial_context`."""
+        return {**super().trial_context(trial), "_judged": self._judged}
 
     def __getstate__(self) -> dict[str, Any]:
         """See `DurableTuner`; telling others is this process's affair."""
-        here = ("_listeners", "_progress", "_supernet", "on_claim")
-        return {**super().__getstate__(), **dict.fromkeys(here)}
+        state = super().__getstate__()
+        if self.co_oracle.is_sending:
+            here = ("_listeners", "_progress", "_supernet", "on_claim")
+            state = {**state, **dict.fromkeys(here)}
+        return state
 
     def move(self, project: pathlib.Path, is_shared: bool) -> None:
         """See `DurableTuner.move`.

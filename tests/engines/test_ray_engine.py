@@ -4,8 +4,12 @@ The stand-in pickles what is sent and runs a task when it is waited for, the
 last one first. `test_ray_cluster.py` has the real one, and kills.
 """
 
+import copy
+import errno
+import faulthandler
 import functools
 import os
+import pathlib
 import pickle
 import signal
 import socket
@@ -19,6 +23,8 @@ import keras_tuner
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl import logging
+from keras_tuner.engine.trial import Trial, TrialStatus
 
 import tf_cosearch as cs
 from tests.light_searches import few, pretend, small_tuner
@@ -29,8 +35,7 @@ from tf_cosearch.engines.ray_engine import RayEngine
 from tf_cosearch.training import datasets, fit
 
 NODES = ({"CPU": 4.0, "memory": 8e9}, {"CPU": 2.0, "memory": 3e9})
-NAMES = (
-    "RayError",
+DEATHS = (
     "WorkerCrashedError",
     "NodeDiedError",
     "OutOfMemoryError",
@@ -42,7 +47,11 @@ def loads(content):
     return pickle.loads(content)  # noqa: S301 as it was written here
 
 
-class TaskError(Exception):
+class RayError(Exception):
+    pass
+
+
+class TaskError(RayError):
     def __init__(self, cause):
         self.cause = cause
 
@@ -52,23 +61,25 @@ class FakeRay(types.ModuleType):
 
     Attributes:
         log: How tasks were called: options, and what became of them.
-        deaths: Errors of trials by number, raised once for each.
+        deaths: How often a trial dies, by its number, and of what.
         on_wait: Called before a task is run.
+        listens: Whether a task that is cancelled ends before it is done.
     """
 
     cloudpickle = pickle
 
     def __init__(self, nodes=NODES, is_shared=True):
         super().__init__("ray")
-        errors = {name: type(name, (Exception,), {}) for name in NAMES}
+        names = *DEATHS, "TaskCancelledError"
+        errors = {name: type(name, (RayError,), {}) for name in names}
         self.exceptions = types.SimpleNamespace(
-            RayTaskError=TaskError, **errors
+            RayError=RayError, RayTaskError=TaskError, **errors
         )
         self._nodes, self._is_shared = nodes, is_shared
         self._stored, self._waiting, self._done = {}, {}, {}
         self.is_up = False
         self.log, self.deaths, self.most = [], {}, 0
-        self.cancelled = 0
+        self.cancelled, self.listens = 0, True
         self.on_wait = lambda: None
 
     def is_initialized(self):
@@ -77,6 +88,8 @@ class FakeRay(types.ModuleType):
     def init(self, address, **options):
         os.environ["RAY_AUTH_MODE"] = "token"
         signal.signal(signal.SIGTERM, lambda *_: None)
+        sys.excepthook = print
+        faulthandler.enable()
         self.is_up, self.address, self.options = True, address, options
 
     def shutdown(self):
@@ -127,11 +140,19 @@ class FakeRay(types.ModuleType):
         self.most = max(self.most, len(self._waiting))
         return ref
 
+    def run_all(self):
+        """Lets all tasks end that were submitted."""
+        while self._waiting:
+            ref, task = self._waiting.popitem()
+            self._done[ref] = task()
+
     def _run(self, function, luggage, sent):
         arguments = loads(sent)
         number = int(arguments[0]["trial_id"])
-        if number in self.deaths:
-            return getattr(self.exceptions, self.deaths.pop(number))("died")
+        times, name = self.deaths.get(number, (0, ""))
+        if times:
+            self.deaths[number] = times - 1, name
+            return getattr(self.exceptions, name)("died")
         try:
             return loads(pickle.dumps(function(luggage, *arguments)))
         except Exception as error:
@@ -141,13 +162,18 @@ class FakeRay(types.ModuleType):
         if timeout and any(ref in self._waiting for ref in refs):
             ref = [ref for ref in refs if ref in self._waiting][-1]
             self.on_wait()
-            self._done[ref] = self._waiting.pop(ref)()
+            if ref in self._waiting:
+                self._done[ref] = self._waiting.pop(ref)()
         done = [ref for ref in refs if ref in self._done][:num_returns]
         return done, [ref for ref in refs if ref not in done]
 
     def cancel(self, ref, force=False):
         self.cancelled += 1
-        self._done[ref] = self._waiting.pop(ref)
+        if not self.listens:
+            self.run_all()
+        elif self._waiting.pop(ref, None):
+            error = self.exceptions.TaskCancelledError("cancelled")
+            self._done[ref] = error
 
 
 @pytest.fixture
@@ -166,6 +192,19 @@ def install(monkeypatch, tmp_path):
     ray_trials._unpacked.cache_clear()
 
 
+@pytest.fixture
+def told(monkeypatch):
+    """What is warned of, but for trials that failed."""
+    lines = []
+
+    def warning(message, *values):
+        if not message.startswith("Trial"):
+            lines.append(message % values)
+
+    monkeypatch.setattr(logging, "warning", warning)
+    return lines
+
+
 def accuracy(log, number):
     append(log, f"runs {number}")
     if number == 2:
@@ -182,9 +221,10 @@ class SeededTuner(LightTuner):
 
     def run_trial(self, trial, **settings):
         measured = super().run_trial(trial)
-        path = os.path.join(self.get_trial_dir(trial.trial_id), "made.txt")
-        with open(path, "a") as file:
-            file.write("x")
+        folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
+        names = "made.txt", "pretrial.json", "weights.bak", "float.checkpoint"
+        for name in names:
+            (folder / name).write_text("x")
         seed = self.oracle.training_seed(trial.trial_id)
         return {**measured, "seed": seed, **settings}
 
@@ -263,7 +303,7 @@ def test_trials_share_the_cluster_and_each_counts_once(install, tmp_path):
         (o["num_cpus"], o["num_gpus"], o["max_calls"], o["max_retries"])
         for o in fake.log
     }
-    assert options == (1, 0, 5, ray_trials.RETRIES)
+    assert options == (1, 0, 5, 0)
 
 
 def test_a_folder_that_nodes_do_not_see_gets_the_files(install, tmp_path):
@@ -271,20 +311,22 @@ def test_a_folder_that_nodes_do_not_see_gets_the_files(install, tmp_path):
     tuner = light(tmp_path, RayEngine("local", cpus_per_trial=2))
     tuner.run()
     assert fake.most == 3
-    (scratch,) = (tmp_path / "passing").iterdir()
     for number in range(6):
-        made = tmp_path / "project" / f"trial_{number}" / "made.txt"
-        assert made.is_file() == (number != 2)
-        assert not (scratch / f"trial_{number}" / "trial.json").exists()
+        folder = tmp_path / "project" / f"trial_{number}"
+        for name in ("made.txt", "pretrial.json", "weights.bak"):
+            assert (folder / name).is_file() == (number != 2)
+        assert not (folder / "float.checkpoint").exists()
+    # And nothing is left on the node.
+    assert not [*(tmp_path / "passing").rglob("trial_*")]
     assert len(tuner.co_oracle.history.finished()) == 5
 
 
-@pytest.mark.parametrize("name", NAMES[1:])
+@pytest.mark.parametrize("name", DEATHS)
 def test_what_dies_again_and_again_fails_its_trial_alone(
     install, tmp_path, name
 ):
     fake = install()
-    fake.deaths = {1: name}
+    fake.deaths = {1: (11, name), 3: (10, name)}
     tuner = light(tmp_path, RayEngine("local"))
     tuner.run()
     trial = tuner.co_oracle.trials["1"]
@@ -295,8 +337,8 @@ def test_what_dies_again_and_again_fails_its_trial_alone(
 
 def test_a_cluster_that_breaks_ends_the_search_which_goes_on(install, tmp_path):
     fake = install()
-    fake.deaths = {4: "RayError"}
-    with pytest.raises(RuntimeError, match="RayError: died"):
+    fake.deaths = {4: (1, "TaskCancelledError")}
+    with pytest.raises(RuntimeError, match="CancelledError: died"):
         light(tmp_path, RayEngine("local")).run()
     tuner = light(tmp_path, RayEngine("local"))
     tuner.run()
@@ -334,11 +376,179 @@ def test_ctrl_c_loses_nothing_that_has_ended(install, tmp_path):
     assert lines(tmp_path, "saved") == [f"saved {i}" for i in range(6)]
 
 
+def interrupted(tmp_path, fake, monkeypatch):
+    """A search that is interrupted while it proposes its fourth trial."""
+    tuner = light(tmp_path, RayEngine("local"))
+    proposals = iter(range(3))
+
+    def begin(_):
+        if next(proposals, None) is None:
+            if fake.listens:
+                fake.run_all()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(SeededTuner, "pre_create_trial", begin)
+    with pytest.raises(KeyboardInterrupt):
+        tuner.run()
+    return tuner.co_oracle
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_what_ends_before_it_is_taken_back_is_kept(
+    install, tmp_path, monkeypatch, listens
+):
+    fake = install(is_shared=False)
+    fake.listens = listens  # else they end while they are cancelled
+    oracle = interrupted(tmp_path, fake, monkeypatch)
+    assert len(oracle.history.finished()) == 2
+    assert lines(tmp_path, "saved") == ["saved 0", "saved 1"]
+    assert (tmp_path / "project" / "trial_1" / "made.txt").is_file()
+
+
+def test_an_error_loses_nothing_that_ended_with_it(install, tmp_path):
+    fake = install()
+    fake.on_wait = fake.run_all
+    tuner = light(tmp_path, RayEngine("local"), FatalTuner)
+    with pytest.raises(keras_tuner.errors.FatalError, match="board is gone"):
+        tuner.run()
+    assert lines(tmp_path, "saved") == [f"saved {i}" for i in (0, 1, 4, 5)]
+
+
+def test_a_process_that_had_a_gpu_is_not_used_again(install, tmp_path):
+    fake = install(nodes=[{"CPU": 4.0, "GPU": 2.0, "memory": 8e9}])
+    for given in (None, 50):
+        folder = tmp_path / str(given)
+        folder.mkdir()
+        light(folder, RayEngine("local"), trials_per_process=given).run()
+    found = {(o["num_gpus"], o["max_calls"]) for o in fake.log}
+    assert found == {(1, 1)}
+
+
+class FullTuner(LightTuner):
+    """Has no room for the files of trial 1 a number of times."""
+
+    def run_trial(self, trial, *, times):
+        log = pathlib.Path(self._accuracy.args[0])
+        if trial.trial_id == "1":
+            append(log, "full")
+            if log.read_text().count("full") <= times:
+                raise OSError(errno.ENOSPC, "no space")
+        return super().run_trial(trial)
+
+
+@pytest.mark.parametrize(("times", "finishes"), [(10, True), (11, False)])
+def test_another_node_may_have_the_room_that_one_has_not(
+    install, tmp_path, monkeypatch, times, finishes
+):
+    monkeypatch.setattr(ray_trials, "_FULL_SECONDS", 0)
+    install(is_shared=False)
+    tuner = light(tmp_path, RayEngine("local"), FullTuner)
+    if finishes:
+        tuner.run(times=times)
+        assert len(tuner.co_oracle.history.finished()) == 5
+    else:
+        host = f"Received: {socket.gethostname()}: .*no space"
+        with pytest.raises(RuntimeError, match=host):
+            tuner.run(times=times)
+
+
+def test_the_folder_that_all_see_must_have_room(install, tmp_path):
+    install()
+    with pytest.raises(OSError, match="no space"):
+        light(tmp_path, RayEngine("local"), FullTuner).run(times=1)
+    assert lines(tmp_path, "full") == ["full"]
+
+
+def test_what_callbacks_write_elsewhere_is_said_once(install, tmp_path, told):
+    for is_shared in (True, False):
+        install(is_shared=is_shared)
+        folder = tmp_path / str(is_shared)
+        folder.mkdir()
+        light(folder, RayEngine("local"), LightTuner).run(callbacks=["a"])
+    assert len(told) == 1
+    assert "stays on the nodes" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (ModuleNotFoundError("No module named 'mine'"), "the packages"),
+        (MemoryError("no memory"), "same command goes on"),
+    ],
+)
+def test_packages_are_asked_for_where_they_may_lack(
+    install, tmp_path, monkeypatch, error, advice
+):
+    fake = install()
+
+    @functools.lru_cache
+    def unpacked(_):
+        raise error
+
+    monkeypatch.setattr(ray_trials, "_unpacked", unpacked)
+    with pytest.raises(RuntimeError, match=advice):
+        light(tmp_path, RayEngine("local")).run()
+    assert not fake.is_up
+
+
+def test_an_oracle_that_has_no_trial_now_is_asked_again(
+    install, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ray_trials, "_IDLE_SECONDS", 0)
+    install()
+    tuner = light(tmp_path, RayEngine("local", trials_at_once=1))
+    kind, calls = type(tuner.co_oracle), []
+    propose = kind.create_trial
+
+    def create(oracle, slot):
+        calls.append(slot)
+        if len(calls) in (1, 2, 4):
+            return Trial(
+                keras_tuner.HyperParameters(), "none", TrialStatus.IDLE
+            )
+        return propose(oracle, slot)
+
+    monkeypatch.setattr(kind, "create_trial", create)
+    tuner.run()
+    assert len(tuner.co_oracle.history.finished()) == 5
+
+
+def test_a_copy_of_a_search_is_one(install, tmp_path):
+    install()
+    tuner = light(tmp_path, RayEngine("local"))
+    tuner.run()
+    oracle = tuner.co_oracle
+    for made in (copy.copy(oracle), copy.copy(tuner).co_oracle):
+        assert made.algorithm is not None
+        assert len(made.trials) == 6
+        assert not made.is_sent
+    assert copy.copy(tuner)._engine is not None
+    with oracle.sending():
+        sent = loads(pickle.dumps(oracle))
+    assert sent.is_sent
+    assert not sent.trials
+    assert not sent.is_sending
+
+
 def test_the_process_is_as_it_was(install, tmp_path):
     fake = install()
     handler, before = signal.getsignal(signal.SIGTERM), dict(os.environ)
-    light(tmp_path, RayEngine("local")).run()
-    assert signal.getsignal(signal.SIGTERM) is handler
+    hook, has_faults = sys.excepthook, faulthandler.is_enabled()
+    found = []
+
+    def process():
+        return signal.getsignal(signal.SIGTERM), sys.excepthook
+
+    fake.on_wait = lambda: found.append(process())
+    faulthandler.disable()
+    try:
+        light(tmp_path, RayEngine("local")).run()
+        assert not faulthandler.is_enabled()
+    finally:
+        if has_faults:
+            faulthandler.enable()
+    # During the search, too.
+    assert {*found, process()} == {(handler, hook)}
     assert dict(os.environ) == before
     assert not fake.is_up
     # What the user has connected to stays so.
@@ -378,9 +588,19 @@ def test_a_user_names_the_cluster_by_rays_own_variable(
 ):
     fake = install()
     monkeypatch.setenv("RAY_ADDRESS", "local")
-    light(tmp_path, RayEngine()).run()
-    assert fake.address == "local"
-    assert os.environ["RAY_ADDRESS"] == "local"
+    for number, address in enumerate((None, "auto")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        fake.address = None
+        light(folder, RayEngine(address)).run()
+        assert fake.address == "local"
+        assert os.environ["RAY_ADDRESS"] == "local"
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    with pytest.raises(ValueError, match="`RAY_ADDRESS` must be auto"):
+        light(tmp_path, RayEngine("auto")).run()
+    monkeypatch.delenv("RAY_ADDRESS")
+    light(tmp_path, RayEngine("auto")).run()
+    assert fake.address == "auto"
 
 
 @pytest.mark.parametrize(
@@ -393,7 +613,8 @@ def test_a_user_names_the_cluster_by_rays_own_variable(
         ({"address": 6379}, "auto, local, or HOST:PORT"),
         ({"trials_at_once": 0}, "trials_at_once"),
         ({"trials_at_once": 1.5}, "trials_at_once"),
-        ({"cpus_per_trial": 0}, "must be more than 0"),
+        ({"cpus_per_trial": 0}, "must be 0.0001 or more"),
+        ({"cpus_per_trial": 1e-5}, "must be 0.0001 or more"),
         ({"cpus_per_trial": float("nan")}, "cpus_per_trial"),
         ({"gpus_per_trial": -1}, "must be 0 or more"),
     ],
@@ -416,17 +637,27 @@ def test_an_engine_is_refused_that_cannot_be(install, tmp_path, monkeypatch):
         RayEngine()
 
 
-def test_a_node_must_have_room(install, tmp_path):
+def test_a_node_must_have_room(install, tmp_path, told):
     fake = install()
     with pytest.raises(RuntimeError, match=r"4 CPU 0 GPU 7\.45 GiB, 2"):
         light(tmp_path, RayEngine("local", cpus_per_trial=5)).run()
-    # A cluster may add nodes by itself, but has to be asked.
+    # One of this machine will never have more.
     engine = RayEngine("local", cpus_per_trial=5, trials_at_once=2)
+    with pytest.raises(RuntimeError, match="a trial of 5 CPU"):
+        light(tmp_path, engine).run()
+    assert not told
+    # Another cluster may add nodes by itself, but has to be asked.
+    engine = RayEngine("auto", cpus_per_trial=5, trials_at_once=2)
     light(tmp_path, engine).run()
     assert fake.most == 2
+    assert len(told) == 1
+    assert "a trial of 5 CPU" in told[0]
+    assert "waits" in told[0]
 
 
-def test_a_search_waits_for_nodes_that_are_gone(install, tmp_path, monkeypatch):
+def test_a_search_waits_for_nodes_that_are_gone(
+    install, tmp_path, monkeypatch, told
+):
     monkeypatch.setattr(ray_engine, "_LOOK_SECONDS", 1e-9)
     fake = install()
     most = []
@@ -440,6 +671,7 @@ def test_a_search_waits_for_nodes_that_are_gone(install, tmp_path, monkeypatch):
     tuner.run()
     assert most[0] == 3
     assert most[-1] == 1  # one waits for them
+    assert "nodes of nothing" in told[0]
     assert len(tuner.co_oracle.history.finished()) == 5
 
 
@@ -481,10 +713,83 @@ def test_a_trial_has_its_share_of_a_node(
     assert engine._share(nodes, of_one, False) == expected
 
 
-def test_trials_that_want_a_node_have_it_alone(install):
-    install()
-    share = RayEngine()._share([{"CPU": 16, "memory": 64e9}], 1e9, True)
-    assert share == (16, 0)
+@pytest.mark.parametrize(
+    ("cpus", "expected", "at_once"),
+    [([16], 16, 1), ([4, 16], 16, 1), ([16, 10, 8, 0], 10, 2)],
+)
+def test_trials_that_want_a_node_have_it_alone(
+    install, tmp_path, cpus, expected, at_once
+):
+    nodes = [{"CPU": c, "memory": 64e9} for c in cpus]
+    fake = install(nodes=nodes)
+    tuner = light(tmp_path, RayEngine("local"))
+    tuner.trains_alone = True
+    tuner.run()
+    assert {o["num_cpus"] for o in fake.log} == {expected}
+    assert fake.most == at_once
+    assert all(ray_engine.places([n], {"CPU": expected}) <= 1 for n in nodes)
+    tuner = light(tmp_path, RayEngine("local", cpus_per_trial=max(cpus) / 2))
+    tuner.trains_alone = True
+    with pytest.raises(ValueError, match="no room for another trial"):
+        tuner.run()
+
+
+def test_a_head_that_runs_no_trial_has_no_memory_for_one(install):
+    workers = [{"CPU": 2.0, "memory": 2.0**31}, {"CPU": 1.0, "memory": 2.0**32}]
+    install(nodes=[{"CPU": 0, "memory": 64e9}, *workers])
+    for given, room in (({}, 2**32), ({"cpus_per_trial": 2}, 2**31)):
+        engine = RayEngine("local", **given)
+        with engine.connected():
+            assert engine.training_room(2**30) == room - 2**30
+    install(nodes=[{"CPU": 0, "memory": 64e9}])
+    engine = RayEngine("auto", trials_at_once=2)
+    with engine.connected():  # nobody knows what the cluster will add
+        assert engine.training_room(2**30) is None
+
+
+class NeedyTuner(LightTuner):
+    def memory_bytes(self, trial=None):
+        return 10**9 if trial is None else 30 * 10**9
+
+
+def test_no_trial_asks_for_more_than_nodes_have(
+    install, tmp_path, monkeypatch, told
+):
+    monkeypatch.setattr(ray_engine, "_LOOK_SECONDS", 1e-9)
+    nodes = [{"CPU": 0, "memory": 64e9}, {"CPU": 1, "memory": 16e9}]
+    fake = install(nodes=nodes)
+    light(tmp_path, RayEngine("local"), NeedyTuner).run()
+    assert {o["memory"] for o in fake.log} == {16 * 10**9}
+    assert not told
+    # The only one that had room goes while a trial waits for it.
+    (tmp_path / "again").mkdir()
+
+    def lose():
+        fake._nodes = ({"CPU": 1, "memory": 8e9},)
+
+    fake.on_wait = lose
+    light(tmp_path / "again", RayEngine("local"), NeedyTuner).run()
+    assert fake.log[-1]["memory"] == 8 * 10**9
+
+
+def test_a_trial_that_no_node_has_room_for_any_more_is_said(
+    install, tmp_path, monkeypatch, told
+):
+    monkeypatch.setattr(ray_engine, "_LOOK_SECONDS", 1e-9)
+    fake = install(nodes=[{"CPU": 2, "memory": 64e9}])
+
+    def lose():
+        fake._nodes = ({"CPU": 2, "memory": 16e9},)
+
+    fake.on_wait = lose
+    light(tmp_path, RayEngine("local"), NeedyTuner).run()
+    assert len(told) == 1
+    assert "27.9 GiB. Received: nodes of 2 CPU 0 GPU 14.9 GiB" in told[0]
+
+
+def test_a_tenth_is_ten_times_in_one():
+    assert ray_engine.places([{"CPU": 4}], {"CPU": 0.1}) == 40
+    assert ray_engine.places([{"CPU": 0.99}], {"CPU": 0.1}) == 9
 
 
 @pytest.fixture(scope="module")
@@ -595,9 +900,10 @@ def test_what_a_lock_says_tells_one_folder_from_another(install, tmp_path):
         text = (tmp_path / "project" / files.LOCK).read_text()
         project = tmp_path / "project"
         for lock, is_shared in ((text, True), (text + "0", False)):
-            ref = fake.put(
-                ray_trials._Luggage(tuner, {}, os.getcwd(), project, lock)
-            )
+            with tuner.co_oracle.sending():
+                ref = fake.put(
+                    ray_trials.SearchCopy(tuner, {}, os.getcwd(), project, lock)
+                )
             sent, arguments, found = ray_trials._unpacked(ref)
             assert (arguments, found) == ({}, is_shared)
             assert (sent.project_dir == os.fspath(project)) == is_shared

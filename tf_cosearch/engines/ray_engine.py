@@ -10,19 +10,24 @@ once.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib
 import logging as python_logging
 import math
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from absl import logging
+from keras_tuner.engine.trial import TrialStatus
+
 from tf_cosearch import configuration, environment
 from tf_cosearch.engines import launch
-from tf_cosearch.engines.ray_trials import Flights, first_line
+from tf_cosearch.engines.ray_trials import RunningTrials, first_line
 
 if TYPE_CHECKING:
     from tf_cosearch.engines.tuner import DurableTuner
@@ -36,6 +41,7 @@ ENGINES = {
 Nodes = Sequence[Mapping[str, float]]
 """Resources of each node that is alive, as Ray names and counts them."""
 
+_LEAST_CPUS = 0.0001  # that Ray counts
 _ANSWER_SECONDS = 5.0
 _LOOK_SECONDS = 5.0
 
@@ -62,11 +68,13 @@ class RayEngine:
             `RAY_ADDRESS` names; `HOST:PORT` of another one; `local` starts one
             of this machine for the search. By default what `ray.init` has
             connected to before, or else `auto`.
-        trials_at_once: Most trials in flight. By default as many as the nodes
-            that are there have room for; a cluster that adds nodes by itself
-            has to be asked for more.
+        trials_at_once: Most trials that run or wait for a node. By default as
+            many as the nodes that are there have room for; a cluster that
+            adds nodes by itself has to be asked for more, and is waited for.
         cpus_per_trial: May be a fraction. By default a node's CPUs are shared
-            by as many trials as its memory, and its GPUs, are enough for.
+            by as many trials as its memory, and its GPUs, are enough for. A
+            trial that other trainings would disturb gets so many that no
+            node has them twice; smaller nodes get none.
         gpus_per_trial: May be a fraction; by default 1 if a node has any.
 
     Raises:
@@ -76,7 +84,7 @@ class RayEngine:
     Example:
     >>> RayEngine(cpus_per_trial=0)
     Traceback (most recent call last):
-    ValueError: `cpus_per_trial` must be more than 0. Received: 0.
+    ValueError: `cpus_per_trial` must be 0.0001 or more. Received: 0.
     """
 
     def __init__(
@@ -92,13 +100,13 @@ class RayEngine:
         if trials_at_once is not None:
             configuration.at_least("trials_at_once", trials_at_once, 1)
         for name, value, least in (
-            ("cpus_per_trial", cpus_per_trial, math.ulp(0.0)),
+            ("cpus_per_trial", cpus_per_trial, _LEAST_CPUS),
             ("gpus_per_trial", gpus_per_trial, 0.0),
         ):
             if value is None:
                 continue
             if configuration.number(value, f"`{name}`") < least:
-                must = "more than 0" if least else "0 or more"
+                must = f"{least or 0:g} or more"
                 raise ValueError(
                     f"`{name}` must be {must}. Received: {value!r}."
                 )
@@ -123,8 +131,8 @@ class RayEngine:
         with contextlib.ExitStack() as stack:
             if not self._ray.is_initialized():
                 stack.enter_context(environment.kept(*_VARIABLES))
-                stack.enter_context(_handler_kept(signal.SIGTERM))
-                self._connect()
+                with _process_kept():
+                    self._connect()
                 stack.callback(self._ray.shutdown)
             elif self._address is not None:
                 raise ValueError(
@@ -139,14 +147,17 @@ class RayEngine:
                 self._is_connected = False
 
     def _connect(self) -> None:
-        address = self._address or os.environ.pop("RAY_ADDRESS", "") or "auto"
-        os.environ.pop("RAY_ADDRESS", None)  # which Ray prefers to its argument
+        # Ray would prefer the variable to its argument.
+        named = os.environ.pop("RAY_ADDRESS", "")
+        is_named = self._address in (None, "auto") and bool(named)
+        address = named if is_named else self._address or "auto"
         options: dict[str, Any] = {}
         if address == "local":
             options["include_dashboard"] = False
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         elif address != "auto":
-            _require_listener(check_address(address))
+            name = "RAY_ADDRESS" if is_named else "ray_address"
+            _require_listener(check_address(address, name), name)
         try:
             self._ray.init(
                 address,
@@ -164,16 +175,25 @@ class RayEngine:
                 "ray_address=local."
             ) from None
 
-    def training_room(self, of_one: int = 0) -> int | None:
-        """Bytes that a training may take; None of GPUs, which have their own.
+    def training_room(
+        self, base_bytes: int = 0, *, is_alone: bool = False
+    ) -> int | None:
+        """Bytes that a training may take, if there is a limit.
+
+        GPUs have their own memory, and of nodes that are still to be added
+        nothing is known.
 
         Args:
-            of_one: What each trial takes in any case.
+            base_bytes: What each trial takes in any case.
+            is_alone: Whether a trial wants a node to itself.
+
+        Raises:
+            ValueError: If it does, and is to leave room for another.
         """
         nodes = self._nodes()
-        if self._share(nodes, of_one, False)[1]:
-            return None
-        return max(0, largest(nodes) - of_one)
+        cpus, gpus = self._share(nodes, base_bytes, is_alone)
+        most = None if gpus else largest(nodes, {"CPU": cpus})
+        return None if most is None else max(0, most - base_bytes)
 
     def require_sendable(self, **parts: Any) -> None:
         """Refuses what cannot be sent to another process, by its name.
@@ -203,77 +223,89 @@ class RayEngine:
                 has room for one, or the cluster is lost.
         """
         with self.connected():
-            nodes = self._nodes()
-            share = self._share(nodes, tuner.memory_bytes(), tuner.trains_alone)
-            search = Flights(
-                self._ray,
-                tuner,
-                arguments,
-                trials_per_process,
-                *share,
-                largest(nodes),
+            share = self._share(
+                self._nodes(), tuner.memory_bytes(), tuner.trains_alone
             )
+            search = RunningTrials(
+                self._ray, tuner, arguments, trials_per_process, *share
+            )
+            needs = dict(zip(("CPU", "GPU"), share, strict=True))
+            needs["memory"] = tuner.memory_bytes()
             try:
-                self._fly(search)
+                self._keep_running(search, needs)
             finally:
-                search.land()
+                search.cancel()
 
-    def _fly(self, search: Flights) -> None:
-        """Keeps as many trials in flight as there is room for."""
-        looked, room = -math.inf, None
+    def _keep_running(
+        self, search: RunningTrials, needs: Mapping[str, float]
+    ) -> None:
+        """Runs as many trials as there is room for, until there are no more."""
+        looked, room, status = -math.inf, None, ""
+        told = ""
         while True:
             search.collect()
             if time.monotonic() - looked > _LOOK_SECONDS:
-                room = self._room(search, room is None)
-                looked = time.monotonic()
-            if search.flying < (room or 1) and search.begin():
-                continue
-            if not search.flying:
+                nodes = self._nodes()
+                room = self._room(nodes, needs, room is None)
+                search.most_bytes = largest(nodes, {**needs, "memory": 0})
+                asked = {**needs, "memory": search.most_needed()}
+                lack = "" if places(nodes, asked) else _lack(nodes, asked)
+                if lack and lack != told:
+                    logging.warning("%s. The search waits for one.", lack)
+                looked, told = time.monotonic(), lack
+            if len(search) < (room or 1):
+                status = search.submit()
+                if status == TrialStatus.RUNNING:
+                    continue
+            if not search and status == TrialStatus.STOPPED:
                 return
             search.wait(_LOOK_SECONDS)
 
-    def _room(self, search: Flights, is_first: bool) -> int:
-        """How many trials may be in flight now.
+    def _room(
+        self, nodes: Nodes, needs: Mapping[str, float], is_first: bool
+    ) -> int:
+        """How many trials may run now, or wait for a node.
 
         Nodes that had room before may be back soon: a trial waits for them.
         """
-        if self._most is not None:
-            return self._most
-        needs = {"CPU": search.cpus, "GPU": search.gpus}
-        nodes = self._nodes()
-        room = places(nodes, {**needs, "memory": search.of_one})
-        if not room and is_first:
-            has = ", ".join(
-                " ".join(f"{node.get(n, 0):g} {n}" for n in needs)
-                + f" {node.get('memory', 0) / 2**30:.3g} GiB"
-                for node in nodes
-            )
+        room = places(nodes, needs)
+        may_grow = self._most is not None and self._address != "local"
+        if not room and is_first and not may_grow:
             raise RuntimeError(
-                f"A node must have room for a trial of {search.cpus:g} CPU, "
-                f"{search.gpus:g} GPU and {search.of_one / 2**30:.3g} GiB. "
-                f"Received: nodes of {has or 'nothing'}. Give a trial less, or "
-                "say how many trials_at_once if the cluster adds nodes."
+                f"{_lack(nodes, needs)}. Give a trial less, or say how many "
+                "trials_at_once if the cluster adds nodes."
             )
-        return room
+        return room if self._most is None else self._most
 
     def _nodes(self) -> Nodes:
         return [n["Resources"] for n in self._ray.nodes() if n["Alive"]]
 
     def _share(
-        self, nodes: Nodes, of_one: int, is_alone: bool
+        self, nodes: Nodes, base_bytes: int, is_alone: bool
     ) -> tuple[float, float]:
         """CPUs and GPUs of a trial."""
         gpus = self._gpus
         if gpus is None:
             gpus = float(any(node.get("GPU", 0) >= 1 for node in nodes))
+        needs = {"CPU": self._cpus or 1.0, "GPU": gpus, "memory": base_bytes}
+        at_once = {
+            n: room
+            for n in range(len(nodes))
+            if (room := places([nodes[n]], needs))
+        }
         if self._cpus is not None:
+            if is_alone and max(at_once.values(), default=0) > 1:
+                raise ValueError(
+                    "`cpus_per_trial` must leave no room for another trial on "
+                    "a node, which would disturb what its evaluator measures. "
+                    f"Received: {self._cpus!r}. Leave it out."
+                )
             return self._cpus, gpus
-        needs = {"CPU": 1.0, "GPU": gpus, "memory": of_one}
-        each = [
-            node["CPU"] // (1 if is_alone else places([node], needs))
-            for node in nodes
-            if places([node], needs)
-        ]
+        if is_alone:
+            cpus = [nodes[n]["CPU"] for n in at_once]
+            each = [c for c in cpus if 2 * c > max(cpus)]
+        else:
+            each = [nodes[n]["CPU"] // room for n, room in at_once.items()]
         return max(1.0, min(each, default=1.0)), gpus
 
 
@@ -298,8 +330,12 @@ def get(engine: str | RayEngine) -> RayEngine | None:
     return engine
 
 
-def check_address(address: Any) -> str:
+def check_address(address: Any, name: str = "ray_address") -> str:
     """An address of a cluster, if it is one.
+
+    Args:
+        address: What may be one.
+        name: What has given it.
 
     Raises:
         ValueError: If it is none.
@@ -316,7 +352,7 @@ def check_address(address: Any) -> str:
         ):
             return address
     raise ValueError(
-        "`ray_address` must be auto, local, or HOST:PORT of a cluster's head. "
+        f"`{name}` must be auto, local, or HOST:PORT of a cluster's head. "
         f"Received: {address!r}."
     )
 
@@ -334,20 +370,53 @@ def places(nodes: Nodes, needs: Mapping[str, float]) -> int:
     6
     """
     return sum(
-        int(min(node.get(n, 0) // need for n, need in needs.items() if need))
+        # 0.1 is ten times in 1, whatever its bits say.
+        math.floor(
+            min(node.get(n, 0) / need for n, need in needs.items() if need)
+            + 1e-9
+        )
         for node in nodes
     )
 
 
-def largest(nodes: Nodes) -> int:
-    """Bytes of the node that has most of them for tasks."""
-    return int(max((node.get("memory", 0) for node in nodes), default=0))
+def largest(nodes: Nodes, needs: Mapping[str, float]) -> int | None:
+    """Bytes of the node that has most of them, of those that run trials.
+
+    Args:
+        nodes: What each has.
+        needs: What a trial takes beside memory.
+
+    Returns:
+        None if no node runs any.
+
+    Example:
+    >>> nodes = [{"CPU": 0, "memory": 64e9}, {"CPU": 4, "memory": 16e9}]
+    >>> largest(nodes, {"CPU": 1})
+    16000000000
+    """
+    able = [node for node in nodes if places([node], needs)]
+    return max((int(node.get("memory", 0)) for node in able), default=None)
+
+
+def _lack(nodes: Nodes, needs: Mapping[str, float]) -> str:
+    """Says what no node has room for."""
+
+    def told(has: Mapping[str, float]) -> str:
+        memory = has.get("memory", 0) / 2**30
+        counts = (f"{has.get(name, 0):g} {name}" for name in ("CPU", "GPU"))
+        return " ".join([*counts, f"{memory:.3g} GiB"])
+
+    received = ", ".join(map(told, nodes)) or "nothing"
+    return (
+        f"A node must have room for a trial of {told(needs)}. Received: nodes "
+        f"of {received}"
+    )
 
 
 def _installed() -> Any:
-    """Ray, which leaves the environment of this process as it was."""
+    """Ray, whose import leaves this process as it was."""
     try:
-        with environment.kept(*_VARIABLES):
+        with environment.kept(*_VARIABLES), _process_kept():
             return importlib.import_module("ray")
     except ImportError as error:
         raise ImportError(
@@ -356,7 +425,7 @@ def _installed() -> Any:
         ) from None
 
 
-def _require_listener(address: str) -> None:
+def _require_listener(address: str, name: str) -> None:
     """Says within seconds that nobody is there, which takes Ray minutes."""
     host, _, port = address.rpartition(":")
     try:
@@ -364,8 +433,8 @@ def _require_listener(address: str) -> None:
         socket.create_connection(target, _ANSWER_SECONDS).close()
     except OSError as error:
         raise RuntimeError(
-            "A Ray cluster must listen at `ray_address`. Received: "
-            f"{address} ({error}). Start it there with `ray start --head "
+            f"A Ray cluster must listen at `{name}`. Received: {address} "
+            f"({error}). Start it there with `ray start --head "
             f"--port={port}`, or use ray_address=local."
         ) from None
 
@@ -385,11 +454,22 @@ def _named(name: str, part: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _handler_kept(number: signal.Signals) -> Iterator[None]:
-    """Puts a signal's handler back, which Ray replaces."""
-    before = signal.getsignal(number)
+def _process_kept() -> Iterator[None]:
+    """Puts back what Ray takes of the process that imports it and connects.
+
+    These are who hears of errors that nobody handles, of faults, and of a
+    request to end.
+    """
+    hook, number = sys.excepthook, signal.SIGTERM
+    has_faults = faulthandler.is_enabled()
+    handler = signal.getsignal(number)
     try:
         yield
     finally:
-        with contextlib.suppress(ValueError):  # not in the main thread
-            signal.signal(number, before)
+        sys.excepthook = hook
+        if not has_faults:
+            faulthandler.disable()
+        # None is a handler that is not of Python; others not of this thread.
+        if handler is not None and signal.getsignal(number) is not handler:
+            with contextlib.suppress(ValueError):
+                signal.signal(number, handler)

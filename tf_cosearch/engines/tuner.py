@@ -189,13 +189,15 @@ class DurableTuner(base_tuner.BaseTuner):
         """Memory that a trial takes, or any of them in any case."""
         return 0
 
-    def briefing(self, trial: Any) -> dict[str, Any]:
+    def trial_context(self, trial: Any) -> dict[str, Any]:
         """What this process alone knows of a trial, by attribute."""
         return {"_proposal_seconds": self._proposal_seconds}
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process needs to run trials."""
-        return {**vars(self), "_engine": None}
+        """While the oracle is sent, what another process needs for trials."""
+        if self.co_oracle.is_sending:
+            return {**vars(self), "_engine": None}
+        return {**vars(self)}
 
     def move(self, project: pathlib.Path, is_shared: bool) -> None:
         """Lets trials that were sent here work in another folder.
@@ -211,7 +213,7 @@ class DurableTuner(base_tuner.BaseTuner):
         self,
         state: Mapping[str, Any],
         failures: int,
-        briefing: Mapping[str, Any],
+        context: Mapping[str, Any],
         arguments: Mapping[str, Any],
     ) -> trial_module.Trial:
         """Runs a trial that another process has begun, and will report.
@@ -219,13 +221,13 @@ class DurableTuner(base_tuner.BaseTuner):
         Args:
             state: Of the trial.
             failures: How often it has failed before.
-            briefing: What `briefing` gave there.
+            context: What `trial_context` gave there.
             arguments: For `run_trial`.
 
         Returns:
             The trial, with all that is to be reported.
         """
-        self.__dict__.update(briefing)
+        self.__dict__.update(context)
         trial = trial_module.Trial.from_state(state)
         self.co_oracle.take(trial, failures)
         self._try_run_and_update_trial(trial, **arguments)

@@ -98,10 +98,11 @@ class DurableOracle(keras_tuner.Oracle):
         search_id: Tells it from others, also from one before in its folder.
         clock: How long the search has run; when its time is up, no trial
             begins any more.
+        is_sending: Whether what is pickled now is for another process.
         is_sent: Whether this is what another process has been sent.
     """
 
-    is_sent = False
+    is_sending = is_sent = False
     trials: dict[str, Trial]
     ongoing_trials: dict[str, Trial]
     start_order: list[str]
@@ -248,11 +249,23 @@ class DurableOracle(keras_tuner.Oracle):
         """
         return seeds.derive(self.seed, int(trial_id), self.failures(trial_id))
 
-    def __getstate__(self) -> dict[str, Any]:
-        """What another process needs that runs trials, one after the other.
+    @contextlib.contextmanager
+    def sending(self) -> Iterator[None]:
+        """Has pickle make what another process needs that runs trials.
 
-        It knows of no trial but those that it takes, and saves nothing.
+        That knows of no trial but those that it takes, one after the other,
+        and saves nothing. Without it, a copy is a copy.
         """
+        self.is_sending = True
+        try:
+            yield
+        finally:
+            self.is_sending = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All of it, unless it is being sent."""
+        if not self.is_sending:
+            return {**vars(self)}
         empty = (
             *("trials", "ongoing_trials", "_leases"),
             *("_run_times", "_id_to_hash"),
@@ -263,6 +276,7 @@ class DurableOracle(keras_tuner.Oracle):
             **{name: {} for name in empty},
             **{name: [] for name in none},
             "_display": None,
+            "is_sending": False,
             "is_sent": True,
         }
 

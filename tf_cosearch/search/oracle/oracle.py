@@ -592,10 +592,13 @@ class CoSearchOracle(durable.DurableOracle):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without who proposes, and what only proposals need."""
+        """Sent without who proposes, and what only proposals need."""
+        state = super().__getstate__()
+        if not self.is_sending:
+            return state
         proposing = ("algorithm", "history", "archive", "_proposals", "_unused")
         others = ("earlier", "_estimates", "_choices")
-        return {**super().__getstate__(), **dict.fromkeys(proposing + others)}
+        return {**state, **dict.fromkeys(proposing + others)}
 
     # How a run is continued.
 
