@@ -32,7 +32,7 @@ from tf_cosearch.evaluators.evaluator import Evaluator
 from tf_cosearch.metrics import values
 from tf_cosearch.search import accuracy_table as table_lib
 from tf_cosearch.search import early_stopping as early_stopping_lib
-from tf_cosearch.search import executions, measured
+from tf_cosearch.search import executions, measured, objectives
 from tf_cosearch.search.accuracy_table import AccuracyTable
 from tf_cosearch.search.algorithms.algorithm import Algorithm
 from tf_cosearch.search.budgets import Budgets
@@ -598,6 +598,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
                 self.co_oracle.identity.digest(seed=seed),
                 costs,
                 self._trainer.planned(epochs),
+                self.executions_per_trial,
             )
             if execution.metrics and (folder / export.MODEL).is_file():
                 runs.append(execution.metrics)
@@ -630,7 +631,11 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             folder.name,
             chosen.values,
             measures,
-            [oracle.objective.name, *oracle.budgets.compared()],
+            [
+                *objectives.names(oracle.objective),
+                *oracle.budgets.compared(),
+                *report.measured_columns(oracle.measures),
+            ],
             {p.name: p.choices for p in oracle.space.parameters},
         )
         return measures

@@ -10,8 +10,11 @@ from tf_cosearch.search.executions import Execution
 PLANNED = {"float": 3, "qat": 2}
 
 
-def leave(folder, done, of_float, seconds, planned=PLANNED, ended=False):
+def leave(
+    folder, done, of_float, seconds, planned=PLANNED, ended=False, **execution
+):
     """A trial whose last epoch ended at 1000 s."""
+    number, when = execution.pop("number", 0), execution.pop("when", 1000)
     trial = folder / "trial_4"
     trial.mkdir(exist_ok=True)
     content = {
@@ -21,11 +24,12 @@ def leave(folder, done, of_float, seconds, planned=PLANNED, ended=False):
         "float_epochs": of_float,
         "planned": planned,
         "epoch_seconds": seconds,
+        **execution,
         **({"metrics": {"accuracy_int8": 0.5}} if ended else {}),
     }
-    path = trial / "execution_0.json"
+    path = trial / f"execution_{number}.json"
     path.write_text(json.dumps(content))
-    os.utime(path, (1000, 1000))
+    os.utime(path, (when, when))
 
 
 def read(folder, now=1000.0):
@@ -77,9 +81,27 @@ def test_who_chooses_epochs_alone_is_told_of_as_they_come(tmp_path):
 
 def test_the_last_training_of_a_trial_counts(tmp_path):
     leave(tmp_path, 5, 3, [1.0] * 5, ended=True)
-    second = Execution(tmp_path / "trial_4", 1, "", {}, PLANNED)
+    second = Execution(tmp_path / "trial_4", 1, "", {}, PLANNED, 2)
     second.epoch({"loss": [1.0]}, 1)
-    assert read(tmp_path)[:3] == ("float", 2, 5)
+    assert read(tmp_path)[:3] == ("training 2 of 2, float", 2, 5)
+
+
+def test_time_left_is_of_all_trainings_of_a_trial(tmp_path):
+    one = {"executions": 3}
+    leave(tmp_path, 5, 3, [2.0] * 5, ended=True, when=900, **one)
+    leave(tmp_path, 1, 1, [2.0], number=1, **one)
+    # Four epochs of this one, and five of the third.
+    told = ("training 2 of 3, float", 2, 5, 2.0, 18.0)
+    assert read(tmp_path) == told
+
+
+def test_trainings_before_it_was_tried_again_do_not_count(tmp_path):
+    one = {"executions": 3}
+    leave(tmp_path, 2, 2, [2.0] * 2, number=1, when=900, **one)
+    leave(tmp_path, 1, 1, [2.0], **one)
+    # Four epochs of this one, and five each of the others.
+    told = ("training 1 of 3, float", 2, 5, 2.0, 28.0)
+    assert read(tmp_path) == told
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"fingerprint": 3}', "\0"])

@@ -102,6 +102,22 @@ def test_columns_are_called_as_the_task_calls_its_accuracy(folder):
     assert (column["kind"], column["number"]) == ("metric", True)
 
 
+@pytest.mark.parametrize(
+    ("name", "less"),
+    [
+        ("mean_absolute_error_int8", True),
+        ("loss_int8", True),
+        ("mse_int8", True),
+        ("r2_score_int8", False),
+        ("false_alarms_int8", False),  # the accuracy of the search
+    ],
+)
+def test_a_front_is_drawn_on_the_better_side(folder, name, less):
+    found = run.read(folder)._replace(accuracy="false_alarms_int8")
+    found.rows[0][name] = 0.5
+    assert writing._column(found, name)["less"] is less
+
+
 def test_front_and_chosen_are_within_the_budgets(folder):
     found = run.read(folder)
     assert found.best == ["4", "3", "0", "5"]  # of which 5 is over budget

@@ -25,12 +25,13 @@ class Training(NamedTuple):
         trial_id: Which.
         worker: Who runs it.
         phase: In words: `float`, `quantization-aware`, or what is before and
-            after them.
+            after them; which training it is of, if the trial has several.
         epoch: The one that is trained, from 1; 0 if none is.
         epochs: How many there will be; 0 if that is not known.
         epoch_seconds: What one takes; None until one has ended.
-        seconds_left: Until the last has ended; None as long, and when it is
-            later than that, as the first epoch of a phase may be.
+        seconds_left: Until the last of all trainings of the trial has ended;
+            None as long, and when it is later than that, as the first epoch
+            of a phase may be.
     """
 
     trial_id: str
@@ -115,28 +116,44 @@ def line(trainings: Sequence[Training], most: int = 4) -> str:
 def _training(
     folder: pathlib.Path, trial_id: str, worker: str, now: float
 ) -> Training:
-    """What the last of its executions says."""
-    last, since = None, 0.0
+    """What that of its executions says which was written last.
+
+    A trial that is tried again begins with the first, and those of before are
+    still there.
+    """
+    begins, found = Training(trial_id, worker, _BEGINS), []
     for number in itertools.count():
         content = executions.read(folder, number)
         if content is None:
             break
-        last = content
         with contextlib.suppress(OSError):
             written = executions.path(folder, number).stat().st_mtime
-            since = max(0.0, now - written)
-    if last is None:
-        return Training(trial_id, worker, _BEGINS)
-    return _state(last, Training(trial_id, worker, _ENDS), since)
+            found.append((written, number, content))
+    if not found:
+        return begins
+    written, number, content = max(found, key=lambda each: each[:2])
+    count = content.get("executions", 1)
+    after = max(0, count - number - 1) * sum(
+        content.get("planned", {}).values()
+    )
+    ends = begins._replace(phase=_ENDS)
+    training = _state(content, ends, max(0.0, now - written), after)
+    if count > 1:
+        which = f"training {number + 1} of {count}, {training.phase}"
+        training = training._replace(phase=which)
+    return training
 
 
-def _state(content: ExecutionState, ends: Training, since: float) -> Training:
+def _state(
+    content: ExecutionState, ends: Training, since: float, after: int
+) -> Training:
     """How far a training is.
 
     Args:
         content: Of its file.
         ends: What it is after its last epoch.
         since: Seconds since an epoch ended, or since it began.
+        after: Epochs of the trainings that follow it.
     """
     done = max(map(len, content["history"].values()), default=0)
     of_float = content["float_epochs"]
@@ -152,7 +169,7 @@ def _state(content: ExecutionState, ends: Training, since: float) -> Training:
     alike = (seconds[:done] if is_float else seconds[of_float:done]) or seconds
     # The first of a phase compiles.
     each = statistics.median(alike[1:] or alike) if alike else None
-    rest = each * left - since if planned and each else 0.0
+    rest = each * (left + after) - since if planned and each else 0.0
     return ends._replace(
         phase=_PHASES[phase],
         epoch=done + 1,

@@ -87,12 +87,20 @@ def trial_columns(costs: Sequence[str] = ()) -> list[str]:
     Args:
         costs: What an evaluator measures.
     """
+    return [*_ABOUT, *measured_columns(costs)]
+
+
+def measured_columns(costs: Sequence[str] = ()) -> list[str]:
+    """Names of all that trials report; not each trial has all of them.
+
+    Args:
+        costs: What an evaluator measures.
+    """
     accuracies = metrics.accuracies()
     others = [name for name in metrics.names() if name not in accuracies]
     evaluated = measured.columns(costs)
     times = [f"seconds_{phase}" for phase in PHASES]
     return [
-        *_ABOUT,
         *accuracies,
         *others,
         *evaluated,
@@ -117,7 +125,7 @@ def trial_rows(oracle: CoSearchOracle) -> list[dict[str, Any]]:
         for trial_id, trial in oracle.trials.items()
         if trial.hyperparameters.values
     }
-    columns = trial_columns(oracle.measures)[len(_ABOUT) :]
+    columns = measured_columns(oracle.measures)
     columns[len(metrics.accuracies()) : len(metrics.accuracies())] = _further(
         measures.values()
     )

@@ -29,6 +29,7 @@ class Execution:
         fingerprint: What is there of another one does not count.
         costs: What the design costs.
         planned: Epochs of each phase, as far as they are known.
+        executions: How many the trial has.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Execution:
         fingerprint: str,
         costs: Mapping[str, float],
         planned: Mapping[str, int] | None = None,
+        executions: int = 1,
     ) -> None:
         self._path = path(folder, number)
         self._content: ExecutionState = {
@@ -50,6 +52,7 @@ class Execution:
         if content is not None and content["fingerprint"] == fingerprint:
             self._content = {**content, "costs": dict(costs)}
         self._content["planned"] = dict(planned or {})
+        self._content["executions"] = executions
         self._farthest = self._epochs
         self._told = time.monotonic()
 

@@ -281,6 +281,18 @@ def names(objective: keras_tuner.Objective) -> list[str]:
     return [objective.name]
 
 
+def is_loss(name: str) -> bool:
+    """Whether less is better of a metric, as its name says.
+
+    KerasTuner takes R2, F1 and IoU for losses.
+
+    Example:
+    >>> is_loss("mean_absolute_error_int8"), is_loss("r2_score_int8")
+    (True, False)
+    """
+    return re.search(_LESS_IS_BETTER, name.lower()) is not None
+
+
 def accuracy_objective(objective: Any) -> keras_tuner.Objective:
     """The KerasTuner objective that names the accuracy of a trial.
 
@@ -313,9 +325,7 @@ def accuracy_objective(objective: Any) -> keras_tuner.Objective:
         found = keras_tuner.Objective(name, metrics.get(name).direction)
     elif isinstance(name, str) and name.endswith(_OF_FILE):
         # A compiled metric of an own model, measured on its int8 file.
-        # KerasTuner takes R2, F1 and IoU for losses.
-        is_less = re.search(_LESS_IS_BETTER, name.lower())
-        found = keras_tuner.Objective(name, "min" if is_less else "max")
+        found = keras_tuner.Objective(name, "min" if is_loss(name) else "max")
     else:
         # KerasTuner infers the direction of the metrics that Keras knows.
         found = keras_tuner.Oracle(objective=name).objective

@@ -17,7 +17,7 @@ def write(
     trial: str,
     hyperparameters: Mapping[str, Any],
     metrics: Mapping[str, float],
-    first: Sequence[str] = (),
+    names: Sequence[str] = (),
     choices: Mapping[str, Sequence[Any]] = {},
 ) -> None:
     """Adds a finished trial to TensorBoard's page of hyperparameters.
@@ -28,10 +28,12 @@ def write(
         trial: The folder of the trial, below that of each `TensorBoard`.
         hyperparameters: Their values by name.
         metrics: What was measured, costs included.
-        first: Names of metrics that are looked at most.
+        names: Of the metrics that trials of this search may have, those that
+            are looked at most first: TensorBoard takes what one trial, any,
+            says there is.
         choices: All that hyperparameters could have been, to filter by.
     """
-    order = dict.fromkeys([*(n for n in first if n in metrics), *metrics])
+    order = dict.fromkeys([*names, *metrics])
     for folder in _log_folders(callbacks):
         from tensorboard.plugins.hparams import api, api_pb2, summary
 

@@ -19,6 +19,7 @@ from tf_cosearch.designs.page import details
 from tf_cosearch.designs.page import run as run_lib
 from tf_cosearch.designs.page.run import Run
 from tf_cosearch.metrics.metric import Metric
+from tf_cosearch.search import objectives
 
 NAME = "report.html"
 
@@ -241,7 +242,8 @@ def _column(run: Run, name: str) -> dict[str, Any]:
             "less": metric.is_limited_above,
         }
     elif name == run.accuracy or name.endswith(report.OF_FILE):
-        column |= {"kind": "metric", "less": False}
+        is_loss = name != run.accuracy and objectives.is_loss(name)
+        column |= {"kind": "metric", "less": is_loss}
     elif name in report.trial_columns():
         column["kind"] = "time"
     return column

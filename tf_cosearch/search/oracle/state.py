@@ -106,12 +106,14 @@ class ExecutionState(_TrainingBegun, total=False):
         planned: Epochs of each phase, `float` and `qat`; none if they are not
             known before.
         epoch_seconds: What each epoch took, with what went before it.
+        executions: How many trainings the trial has.
     """
 
     metrics: dict[str, float]
     attempts: int
     planned: dict[str, int]
     epoch_seconds: list[float]
+    executions: int
 
 
 class _Identity(TypedDict):
