@@ -158,6 +158,15 @@ def test_every_flag_of_a_search_is_there():
     assert {*named} - {*told} - {"output_dir"} == set()
 
 
+@pytest.mark.parametrize("command", commands.names())
+def test_some_page_tells_every_flag(command):
+    """Those of a supernet in a search are told as those of its training."""
+    source = pages.ROOT / f"tf_cosearch/commands/{command}.py"
+    defined = r'(?:DEFINE_\w+|_positive)\(\s*"(\w+)"'
+    told = re.findall(r"--(\w+)", "\n".join(pages.TEXT.values()))
+    assert {*re.findall(defined, source.read_text())} - {*told} == set()
+
+
 def test_every_algorithm_is_there_with_its_options():
     page = pages.TEXT["tf_cosearch/search/README.md"]
     table = page.partition("| algorithm | option |")[2].partition("\n\n")[0]
