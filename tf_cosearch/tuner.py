@@ -626,7 +626,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             **evaluated,
         }
         oracle, chosen = self.co_oracle, trial.hyperparameters
-        hparams.write(
+        hparams.tell(
             callbacks,
             folder.name,
             chosen.values,

@@ -145,6 +145,47 @@ def test_slurm_makes_the_first_task_the_chief(tmp_path, stand_in):
     assert told == "--signal=TERM 123456.0\n"
 
 
+@pytest.mark.parametrize(("starts", "code"), [("sleep 60", 3), ("false", 1)])
+def test_the_end_of_rays_head_is_that_of_its_job(
+    tmp_path, stand_in, starts, code
+):
+    stand_in(
+        "srun",
+        """
+        export SLURM_LAUNCH_NODE_IPADDR=10.0.0.7 SLURM_STEP_ID=0
+        [[ ${@: -2:1} == printenv ]] && exec "${@: -2}"
+        shift 2  # --cpus-per-task, --kill-on-bad-exit
+        SLURM_PROCID=1 "$@" &
+        echo $! >> "$PIDS"
+        SLURM_PROCID=0 "$@"
+        code=$?
+        wait
+        exit "$code"
+        """,
+    )
+    # As Slurm does: what ray starts is of the step, too.
+    stand_in("scancel", 'kill -TERM $(cat "$PIDS")')
+    stand_in(
+        "ray",
+        f"""
+        [[ $1 == health-check ]] && exec {"false" if code == 1 else "true"}
+        [[ "$*" == *--head* ]] || exit 0
+        echo $$ >> "$PIDS"
+        exec {starts}
+        """,
+    )
+    done = run(
+        "ray_slurm.sbatch",
+        *("bash", "-c", f"touch {tmp_path}/searched; exit 3"),
+        PIDS=os.fspath(tmp_path / "pids"),
+        SLURM_JOB_ID="123456",
+        SLURM_NNODES="2",
+        SLURM_CPUS_PER_TASK="1",
+    )
+    assert done.returncode == code, done.stderr
+    assert (tmp_path / "searched").exists() == (code == 3)
+
+
 def test_slurm_is_told_what_it_needs():
     text = (FOLDER / "slurm.sbatch").read_text()
     options = dict(re.findall(r"^#SBATCH --([a-z-]+)(?:=(\S+))?$", text, re.M))

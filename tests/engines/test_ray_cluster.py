@@ -1,10 +1,14 @@
 """A search on a real Ray cluster of two nodes, one of which dies."""
 
+import faulthandler
 import os
 import pathlib
+import signal
+import sys
 import threading
 import time
 
+import keras
 import pytest
 
 import tf_cosearch as cs
@@ -40,8 +44,6 @@ def test_a_training_goes_on_where_its_node_died(
 ):
     # Tasks have one thread as well.
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
-    import keras
-
     log = tmp_path / "epochs.log"
 
     class Log(keras.callbacks.Callback):
@@ -101,16 +103,33 @@ def test_a_training_goes_on_where_its_node_died(
     assert found[0] == found[1]
 
 
-def test_callbacks_data_and_results_reach_the_right_place(
+def process():
+    """What Ray takes of a process, and is to give back."""
+    handler = signal.getsignal(signal.SIGTERM)
+    return sys.excepthook, faulthandler.is_enabled(), handler
+
+
+def test_models_and_files_of_callbacks_reach_the_folder(
     cluster, space, tmp_path
 ):
+    before, found = process(), []
     tuner = small_tuner(
-        space, tmp_path, max_trials=2, engine=RayEngine(cluster.address)
+        space,
+        tmp_path,
+        max_trials=2,
+        engine=RayEngine(cluster.address),
+        on_trial_end=lambda _: found.append(process()),
     )
-    tuner.search(**few(datasets.load("digits")), epochs=2)
+    data = few(datasets.load("digits"))
+    log = keras.callbacks.CSVLogger(tmp_path / "logs" / "epochs.csv")
+    tuner.search(**data, epochs=2, callbacks=[log])
+    assert {*found, process()} == {before}
     assert len(tuner.co_oracle.history.finished()) == 2
     design = tuner.best_designs(1)[0]
     assert (pathlib.Path(design.folder) / "model.tflite").stat().st_size > 1000
+    written = [*(tmp_path / "logs").rglob("epochs.csv")]
+    trials = {path.relative_to(tmp_path).parts[1] for path in written}
+    assert trials == {"trial_0", "trial_1"}
     assert not ray.is_initialized()
     assert "RAY_ADDRESS" not in os.environ
     assert cs.load_design(design.folder).metrics["latency_ms"] > 0

@@ -60,6 +60,16 @@ def test_a_trial_is_on_the_page_of_hyperparameters(tmp_path, kinds):
     assert tf.make_ndarray(events.Tensors("latency_ms")[0].tensor_proto) == 0.25
 
 
+def test_a_log_that_cannot_be_written_costs_nothing(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    callback = keras.callbacks.TensorBoard(tmp_path / "file" / "logs")
+    given = [callback], "trial_07", {"stem": 8}, {"edp": 2.0}
+    with pytest.raises(tf.errors.OpError):
+        hparams.write(*given)
+    hparams.tell(*given)
+    assert "TensorBoard was not told of trial_07" in caplog.text
+
+
 def test_without_tensorboard_nothing_is_written(tmp_path):
     hparams.write([keras.callbacks.CSVLogger(tmp_path / "a.csv")], "t", {}, {})
     hparams.write(None, "t", {}, {})

@@ -8,8 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
+from absl import logging
 
 from tf_cosearch.training import callbacks as callbacks_lib
+
+
+def tell(callbacks: Any, trial: str, *told: Any) -> None:
+    """Does what `write` does; a log that cannot be written costs no trial."""
+    try:
+        write(callbacks, trial, *told)
+    except Exception as error:
+        logging.warning("TensorBoard was not told of %s: %s", trial, error)
 
 
 def write(
