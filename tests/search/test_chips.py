@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 
 import tf_cosearch as cs
+from tf_cosearch.accelerators import pipelines
+from tf_cosearch.search.budgets import Budgets
+from tf_cosearch.search.correction import Correction
+from tf_cosearch.search.oracle.screening import Screen
 from tf_cosearch.search.pricing import Pricer
 
 FEW = {
@@ -98,34 +102,59 @@ def test_chips_that_differ_are_a_gene_and_their_order_counts():
     assert other.fingerprint != space.fingerprint
 
 
+MIXED = [1, "own+coral_usb"]
+
+
 def test_what_chips_that_differ_are_thought_to_cost():
-    """Area is their sum; throughput the sum of what each has alone."""
-    space = space_of(chips=DIFFERENT)
-    genomes = np.repeat(space.sample(np.random.default_rng(0), 1), 5, axis=0)
-    genomes[:, -1] = range(5)
+    """Close to how they are cut; `coral_usb` waits for its link."""
+    space = space_of(chips=[1, "own+coral_usb", "own+edge_tpu_v2+own"])
+    genomes = np.repeat(space.sample(np.random.default_rng(0), 1), 3, axis=0)
+    genomes[:, -1] = range(3)
     found = Pricer(space, 8)(genomes)
-    candidate = space.decode(genomes[0])
-    rows = cs.pad([candidate.network.layers()])
-    own, v2, usb = (
-        cs.estimate(rows, chip)
-        for chip in (
-            candidate.accelerator,
-            cs.load_accelerator("edge_tpu_v2"),
-            cs.load_accelerator("coral_usb"),
+    for place, genome in enumerate(genomes):
+        design = space.decode(genome)
+        cut = cs.partition(
+            design.network,
+            pipelines.of(design.chips, design.accelerator),
+            cs.Link.of(design.accelerator),
         )
-    )
-    sets = ([own], [own] * 2, [own, v2], [v2, own], [own, usb, own])
-    for place, chips in enumerate(sets):
-        area = sum(float(chip.area_mm2[0]) for chip in chips)
-        rate = sum(1e3 / float(chip.latency_ms[0]) for chip in chips)
-        assert found["area_mm2"][place] == pytest.approx(area, rel=1e-5)
-        assert found["throughput_fps"][place] == pytest.approx(rate, rel=1e-5)
-        power = rate * float(own.energy_mj[0])
-        assert found["power_mw"][place] == pytest.approx(power, rel=1e-5)
+        area = pytest.approx(cut.area_mm2, rel=1e-5)
+        assert found["area_mm2"][place] == area
+        power = cut.energy_mj * cut.throughput_fps
+        for name, real in (
+            ("latency_ms", cut.latency_ms),
+            ("energy_mj", cut.energy_mj),
+            ("throughput_fps", cut.throughput_fps),
+            ("power_mw", power),
+        ):
+            assert 0.6 < found[name][place] / real < 1.6, (design.chips, name)
+
+
+def test_no_design_is_refused_that_may_meet_a_budget():
+    """Neither by a little too high a prediction nor by a false correction."""
+    space = space_of(chips=MIXED)
+    genomes = np.repeat(space.sample(np.random.default_rng(0), 1), 2, axis=0)
+    genomes[:, -1] = range(2)
+    pricer = Pricer(space, 8)
+    pricer.correction = Correction(["latency_ms", "throughput_fps"])
+    pricer.learn(genomes[0], {"latency_ms": 1e3, "throughput_fps": 1.0})
+    alone, alike = pricer.forecast(genomes)
+    assert alone["latency_ms"].tolist() == alike["latency_ms"].tolist()
+    pricer.ask = lambda genome: None
+    predicted, at_best = pricer.forecast(genomes)
+    analytic = pricer.analytic(genomes)
+    for name, factor in (("latency_ms", 0.5), ("throughput_fps", 2.0)):
+        assert at_best[name][0] == predicted[name][0] != analytic[name][0]
+        np.testing.assert_allclose(
+            at_best[name][1:], factor * analytic[name][1:]
+        )
+    budgets = Budgets(latency_ms=float(analytic["latency_ms"][1:].max()))
+    admitted, _ = Screen(space, pricer, budgets).admit(genomes)
+    assert admitted.tolist() == genomes[1:].tolist()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chips", [[1, 2, 4], [1, "own+edge_tpu_v2", 3]])
+@pytest.mark.parametrize("chips", [[1, 2, 4], [1, "own+coral_usb", 3]])
 def test_a_grid_knows_chips_as_well(chips):
     space = space_of(chips=chips)
     genomes = space.sample(np.random.default_rng(0), 6)
@@ -133,7 +162,7 @@ def test_a_grid_knows_chips_as_well(chips):
     grid = pricer.grid(genomes[:1, :split], genomes[:, split:])
     same = np.repeat(genomes[:1], 6, axis=0)
     same[:, split:] = genomes[:, split:]
-    for name in ("area_mm2", "throughput_fps", "latency_ms", "power_mw"):
+    for name in ("throughput_fps", "latency_ms", "energy_mj", "area_mm2"):
         np.testing.assert_allclose(grid[name][0], pricer(same)[name], rtol=1e-5)
 
 

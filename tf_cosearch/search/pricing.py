@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tf_cosearch import accelerators as accelerators_lib
-from tf_cosearch.accelerators import families, pipelines, presets
+from tf_cosearch.accelerators import (
+    Accelerator,
+    families,
+    pipelines,
+    power,
+    presets,
+)
+from tf_cosearch.cost import balance
 from tf_cosearch.cost.costs import SCALARS
 from tf_cosearch.metrics.values import Designs, Values
 from tf_cosearch.networks.workload import LayerTable, pad
@@ -31,6 +38,11 @@ LISTS = 8
 
 MOST_BYTES = 2**28
 """Memory for each at most."""
+
+SLACK = 2.0
+"""By how much what is predicted of several chips may be too much, see README."""
+
+_IF_CUT = ("latency_ms", "energy_mj", "power_mw", "throughput_fps")
 
 
 class Pricer:
@@ -146,6 +158,32 @@ class Pricer:
         """The same by the model alone, whatever was measured."""
         return Values(self._priced(genomes), self.designs(genomes))
 
+    def forecast(self, genomes: np.ndarray) -> tuple[Values, Values]:
+        """What designs cost as predicted, and what they may cost at best.
+
+        Of several chips what is predicted before an evaluator is asked is off
+        by a factor of `SLACK`: more if weights find room on several chips
+        that do not on one. Of one chip both are the same.
+
+        Args:
+            genomes: `[N, P]` canonical.
+        """
+        analytic = self.analytic(genomes)
+        predicted = self.correction(analytic)
+        if self.ask is None or not self._has_layers:
+            return predicted, predicted
+        split = self._space.num_network_parameters
+        chips = self._space.chips(genomes[:, split:])
+        are_several = sum(chips.values()) > 1
+        numbers = {}
+        for name in {*_IF_CUT} & {*self.correction.names}:
+            each = analytic[name], predicted[name]
+            best = np.minimum(*each) / SLACK
+            if name == "throughput_fps":
+                best = np.maximum(*each) * SLACK
+            numbers[name] = np.where(are_several, best, predicted[name])
+        return predicted, predicted.replaced(numbers)
+
     def designs(self, genomes: np.ndarray) -> Callable[[Any], Designs] | None:
         """Makes what metrics ask of designs; None of a space without any.
 
@@ -179,41 +217,39 @@ class Pricer:
     ) -> dict[str, np.ndarray]:
         """What of costs of one chip another one has that is cut over several.
 
-        Their area is exact. Their throughput is that of stages that take as
-        long as each other, in which all takes as long as on a chip that has
-        all of it; an evaluator says what it really is.
+        Area is exact, the rest that of stages of any size, see `cost.balance`;
+        an evaluator says what it really is.
 
         Args:
             genomes: `[H, A]` genes of accelerators.
             costs: On one of them, `[H]`, or of N networks `[N, H]`.
             layers: Gives those of the networks, `[H, L]` or `[N, L]`.
         """
-        others = self._space.chips(genomes)
-        own = others.pop(pipelines.OWN)
-        throughput = 1e3 * own / costs["latency_ms"]
-        area = costs["area_mm2"] * own
-        others = {name: count for name, count in others.items() if count.any()}
-        if not others and (own == 1).all():
+        counts = self._space.chips(genomes)
+        counts = {name: count for name, count in counts.items() if count.any()}
+        own = counts.pop(pipelines.OWN)
+        if not counts and (own == 1).all():
             return {}
-        for name, count in others.items():
-            latency, each = self._on_preset(name, layers())
-            if np.ndim(area) > 1:  # networks by accelerators
-                latency = latency[:, None]
-            throughput = throughput + 1e3 * count / latency
-            area = area + count * each
+        chips = self._space.accelerators(genomes)
+        kinds = [_kind(own, costs, chips)]
+        for name, count in counts.items():
+            chip = presets.load_accelerator(name)
+            alone = self._on_preset(chip, layers())
+            if np.ndim(costs["latency_ms"]) > 1:  # networks by accelerators
+                alone = {each: value[:, None] for each, value in alone.items()}
+            kinds.append(_kind(count, alone, chip))
+        is_one = sum(counts.values(), own) == 1
         return {
-            "area_mm2": area,
-            "throughput_fps": throughput,
-            "power_mw": costs["energy_mj"] * throughput,
+            name: np.where(is_one, costs.get(name, value), value)
+            for name, value in balance.over(kinds).items()
         }
 
     def _on_preset(
-        self, name: str, layers: LayerTable
-    ) -> tuple[np.ndarray, float]:
-        """Latencies `[N]` of networks on a preset, and its area."""
+        self, chip: Accelerator, layers: LayerTable
+    ) -> dict[str, np.ndarray]:
+        """What networks cost on a preset, `[N]` each."""
         from tf_cosearch.cost import model
 
-        chip = presets.load_accelerator(name)
         count = len(layers.columns()[0])
         values = {
             path: np.full(count, value, np.float32)
@@ -222,8 +258,10 @@ class Pricer:
         family = families.name_of(chip)
         many = accelerators_lib.from_paths(values, family)
         cost = (self._estimate or model.estimate)(layers, many)
-        area = float(np.asarray(cost.area_mm2)[0])
-        return np.asarray(cost.latency_ms, np.float64), area
+        return {
+            name: np.asarray(getattr(cost, name), np.float64)
+            for name in ("latency_ms", "energy_mj", "area_mm2")
+        }
 
     def within_reach(
         self, genomes: np.ndarray, are_given: bool = False
@@ -430,6 +468,18 @@ class Pricer:
             split = self._space.num_network_parameters
             costs |= self._over(genomes[:, split:], costs, lambda: layers)
         return costs | self._lacks(layers)
+
+
+def _kind(
+    count: np.ndarray, costs: Mapping[str, Any], chips: Accelerator
+) -> balance.Kind:
+    """Chips of a pipeline, and what networks cost on one of them."""
+    return balance.Kind(
+        count,
+        *(costs[name] for name in ("latency_ms", "energy_mj", "area_mm2")),
+        np.asarray(chips.runtime.inference_us, np.float64) / 1e3,
+        np.asarray(power.idle_mw(chips), np.float64),
+    )
 
 
 def _numbers(values: Values) -> dict[str, float]:

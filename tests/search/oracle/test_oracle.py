@@ -443,3 +443,34 @@ def test_an_algorithm_of_another_search_is_refused(tmp_path):
     unused = RandomSearch()
     for name in ("a", "b"):  # one that is made serves any number
         run_trials(start(tmp_path / name, algorithm=unused), 1)
+
+
+def test_nothing_is_tried_that_an_evaluator_finds_over_a_budget(tmp_path):
+    """Of 360 designs that may meet it by prediction three do, really."""
+    oracle = start(tmp_path, budgets=Budgets(latency_ms=9.0), max_trials=9)
+    asked = []
+
+    def ask(genome):
+        asked.append(genome.tolist())
+        fast = genome[:3].tolist() == [1, 2, 3] and genome[3] < 3
+        return {**oracle.prices.of(genome), "latency_ms": 1.0 if fast else 10.0}
+
+    oracle.prices.ask = ask
+    oracle.algorithm.suggest = lambda rng, n: np.array(
+        [[1, 2, 3, gene] for gene in (5, 0, 4, 1)]
+    )
+    tried = []
+    run_trials(oracle, 9, lambda *_: 0.5)
+    for trial in oracle.trials.values():
+        if trial.hyperparameters.values:
+            tried.append(oracle.trial_genome(trial).tolist())
+    assert tried[:2] == [[1, 2, 3, 0], [1, 2, 3, 1]]
+    assert all(genes[:3] == [1, 2, 3] and genes[3] < 3 for genes in tried)
+    assert "are not, says the evaluator" in oracle.stop_reason
+    nothing = start(tmp_path / "b", budgets=Budgets(latency_ms=9.0))
+    nothing.prices.ask = lambda genome: {
+        **nothing.prices.of(genome),
+        "latency_ms": 10.0,
+    }
+    with pytest.raises(ValueError, match="128 that may by what is predicted"):
+        run_trials(nothing, 1, lambda *_: 0.5)

@@ -370,6 +370,13 @@ class CoSearchOracle(durable.DurableOracle):
         trial = super().create_trial(tuner_id)
         if trial.status == TrialStatus.STOPPED and not self.num_own:
             self.check_feasible()
+            if self._proposals.asked:
+                raise ValueError(
+                    "Some design must meet the budgets. Received: "
+                    f"{self._proposals.asked} that may by what is predicted, "
+                    "each over a budget by what the evaluator says. Relax the "
+                    "budgets."
+                )
         names = measured.compared(self.measures)
         if names and trial.status == TrialStatus.RUNNING:
             with durable.locked(self):
@@ -385,8 +392,12 @@ class CoSearchOracle(durable.DurableOracle):
         genome = self._proposals.propose(rng, tried, self.algorithm.suggest)
         if genome is None:
             count = len(self.trials)
+            asked = self._proposals.asked
             self.stop_reason = (
-                f"all {count} designs within the budgets have been tried"
+                f"{asked} more that may be within the budgets are not, says "
+                "the evaluator"
+                if asked
+                else f"all {count} designs within the budgets have been tried"
                 if self._proposals.designs is not None
                 else f"no new design within the budgets found after {count}"
             )

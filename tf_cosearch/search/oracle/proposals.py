@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 SUGGESTIONS = 3
 """Times that an algorithm is asked before the screen looks elsewhere."""
 
-FINALISTS = 16
-"""Designs within the budgets as predicted that an evaluator is asked about."""
+FINALISTS = 128
+"""Designs that an evaluator is asked about before each trial, at most."""
 
 _CHECK = 2**32 - 1  # a trial number nobody reaches
 
@@ -52,6 +52,7 @@ class Proposals:
 
     Attributes:
         how: In words how the last one was found, if no algorithm suggested it.
+        asked: About how many designs an evaluator was asked for it.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Proposals:
         self._tried: list[np.ndarray] = []
         self._screen = Screen(space, prices, budgets)
         self.how: str | None = None
+        self.asked = 0
 
     def propose(
         self,
@@ -95,35 +97,67 @@ class Proposals:
             suggest: Of the algorithm.
 
         Returns:
-            A `[P]` canonical genome; None if nothing is left, or found.
+            A `[P]` canonical genome; None if nothing is left, or found. None
+            that an evaluator finds to be over the budgets.
         """
         self._tried, self._rng, self.how = tried, rng, None
         self._inside = {*self._known_inside}
         self._screen = Screen(self._space, self._prices, self._budgets, tried)
-        genomes, costs = self._first(rng, self._given(rng), are_given=True)
-        if not len(genomes):
-            self.how = None
-            draw = functools.partial(suggest, rng, self._batch)
-            genomes, costs = self.screened(rng, draw)
-        if not len(genomes):
-            return None
-        if not self._prices.correction.names:  # else these are corrected
-            self._prices.remember(genomes[:1], costs.at([0]))
-        return self._first_as_asked(genomes)
+        self.asked, unanswered = 0, None
+        for genomes, costs in self._rounds(rng, suggest):
+            row, without_answer = self._as_asked(genomes, costs)
+            if row is not None:
+                if not self._prices.correction.names:  # else corrected
+                    self._prices.remember(genomes[[row]], costs.at([row]))
+                found: np.ndarray = genomes[row]
+                return found
+            if unanswered is None and without_answer is not None:
+                unanswered = genomes[without_answer]
+            if self.asked >= FINALISTS:
+                break
+        return unanswered
 
-    def _first_as_asked(self, genomes: np.ndarray) -> np.ndarray:
+    def _rounds(
+        self,
+        rng: np.random.Generator,
+        suggest: Callable[[np.random.Generator, int], np.ndarray],
+    ) -> Iterator[tuple[np.ndarray, Values]]:
+        """What passes the screen, round after round while something does."""
+        found = self._first(rng, self._given(rng), are_given=True)
+        draw = functools.partial(suggest, rng, self._batch)
+        if not len(found[0]):
+            self.how = None
+            found = self.screened(rng, draw)
+        while len(found[0]):
+            yield found
+            self.how = None
+            found = self.screened(rng, draw)
+
+    def _as_asked(
+        self, genomes: np.ndarray, costs: Values
+    ) -> tuple[int | None, int | None]:
         """The first within the budgets, if an evaluator says so by now.
 
-        The very first, if it says so of none of `FINALISTS`.
+        It is asked first about those that are predicted to be.
+
+        Returns:
+            Which that is, and the first about which it has no answer, if there
+            are such: a trial tells why.
         """
-        first: np.ndarray = genomes[0]
         if self._prices.ask is None:
-            return first
-        for genome in genomes[:FINALISTS]:
-            values = self._prices.ask(genome)
-            if values is not None and self._budgets.is_feasible(values):
-                return genome
-        return first
+            return 0, None
+        unanswered = None
+        is_over = ~self._budgets.is_feasible(costs)
+        for row in np.argsort(is_over, kind="stable"):
+            if self.asked >= FINALISTS:
+                break
+            self.asked += 1
+            values = self._prices.ask(genomes[row])
+            if values is None:
+                unanswered = row if unanswered is None else unanswered
+            elif self._budgets.is_feasible(values):
+                return int(row), unanswered
+        return None, unanswered
 
     def hold(self, genomes: np.ndarray) -> np.ndarray:
         """See `Problem.hold`."""
@@ -266,7 +300,9 @@ class Proposals:
         """`[S, P]` designs of the networks to start from."""
         networks = np.asarray(list(self._networks.values()))
         designs = self._scope.best_pairs(networks)
-        within = self._budgets.is_feasible(self._prices(self._hold(designs)))
+        held = check(self._space, self._hold(designs))
+        _, at_best = self._prices.forecast(held)
+        within = self._budgets.is_feasible(at_best)
         for name, fits in zip(self._networks, within, strict=True):
             if not fits:
                 logging.warning(

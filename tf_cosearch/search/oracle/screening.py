@@ -66,7 +66,8 @@ class Screen:
 
         Returns:
             The `[K, P]` new ones within the budgets in their order, canonical,
-            and their costs, `[K]` numbers by name.
+            and their costs, `[K]` numbers by name. Of several chips, too, those
+            that may be within them, see `Pricer.forecast`.
 
         Raises:
             ValueError: If a genome is not inside the space.
@@ -80,9 +81,9 @@ class Screen:
         if not len(genomes):
             return genomes, Values({})
         self._seen.update(genome.tobytes() for genome in genomes)
-        costs = self._pricer.price(genomes)
-        self._costs.append(costs)
-        violation = self._budgets.violation(costs)
+        costs, at_best = self._pricer.forecast(genomes)
+        self._costs.append(at_best)
+        violation = self._budgets.violation(at_best)
         self._keep_closest(genomes, violation)
         feasible = violation == 0
         passed = genomes[feasible]
