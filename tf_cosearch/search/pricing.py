@@ -40,7 +40,7 @@ MOST_BYTES = 2**28
 """Memory for each at most."""
 
 SLACK = 2.0
-"""By how much what is predicted of several chips may be too much, see README."""
+"""What several chips are predicted to cost may be too much by this factor."""
 
 _IF_CUT = ("latency_ms", "energy_mj", "power_mw", "throughput_fps")
 

@@ -459,11 +459,7 @@ def test_nothing_is_tried_that_an_evaluator_finds_over_a_budget(tmp_path):
     oracle.algorithm.suggest = lambda rng, n: np.array(
         [[1, 2, 3, gene] for gene in (5, 0, 4, 1)]
     )
-    tried = []
-    run_trials(oracle, 9, lambda *_: 0.5)
-    for trial in oracle.trials.values():
-        if trial.hyperparameters.values:
-            tried.append(oracle.trial_genome(trial).tolist())
+    tried = run_trials(oracle, 9, lambda *_: 0.5)
     assert tried[:2] == [[1, 2, 3, 0], [1, 2, 3, 1]]
     assert all(genes[:3] == [1, 2, 3] and genes[3] < 3 for genes in tried)
     assert "are not, says the evaluator" in oracle.stop_reason
