@@ -475,10 +475,12 @@ def _kind(
 ) -> balance.Kind:
     """Chips of a pipeline, and what networks cost on one of them."""
     return balance.Kind(
-        count,
-        *(costs[name] for name in ("latency_ms", "energy_mj", "area_mm2")),
-        np.asarray(chips.runtime.inference_us, np.float64) / 1e3,
-        np.asarray(power.idle_mw(chips), np.float64),
+        count=count,
+        latency_ms=costs["latency_ms"],
+        energy_mj=costs["energy_mj"],
+        area_mm2=costs["area_mm2"],
+        start_ms=np.asarray(chips.runtime.inference_us, np.float64) / 1e3,
+        idle_mw=np.asarray(power.idle_mw(chips), np.float64),
     )
 
 
