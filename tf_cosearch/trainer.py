@@ -165,8 +165,8 @@ class Trainer:
         """Another process makes pipelines of the data itself."""
         return {**vars(self), "_data": None, "_described": {}}
 
-    def require_sendable(self) -> None:
-        """Refuses data that no other process can be sent.
+    def sent(self) -> dict[str, Any]:
+        """What another process is to be sent, by argument; without arrays.
 
         Raises:
             ValueError: If they are a pipeline.
@@ -179,6 +179,10 @@ class Trainer:
                 "each node. Received: a tf.data.Dataset, which cannot be sent. "
                 "Pass NumPy arrays, or use workers, which read it themselves."
             )
+        parts = {"hypermodel": self.hypermodel, **self._of_recipe}
+        if not hasattr(self._arrays[0], "nbytes"):
+            parts["x"] = self._arrays[0]
+        return parts
 
     @property
     def data_bytes(self) -> int:

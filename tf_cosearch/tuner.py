@@ -469,11 +469,11 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
     def _check_training(self, callbacks: Any) -> None:
         """Refuses, before anything is trained, what no trial could do."""
         if self._engine is not None:
-            self._trainer.require_sendable()
             self._engine.require_sendable(
-                hypermodel=self._trainer.hypermodel,
                 callbacks=callbacks,
                 evaluator=self._measuring.evaluator,
+                early_stopping=self._rule,
+                **self._trainer.sent(),
             )
         if self._trainer.hypermodel is not None:
             self._rehearse(callbacks)

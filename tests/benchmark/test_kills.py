@@ -44,6 +44,17 @@ def test_a_trial_that_is_gone_is_counted(search):
     assert search.count(Outcome()).lost == 4
 
 
+def test_a_good_trial_that_a_kill_made_fail_is_counted(search):
+    search, folder = search
+    count = 0
+    for path in sorted(folder.glob("project/trial_*/trial.json")):
+        text = path.read_text()
+        if '"COMPLETED"' in text and count < 2:
+            path.write_text(text.replace('"COMPLETED"', '"FAILED"'))
+            count += 1
+    assert search.count(Outcome()).lost == count == 2
+
+
 def test_any_loss_is_bad():
     for name in ("lost", "duplicated", "unreadable", "hung"):
         assert not Outcome(**{name: 1}).is_good

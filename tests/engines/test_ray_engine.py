@@ -833,6 +833,16 @@ def test_what_cannot_be_sent_is_refused_by_name(install, tmp_path, data):
         tuner.search(
             pipeline.batch(32), validation_data=given["validation_data"]
         )
+    tuner = small_tuner(
+        space,
+        tmp_path,
+        engine=RayEngine("local"),
+        loss=lambda truth, found: tf.reduce_mean(found),
+    )
+    with pytest.raises(ValueError, match="`loss` must be of what can"):
+        tuner.search(**given)
+    with pytest.raises(ValueError, match="`lease_seconds` must be left out"):
+        light(tmp_path, RayEngine("local"), lease_seconds=2)
     tuner = light(tmp_path, RayEngine("local"))
     tuner.lock = threading.Lock()
     with pytest.raises(ValueError, match=r"SeededTuner \(cannot pickle"):

@@ -18,6 +18,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from keras_tuner.engine.trial import Trial
+
 from tf_cosearch import text
 from tf_cosearch.benchmark.light_trials import LightTuner, append, toy_oracle
 from tf_cosearch.benchmark.processes import ALONE, PAUSE_SECONDS, Processes
@@ -49,7 +51,7 @@ class Outcome(NamedTuple):
     Attributes:
         kills: Processes killed.
         finished: Trials that completed.
-        lost: Trials that never ended.
+        lost: Trials that never ended, or failed and had no fault.
         duplicated: Designs that were tried, or trials that ended, twice.
         unreadable: Searches that could not go on.
         hung: Searches that did not end.
@@ -166,8 +168,9 @@ class KilledSearch:
         self._folder = folder
         self._nodes = nodes
         self._pace = 1.0 if nodes is None else RAY_PACE
+        self._seed = rng.randrange(2**20)
         self.make_tuner = functools.partial(
-            _tuner, algorithm, folder, rng.randrange(2**20), self._pace
+            _tuner, algorithm, folder, self._seed, self._pace
         )
         self._processes = Processes(self._search)
 
@@ -239,17 +242,19 @@ class KilledSearch:
         saved = sum(line.startswith("saved") for line in log)
         oracle = self.make_tuner().co_oracle
         ended = [oracle.trials[trial_id] for trial_id in oracle.end_order]
-        genomes = [
-            tuple(oracle.trial_genome(trial))
-            for trial in ended
-            if trial.hyperparameters.values
-        ]
+        known = [trial for trial in ended if trial.hyperparameters.values]
+        genomes = [tuple(oracle.trial_genome(trial)) for trial in known]
         return outcome._replace(
             finished=sum(trial.status == "COMPLETED" for trial in ended),
-            lost=TRIALS - len(genomes),
+            lost=TRIALS - len(genomes) + sum(map(self._is_spoilt, known)),
             duplicated=(len(genomes) - len({*genomes}))
             + max(0, saved - len(ended)),
         )
+
+    def _is_spoilt(self, trial: Trial) -> bool:
+        """Whether a trial failed that has nothing wrong with it."""
+        _, fault = _fault(self._seed, int(trial.trial_id))
+        return trial.status != "COMPLETED" and fault in ("", "slow")
 
     def _kill(self, mode: str, names: list[str], most: int) -> int:
         """Kills what a mode says, and says how many that were."""
@@ -302,6 +307,12 @@ class KilledSearch:
         return log.read_text() if log.exists() else ""
 
 
+def _fault(seed: int, number: int) -> tuple[random.Random, str]:
+    """What is wrong with a trial, and chances of its own for the rest."""
+    chance = random.Random(f"{seed} {number}")
+    return chance, chance.choice(_FAULTS)
+
+
 def _tuner(
     algorithm: str,
     folder: pathlib.Path,
@@ -314,8 +325,7 @@ def _tuner(
 
     def accuracy(number: int) -> float:
         append(log, f"runs {number} {os.getpid()}")
-        chance = random.Random(f"{seed} {number}")
-        fault = chance.choice(_FAULTS)
+        chance, fault = _fault(seed, number)
         seconds = chance.uniform(0, 0.03) + 0.2 * (fault == "slow")
         time.sleep(pace * seconds)
         if fault == "error":
@@ -334,6 +344,6 @@ def _tuner(
         lambda number: append(log, f"saved {number}"),
         directory=folder,
         project_name="project",
-        lease_seconds=LEASE_SECONDS,
         engine=engine,
+        **({"lease_seconds": LEASE_SECONDS} if engine == "local" else {}),
     )

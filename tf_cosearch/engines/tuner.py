@@ -77,6 +77,11 @@ class DurableTuner(base_tuner.BaseTuner):
                 "`lease_seconds` must be positive. Received: "
                 f"{lease_seconds!r}."
             )
+        if self._engine is not None and lease_seconds != chief.LEASE_SECONDS:
+            raise ValueError(
+                "`lease_seconds` must be left out with engine='ray', as Ray "
+                f"knows who has died. Received: {lease_seconds!r}."
+            )
         if not isinstance(overwrite, bool):
             raise ValueError(
                 "`overwrite` must be True or False, as True deletes a search. "
