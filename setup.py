@@ -88,6 +88,8 @@ setuptools.setup(
             "import-linter>=2",
             "mypy>=1.10",
             "ruff>=0.6",
+            "setuptools",  # they and wheel build the wheel that is tested
+            "wheel",
             "types-PyYAML",
         ],
         "dev": ["pyinstrument>=4"],  # profiles of a search

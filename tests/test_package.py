@@ -9,6 +9,16 @@ import tf_cosearch as cs
 def test_public_names_are_sorted_and_there():
     assert sorted(cs.__all__) == cs.__all__
     assert all(hasattr(cs, name) for name in cs.__all__)
+    assert {"CoSearchTuner", "algorithms", "estimate", "task"} < {*cs.__all__}
+    assert dir(cs) == cs.__all__
+
+
+def test_names_that_modules_are_like_stay_what_they_are():
+    assert cs.algorithms.get("random").__name__ == "RandomSearch"
+    assert cs.tasks.task is cs.task
+    assert callable(cs.task)
+    assert callable(cs.metric)
+    assert callable(cs.estimate)
 
 
 def test_importing_does_not_bring_what_is_not_needed_yet():
