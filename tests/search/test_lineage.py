@@ -6,8 +6,9 @@ import pytest
 import tf_cosearch as cs
 from tf_cosearch.search import algorithms
 from tf_cosearch.search.genomes import mutate
-from tf_cosearch.search.lineage import Lineage, Origin
+from tf_cosearch.search.lineage import Lineage, Origin, gave
 from tf_cosearch.search.oracle.oracle import CoSearchOracle
+from tf_cosearch.search.problem import Estimates
 from tf_cosearch.testing import ToySpace, place, run_trials, toy_estimate
 
 COUNTS = (5, 5, 5, 5, 5, 5)
@@ -30,6 +31,11 @@ def told(folder):
 
 def genomes(oracle):
     return {i: oracle.trial_genome(t) for i, t in oracle.trials.items()}
+
+
+def gives(child, parent, other):
+    """Whether a child has of a parent what it has not of the other."""
+    return ((child == parent) & (parent != other)).any()
 
 
 @pytest.mark.parametrize("name", algorithms.names())
@@ -67,7 +73,10 @@ def test_a_mutant_differs_from_its_parent_by_few_genes(tmp_path):
     [
         algorithms.get("nsga2")(population_size=4, mutation_probability=0.0),
         algorithms.get("regularized_evolution")(
-            population_size=4, mutations=1, crossover_probability=1.0
+            population_size=4,
+            sample_size=1,  # else parents are too much alike
+            mutations=1,
+            crossover_probability=1.0,
         ),
     ],
 )
@@ -85,16 +94,69 @@ def test_a_child_has_the_genes_of_its_parents(tmp_path, algorithm):
             assert foreign.sum() <= most
         if len(parents) == 2:
             assert origin["how"] == "crossed and mutated"
-            assert (known[trial_id] != parents[0]).any()
+            assert gives(known[trial_id], *parents)
+            assert gives(known[trial_id], *parents[::-1])
     assert of_two > 2
 
 
 def test_networks_of_grey_box_are_made_of_trials(tmp_path):
     oracle = start(tmp_path, "grey_box", algorithm_options={"warm_up": 4})
-    run_trials(oracle, 10)
-    origins = [*told(tmp_path).values()]
-    assert {o["how"] for o in origins[:4]} == {"spreads over the space"}
-    assert sum(bool(o["parents"]) for o in origins[4:]) > 2
+    run_trials(oracle, 16)
+    origins = told(tmp_path)
+    firsts = [*origins.values()][:4]
+    assert {o["how"] for o in firsts} == {"spreads over the space"}
+    networks = {i: genome[:3] for i, genome in genomes(oracle).items()}
+    for trial_id, origin in origins.items():
+        network = networks[trial_id]
+        parents = [networks[parent] for parent in origin["parents"]]
+        is_taken = len(parents) == 1 and (network == parents[0]).all()
+        assert is_taken == (origin["how"] == "the same network")
+        if len(parents) == 2:
+            assert gives(network, *parents)
+            assert gives(network, *parents[::-1])
+    assert sum(bool(o["parents"]) for o in origins.values()) > 2
+
+
+@pytest.mark.parametrize("searched", ["nested", "phased", "shrunk"])
+@pytest.mark.parametrize("name", ["nsga2", "regularized_evolution"])
+def test_children_are_found_whoever_has_a_hand_in_them(
+    tmp_path, name, searched
+):
+    """Parents are named by the genes that were chosen, and no others."""
+    is_shrunk = searched == "shrunk"
+    scope = {} if is_shrunk else {"searched": searched}
+    oracle = start(
+        tmp_path, name, algorithm_options={"population_size": 4}, **scope
+    )
+    left = [[1, 2, 3]] * 3
+    if is_shrunk:
+        none = np.zeros((0, len(COUNTS)), int), np.zeros(0)
+        oracle.expect(Estimates(*none, choices=left))
+    run_trials(oracle, 26)
+    known = genomes(oracle)
+    chosen = slice(3) if searched == "nested" else slice(None)
+    of_two = 0
+    for trial_id, origin in [*told(tmp_path).items()][4:]:
+        if searched == "phased":  # a side each, of 20 trials
+            chosen = slice(3, 6) if int(trial_id) < 20 else slice(3)
+        assert origin["how"] in ("mutated", "crossed and mutated")
+        child = known[trial_id][chosen]
+        parents = [known[parent][chosen] for parent in origin["parents"]]
+        of_two += len(parents) == 2
+        if len(parents) == 2:
+            assert gives(child, *parents)
+            assert gives(child, *parents[::-1])
+    assert of_two or name != "nsga2"
+
+
+def test_a_parent_of_which_nothing_is_left_is_none():
+    """Of the second there is a gene, which came by a mutation; or none."""
+    mother, father = np.array([[1, 1, 1]] * 3), np.array([[2, 2, 1]] * 3)
+    before = np.array([[1, 1, 1], [1, 2, 1], [2, 2, 1]])
+    child = np.array([[1, 2, 1], [1, 2, 3], [2, 2, 3]])
+    of_mother, of_father = gave(child, before, mother, father)
+    assert of_mother.tolist() == [True, True, False]
+    assert of_father.tolist() == [False, True, True]
 
 
 def test_what_was_asked_for_says_so(tmp_path):
@@ -158,3 +220,15 @@ def test_children_of_what_was_made_of_others_have_their_parents():
     how, (found,) = lineage.origin(np.array([1, 3]))
     assert (how, found.tolist()) == ("mutated", [7, 8, 9])
     assert lineage.origin(np.array([4, 4]), "new") == Origin("new")
+
+
+def test_of_two_parents_those_count_of_which_something_is_left():
+    lineage = Lineage()
+    mother, father = np.array([1, 1, 7]), np.array([2, 2, 7])
+    lineage.add(np.array([[1, 2]]), mother[None], father[None])
+    between = np.array([[1, 2]] * 2)
+    lineage.pass_on(np.array([[1, 3], [3, 2]]), between)
+    assert len(lineage.origin(np.array([1, 2])).parents) == 2
+    for child, parent in (([1, 3], mother), ([3, 2], father)):
+        how, (found,) = lineage.origin(np.array(child))
+        assert (how, found.tolist()) == ("mutated", parent.tolist())

@@ -110,6 +110,9 @@ class Problem:
         hold: Brings `[N, P]` genomes within what is searched: with a side
             that is held fixed, all get its genes; those that the space has
             lost are drawn anew.
+        suggested: What was suggested last of which a design has come that will
+            be tried: `[P]`, and the `[P]` places where its genes are those of
+            the suggestion, and not held, drawn anew or found for its network.
         screened: Draws candidates from a `Draw` until some may be trained:
             from chance and a `Draw` to `[K, P]` canonical genomes that are
             within what is searched, new, and within the budgets, and to what
@@ -127,5 +130,6 @@ class Problem:
     prices: Pricer
     history: History
     hold: Callable[[Any], np.ndarray]
+    suggested: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
     screened: Callable[[np.random.Generator, Draw], tuple[np.ndarray, Values]]
     estimates: Estimates | None = None

@@ -12,7 +12,7 @@ from tf_cosearch import configuration, metrics
 from tf_cosearch.search import genomes as genome_arrays
 from tf_cosearch.search import pairing
 from tf_cosearch.search.algorithms.algorithm import Algorithm
-from tf_cosearch.search.lineage import Lineage, Origin
+from tf_cosearch.search.lineage import Lineage, Origin, gave
 from tf_cosearch.search.pareto import non_dominated
 from tf_cosearch.search.shortlist import ESTIMATED, Shortlist
 from tf_cosearch.search.surrogates import (
@@ -416,9 +416,13 @@ class GreyBox(Algorithm):
             self.problem.space, rng, mixed, count
         )
         fresh = self._held(np.concatenate([fresh, built]), self._network)
-        has_two = (mixed != mothers).any(axis=1, keepdims=True)
-        fathers = np.where(has_two, fathers, mothers)
-        self._lineage.add(fresh[:half], mothers, fathers)
+        genes = (each[:, self._network] for each in (mixed, mothers, fathers))
+        of_mother, of_father = gave(fresh[:half], *genes)
+        self._lineage.add(
+            fresh[:half],
+            np.where(of_mother[:, None], mothers, fathers),
+            np.where(of_father[:, None], fathers, mothers),
+        )
         return genome_arrays.unseen(fresh)
 
     def _around(self, rng: np.random.Generator, best: np.ndarray) -> np.ndarray:

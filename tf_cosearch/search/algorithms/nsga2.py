@@ -103,14 +103,13 @@ class Nsga2(Algorithm):
         places = rng.integers(len(order), size=(2, 2, n)).min(axis=0)
         first, second = genomes[order[places]]
         children = crossover(rng, first, second, self.crossover_probability)
-        has_two = (children != first).any(axis=1, keepdims=True)
-        parents = first, np.where(has_two, second, first)
+        crossed = children
         genes = max(1, int((np.asarray(space.choice_counts) > 1).sum()))
         probability = self._mutation_probability
         probability = 1 / genes if probability is None else probability
         mutations = rng.binomial(genes, probability, n)
         children = mutate(space, rng, children, mutations)
-        self._brood = children, *parents
+        self._brood = children, crossed, first, second
         return children
 
     def origin(self, genome: np.ndarray) -> Origin:

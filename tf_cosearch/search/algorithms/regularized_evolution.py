@@ -122,21 +122,19 @@ class RegularizedEvolution(Algorithm):
         if len(population) < self.population_size:
             return self.problem.space.sample(rng, n)
         parent = self._tournament(rng, population)
-        children = np.repeat(parent.genome[None], n, axis=0)
-        parents = [children]
+        first = second = children = np.repeat(parent.genome[None], n, axis=0)
         if self.crossover_probability:
             other = self._tournament(rng, population).genome
-            others = np.broadcast_to(other, children.shape)
+            second = np.broadcast_to(other, children.shape)
             children = crossover(
-                rng, children, others, self.crossover_probability
+                rng, children, second, self.crossover_probability
             )
-            has_two = (children != parent.genome).any(axis=1, keepdims=True)
-            parents.append(np.where(has_two, others, parent.genome))
+        crossed = children
         mutations = rng.integers(1, self.mutations, n, endpoint=True)
         children = mutate(self.problem.space, rng, children, mutations)
         self._shrink()
         children = self._shrunk.restrict(rng, children)
-        self._brood = children, *parents
+        self._brood = children, crossed, first, second
         return children
 
     def origin(self, genome: np.ndarray) -> Origin:

@@ -278,6 +278,7 @@ class CoSearchOracle(durable.DurableOracle):
                 prices=prices,
                 history=self.history,
                 hold=self._proposals.hold,
+                suggested=self._proposals.suggested,
                 screened=self._proposals.screened,
                 estimates=self._estimates,
             )
@@ -415,11 +416,13 @@ class CoSearchOracle(durable.DurableOracle):
         if how is not None:
             return {"by": by, "how": how, "parents": []}
         origin = self.algorithm.origin(genome)
-        ids = {
-            self.trial_genome(trial).tobytes(): trial_id
-            for trial_id, trial in self.trials.items()
-            if trial.hyperparameters.values
-        }
+        ids = {}
+        if origin.parents:
+            ids = {
+                self.trial_genome(trial).tobytes(): trial_id
+                for trial_id, trial in self.trials.items()
+                if trial.hyperparameters.values
+            }
         genomes = [parent.tobytes() for parent in origin.parents]
         parents = [ids[parent] for parent in genomes if parent in ids]
         return {"by": by, "how": origin.how, "parents": parents}

@@ -79,6 +79,7 @@ class Proposals:
         self._known_inside = {self._genes(genome) for genome in inside}
         self._inside = {*self._known_inside}
         self._tried: list[np.ndarray] = []
+        self._brought: tuple[np.ndarray, np.ndarray] | None = None
         self._screen = Screen(space, prices, budgets)
         self.how: str | None = None
         self.asked = 0
@@ -101,6 +102,7 @@ class Proposals:
             that an evaluator finds to be over the budgets.
         """
         self._tried, self._rng, self.how = tried, rng, None
+        self._brought = None
         self._inside = {*self._known_inside}
         self._screen = Screen(self._space, self._prices, self._budgets, tried)
         self.asked, unanswered = 0, None
@@ -162,6 +164,25 @@ class Proposals:
     def hold(self, genomes: np.ndarray) -> np.ndarray:
         """See `Problem.hold`."""
         return self._hold(self._left(self._rng, genomes))
+
+    def suggested(self, genome: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Problem.suggested`."""
+        split = self._space.num_network_parameters
+        chosen = np.ones(len(genome), bool)
+        chosen[self._scope.held(self._number())] = False
+        # Accelerators are found for networks, whoever suggests them.
+        is_nested = self._scope.searched == "nested"
+        chosen[split if is_nested else len(genome) :] = False
+        if self._brought is None:
+            return genome, chosen
+        proposals, within = self._brought
+        key = slice(0, split) if is_nested else slice(None)
+        within = check(self._space, within)[:, key]
+        rows = np.flatnonzero((within == genome[key]).all(axis=1))
+        if not rows.size:
+            return genome, chosen
+        proposal = proposals[rows[0]]
+        return proposal, chosen & (proposal == genome)
 
     def _hold(self, genomes: np.ndarray) -> np.ndarray:
         return self._scope.hold(genomes, self._number(), self._best())
@@ -277,12 +298,15 @@ class Proposals:
         passed = self._screen.passed(proposals)
         if passed is not None:
             return passed
+        suggested = np.asarray(proposals)
         if not are_given:
             proposals = self._left(rng, proposals)
         if self._scope.searched == "nested":
+            self._brought = suggested, np.asarray(proposals)
             proposals = self._scope.pair(rng, proposals, self._tried)
         else:
             proposals = self._hold(proposals)
+            self._brought = suggested, proposals
         return self._screen.admit(proposals, are_given)
 
     def _given(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
