@@ -37,7 +37,7 @@ def networks(how, count=2):
 
 
 def test_a_file_keeps_accuracies_for_others(trained, tmp_path):
-    file = tmp_path / "kept.jsonl"
+    file = tmp_path / "not there yet" / "kept.jsonl"
     first, second = networks(SHORT)
     kept = dataclasses.replace(SHORT, file=file)
     assert [kept.accuracy(first), kept.accuracy(second)] == [0.91, 0.92]
@@ -46,6 +46,11 @@ def test_a_file_keeps_accuracies_for_others(trained, tmp_path):
     again = dataclasses.replace(SHORT, file=file)
     assert [again.accuracy(second), again.accuracy(first)] == [0.92, 0.91]
     assert len(trained) == 2
+    third = networks(SHORT, 3)[2]
+    assert again.accuracy(third) == 0.93
+    last = dataclasses.replace(SHORT, file=file)
+    assert last.accuracy(third) == 0.93
+    assert len(trained) == 3
     lines = file.read_text().splitlines()[:2]
     assert [json.loads(line)["accuracy"] for line in lines] == [0.91, 0.92]
 

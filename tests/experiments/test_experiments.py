@@ -70,6 +70,23 @@ def test_an_experiment_leaves_a_table_a_picture_and_a_verdict(double, tmp_path):
     assert line == "double holds (nothing random): by 0"
 
 
+def test_accuracies_go_to_experiments_that_take_them_alone(tmp_path):
+    """Nothing is trained that nobody asked for where all are done."""
+    got = {}
+    for name, kinds in (("nothing", ()), ("both", ("table", "data"))):
+
+        def note(setting, name=name):
+            got[name] = setting.table, setting.data
+            return Findings([{"a": 1}], True, "", lambda path: None)
+
+        known = experiments.Experiment(name, "", "", note, kinds)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(experiments._EXPERIMENTS, name, known)
+            setting = Setting(table=tmp_path, data="digits")
+            experiments.reproduce(name, setting, tmp_path)
+    assert got == {"nothing": (None, None), "both": (tmp_path, "digits")}
+
+
 def test_wrong_experiments_are_refused(double, tmp_path):
     with pytest.raises(ValueError, match="Did you mean 'double'"):
         experiments.reproduce("doubl", Setting(), tmp_path)

@@ -36,6 +36,19 @@ def searched(
     ]
 
 
+def test_seeds_on_which_joint_is_never_as_good_count_in_the_median():
+    rows = [
+        row
+        for seed, needed in enumerate((5, np.inf, np.inf))
+        for row in searched(seed, needed=needed, joint=0.6)
+    ]
+    _, told = joint_beats_separate._verdict(rows)
+    assert "as good as the separate ones on few (on 1 of 3 seeds)" in told
+    rows += searched(3, needed=9) + searched(4, needed=7)
+    _, told = joint_beats_separate._verdict(rows)
+    assert "after 9 trials (on 3 of 5 seeds)" in told
+
+
 def test_joint_has_to_be_ahead_on_most_seeds_of_each_landscape():
     ahead = [row for n in range(3) for row in searched(n, joint=0.6)]
     holds, told = joint_beats_separate._verdict(ahead)
@@ -43,7 +56,9 @@ def test_joint_has_to_be_ahead_on_most_seeds_of_each_landscape():
     assert "+10.00 points of reward (ahead on 3 of 3 seeds)" in told
     assert "+0.000 of hypervolume (on 0)" in told
     assert "0 of 240 trials of all searches over budget" in told
-    assert "as good as the separate ones after 4 trials (on 3)" in told
+    assert (
+        "as good as the separate ones after 4 trials (on 3 of 3 seeds)" in told
+    )
     assert "1.50 times that of a joint design" in told
     one = searched(0, joint=0.6) + searched(1, joint=0.9, network=0.91)
     holds, told = joint_beats_separate._verdict(one)

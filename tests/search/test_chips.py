@@ -5,8 +5,10 @@ import pytest
 
 import tf_cosearch as cs
 from tf_cosearch.accelerators import pipelines
+from tf_cosearch.search import genomes as genomes_lib
 from tf_cosearch.search.budgets import Budgets
 from tf_cosearch.search.correction import Correction
+from tf_cosearch.search.hardware import as_chosen
 from tf_cosearch.search.oracle.screening import Screen
 from tf_cosearch.search.pricing import Pricer
 
@@ -102,6 +104,25 @@ def test_chips_that_differ_are_a_gene_and_their_order_counts():
     assert other.fingerprint != space.fingerprint
 
 
+def test_what_a_user_writes_of_chips_is_found_among_names():
+    """Where one choice is a name, numbers and blanks mean what they did."""
+    space = space_of(chips=DIFFERENT)
+    values = space.values(space.sample(np.random.default_rng(0), 1)[0])
+    for said, gene in ((2, 1), ("own+own", 1), ("own + edge_tpu_v2", 2)):
+        assert space.genome({**values, "chips": said})[-1] == gene
+        given = genomes_lib.fixed_genes(space, {"chips": said})
+        assert [*given.values()] == [gene]
+        assert (
+            as_chosen("chips", space.parameters[-1].choices, str(said))
+            == (space.parameters[-1].choices[gene])
+        )
+    numbers = space_of(chips=[1, 2])
+    assert numbers.genome({**values, "chips": "own+own"})[-1] == 1
+    for wrong in (3, "own+coral_usb", True, [2]):
+        with pytest.raises(ValueError, match="chips must be one of"):
+            space.genome({**values, "chips": wrong})
+
+
 MIXED = [1, "own+coral_usb"]
 
 
@@ -174,7 +195,7 @@ def test_a_grid_knows_chips_as_well(chips):
         ([0, 1], "`chips` must be an integer of at least 1"),
         (2.5, "`chips` must be an integer"),
         (65, "`chips` must be an integer of at most 64. Received: 65"),
-        ("coral_usb", "`chips` must be an integer"),
+        ("coral_usb", r"must have own, .*Write, for example, own\+coral_usb"),
         ([1, "own+coral_usd"], "chip in 'own.coral_usd'.*mean 'coral_usb'"),
         ("own+", r"Unknown chip in 'own\+'"),
         ("coral_usb+coral_usb", "must have own, which is searched"),

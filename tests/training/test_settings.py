@@ -186,6 +186,20 @@ def test_what_a_class_of_ones_own_does_counts():
     assert settings.written(Regression) == {}
 
 
+def test_constants_and_cached_properties_of_a_class_of_ones_own_count():
+    def of(constant, computed):
+        class Weighted(Regression):
+            weight = constant
+            bias = functools.cached_property(computed)
+
+        return settings.written(Weighted)
+
+    first, again = (of(0.3, lambda self: 1) for _ in range(2))
+    assert first["weight"] == pytest.approx(0.3)
+    assert first == again
+    assert of(0.4, lambda self: 1) != first != of(0.3, lambda self: 2)
+
+
 def test_trainings_of_a_task_of_ones_own_are_told_apart_by_its_code():
     x, y = np.zeros((4, 2, 2, 1)), np.zeros(4)
     told = [

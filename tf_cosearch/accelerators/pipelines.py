@@ -60,9 +60,9 @@ def check(value: Any) -> Chips:
     >>> check(2), check("own+own"), check("own+coral_usb")
     (2, 2, 'own+coral_usb')
     """
-    listed = names(value) if isinstance(value, str) else []
-    if len(listed) < 2 and value != OWN:
+    if not isinstance(value, str):
         return configuration.at_least("chips", value, 1, MOST)
+    listed = names(value)
     known = [OWN, *configuration.names("accelerators")]
     for name in listed:
         if name not in known:
@@ -70,7 +70,8 @@ def check(value: Any) -> Chips:
     if OWN not in listed or len(listed) > MOST:
         raise ValueError(
             f"`chips` must have {OWN}, which is searched, among {MOST} chips "
-            f"or fewer. Received: {value!r}. Write {OWN} for one of them."
+            f"or fewer. Received: {value!r}. Write, for example, "
+            f"{OWN}+{listed[-1]}."
         )
     return plain(value)
 

@@ -7,10 +7,11 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import pathlib
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 from tf_cosearch import identity, tasks
 from tf_cosearch.networks.network import Network
@@ -104,8 +105,10 @@ class Trainings:
                     "accuracy": self._known[key],
                     "processor_seconds": round(time.process_time() - begun, 1),
                 }
-                with self.file.open("a") as file:
-                    file.write(json.dumps(record) + "\n")
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                with self.file.open("a+b") as file:
+                    line = json.dumps(record).encode() + b"\n"
+                    file.write(b"\n" * _is_cut_short(file) + line)
         return self._known[key]
 
     def measure(self, network: Network) -> float:
@@ -149,6 +152,14 @@ class Trainings:
                     record = json.loads(line)
                     known[record["network"]] = float(record["accuracy"])
         return known
+
+
+def _is_cut_short(file: BinaryIO) -> bool:
+    """Whether the last line of a file has no end, as that of a kill."""
+    if not file.seek(0, os.SEEK_END):
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"
 
 
 @dataclasses.dataclass(frozen=True)

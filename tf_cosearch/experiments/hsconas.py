@@ -115,8 +115,8 @@ def hsconas(setting: Setting) -> Findings:
     if setting.data is None:
         whole, one, ten = _place(setting), _scaled((1.0,)), _scaled(FACTORS)
     else:
-        ten = whole = _shared(setting, FACTORS)
-        one = _shared(setting, (1.0,))
+        ten, one = _shared(setting)
+        whole = ten
     kinds: dict[str, tuple[Landscape, dict[str, Any]]] = {
         "whole space": (whole, {}),
         "shrinking": (whole, {"shrink_stages": STAGES}),
@@ -201,8 +201,8 @@ def _scaled(factors: tuple[float, ...]) -> Landscape:
     return _Scaled("hsconas", budgets, ("latency_ms",), 0.5, factors=factors)
 
 
-def _shared(setting: Setting, factors: Sequence[float]) -> Landscape:
-    """Networks of some channel factors, all on the weights of all factors."""
+def _shared(setting: Setting) -> tuple[Landscape, Landscape]:
+    """Networks of all channel factors and of one, on the same weights."""
     whole = _of_factors(setting, FACTORS)
     how = trained.trainings(setting)
     shared = SharedTrainings(
@@ -214,13 +214,15 @@ def _shared(setting: Setting, factors: Sequence[float]) -> Landscape:
         name="hsconas",
         content=whole,
     )
-    some = _of_factors(setting, factors)
-    place = _Shared(
-        "hsconas", Budgets(), (), 0.5, trainings=shared, content=some
+    ten = _Shared(
+        "hsconas", Budgets(), (), 0.5, trainings=shared, content=whole
     )
-    one = dataclasses.replace(place, content=_of_factors(setting, (1.0,)))
-    target = trained.limit(one.space, "latency_ms", 0.25)
-    return dataclasses.replace(place, budgets=Budgets(latency_ms=target))
+    one = dataclasses.replace(ten, content=_of_factors(setting, (1.0,)))
+    target = Budgets(latency_ms=trained.limit(one.space, "latency_ms", 0.25))
+    return (
+        dataclasses.replace(ten, budgets=target),
+        dataclasses.replace(one, budgets=target),
+    )
 
 
 def _of_factors(setting: Setting, factors: Sequence[float]) -> dict[str, Any]:

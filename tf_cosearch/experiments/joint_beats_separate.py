@@ -95,10 +95,12 @@ def _verdict(rows: Sequence[Mapping[str, Any]]) -> tuple[bool, str]:
 def _after(rows: Sequence[Mapping[str, Any]]) -> str:
     """After how many trials joint is, in words."""
     needed = [r["trials_needed"] for r in rows if r["searched"] == "joint"]
-    known = [count for count in needed if math.isfinite(count)]
-    if not known:
+    count = sum(map(math.isfinite, needed))
+    if not count:
         return "never"
-    return f"after {np.median(known):g} trials (on {len(known)})"
+    median = np.median(needed)
+    when = f"after {median:g} trials" if math.isfinite(median) else "on few"
+    return f"{when} (on {count} of {len(needed)} seeds)"
 
 
 def _gains(

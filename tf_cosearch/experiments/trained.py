@@ -7,6 +7,7 @@ budgets that some of their random designs meet.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -110,13 +111,8 @@ def latency_and_energy(setting: Setting) -> dict[str, TrainedLandscape]:
 def within(place: TrainedLandscape, **limits: Any) -> TrainedLandscape:
     """The same search within budgets, the first of which is an objective."""
     objective = next(iter(limits))
-    return TrainedLandscape(
-        place.space_name,
-        Budgets(**limits),
-        (objective,),
-        place.floor,
-        trainings=place.trainings,
-        content=place.content,
+    return dataclasses.replace(
+        place, budgets=Budgets(**limits), objectives=(objective,)
     )
 
 

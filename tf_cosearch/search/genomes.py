@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tf_cosearch import configuration
+from tf_cosearch.search.hardware import as_chosen
 
 if TYPE_CHECKING:
     from tf_cosearch.search.space import SearchSpace
@@ -189,6 +190,7 @@ def fixed_genes(space: SearchSpace, design: Any) -> dict[int, int]:
             raise configuration.unknown("parameter", name, names)
         position = names.index(name)
         choices = list(space.parameters[position].choices)
+        value = as_chosen(name, choices, value)
         if value not in choices:
             raise ValueError(
                 f"{name} of a given design must be one of {choices}, the "

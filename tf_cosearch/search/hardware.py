@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tf_cosearch import accelerators, configuration
@@ -66,6 +67,32 @@ def read_choices(
             checked = tuple("+".join(pipelines.names(each)) for each in checked)
         searched.append(Parameter(CHIPS, checked))
     return family, searched, fixed
+
+
+def as_chosen(name: str, choices: Sequence[Any], value: Any) -> Any:
+    """A value as the choices of a space spell it: of `chips`, 2 is `own+own`.
+
+    Args:
+        name: Of the parameter.
+        choices: Its choices.
+        value: What a user or a file says.
+
+    Returns:
+        The choice; the value as it is, if it is none or no `chips`.
+
+    Example:
+    >>> as_chosen(CHIPS, ("own+own", "own+coral_usb"), 2)
+    'own+own'
+    """
+    if name != CHIPS:
+        return value
+    with contextlib.suppress(TypeError, ValueError):
+        is_count = isinstance(value, str) and value.strip().isdigit()
+        chips = pipelines.check(int(value) if is_count else value)
+        for choice in choices:
+            if pipelines.plain(choice) == chips:
+                return choice
+    return value
 
 
 def _different(

@@ -26,7 +26,7 @@ from tf_cosearch.identity import CLASS
 from tf_cosearch.networks.spaces.network_space import NetworkSpace, declare
 from tf_cosearch.networks.spaces.template import Template, choose_task
 from tf_cosearch.networks.workload import LayerTable, pad
-from tf_cosearch.search.hardware import CHIPS, read_choices
+from tf_cosearch.search.hardware import CHIPS, as_chosen, read_choices
 from tf_cosearch.tasks import Task
 
 MOST_ACCELERATORS = 100_000
@@ -493,6 +493,7 @@ class SearchSpace:
         genes = []
         for parameter in self.parameters:
             value = values.get(parameter.name, parameter.choices[0])
+            value = as_chosen(*parameter, value)
             if value not in parameter.choices:
                 raise ValueError(
                     f"{parameter.name} must be one of "

@@ -73,27 +73,29 @@ def plain(value: Any, depth: int = DEPTH) -> Any:
 
 
 def written(kind: type) -> dict[str, Any]:
-    """What a class of a user's own does, by the names of its methods.
+    """What a class of a user's own does, by the names of its members.
 
     Args:
         kind: The class.
 
     Returns:
-        Its methods and those of its bases, as `plain` has them; none of this
-        package, of which the version counts.
+        Its methods and constants and those of its bases, as `plain` has
+        them; none of this package, of which the version counts.
     """
-    methods: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     for each in reversed(kind.__mro__[:-1]):
         if each.__module__.partition(".")[0] == _PACKAGE:
             continue
         for name, value in vars(each).items():
+            is_made = name.startswith(("__", "_abc_"))
+            if is_made and name != "__post_init__":
+                continue
             if isinstance(value, property):
                 value = value.fget
-            function = getattr(value, "__func__", value)
-            is_made = name.startswith("__") and name != "__post_init__"
-            if isinstance(function, types.FunctionType) and not is_made:
-                methods[name] = plain(function)
-    return methods
+            elif isinstance(value, functools.cached_property):
+                value = value.func
+            members[name] = plain(getattr(value, "__func__", value))
+    return members
 
 
 def _settings(value: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from tf_cosearch import configuration, files
 from tf_cosearch.identity import Identity
 from tf_cosearch.search import space as space_lib
 from tf_cosearch.search.genomes import conditional, of_values
+from tf_cosearch.search.hardware import as_chosen
 from tf_cosearch.search.oracle.known_trials import (
     KNOWN,
     KnownDesign,
@@ -284,7 +285,9 @@ def _row(
         return None
     optional = conditional(space)
     values = {
-        p.name: _choice(row[p.name], p.choices, f"{p.name} in {where}")
+        p.name: _choice(
+            str(as_chosen(*p, row[p.name])), p.choices, f"{p.name} in {where}"
+        )
         for p in space.parameters
         if row[p.name] or p.name not in optional
     }
