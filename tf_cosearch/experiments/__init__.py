@@ -175,11 +175,13 @@ def reproduce(name: str, setting: Setting, folder: pathlib.Path) -> str:
     asked = get(name)
     # What it is not declared to take it does not get: nothing is trained that
     # nobody asked for.
-    kept = {
-        kind: getattr(setting, kind) if kind in asked.accuracies else None
-        for kind in ("table", "data")
-    }
-    found = asked.function(dataclasses.replace(setting, **kept))
+    takes = asked.accuracies
+    setting = dataclasses.replace(
+        setting,
+        table=setting.table if "table" in takes else None,
+        data=setting.data if "data" in takes else None,
+    )
+    found = asked.function(setting)
     csv = text.comma_separated(found.rows)
     files.write_text(folder / f"{name}.csv", csv)
     found.draw(folder / f"{name}.png")
