@@ -70,7 +70,7 @@ class FakeRay(types.ModuleType):
 
     def __init__(self, nodes=NODES, is_shared=True):
         super().__init__("ray")
-        names = *DEATHS, "TaskCancelledError"
+        names = *DEATHS, "TaskCancelledError", "RaySystemError"
         errors = {name: type(name, (RayError,), {}) for name in names}
         self.exceptions = types.SimpleNamespace(
             RayError=RayError, RayTaskError=TaskError, **errors
@@ -477,6 +477,7 @@ def test_what_callbacks_write_elsewhere_is_said_once(install, tmp_path, told):
     ("error", "advice"),
     [
         (ModuleNotFoundError("No module named 'mine'"), "the packages"),
+        ("RaySystemError", "the packages"),
         (MemoryError("no memory"), "same command goes on"),
     ],
 )
@@ -487,6 +488,8 @@ def test_packages_are_asked_for_where_they_may_lack(
 
     @functools.lru_cache
     def unpacked(_):
+        if isinstance(error, str):
+            raise getattr(fake.exceptions, error)("Can't get attribute")
         raise error
 
     monkeypatch.setattr(ray_trials, "_unpacked", unpacked)

@@ -7,7 +7,6 @@ import functools
 import itertools
 import os
 import pathlib
-import pickle
 import shutil
 import socket
 import tempfile
@@ -36,7 +35,7 @@ _NOT_SENT = (
     *("trial.json", "trial.json.bak", ".*.tmp"),
     *("*.checkpoint", "*.checkpoint.before"),
 )
-_WITHOUT_PACKAGES = ImportError, AttributeError, pickle.UnpicklingError
+_WITHOUT_PACKAGES = ImportError, AttributeError
 
 
 class RunningTrials:
@@ -203,9 +202,11 @@ class RunningTrials:
                 cause, keras_tuner.errors.FatalError
             ) or files.is_storage_error(cause):
                 raise cause from None
+            # Of the last kind is what cannot be unpickled there.
+            lacking = (*_WITHOUT_PACKAGES, exceptions.RaySystemError)
             advice = (
                 "Each needs the packages, and the version, that this has."
-                if isinstance(cause, _WITHOUT_PACKAGES)
+                if isinstance(cause, lacking)
                 else "The same command goes on with what is finished."
             )
             raise RuntimeError(
