@@ -32,17 +32,23 @@ def check(layers, chip, objective="latency", batch_size=1, depth=None):
     )
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
-@given(
-    seed=st.integers(0, 2**32),
-    depth=st.integers(1, 5),
-    objective=st.sampled_from(["latency", "energy", "energy_delay"]),
-    batch_size=st.sampled_from([1, 3]),
+@pytest.mark.parametrize(
+    "examples", [12, pytest.param(120, marks=pytest.mark.slow)]
 )
-def test_random_networks(seed, depth, objective, batch_size):
-    rng = random.Random(seed)
-    layers = [random_layer(rng) for _ in range(depth)]
-    check(layers, random_chip(rng), objective, batch_size, depth=8)
+def test_random_networks(examples):
+    @settings(max_examples=examples, deadline=None, derandomize=True)
+    @given(
+        seed=st.integers(0, 2**32),
+        depth=st.integers(1, 5),
+        objective=st.sampled_from(["latency", "energy", "energy_delay"]),
+        batch_size=st.sampled_from([1, 3]),
+    )
+    def attempt(seed, depth, objective, batch_size):
+        rng = random.Random(seed)
+        layers = [random_layer(rng) for _ in range(depth)]
+        check(layers, random_chip(rng), objective, batch_size, depth=8)
+
+    attempt()
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "efficientnet_edgetpu_s"])

@@ -299,7 +299,7 @@ def test_ctrl_c_is_answered_in_a_line(search_flags, tmp_path, workers):
         ("--engine=ray --gpus_per_trial=-1", "0"),
         ("--engine=ray --ray_address=head", "must be auto, local, or HOST"),
         ("--engine=ray --lease_seconds=9", "must be left out with --engine"),
-        ("--flagfile=nowhere", "Unable to open flagfile"),
+        ("--flagfile=nowhere", "--flagfile must be a file, or one of"),
         ("--data=tfds:mnist", "pip install"),
         ("more", "Arguments must be flags. Received: more"),
     ],

@@ -135,6 +135,7 @@ class GreyBox(Algorithm):
         )
         self.limits = configuration.at_least("limits", limits, 1)
         self._pool: tuple[int, np.ndarray] | None = None
+        self._lineage = Lineage()
 
     @property
     def objectives(self) -> tuple[str, ...]:
