@@ -179,8 +179,8 @@ def test_whole_numbers_are_divided_as_told_or_refused(
     flags = ("--format=json", "--max_accuracy_drop=100")
     said = json.loads(quantize("own.keras", data, "--divide=255", *flags).out)
     assert said["accuracy_float"] > 0.6
-    raw = json.loads(quantize("own.keras", data, "--divide=1", *flags).out)
-    assert raw["accuracy_float"] != said["accuracy_float"]
+    dark = json.loads(quantize("own.keras", data, "--divide=1e5", *flags).out)
+    assert dark["accuracy_float"] < 0.4
 
 
 @pytest.mark.slow

@@ -171,8 +171,8 @@ class RayEngine:
                 "engine='ray' must have a cluster that takes this process. "
                 f"Received: {address} ({told}). Run `ray start --head` on one "
                 "machine and `ray start --address=HOST:PORT` on the others, "
-                "give its token (RAY_AUTH_TOKEN) if it has one, or use "
-                "ray_address=local."
+                "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN if it asks for a "
+                "token, or use ray_address=local."
             ) from None
 
     def training_room(
