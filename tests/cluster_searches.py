@@ -31,8 +31,7 @@ if __name__ == "__main__":
         directory=folder,
         project_name="project",
         overwrite="overwrite" in sys.argv,
-        lease_seconds=5.0,
-        engine="ray" if "ray" in sys.argv else "local",
+        **{"engine": "ray"} if "ray" in sys.argv else {"lease_seconds": 5.0},
     ).run()
 """.replace("TRIALS", str(TRIALS))
 """What each process runs: its arguments are a folder, `overwrite`, `ray`."""
