@@ -56,7 +56,13 @@ def bars(
     axes.set_xticks(range(len(groups)), groups)
     axes.set_ylabel(label)
     if len(series) > 1:
-        axes.legend(frameon=False)
+        # Below, where it covers no number.
+        axes.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.06),
+            ncols=3,
+            frameon=False,
+        )
 
 
 def matrix(
