@@ -8,12 +8,14 @@ has all of its trials.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import math
 import os
 import pathlib
 import random
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -178,7 +180,9 @@ class KilledSearch:
         engine: str | RayEngine = "local"
         if self._nodes is not None:
             engine = RayEngine(self._nodes.address, cpus_per_trial=1)
-        self.make_tuner(engine).run()
+        # Where the outcome belongs Ray prints who has died.
+        with contextlib.redirect_stdout(sys.stderr):
+            self.make_tuner(engine).run()
 
     def run(self, mode: str, kills: int) -> Outcome:
         """Kills at most so many processes, then lets the search end.
