@@ -5,6 +5,7 @@ import dataclasses
 import json
 
 import keras
+import keras_tuner
 import numpy as np
 import pytest
 from light_searches import (
@@ -85,6 +86,24 @@ def test_ctrl_c_loses_only_the_running_trial(
     assert record.score == again.oracle.trials["1"].score
     statuses = [t.status for t in again.oracle.trials.values()]
     assert statuses == ["COMPLETED", "COMPLETED"]
+
+
+def test_an_error_that_ends_a_search_leaves_its_page(
+    space, data, tmp_path, monkeypatch
+):
+    calls = []
+
+    def ends_all(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:
+            raise keras_tuner.errors.FatalTypeError("not to be tried again")
+        return pretend(*args, **kwargs)
+
+    monkeypatch.setattr(fit, "train", ends_all)
+    tuner = small_tuner(space, tmp_path)
+    with pytest.raises(keras_tuner.errors.FatalTypeError):
+        tuner.search(**few(data), epochs=1)
+    assert (tmp_path / "project" / "report.html").is_file()
 
 
 @pytest.mark.slow

@@ -407,7 +407,7 @@ class CoSearchTuner(DurableTuner, keras_tuner.Tuner):
             epochs = 1 if epochs is None else epochs
             try:
                 self.run(epochs=epochs, callbacks=callbacks)
-            except (KeyboardInterrupt, RuntimeError):
+            except BaseException:  # whatever ends it, there is a page
                 self._leave_page()
                 raise
         if self._is_worker():

@@ -63,6 +63,8 @@ def test_a_design_of_several_chips_says_how_many(design, tmp_path):
     described = named.export(tmp_path / "out")
     assert described["peak_tops"] == pytest.approx(one + 4.096)
     assert export.load_design(tmp_path / "out").chips == "own+coral_usb"
+    text = (tmp_path / "out" / export.ACCELERATOR).read_text()
+    assert "own in a pipeline of own+coral_usb" in text
 
 
 def test_an_export_replaces_an_earlier_one_and_leaves_no_scraps(

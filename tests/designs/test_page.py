@@ -134,7 +134,9 @@ def test_details_say_what_a_design_is_and_how_it_trains_on(folder, page):
     assert dict(told["accelerator"])["pe memory"] == "capacity 2 MiB a PE"
     assert told["layers"]["name"][0] == "stem/conv"
     assert len(told["layers"]["advice"]) == len(told["layers"]["name"]) == 5
-    assert set(told["roofs"]) == {"peak_tops", "dram_tbits", "pe_memory_tbits"}
+    assert set(told["roofs"]) == {"own"}
+    own = told["roofs"]["own"]
+    assert set(own) == {"peak_tops", "dram_tbits", "pe_memory_tbits"}
     (curve,) = told["curves"]
     assert curve["float_epochs"] == 2
     assert curve["history"]["loss"] == [2.0, 1.0, None]
@@ -192,6 +194,27 @@ def test_layers_are_those_of_their_chip(tmp_path, chips):
     assert dict(told["costs"])["throughput"] == cs.metrics.get(
         "throughput_fps"
     ).text(cut.throughput_fps)
+
+
+def test_chips_that_differ_have_their_own_words_and_roofs(tmp_path):
+    design = dataclasses.replace(
+        run_folders.small_design(tmp_path), chips="own+coral_usb+own"
+    )
+    told = details.of_design(design, False, cs.Link(0.5, 40.0))
+    words = dict(told["accelerator"])
+    assert words["chips"].startswith("own+coral_usb+own in a pipeline")
+    alone = details.accelerator_words(design.accelerator)
+    assert told["accelerator"][1:-1] == alone
+    assert "4.1 TOPS peak" in words["coral_usb"]
+    assert list(told["roofs"]) == ["own", "coral_usb"]
+    coral = told["roofs"]["coral_usb"]
+    assert coral["peak_tops"] == pytest.approx(4.096, rel=1e-3)
+    usb = cs.load_accelerator("coral_usb").dram.bandwidth_gbs
+    assert coral["dram_tbits"] == pytest.approx(usb * 8e-3, rel=1e-3)
+    layers = told["layers"]
+    for chip, tops in zip(layers["chip"], layers["achieved_tops"], strict=True):
+        name = ["own", "coral_usb", "own"][chip - 1]
+        assert tops <= told["roofs"][name]["peak_tops"] * 1.001
 
 
 def test_commands_are_those_that_are_there(monkeypatch, tmp_path):

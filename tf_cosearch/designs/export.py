@@ -141,11 +141,15 @@ class Design:
 
     def save_accelerator(self, folder: pathlib.Path) -> None:
         """Writes the `accelerator.yaml` of a folder, a preset to load."""
+        several = f", {self.chips} in a pipeline"
+        if isinstance(self.chips, str):
+            several = f", {pipelines.OWN} in a pipeline of {self.chips}"
         presets.save_accelerator(
             self.accelerator,
             folder / ACCELERATOR,
             f"Found together with {self.network.name} by tf_cosearch"
-            + (f", {self.chips} in a pipeline." if self.chips != 1 else "."),
+            + (several if self.chips != 1 else "")
+            + ".",
         )
 
     @property

@@ -49,9 +49,9 @@ def space_fits_hardware(setting: Setting) -> Findings:
     too, and on `edge_tpu_v2`.
 
     With data, networks of the three spaces are searched for `edge_tpu` and
-    trained, all within one latency, which at least a fifth of the designs of
-    each space meet. Short: 6 trials in spaces of half the channels, two blocks
-    a stage and no more than 5 stages. Long: 24 in whole ones.
+    trained, all within one latency, which about a fifth of the designs of each
+    space meet, or more. Short: 6 trials in spaces of half the channels, two
+    blocks a stage and no more than 5 stages. Long: 24 in whole ones.
     """
     names = ["mobilenet_v2"] if setting.is_short else _LONG
     chips = [CHIP] if setting.is_short else [CHIP, "edge_tpu_v2"]

@@ -83,24 +83,62 @@ def of_design(design: Design, advised: bool, link: Link) -> dict[str, Any]:
         "accelerator": accelerator_words(chip),
         "costs": _costs(costs),
     }
+    lines = {pipelines.OWN: points}
     if design.chips != 1:
         chips = pipelines.of(design.chips, chip)
         cut = pipeline.partition(layers, chips, link)
         rows, names = _on_chips(rows, layers, cut), ["chip", *names]
-        count = f"{design.chips} in a pipeline, each of its own:"
-        if isinstance(design.chips, int):
-            count = f"{design.chips} in a pipeline, each:"
-        told["accelerator"].insert(0, ("chips", count))
         told |= {"stages": _stages(cut), "costs": _pipeline_costs(cut)}
+        told["accelerator"] = _chips_words(design.chips, chip)
+        others = zip(pipelines.names(design.chips), chips, strict=True)
+        lines |= {
+            name: complexity.roofline(layers, other, advised=False)
+            for name, other in dict(others).items()
+            if name != pipelines.OWN
+        }
     return {
         **told,
         "layers": {name: [_short(row[name]) for row in rows] for name in names},
-        "roofs": {
-            name: _short(value)
-            for name, value in points.items()
-            if name.endswith(("_tops", "_tbits"))
-        },
+        "roofs": {name: _roofs(each) for name, each in lines.items()},
     }
+
+
+def _roofs(points: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _short(value)
+        for name, value in points.items()
+        if name.endswith(("_tops", "_tbits"))
+    }
+
+
+def _chips_words(
+    chips: pipelines.Chips, own: Accelerator
+) -> list[tuple[str, str]]:
+    """The chips of a pipeline, and then what is chosen of each kind of them.
+
+    Example:
+    >>> words = _chips_words("own+coral_usb", accelerators.default())
+    >>> words[0]
+    ('chips', 'own+coral_usb in a pipeline; own, which was searched, is:')
+    >>> words[-1]
+    ('coral_usb', 'edge_tpu: 4.1 TOPS peak; pe array: columns 8 PEs, rows 8')
+    """
+    if isinstance(chips, int):
+        words = [("chips", f"{chips} in a pipeline, each:")]
+        return words + accelerator_words(own)
+    words = [
+        (
+            "chips",
+            f"{chips} in a pipeline; {pipelines.OWN}, which was searched, is:",
+        ),
+        *accelerator_words(own),
+    ]
+    for name in dict.fromkeys(pipelines.names(chips)):
+        if name != pipelines.OWN:
+            parts = accelerator_words(pipelines.of(name, own)[0])
+            told = "; ".join(f"{part}: {said}" for part, said in parts)
+            words.append((name, told))
+    return words
 
 
 def _on_chips(

@@ -15,6 +15,7 @@ const COLORS = {
   dram: "#d62728", cpu: "#7f7f7f",
 };
 const MORE_COLORS = ["#9467bd", "#8c564b", "#e377c2"];
+const ROOF_COLORS = ["#59616d", ...MORE_COLORS];
 
 // Reading rows.
 
@@ -353,15 +354,17 @@ function drawRoofline(box, { layers, roofs }) {
   const bounds = [...new Set(there.map((at) => layers.bound[at]))];
   const others = bounds.filter((bound) => !(bound in COLORS));
   const color = (bound) => COLORS[bound] ?? MORE_COLORS[others.indexOf(bound) % MORE_COLORS.length];
-  const slopes = Object.entries(roofs).filter(([name]) => name.endsWith("_tbits"));
-  const across = [...there.map((at) => layers.ops_per_bit[at]), ...slopes.map(([, slope]) => roofs.peak_tops / slope)];
+  const several = Object.keys(roofs).length > 1;
+  const slopes = Object.entries(roofs).flatMap(([chip, known], number) =>
+    Object.entries(known).filter(([name]) => name.endsWith("_tbits")).map(([name, slope], at) => (
+      { slope, peak: known.peak_tops, dash: at ? "dash" : "solid", color: ROOF_COLORS[number % ROOF_COLORS.length],
+        name: (several ? `${chip}: ` : "") + name.replace("_tbits", "").replaceAll("_", " ") })));
+  const across = [...there.map((at) => layers.ops_per_bit[at]), ...slopes.map(({ peak, slope }) => peak / slope)];
   const least = Math.min(...across) / 2, most = Math.max(...across) * 3;
-  const traces = slopes.map(([name, slope], number) => {
-    const ridge = roofs.peak_tops / slope;
-    return { x: [least, ridge, most], y: [least * slope, roofs.peak_tops, roofs.peak_tops], mode: "lines",
-      name: `${name.replace("_tbits", "").replaceAll("_", " ")} ${engineering(slope * 1e12, "bit/s")}`,
-      line: { color: "#59616d", dash: number ? "dash" : "solid", width: 1.5 }, hoverinfo: "name" };
-  });
+  const traces = slopes.map(({ slope, peak, dash, color, name }) => (
+    { x: [least, peak / slope, most], y: [least * slope, peak, peak], mode: "lines",
+      name: `${name} ${engineering(slope * 1e12, "bit/s")}`,
+      line: { color, dash, width: 1.5 }, hoverinfo: "name" }));
   for (const bound of bounds) {
     const at = there.filter((each) => layers.bound[each] === bound);
     const share = at.reduce((sum, each) => sum + layers.latency_ms[each], 0) / total;
