@@ -63,7 +63,7 @@ SHORTER = {
     "runs/memory ": "--trials=20",
     "runs/memory_training": "--trials=3 --trials_per_process=2",
     "benchmark_cost_model.py": "--candidates=5000",
-    "quantize.py": "--max_accuracy_drop=100",
+    "tools/quantize.py": "--max_accuracy_drop=100",
 }
 """Part of a command -> flags that follow it, as the last ones count."""
 
@@ -128,6 +128,7 @@ def desk(tmp_path_factory):
     small_idx.write_set(folder / "fashion", 200, 50, classes=10, pixels=28)
     (folder / "my_search.py").write_text(
         pages.program(pages.FIRST)
+        .replace("example", "mine_launched")
         .replace("max_trials=12", "max_trials=2")
         .replace("epochs=12", "epochs=1")
     )

@@ -122,7 +122,8 @@ def test_slurm_makes_the_first_task_the_chief(tmp_path, stand_in):
         SLURM_PROCID=0 "$@"
         """,
     )
-    stand_in("scancel", f"echo $@ > {tmp_path}/scancel.log")
+    # All of the step gets the signal, and so does what sends it.
+    stand_in("scancel", f"kill -TERM $$; echo $@ > {tmp_path}/scancel.log")
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     done = run(
@@ -164,7 +165,7 @@ def test_the_end_of_rays_head_is_that_of_its_job(
         """,
     )
     # As Slurm does: what ray starts is of the step, too.
-    stand_in("scancel", 'kill -TERM $(cat "$PIDS")')
+    stand_in("scancel", 'kill -TERM $$ $(cat "$PIDS")')
     stand_in(
         "ray",
         f"""
