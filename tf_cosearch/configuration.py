@@ -121,12 +121,15 @@ def unknown(what: str, received: object, known: Iterable[str]) -> ValueError:
     Example:
     >>> print(unknown("block", "conv_bm", ["conv_bn", "skip"]))
     Unknown block: 'conv_bm'. Did you mean 'conv_bn'? Known: conv_bn, skip.
+    >>> print(unknown("option of analytic", "threads", []))
+    Unknown option of analytic: 'threads'. Known: none.
     """
     known = sorted(map(str, known))
     closest = difflib.get_close_matches(str(received), known, n=1, cutoff=0.5)
     hint = f" Did you mean {closest[0]!r}?" if closest else ""
     return ValueError(
-        f"Unknown {what}: {received!r}.{hint} Known: {', '.join(known)}."
+        f"Unknown {what}: {received!r}.{hint} Known: "
+        f"{', '.join(known) or 'none'}."
     )
 
 

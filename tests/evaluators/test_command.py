@@ -118,6 +118,9 @@ def test_a_program_may_be_a_line_and_is_found_from_where_one_is(
         ("{}", "must have latency_ms. Received: nothing"),
         ('{"latency": 1}', "must have latency_ms. Received: latency"),
         ('{"latency_ms": 1, "celsius": 40}', "Name celsius in `costs`, too"),
+        ('{"latency_ms": 1, "refused": null}', "must say why.*Received: None"),
+        ('{"latency_ms": 1, "refused": false}', "must say why.*: False"),
+        ('{"refused": " "}', "must say why, in words. Received: ' '"),
     ],
 )
 def test_an_answer_must_make_sense(answer, message, tmp_path):

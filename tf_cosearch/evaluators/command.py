@@ -177,7 +177,13 @@ def _answer(said: str) -> dict[str, Quantity]:
             f"{rule}. Received: {told}. Write logs to standard error."
         )
     if REFUSED in answer:
-        raise RefusedError(text.line(answer[REFUSED], program_lib.LINE))
+        reason = answer[REFUSED]
+        if not isinstance(reason, str) or not reason.strip():
+            raise RuntimeError(
+                f"`{REFUSED}` must say why, in words. Received: {reason!r}. "
+                "Leave it out of the answer for a design that was measured."
+            )
+        raise RefusedError(text.line(reason, program_lib.LINE))
     return {name: _quantity(name, said) for name, said in answer.items()}
 
 

@@ -121,6 +121,32 @@ def test_a_share_that_stands_for_something_else_is_told(share, remarks):
     assert all(line in result.table() for line in result.remarks())
 
 
+@pytest.mark.parametrize("factor", [3, 1 / 3])
+def test_a_row_in_other_units_is_told(factor):
+    start = chip(inference_us=495.0)
+    measured = measure(start, NETWORKS[:4])
+    wrong = measured[1]._replace(latency_ms=factor * measured[1].latency_ms)
+    result = calibrate(
+        [measured[0], wrong, *measured[2:]], start, ["inference_us"]
+    )
+    [line] = result.remarks()
+    assert line.startswith(f"one: {wrong.name} took {wrong.latency_ms:.4g} ms")
+    assert line in result.table()
+    assert calibrate(measured, start, ["inference_us"]).remarks() == []
+
+
+def test_a_chip_without_room_for_a_network_is_refused():
+    """Its costs are those of a machine that had the room."""
+    paths = accelerators.to_paths(chip(inference_us=495.0))
+    few = {"register_file/capacity_kib": 0.5, "pe_array/simd_units": 4096}
+    small = accelerators.from_paths(paths | few)
+    measured = measure(small, NETWORKS[:3])
+    with pytest.raises(
+        ValueError, match=r"mobilenet_v1 on one, .* lacks .*KiB"
+    ):
+        calibrate(measured, small, ["inference_us"])
+
+
 def test_what_makes_no_difference_is_refused():
     measured = measure(chip(), NETWORKS[:3])
     with pytest.raises(ValueError, match="memory_share can change as it likes"):

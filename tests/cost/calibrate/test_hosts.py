@@ -154,6 +154,7 @@ def test_constants_that_rows_cannot_tell_apart_are_refused():
     [
         (["links"], 2, "Did you mean 'link'"),
         ([], 2, "must name what to fit"),
+        (["link", "link"], 2, "name each once. Received: link, link"),
         (list(CONSTANTS), 1, "at least 4 different networks .* Received: 2 of"),
     ],
 )
@@ -199,3 +200,14 @@ def test_constants_of_another_family_are_refused(family):
         calibration.calibrate(measured, chips, ("activation_width", "link"))
     result = calibration.calibrate(measured, chips, ("inference_us",))
     assert result.constants["inference_us"] > 0
+
+
+def test_chips_that_are_not_one_are_told(found):
+    assert found.remarks() == []
+    start = {
+        "usb": chip(1, 300, **SHARED),
+        "pcie": chip(1, 300, **SHARED, **{"pe_array/lanes": 2}),
+    }
+    [line] = calibration.calibrate(two_hosts(), start, ("link",)).remarks()
+    told = "usb and pcie were fitted as one chip, and differ in pe_array/lanes "
+    assert line.startswith(f"{told}4 and 2. ")

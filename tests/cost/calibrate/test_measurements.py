@@ -132,3 +132,16 @@ def test_one_device_at_a_time(tmp_path):
         measurements.read_measurements(path, "pixel6")
     path = write(tmp_path, "network,latency_ms,device\nmobilenet_v2,1,mine\n")
     assert len(measurements.read_measurements(path)) == 1
+
+
+def test_a_decimal_comma_is_no_fewer_milliseconds(tmp_path):
+    path = write(tmp_path, "network,latency_ms\nmobilenet_v1,2,4\n")
+    with pytest.raises(ValueError, match=r"line 2: .* 2\. Received: 3, mob"):
+        measurements.read_measurements(path)
+
+
+def test_two_names_for_a_network_are_refused(tmp_path):
+    """The second one was dropped."""
+    path = write(tmp_path, "network,model,latency_ms\ndqn,mlp,2\ndqn,,2\n")
+    with pytest.raises(ValueError, match=r"line 2\), column model: .*'mlp' be"):
+        measurements.read_measurements(path)

@@ -148,3 +148,12 @@ def test_a_column_given_twice_is_refused(tmp_path):
     )
     with pytest.raises(ValueError, match=r"a column once.*'H' 2 times"):
         layers_csv.read_layers_csv(path)
+
+
+def test_values_beyond_the_columns_are_refused(tmp_path):
+    """Of `2,5` the 5 was dropped, and nobody was told."""
+    path = write(tmp_path, f"{HEADER}\n{GOOD}\n8,8,4,16,3,3,1,1,8,8,5\n")
+    with pytest.raises(ValueError, match=r"line 3: .* 10\. Received: 11, 8,8"):
+        layers_csv.read_layers_csv(path)
+    path = write(tmp_path, f"{HEADER}\n{GOOD},, \n")  # as spreadsheets do
+    assert len(layers_csv.read_layers_csv(path)) == 1

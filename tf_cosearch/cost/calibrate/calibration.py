@@ -25,6 +25,8 @@ from tf_cosearch.cost.calibrate.measurements import Measurement
 
 _LEAST_NETWORKS = 3
 _NETWORKS_A_CONSTANT = 2
+_FAR = 2  # times as long, or as short, as fitted: more than a model is off by
+_OF_HOST = ("host_link/", "dram/", "runtime/cpu_")  # hosts of a chip differ
 
 
 class Calibration(NamedTuple):
@@ -133,12 +135,52 @@ class Calibration(NamedTuple):
         return lines
 
     def remarks(self) -> list[str]:
-        """A line for each constant that no such hardware would have."""
-        said = (
+        """A line for each constant that no such hardware would have.
+
+        Also for each row that is far from what is fitted, and for what differs
+        between accelerators that were fitted as one chip.
+        """
+        said = [
             known.remark(name_of(key), value)
             for key, value in self.constants.items()
-        )
-        return [line for line in said if line]
+        ]
+        return [
+            *(line for line in said if line),
+            *self._far(),
+            *self._differences(),
+        ]
+
+    def _far(self) -> list[str]:
+        return [
+            f"{device}: {name} took {measured:.4g} ms, and {fitted:.3g} ms as "
+            "fitted. Check the row, its unit and the accelerator: what was "
+            "fitted to such rows predicts no others."
+            for device, names in self.names.items()
+            for name, measured, fitted in zip(
+                names,
+                self.measured_ms[device],
+                self.fitted_ms[device],
+                strict=True,
+            )
+            if not 1 / _FAR < fitted / measured < _FAR
+        ]
+
+    def _differences(self) -> list[str]:
+        chips = [accelerators.to_paths(c) for c in self.accelerators.values()]
+        paths = dict.fromkeys(path for chip in chips for path in chip)
+        differ = [
+            f"{path} {' and '.join(f'{chip.get(path, 0):g}' for chip in chips)}"
+            for path in paths
+            if not path.startswith(_OF_HOST)
+            and len({float(chip.get(path, 0)) for chip in chips}) > 1
+        ]
+        if not differ:
+            return []
+        devices = " and ".join(self.accelerators)
+        return [
+            f"{devices} were fitted as one chip, and differ in "
+            f"{', '.join(differ)}. Make these alike, or fit them apart."
+        ]
 
 
 def calibrate(
@@ -165,8 +207,8 @@ def calibrate(
         ValueError: If a constant is unknown or of another family, a device has
             too few networks for its constants, or none, the rows cannot tell
             constants apart, networks left out are predicted no worse without
-            one of them, a device is too slow for its accelerator, or leaves
-            operations of a network to its host.
+            one of them, a device is too slow for its accelerator, has no room
+            for a network, or leaves operations of one to its host.
     """
     if set(measured) != set(chips) or not all(measured.values()):
         with_rows = [device for device, rows in measured.items() if rows]
@@ -183,6 +225,7 @@ def calibrate(
     _check_count(measured, constants)
     fit = Fit(measured, chips, constants)
     logs = fit.least()
+    _refuse_misfits(fit, logs)
     values = fit.values(logs)
     _refuse_extreme(fit, logs)
     _refuse_mixed(fit, logs)
@@ -314,6 +357,20 @@ def _check_count(
             f"Received: {networks} of {device}. Measure more networks, or fit "
             "fewer constants (--constants=NAME,...)."
         )
+
+
+def _refuse_misfits(fit: Fit, logs: np.ndarray) -> None:
+    """Raises an error for a network that an accelerator has no room for."""
+    for (device, name), missing in zip(
+        fit.labels, fit.missing_bytes(logs), strict=True
+    ):
+        if missing > 0:
+            raise ValueError(
+                "An accelerator must have room for what was measured on it. "
+                f"Received: {name} on {device}, which lacks "
+                f"{missing / 1024:.3g} KiB. tools/estimate.py says of which "
+                "memory; give the accelerator what the device has."
+            )
 
 
 def _refuse_mixed(fit: Fit, logs: np.ndarray) -> None:

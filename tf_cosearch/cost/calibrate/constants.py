@@ -86,7 +86,8 @@ def check(
         The names, in the order of `CONSTANTS`.
 
     Raises:
-        ValueError: If there are none, or one is unknown or of another family.
+        ValueError: If there are none, or one is given twice, unknown or of
+            another family.
     """
     for name in constants:
         if name not in CONSTANTS:
@@ -95,6 +96,11 @@ def check(
         raise ValueError(
             "`constants` must name what to fit. Received: none. Known: "
             f"{', '.join(CONSTANTS)}."
+        )
+    if len(set(constants)) < len(constants):
+        raise ValueError(
+            "`constants` must name each once. Received: "
+            f"{', '.join(constants)}."
         )
     for device, chip in chips.items():
         there = _of_family(chip)

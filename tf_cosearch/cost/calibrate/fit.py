@@ -8,7 +8,7 @@ others, differs by 5 to 20 %, and no single row should bend all others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from tf_cosearch import accelerators
 from tf_cosearch.accelerators import Accelerator
 from tf_cosearch.cost.calibrate.constants import CONSTANTS
 from tf_cosearch.cost.calibrate.measurements import Measurement
+from tf_cosearch.cost.costs import Cost
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks import workload
 
@@ -124,8 +125,25 @@ class Fit:
 
     def predict(self, logs: np.ndarray) -> np.ndarray:
         """Latencies of all rows in ms by `[G, K]` constants, `[G, N]`."""
+        costs = self._costs(logs)
+        shape = len(logs), -1
+        parts = [np.reshape(cost.latency_ms, shape) for cost in costs]
+        return np.concatenate(parts, 1).astype(float)
+
+    def missing_bytes(self, logs: np.ndarray) -> np.ndarray:
+        """What memory and registers lack for each row, at `[K]` constants."""
+        result: np.ndarray = np.concatenate(
+            [
+                np.asarray(cost.memory_missing_bytes)
+                + np.asarray(cost.register_missing_bytes)
+                for cost in self._costs(logs[None])
+            ]
+        )
+        return result
+
+    def _costs(self, logs: np.ndarray) -> Iterator[Cost]:
+        """Costs of each device's rows by `[G, K]` constants, `[G * N]`."""
         values = dict(zip(self.keys, np.exp(logs).T, strict=True))
-        parts = []
         for device, columns in self._tables.items():
             rows = len(columns[0])
             table = workload.LayerTable(
@@ -136,9 +154,7 @@ class Fit:
                 for path, value in self._paths(device, values).items()
             }
             chips = accelerators.replace(self._chips[device], paths)
-            cost = estimate(table, chips)
-            parts.append(np.reshape(cost.latency_ms, (len(logs), rows)))
-        return np.concatenate(parts, 1).astype(float)
+            yield estimate(table, chips)
 
     def errors(self, logs: np.ndarray) -> np.ndarray:
         """Logarithms of predicted by measured latencies, `[G, N]`."""

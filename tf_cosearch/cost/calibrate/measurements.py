@@ -143,6 +143,13 @@ def _measurement(row: _Row) -> Measurement:
             column, "must name a network or a model file. Received: ''."
         )
     name = row.cells[column]
+    other = next((c for c in _NETWORKS if c != column and row.cells.get(c)), "")
+    if other:
+        raise row.error(
+            other,
+            f"must be empty where {column} says the network. Received: "
+            f"{row.cells[other]!r} beside {name!r}. Leave one of them out.",
+        )
     pixels = row.cells.get("input_px", "")
     layers = _layers(row, column, name, pixels)
     label = f"{name} {pixels} px" if pixels else name

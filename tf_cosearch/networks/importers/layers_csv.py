@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import pathlib
 import re
+from typing import Any
 
 from tf_cosearch.networks import workload
 
@@ -76,7 +77,8 @@ def read_rows(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read, or two columns have one name.
+        ValueError: If it cannot be read, two columns have one name, or a row
+            has more values than there are columns.
     """
     if not path.exists():
         raise FileNotFoundError(f"The CSV file must exist. Received: {path}.")
@@ -85,13 +87,11 @@ def read_rows(
             reader = csv.DictReader(file, skipinitialspace=True)
             header = [(name or "").strip() for name in reader.fieldnames or ()]
             reader.fieldnames = header
-            rows = [
-                (
-                    reader.line_num,
-                    {name: (row[name] or "").strip() for name in header},
-                )
-                for row in reader
-            ]
+            rows = []
+            for row in reader:
+                _check_count(path, reader.line_num, header, row)
+                cells = {name: (row[name] or "").strip() for name in header}
+                rows.append((reader.line_num, cells))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(
             f"{path} must be a readable CSV file. Received: {error}."
@@ -103,6 +103,20 @@ def read_rows(
                 f"{header.count(name)} times. Drop or rename the others."
             )
     return header, rows
+
+
+def _check_count(
+    path: pathlib.Path, line: int, header: list[str], row: dict[Any, Any]
+) -> None:
+    """Refuses values beyond the last column, as `2,4` of a comma makes."""
+    more = row.get(None, [])  # where csv keeps them
+    if any(value.strip() for value in more):
+        cells = [row[name] for name in header] + more
+        raise ValueError(
+            f"{path}, line {line}: must have a value for each column, "
+            f"{len(header)}. Received: {len(cells)}, {','.join(cells)}. Write "
+            "numbers with a point, and quote a text that has a comma."
+        )
 
 
 def _layer(
