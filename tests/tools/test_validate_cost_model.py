@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 
@@ -55,6 +56,10 @@ def test_the_table_has_every_row_and_the_summary(call, compared):
     [line] = [line for line in lines if "dense stacks, weights str" in line]
     assert line.split()[:3] == ["mean", "of", str(len(streamed))]
     assert mean in line.split()
+    said = "\n".join(lines[lines.index("measured by") :])
+    for device in devices.DEVICES:
+        assert re.search(rf"^  {device} +\S+/\S+", said, re.M)
+    assert "zigzag_edge_tpu_like  zigzag-3.9.1" in said
     for words in ("systolic_32x32, layers seen", "u65_512, networks left out"):
         assert words in done.out
 
@@ -66,6 +71,8 @@ def test_the_csv_is_one_table(call, compared):
     assert rows[0]["machine"] == "coral_usb"
     assert float(rows[0]["reference"]) == 2.4
     assert rows[-1]["baseline"] == ""
+    assert rows[0]["source"] == "coral.ai/docs/edgetpu/benchmarks"
+    assert all(row["source"] for row in rows)
 
 
 def test_a_picture_is_drawn(call, tmp_path):

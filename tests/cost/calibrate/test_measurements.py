@@ -45,15 +45,16 @@ def test_published_latencies_are_read_by_device(device, count):
 def test_a_row_is_a_network_at_its_size(tmp_path):
     path = write(
         tmp_path,
-        "latency_ms,network,input_px,by\n"
-        "2.5,mobilenet_v1,,me\n"
-        " 1e-1 , mobilenet_v1 , 128 , me\n",
+        "latency_ms,network,input_px,source,by\n"
+        "2.5,mobilenet_v1,,bench/1,me\n"
+        " 1e-1 , mobilenet_v1 , 128 , , me\n",
     )
     own, small = measurements.read_measurements(path)
-    assert own == ("mobilenet_v1", published.load("mobilenet_v1"), 2.5)
+    layers = published.load("mobilenet_v1")
+    assert own == ("mobilenet_v1", layers, 2.5, "bench/1")
     assert small.name == "mobilenet_v1 128 px"
     assert small.layers == published.load("mobilenet_v1", 128)
-    assert small.latency_ms == 0.1
+    assert (small.latency_ms, small.source) == (0.1, "")
 
 
 @pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")

@@ -22,11 +22,13 @@ class Measurement(NamedTuple):
         name: The network, with its input where the file says one.
         layers: The rows of its layer table.
         latency_ms: The latency that was measured, in milliseconds.
+        source: Who says so, if the file has a column `source`.
     """
 
     name: str
     layers: list[Layer]
     latency_ms: float
+    source: str = ""
 
 
 class _Row(NamedTuple):
@@ -55,7 +57,8 @@ def read_measurements(
             looked for from here and beside the CSV file. `latency_ms` are
             milliseconds an inference. `input_px`, if there, are rows and
             columns of the image of a network by name, or of a file that
-            leaves its size open. Other columns are ignored.
+            leaves its size open, `source` who says so. Other columns are
+            ignored.
         device: Which rows to read, by the column `device`; all by default.
 
     Returns:
@@ -153,7 +156,8 @@ def _measurement(row: _Row) -> Measurement:
     pixels = row.cells.get("input_px", "")
     layers = _layers(row, column, name, pixels)
     label = f"{name} {pixels} px" if pixels else name
-    return Measurement(label, layers, _latency_ms(row))
+    source = row.cells.get("source", "")
+    return Measurement(label, layers, _latency_ms(row), source)
 
 
 def _latency_ms(row: _Row) -> float:

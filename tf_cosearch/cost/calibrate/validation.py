@@ -69,6 +69,7 @@ class DeviceComparison(NamedTuple):
         left_out: What it predicts if it is fitted to the other networks only.
         baseline: What the plain baseline predicts, fitted likewise.
         residency: Share of the weights that stays on the chip.
+        sources: Who measured each.
         again: The preset as the measurements have it now.
     """
 
@@ -80,6 +81,7 @@ class DeviceComparison(NamedTuple):
     left_out: np.ndarray
     baseline: np.ndarray
     residency: np.ndarray
+    sources: tuple[str, ...]
     again: Accelerator
 
 
@@ -91,12 +93,14 @@ class ZigZagComparison(NamedTuple):
         theirs: By ZigZag.
         ours: By our model.
         reasons: Why we differ by more than `NOTABLE`, else empty.
+        sources: Which of its versions says so.
     """
 
     names: tuple[str, ...]
     theirs: np.ndarray
     ours: np.ndarray
     reasons: tuple[str, ...]
+    sources: tuple[str, ...]
 
 
 def compare_devices() -> list[DeviceComparison]:
@@ -124,6 +128,7 @@ def compare_devices() -> list[DeviceComparison]:
                     result.left_out_ms[device],
                     baseline.left_out(rows, chips[device]),
                     np.asarray(cost.weight_residency),
+                    tuple(m.source for m in rows),
                     result.accelerators[device],
                 )
             )
@@ -164,6 +169,7 @@ def compare_zigzag(
         np.array([float(row["latency_cycles"]) for row in answers]),
         ours,
         tuple(reasons),
+        tuple(row["tool"] for row in answers),
     )
 
 
@@ -195,17 +201,19 @@ def rows(
         A row for each network and layer: `machine`, `workload`, `unit`,
         `reference` (measured, or ZigZag's), `ours`, `left_out`, `baseline`,
         their relative errors `ours_error` and so on, `part` of the rows of a
-        machine, and `reason`. What does not apply is `None`.
+        machine, `source` of the reference, and `reason`. What does not apply
+        is `None`.
     """
     table = []
     for compared in devices:
         columns = zip(*compared[2:-1], strict=True)
-        for name, reference, *predictions, residency in columns:
+        for name, reference, *predictions, residency, source in columns:
             row = _row(compared.device, name, "ms", reference, predictions)
-            table.append({**row, "part": _part(name, residency)})
-    for name, theirs, ours, reason in zip(*zigzag, strict=True):
+            part = _part(name, residency)
+            table.append({**row, "part": part, "source": source})
+    for name, theirs, ours, reason, source in zip(*zigzag, strict=True):
         row = _row(ZIGZAG, name, "cycles", theirs, [ours, None, None])
-        table.append({**row, "reason": reason or None})
+        table.append({**row, "source": source, "reason": reason or None})
     return table
 
 
@@ -227,7 +235,7 @@ def _row(
         if value is not None:
             row[kind] = float(value)
             row[f"{kind}_error"] = float(value / reference - 1)
-    return {**row, "part": None, "reason": None}
+    return {**row, "part": None, "source": None, "reason": None}
 
 
 def _part(name: str, residency: float) -> str | None:

@@ -24,10 +24,13 @@ def table(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
     names = [kind.replace("_", " ") for kind in KINDS]
     header = ["", "measured", *(c for name in names for c in (name, "error"))]
     cells = [[*header, "why"]]
+    sources: list[tuple[str, str]] = []
     for machine in dict.fromkeys(row["machine"] for row in rows):
         group = [row for row in rows if row["machine"] == machine]
         cells.append([f"{machine}, {group[0]['unit']}", *[""] * 8])
         cells += map(_cells, group)
+        said = dict.fromkeys(row["source"] for row in group)
+        sources += zip([f"  {machine}", *[""] * len(said)], said, strict=False)
         if machine in summary["devices"]:
             errors = summary["devices"][machine]
             cells += [
@@ -61,6 +64,9 @@ def table(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
                 f"{validation.REASONS.get(reason, '')}"
                 for reason, count in zigzag["reasons"].items()
             ),
+            "",
+            "measured by",
+            text.table(sources, "<<"),
         ]
     )
 
