@@ -6,6 +6,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -131,7 +132,8 @@ def browser():
     """A page of a browser that ends with the block."""
     to_read, to_write = os.pipe()
     from_read, from_write = os.pipe()
-    with tempfile.TemporaryDirectory() as folder:
+    # Its helpers may still write there for a moment after it was killed.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         command = [
             PROGRAM,
             "--headless=new",
@@ -149,13 +151,14 @@ def browser():
             pass_fds=(to_read, from_write),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         os.close(to_read)
         os.close(from_write)
         try:
             yield Page(to_write, from_read)
         finally:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             os.close(to_write)
             os.close(from_read)
