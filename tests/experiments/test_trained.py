@@ -156,6 +156,18 @@ def test_verdicts_say_whose_accuracies_they_are():
     )
 
 
+def test_a_verdict_on_a_supernet_says_how_long_that_was_trained(monkeypatch):
+    def measured(place, seed, trials, options):
+        return {"reward": 0.5, "gap": 0.1}
+
+    monkeypatch.setattr(hsconas, "_measured", measured)
+    monkeypatch.setattr(trained, "limit", lambda *args: 1.0)
+    verdict = hsconas.hsconas(SETTING).verdict
+    ten, _ = hsconas._shared(SETTING)
+    assert f"for {ten.trainings.epochs} epochs" in verdict
+    assert " for 3 epochs" not in verdict
+
+
 def test_data_that_cannot_be_trained_on_are_refused(tmp_path):
     for data, error, message in (
         ("digit", ValueError, "Did you mean 'digits'"),

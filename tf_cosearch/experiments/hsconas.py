@@ -112,11 +112,15 @@ def hsconas(setting: Setting) -> Findings:
     weights of a supernet. Short: 60 trials. Long: 200.
     """
     trials = 60 if setting.is_short else 200
+    whose, of_factors = places.accuracies(setting), _MADE_UP_ONES
+    whole: Landscape
     if setting.data is None:
         whole, one, ten = _place(setting), _scaled((1.0,)), _scaled(FACTORS)
     else:
-        ten, one = _shared(setting)
-        whole = ten
+        whole, one = _shared(setting)
+        ten = whole
+        told = trained.told(setting, whole.trainings.epochs)
+        whose = of_factors = f"on a supernet {told}"
     kinds: dict[str, tuple[Landscape, dict[str, Any]]] = {
         "whole space": (whole, {}),
         "shrinking": (whole, {"shrink_stages": STAGES}),
@@ -128,10 +132,6 @@ def hsconas(setting: Setting) -> Findings:
         for kind, (place, how) in kinds.items()
         for seed in range(setting.seeds)
     ]
-    whose = places.accuracies(setting)
-    of_factors = _MADE_UP_ONES
-    if setting.data is not None:
-        whose = of_factors = f"on a supernet {whose}"
     holds, verdict = _verdict(rows, whose, of_factors)
     return Findings(
         rows,
@@ -201,7 +201,7 @@ def _scaled(factors: tuple[float, ...]) -> Landscape:
     return _Scaled("hsconas", budgets, ("latency_ms",), 0.5, factors=factors)
 
 
-def _shared(setting: Setting) -> tuple[Landscape, Landscape]:
+def _shared(setting: Setting) -> tuple[_Shared, _Shared]:
     """Networks of all channel factors and of one, on the same weights."""
     whole = _of_factors(setting, FACTORS)
     how = trained.trainings(setting)

@@ -62,13 +62,18 @@ def require(setting: Setting) -> None:
     trainings(setting).template(small_space(), setting.data or "")
 
 
-def told(setting: Setting) -> str:
-    """Whose accuracies these are, for a verdict."""
+def told(setting: Setting, epochs: int | None = None) -> str:
+    """Whose accuracies these are, for a verdict.
+
+    Args:
+        setting: What they are trained on.
+        epochs: For how many, if not as the form says.
+    """
     how = trainings(setting)
     count = min(how.train_size or 0, len(how.dataset.train[1]))
     return (
-        f"trained on {count:,} examples of {setting.data} for {how.epochs} "
-        "epochs"
+        f"trained on {count:,} examples of {setting.data} for "
+        f"{epochs or how.epochs} epochs"
     )
 
 
