@@ -80,7 +80,7 @@ def of_design(design: Design, advised: bool, link: Link) -> dict[str, Any]:
     names = [*_LAYER, "utilization", "bound", *_POINT, *["advice"] * advised]
     told: dict[str, Any] = {
         "network": network_words(design.network, costs),
-        "accelerator": accelerator_words(chip),
+        "accelerator": _chips_words(design.chips, chip),
         "costs": _costs(costs),
     }
     lines = {pipelines.OWN: points}
@@ -89,7 +89,6 @@ def of_design(design: Design, advised: bool, link: Link) -> dict[str, Any]:
         cut = pipeline.partition(layers, chips, link)
         rows, names = _on_chips(rows, layers, cut), ["chip", *names]
         told |= {"stages": _stages(cut), "costs": _pipeline_costs(cut)}
-        told["accelerator"] = _chips_words(design.chips, chip)
         others = zip(pipelines.names(design.chips), chips, strict=True)
         lines |= {
             name: complexity.roofline(layers, other, advised=False)
@@ -114,7 +113,7 @@ def _roofs(points: Mapping[str, Any]) -> dict[str, Any]:
 def _chips_words(
     chips: pipelines.Chips, own: Accelerator
 ) -> list[tuple[str, str]]:
-    """The chips of a pipeline, and then what is chosen of each kind of them.
+    """The chips, if there are several, and what is chosen of each kind.
 
     Example:
     >>> words = _chips_words("own+coral_usb", accelerators.default())
@@ -123,21 +122,18 @@ def _chips_words(
     >>> words[-1][0], words[-1][1].split("; ")[0]
     ('coral_usb', 'edge_tpu: 4.1 TOPS peak')
     """
-    if isinstance(chips, int):
-        words = [("chips", f"{chips} in a pipeline, each:")]
-        return words + accelerator_words(own)
-    words = [
-        (
-            "chips",
-            f"{chips} in a pipeline; {pipelines.OWN}, which was searched, is:",
-        ),
-        *accelerator_words(own),
-    ]
+    told = f"{chips} in a pipeline, each:"
+    if isinstance(chips, str):
+        told = (
+            f"{chips} in a pipeline; {pipelines.OWN}, which was searched, is:"
+        )
+    words = [("chips", told)] if chips != 1 else []
+    words += accelerator_words(own)
     for name in dict.fromkeys(pipelines.names(chips)):
         if name != pipelines.OWN:
             parts = accelerator_words(pipelines.of(name, own)[0])
-            told = "; ".join(f"{part}: {said}" for part, said in parts)
-            words.append((name, told))
+            said = "; ".join(f"{part}: {each}" for part, each in parts)
+            words.append((name, said))
     return words
 
 
