@@ -28,7 +28,7 @@ PEAKS = {
     "ethos_u85_1024": 2.048,
     "ethos_u85_2048": 4.096,
     "pixel4_edge_tpu": 4.1,
-    "pixel6_edge_tpu": 32.8,
+    "pixel6_edge_tpu": 8.2,
     "systolic_128x128": 22.9,  # 2 x 128 x 128 x 0.7 GHz
     "systolic_32x32": 2.05,
     "zigzag_edge_tpu_like": 2.05,

@@ -83,6 +83,14 @@ NETWORKS = {
 """Depthwise, fused and grouped, fused, of many kinds, small, dense, grouped."""
 
 
+WHOLE = (
+    "mobilenet_v2",
+    "mobilenet_edgetpu_v2_s",
+    "efficientnet_edgetpu_s",
+    "vgg",
+)
+
+
 @pytest.fixture(scope="module")
 def latencies():
     """Milliseconds by preset, parameter and factor, of each network."""
@@ -142,6 +150,30 @@ def test_a_quarter_of_the_array_takes_about_four_times_as_long(preset):
         for part in (array, quarter)
     )
     assert 3.3 <= small / whole <= 4.2
+
+
+def test_a_quarter_of_the_chip_takes_about_four_times_as_long(preset):
+    """Of networks, with half the rows and columns, behind an ideal host."""
+    chip = accelerators.replace(
+        preset,
+        {
+            "host_link/input_gbs": 0,
+            "host_link/output_gbs": 0,
+            "dram/bandwidth_gbs": 1e4,
+            "runtime/inference_us": 0,
+        },
+    )
+    array = chip.pe_array
+    quarter = array._replace(rows=array.rows / 2, columns=array.columns / 2)
+    if array.rows % 2:
+        quarter = array._replace(lanes=array.lanes / 4)
+    table = pad([NETWORKS[name]() for name in WHOLE])
+    whole, small = (
+        estimate(table, chip._replace(pe_array=part)).latency_ms.numpy()
+        for part in (array, quarter)
+    )
+    slower = dict(zip(WHOLE, (small / whole).tolist(), strict=True))
+    assert all(3.2 <= factor <= 4.2 for factor in slower.values()), slower
 
 
 def test_layers_wait_for_different_things(preset):

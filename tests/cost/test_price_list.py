@@ -43,7 +43,7 @@ def chips(count, seed, **fixed):
         "pe_memory/whole_layers": rng.choice([0.0, 1.0], count),
         "pe_memory/padded_weights": rng.choice([0.0, 1.0], count),
         "pe_memory/tile_kib": rng.choice([0.0, 0.0, 64.0], count),
-        "interconnect/activation_width_bytes": rng.choice([0.0, 8.0], count),
+        "interconnect/activation_width_bytes": rng.choice([0.0, 0.5], count),
         "interconnect/ring_width_bytes": rng.choice([0.0, 4.0], count),
         **fixed,
     }

@@ -106,10 +106,12 @@ def test_activations_pass_from_pe_to_pe_once_each_way():
         Layer("move", "data_movement", 8, 8, 4, 8, 8, 4),
         Layer("add", "elementwise", 8, 8, 4, 8, 8, 4, side_elements=256),
     ]
-    cost = priced(layers, {"interconnect/activation_width_bytes": 0.125})
-    passed = cost.layers.busy_cycles[2].numpy()[0]
-    assert passed[[0, 2]] == pytest.approx([8 * 512, 8 * 768])
-    assert passed[1] < 8 * 512
+    for rows in (1, 4):  # of 4 columns
+        width = {"interconnect/activation_width_bytes": 1 / 32}
+        cost = priced(layers, {"pe_array/rows": rows} | width)
+        passed = cost.layers.busy_cycles[2].numpy()[0]
+        assert passed[[0, 2]] == pytest.approx([8 * 512 / rows, 8 * 768 / rows])
+        assert passed[1] < 8 * 512 / rows
 
 
 def test_what_the_compiler_kept_is_what_stays():

@@ -137,7 +137,7 @@ def random_chip(rng):
         "pe_memory/whole_layers": other.choice([0, 1]),
         "pe_memory/padded_weights": other.choice([0, 1]),
         "pe_memory/tile_kib": other.choice([0, 0, 0.5, 2]),
-        "interconnect/activation_width_bytes": other.choice([0, 0, 8]),
+        "interconnect/activation_width_bytes": other.choice([0, 0, 0.5]),
         "interconnect/ring_width_bytes": other.choice([0, 4]),
         "process/clocked_share": other.choice([0, 0.25, 1]),
         "dram/byte_pj": other.choice([70, 5]),

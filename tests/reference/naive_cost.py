@@ -555,7 +555,7 @@ def passed(row, chip, a_pass, comes, goes):
     """Cycles that activations take from PE to PE, once in and once out.
 
     What does not come is passed as far as PEs read it twice."""
-    width = chip.interconnect.activation_width_bytes
+    width = chip.interconnect.activation_width_bytes * chip.pes()
     inputs, outputs, others = activations(row)
     others -= row.held_elements * row.activation_bits / 8
     moved = (

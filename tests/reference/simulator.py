@@ -619,7 +619,7 @@ def link_cycles(counts, chip):
     """Cycles that the interconnect is busy, or activations on their way."""
     amount = counts.interconnect_bytes / counts.pes_at_work
     cycles = amount / chip.interconnect.width_bytes
-    path = chip.interconnect.activation_width_bytes
+    path = chip.interconnect.activation_width_bytes * chip.pes()
     return max(cycles, counts.passed_bytes / path if path else 0)
 
 

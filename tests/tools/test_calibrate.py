@@ -40,7 +40,7 @@ def test_a_shipped_preset_is_what_the_script_makes(call, tmp_path):
     assert lines[1] == "pixel4"
     assert lines[2].startswith("  mobilenet_edgetpu_dm1.0 224 px  ")
     assert lines[5].startswith("  mean absolute error ")
-    assert lines[6].startswith("activation_width 7.")
+    assert lines[6].startswith("activation_width 0.4")
     assert lines[7].startswith("pixel4 as it was: bandwidth ")
     assert lines[8] == f"Wrote {output}."
     error = lines[5].split()[-1]
@@ -228,9 +228,9 @@ def test_over_fitting_is_refused(call, tmp_path):
         f"--measurements={PUBLISHED}",
         "--device=pixel6",
         "--accelerator=pixel6_edge_tpu",
-        "--constants=memory_share,layer_us",
+        "--constants=inference_us,layer_us",
         f"--output={tmp_path / 'made.yaml'}",
     )
-    assert "leave layer_us out" in done.message
-    assert "--constants=memory_share" in done.message
+    assert "without layer_us" in done.message
+    assert "--constants=inference_us;" in done.message
     assert not (tmp_path / "made.yaml").exists()

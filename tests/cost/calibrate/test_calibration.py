@@ -48,15 +48,16 @@ def chip(**constants):
     base = presets.load_accelerator("pixel6_edge_tpu")
     # A chip that its memory's ports limit, whatever the preset is limited by.
     base = base._replace(
-        interconnect=base.interconnect._replace(activation_width_bytes=0),
+        pe_array=base.pe_array._replace(lanes=4, vector_units=4096),
         pe_memory=base.pe_memory._replace(
             weight_share=1, whole_layers=0, padded_weights=0
         ),
     )
-    ideal = {"memory_share": 1, "bandwidth": 20} | constants
+    ideal = {"memory_share": 1, "bandwidth": 20, "inference_us": 0}
+    values = ideal | constants
     return accelerators.from_paths(
         accelerators.to_paths(base)
-        | {CONSTANTS[name].paths[0]: v for name, v in ideal.items()}
+        | {CONSTANTS[name].paths[0]: v for name, v in values.items()}
     )
 
 

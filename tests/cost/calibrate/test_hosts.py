@@ -11,7 +11,7 @@ from tf_cosearch.cost.calibrate.measurements import Measurement
 from tf_cosearch.cost.model import estimate
 from tf_cosearch.networks.workload import Layer, pad
 
-SHARED = {"interconnect/activation_width_bytes": 20}
+SHARED = {"interconnect/activation_width_bytes": 1.25}
 
 
 def chip(input_gbs, inference_us, **paths):
@@ -67,7 +67,7 @@ def found():
 def test_shared_constants_and_those_of_each_host_are_found(found):
     assert found.constants == pytest.approx(
         {
-            "activation_width": 20,
+            "activation_width": 1.25,
             "usb: link": 0.4,
             "pcie: link": 1.5,
             "inference_us": 300,
@@ -78,7 +78,7 @@ def test_shared_constants_and_those_of_each_host_are_found(found):
         made = accelerators.to_paths(found.accelerators[device])
         assert made["host_link/input_gbs"] == pytest.approx(gbs, rel=0.01)
         assert made["dram/bandwidth_gbs"] == made["host_link/input_gbs"]
-        assert made["interconnect/activation_width_bytes"] == pytest.approx(20)
+        assert made["interconnect/activation_width_bytes"] == pytest.approx(1.25)
         given, left_out = found.errors(device)
         assert max(given) < 1e-3
         assert max(left_out) < 1e-2
@@ -107,7 +107,7 @@ def test_a_chip_with_memory_of_its_own_has_no_link_by_default():
     start = {"chip": chip(0, 0, **paths)}
     result = calibration.calibrate(truth, start)
     assert result.constants == pytest.approx(
-        {"activation_width": 20, "inference_us": 900}, rel=0.01
+        {"activation_width": 1.25, "inference_us": 900}, rel=0.01
     )
 
 

@@ -40,7 +40,7 @@ class Constant(NamedTuple):
 
 CONSTANTS = {
     "activation_width": Constant(
-        ("interconnect/activation_width_bytes",), 4, 4096
+        ("interconnect/activation_width_bytes",), 0.1, 256
     ),
     "bus_width": Constant(
         ("interconnect/width_bytes", "interconnect/ring_width_bytes"), 1, 256

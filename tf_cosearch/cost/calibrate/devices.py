@@ -63,7 +63,7 @@ GROUPS = (
         ("bus_width", "link", "output", "inference_us"),
     ),
     Group({"pixel4": "pixel4_edge_tpu"}, ("activation_width",)),
-    Group({"pixel6": "pixel6_edge_tpu"}, ("activation_width",)),
+    Group({"pixel6": "pixel6_edge_tpu"}, ("inference_us",)),
 )
 """What `make presets` fits, and `tools/validate_cost_model.py` judges."""
 

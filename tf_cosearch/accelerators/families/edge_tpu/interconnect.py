@@ -16,9 +16,10 @@ class Interconnect(NamedTuple):
     weight port of ZigZag's public `edge_tpu_like` template (512 bits).
 
     Two paths are as wide as it takes, unless a width is given: the one that
-    activations of a layer take from PE to PE, each once in and once out; and
-    the ring on which weights go round to all PEs once more for every further
-    tile of rows, while nothing is computed.
+    activations of a layer take from PE to PE, each once in and once out, as
+    wide for each PE, so that twice the PEs pass on twice as much; and the ring
+    on which weights go round to all PEs once more for every further tile of
+    rows, while nothing is computed.
     """
 
     width_bytes: Annotated[Any, Fixed("bytes/cycle", 1, 4096)] = 64
@@ -30,9 +31,9 @@ class Interconnect(NamedTuple):
         """Cycles it takes to bring every PE its operands."""
         return bytes_per_pe * (1.0 / self.width_bytes)
 
-    def activation_cycles(self, moved_bytes: Any) -> Any:
-        """Cycles that activations take from PE to PE."""
-        return moved_bytes * inverse(self.activation_width_bytes)
+    def activation_cycles(self, moved_bytes: Any, pes: Any) -> Any:
+        """Cycles that activations take from PE to PE, dealt out to all."""
+        return moved_bytes * inverse(self.activation_width_bytes * pes)
 
     def ring_cycles(self, weight_bytes: Any) -> Any:
         """Cycles that weights take to go round once more."""

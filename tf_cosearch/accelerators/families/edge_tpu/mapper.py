@@ -55,13 +55,13 @@ def choose(
         for unrolling, space in spaces.items()
     }
     everything = machine.interconnect.activation_cycles(
-        _passed_bytes(layers, loops)
+        _passed_bytes(layers, loops), machine.pes()
     )
     passed = dict.fromkeys(spaces, everything)
     if tf.is_tensor(loops.comes):
         passed |= {
             unrolling: machine.interconnect.activation_cycles(
-                _passed_inside_bytes(layers, loops, space)
+                _passed_inside_bytes(layers, loops, space), machine.pes()
             )
             for unrolling, space in spaces.items()
             if unrolling[:2] == ("columns", "rows")
