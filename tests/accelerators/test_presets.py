@@ -126,6 +126,12 @@ def bad(tmp_path, text):
         ("process: {node_nm: 7}", "must lie in 22 to 45 nm"),
         ("family: tpu", r"family in .*: 'tpu'\. .*Known: edge_tpu"),
         ("family: [edge_tpu]", r"Unknown family in .*: \['edge_tpu'\]"),
+        ("calibration: 3", "calibration in .* must be a text. Received: 3"),
+        ("description: [a]", r"must be a text. Received: \['a'\]"),
+        (
+            "{family: ethos_u85, mac_array: {macs: 4096}}",
+            "must be 128, 256, 512, 1024 or 2048 multipliers. Received: 4096",
+        ),
         ("[1, 2]", "must hold a mapping"),
         ("pe_array: {rows: 4", "must be YAML"),
         ("", "must hold a mapping"),

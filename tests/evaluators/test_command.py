@@ -100,6 +100,7 @@ def test_a_program_may_be_a_line_and_is_found_from_where_one_is(
     [
         ("", "JSON object. Received: nothing"),
         ("Ready.\n", r"JSON object. Received: 'Ready\.'. Write logs"),
+        ('{"latency_ms": 1, "latency_ms": 2}', "once. Received: latency_ms tw"),
         ("[1.5]", "JSON object. Received: '\\[1.5\\]'"),
         ('{"latency_ms": NaN}', "not negative. Received: nan"),
         ('{"latency_ms": 1e999}', "not negative. Received: inf"),

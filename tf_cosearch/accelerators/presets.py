@@ -66,7 +66,8 @@ def from_mapping(content: Mapping[str, Any], where: str) -> Accelerator:
         An `Accelerator` of numbers.
 
     Raises:
-        ValueError: If a key is unknown or a value outside its range.
+        ValueError: If a key is unknown, a value outside its range, or a text
+            none.
     """
     family = family_in(content, where)
     parameters = accelerators.parameters(family)
@@ -75,6 +76,11 @@ def from_mapping(content: Mapping[str, Any], where: str) -> Accelerator:
     values = {}
     for component, fields in content.items():
         if component in TEXTS:
+            if not isinstance(fields, str):
+                raise ValueError(
+                    f"{component} in {where} must be a text. Received: "
+                    f"{fields!r}. Put it in quotes."
+                )
             continue
         names = [
             name
@@ -136,6 +142,12 @@ def check_value(
             )
         value = parameter.words.index(value)
     number = configuration.number(value, f"{path} in {where}")
+    if parameter.values and number not in parameter.values:
+        *some, last = (f"{value:g}" for value in parameter.values)
+        raise ValueError(
+            f"{path} in {where} must be {', '.join(some)} or {last} "
+            f"{parameter.unit}. Received: {number:g}."
+        )
     if not parameter.low <= number <= parameter.high:
         raise ValueError(
             f"{path} in {where} must lie in {parameter.low:g} to "
@@ -145,12 +157,6 @@ def check_value(
         raise ValueError(
             f"{path} in {where} must be a whole number of {parameter.unit}. "
             f"Received: {number:g}."
-        )
-    if parameter.values and number not in parameter.values:
-        *some, last = (f"{value:g}" for value in parameter.values)
-        raise ValueError(
-            f"{path} in {where} must be {', '.join(some)} or {last} "
-            f"{parameter.unit}. Received: {number:g}."
         )
     return int(number) if number == int(number) else number
 

@@ -168,7 +168,7 @@ def _require_script(words: Sequence[str]) -> None:
 def _answer(said: str) -> dict[str, Quantity]:
     rule = "The answer of Command must be a JSON object"
     try:
-        answer = json.loads(said)
+        answer = json.loads(said, object_pairs_hook=_named_once)
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
@@ -185,6 +185,19 @@ def _answer(said: str) -> dict[str, Quantity]:
             )
         raise RefusedError(text.line(reason, program_lib.LINE))
     return {name: _quantity(name, said) for name, said in answer.items()}
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, whose names all differ."""
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in named if names.count(name) > 1)
+        raise RuntimeError(
+            "The answer of Command must name everything once. Received: "
+            f"{twice} twice. Leave one of them out."
+        )
+    return named
 
 
 def _quantity(name: str, said: Any) -> Quantity:

@@ -136,6 +136,23 @@ def test_a_row_in_other_units_is_told(factor):
     assert calibrate(measured, start, ["inference_us"]).remarks() == []
 
 
+def test_a_reversed_column_of_latencies_is_told():
+    start = chip()
+    measured = measure(start, NETWORKS[:4])
+    wrong = [
+        m._replace(latency_ms=other.latency_ms)
+        for m, other in zip(measured, reversed(measured), strict=True)
+    ]
+    found = [
+        any("Check that every latency stands in the row" in line for line in of)
+        for of in (
+            calibrate(rows, start, ["inference_us"]).remarks()
+            for rows in (wrong, measure(chip(inference_us=9.0), NETWORKS[:4]))
+        )
+    ]
+    assert found == [True, False]
+
+
 def test_a_chip_without_room_for_a_network_is_refused():
     """Its costs are those of a machine that had the room."""
     paths = accelerators.to_paths(chip(inference_us=495.0))

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from tf_cosearch import accelerators, text
 from tf_cosearch.accelerators import Accelerator
@@ -137,8 +138,9 @@ class Calibration(NamedTuple):
     def remarks(self) -> list[str]:
         """A line for each constant that no such hardware would have.
 
-        Also for each row that is far from what is fitted, and for what differs
-        between accelerators that were fitted as one chip.
+        Also for each row that is far from what is fitted, for each device whose
+        rows are in the opposite order, and for what differs between
+        accelerators that were fitted as one chip.
         """
         said = [
             known.remark(name_of(key), value)
@@ -147,6 +149,7 @@ class Calibration(NamedTuple):
         return [
             *(line for line in said if line),
             *self._far(),
+            *self._reversed(),
             *self._differences(),
         ]
 
@@ -163,6 +166,14 @@ class Calibration(NamedTuple):
                 strict=True,
             )
             if not 1 / _FAR < fitted / measured < _FAR
+        ]
+
+    def _reversed(self) -> list[str]:
+        return [
+            f"{device}: what is fitted to be slower was mostly measured to be "
+            "faster. Check that every latency stands in the row of its network."
+            for device, measured in self.measured_ms.items()
+            if stats.kendalltau(measured, self.fitted_ms[device]).statistic < 0
         ]
 
     def _differences(self) -> list[str]:
