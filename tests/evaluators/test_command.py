@@ -100,7 +100,8 @@ def test_a_program_may_be_a_line_and_is_found_from_where_one_is(
     [
         ("", "JSON object. Received: nothing"),
         ("Ready.\n", r"JSON object. Received: 'Ready\.'. Write logs"),
-        ('{"latency_ms": 1, "latency_ms": 2}', "once. Received: latency_ms tw"),
+        ('{"latency_ms": 1, "latency_ms": 2}', "'latency_ms' more than once"),
+        ('{"latency_ms": {"value": 1, "value": 2}}', "'value' more than once"),
         ("[1.5]", "JSON object. Received: '\\[1.5\\]'"),
         ('{"latency_ms": NaN}', "not negative. Received: nan"),
         ('{"latency_ms": 1e999}', "not negative. Received: inf"),

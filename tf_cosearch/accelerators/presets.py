@@ -66,8 +66,8 @@ def from_mapping(content: Mapping[str, Any], where: str) -> Accelerator:
         An `Accelerator` of numbers.
 
     Raises:
-        ValueError: If a key is unknown, a value outside its range, or a text
-            none.
+        ValueError: If a key is unknown, a value outside its range, or what
+            stands for words is no text.
     """
     family = family_in(content, where)
     parameters = accelerators.parameters(family)
@@ -79,7 +79,7 @@ def from_mapping(content: Mapping[str, Any], where: str) -> Accelerator:
             if not isinstance(fields, str):
                 raise ValueError(
                     f"{component} in {where} must be a text. Received: "
-                    f"{fields!r}. Put it in quotes."
+                    f"{fields!r}. Put it in quotes, or leave {component} out."
                 )
             continue
         names = [

@@ -195,7 +195,7 @@ def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in named if names.count(name) > 1)
         raise RuntimeError(
             "The answer of Command must name everything once. Received: "
-            f"{twice} twice. Leave one of them out."
+            f"{twice[:_SHOWN]!r} more than once. Leave one of them."
         )
     return named
 

@@ -38,7 +38,7 @@ def test_devices_are_predicted_within_ten_percent(mean):
     for device in devices.DEVICES:
         assert mean(device, "left_out") <= 0.10
     assert mean("all", "left_out") <= 0.10
-    assert mean("pixel6", "left_out") <= 0.06
+    assert mean("pixel6", "left_out") <= 0.045
 
 
 @pytest.mark.parametrize("device", [*devices.DEVICES, "all"])

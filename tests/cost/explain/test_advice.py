@@ -18,6 +18,7 @@ CHIPS = {
     "edge_tpu": {},
     "edge_tpu_v2": {},
     "narrow memory": {"pe_memory/width_bytes": 4},
+    "narrow path": {"interconnect/activation_width_bytes": 0.5},
     "little memory": {"pe_memory/capacity_mib": 0.1, "dram/bandwidth_gbs": 2},
 }
 

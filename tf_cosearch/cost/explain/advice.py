@@ -170,7 +170,7 @@ def _widened(path: str, value: float, accelerator: Accelerator) -> str:
     if more > 0:
         noun = families.of(accelerator).memory_noun
         return f"{more / 1024:.4g} KiB more {noun} ({value:.4g} {unit})"
-    noun = "bandwidth" if path == "dram/bandwidth_gbs" else "width"
+    noun = path.split("/")[1].rsplit("_", 1)[0].replace("_", " ")
     return f"{factor:.3g}x the {noun} ({value:.4g} {unit})"
 
 

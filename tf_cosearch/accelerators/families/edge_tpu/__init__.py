@@ -38,7 +38,10 @@ FAMILY = Family(
     relief={
         "dram": ("dram/bandwidth_gbs", "pe_memory/capacity_mib"),
         "pe_memory": ("pe_memory/width_bytes",),
-        "interconnect": ("interconnect/width_bytes",),
+        "interconnect": (
+            "interconnect/width_bytes",
+            "interconnect/activation_width_bytes",
+        ),
     },
     array={
         "pe_array/dot_width": "products a SIMD unit",

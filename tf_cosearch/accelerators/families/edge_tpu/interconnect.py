@@ -24,7 +24,9 @@ class Interconnect(NamedTuple):
 
     width_bytes: Annotated[Any, Fixed("bytes/cycle", 1, 4096)] = 64
 
-    activation_width_bytes: Annotated[Any, Fixed("bytes/cycle", 0, 1e6)] = 0
+    activation_width_bytes: Annotated[
+        Any, Fixed("bytes/cycle a PE", 0, 1e6)
+    ] = 0
     ring_width_bytes: Annotated[Any, Fixed("bytes/cycle", 0, 1e6)] = 0
 
     def cycles(self, bytes_per_pe: Any) -> Any:
