@@ -34,9 +34,9 @@ TRAFFIC = Traffic._fields
 
 
 DECIDED = {
-    "latency": (355, 8),
-    "energy_delay": (370, 71),
-    "energy": (370, 80),
+    "latency": (339, 6),
+    "energy_delay": (364, 73),
+    "energy": (364, 81),
 }
 """Layers that some mapping is worse for, and those with a single best one."""
 

@@ -117,6 +117,7 @@ def table(
     for row, words in enumerate(told):
         for column, word in enumerate(words):
             axes.text(column, row, word, ha="center", va="center", fontsize=8)
-    axes.set_xticks(range(len(columns)), columns, rotation=20, fontsize=8)
+    turned: dict[str, Any] = {"rotation": 20, "ha": "right", "fontsize": 8}
+    axes.set_xticks(range(len(columns)), columns, **turned)
     axes.set_yticks(range(len(rows)), rows, fontsize=8)
     axes.set_title(title, fontsize=10)
