@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from tf_cosearch import configuration
+from tf_cosearch.benchmark import trainings
 from tf_cosearch.benchmark.trainings import SharedTrainings, Trainings
+from tf_cosearch.engines import launch
 from tf_cosearch.search.space import SearchSpace
 
 SHORT = Trainings("digits", epochs=2, train_size=60, validation_size=30)
@@ -53,6 +55,27 @@ def test_a_file_keeps_accuracies_for_others(trained, tmp_path):
     assert len(trained) == 3
     lines = file.read_text().splitlines()[:2]
     assert [json.loads(line)["accuracy"] for line in lines] == [0.91, 0.92]
+
+
+def test_a_process_starts_anew_before_it_trains_too_many(
+    trained, tmp_path, monkeypatch
+):
+    """Which is also how it knows, once started, that something was left."""
+    monkeypatch.setattr(trainings, "_TRAINED", [])
+    monkeypatch.setattr(launch, "start_again", lambda: 1 / 0)
+    file = tmp_path / "kept.jsonl"
+    few = dataclasses.replace(SHORT, file=file, per_process=2)
+    first, second, third = networks(SHORT, 3)
+    kept = [few.accuracy(network) for network in (first, first, second)]
+    with pytest.raises(ZeroDivisionError):
+        few.accuracy(third)
+    assert (len(trained), trainings.trained()) == (2, 2)
+    monkeypatch.setattr(trainings, "_TRAINED", [])  # as of a new process
+    again = dataclasses.replace(SHORT, file=file, per_process=2)
+    assert again.accuracy(first) == kept[0]
+    assert trainings.trained() == 0
+    assert again.accuracy(third) == 0.93
+    assert trainings.trained() == 1
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,8 @@
+import pytest
+
 from tf_cosearch import experiments
+from tf_cosearch.benchmark import trainings
+from tf_cosearch.engines import launch
 
 
 def test_the_list_names_all(call_here):
@@ -21,6 +25,24 @@ def test_a_deterministic_one_is_done(call_here, tmp_path):
         ".png",
         ".txt",
     ]
+
+
+@pytest.mark.parametrize(
+    ("starts", "trained", "is_told"),
+    [(0, 0, True), (1, 0, False), (1, 3, True)],
+)
+def test_a_process_that_started_anew_tells_what_was_not_told(
+    call_here, tmp_path, monkeypatch, starts, trained, is_told
+):
+    monkeypatch.setattr(launch, "starts", lambda: starts)
+    monkeypatch.setattr(trainings, "trained", lambda: trained)
+    done = call_here(
+        "reproduce",
+        "--experiment=complexity_roofline",
+        f"--output_dir={tmp_path}",
+    )
+    assert done.code == 0
+    assert ("complexity_roofline holds" in done.out) == is_told
 
 
 def test_wrong_flags_are_refused_before_anything_is_done(call_here, tmp_path):

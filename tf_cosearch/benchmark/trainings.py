@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from tf_cosearch import identity, tasks
+from tf_cosearch.engines import launch
 from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.spaces.template import Template
 from tf_cosearch.tasks import Task
@@ -33,6 +34,9 @@ class Trainings:
         validation_size: Images to validate on at most.
         seed: Of each training.
         file: Keeps accuracies, a line each, for other searches; None for none.
+        per_process: After how many trainings, each of which leaves memory
+            behind, the process starts anew by its own command and goes on from
+            the file; None for never.
     """
 
     data: str
@@ -42,6 +46,7 @@ class Trainings:
     validation_size: int | None = None
     seed: int = 0
     file: pathlib.Path | None = dataclasses.field(default=None, repr=False)
+    per_process: int | None = dataclasses.field(default=None, repr=False)
 
     @functools.cached_property
     def dataset(self) -> Any:
@@ -115,6 +120,9 @@ class Trainings:
         """Trains a network, whatever is known."""
         from tf_cosearch.training import fit
 
+        if self.per_process is not None and trained() >= self.per_process:
+            launch.start_again()
+        _TRAINED.append(self._key(network))
         return fit.train(
             network.build,
             self.inputs,
@@ -152,6 +160,14 @@ class Trainings:
                     record = json.loads(line)
                     known[record["network"]] = float(record["accuracy"])
         return known
+
+
+_TRAINED: list[str] = []
+
+
+def trained() -> int:
+    """How many networks this process has trained."""
+    return len(_TRAINED)
 
 
 def _is_cut_short(file: BinaryIO) -> bool:

@@ -44,10 +44,13 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("output_dir", "runs/papers", "Where the files go.")
 
+_TRAININGS_PER_PROCESS = 50
+
 
 def main() -> None:
     from tf_cosearch import experiments, text
-    from tf_cosearch.benchmark import table_landscapes
+    from tf_cosearch.benchmark import table_landscapes, trainings
+    from tf_cosearch.engines import launch
     from tf_cosearch.experiments import trained
 
     if FLAGS.list:
@@ -69,12 +72,16 @@ def main() -> None:
         FLAGS.accuracy_table and pathlib.Path(FLAGS.accuracy_table),
         FLAGS.data,
         pathlib.Path(FLAGS.output_dir),
+        _TRAININGS_PER_PROCESS,
     )
     if FLAGS.data:
         trained.require(setting)
     folder = command_line.output_folder(FLAGS.output_dir)
     for name in chosen:
-        print(experiments.reproduce(name, setting, folder), flush=True)
+        verdict = experiments.reproduce(name, setting, folder)
+        # One that started again had told those that needed no training now.
+        if not launch.starts() or trainings.trained():
+            print(verdict, flush=True)
     print(f"CSVs and pictures are in {folder}.")
 
 

@@ -40,6 +40,8 @@ class Setting:
             made up, and the verdict says so.
         data: What `datasets.load` takes: networks are trained on it.
         folder: Where their accuracies are kept, for other experiments.
+        trainings_per_process: After how many trainings the process starts anew,
+            by its own command, as each leaves memory behind; None for never.
     """
 
     is_short: bool = True
@@ -47,6 +49,7 @@ class Setting:
     table: pathlib.Path | None = None
     data: str | None = None
     folder: pathlib.Path | None = None
+    trainings_per_process: int | None = None
 
 
 class Findings(NamedTuple):

@@ -49,7 +49,8 @@ def trainings(
     sizes: dict[str, Any] = short if setting.is_short else long
     file = setting.folder and setting.folder / FILE
     name = data or setting.data or ""
-    return Trainings(name, **{**sizes, **others}, file=file)
+    most = setting.trainings_per_process
+    return Trainings(name, **{**sizes, **others}, file=file, per_process=most)
 
 
 def require(setting: Setting) -> None:
