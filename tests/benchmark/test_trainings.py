@@ -78,6 +78,15 @@ def test_a_process_starts_anew_before_it_trains_too_many(
     assert trainings.trained() == 1
 
 
+def test_what_would_start_anew_for_ever_is_refused(tmp_path):
+    for change, message in (
+        ({"per_process": 2}, "`file` must keep accuracies"),
+        ({"per_process": 0, "file": tmp_path}, "at least 1. Received: 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            dataclasses.replace(SHORT, **change)
+
+
 @pytest.mark.parametrize(
     "change",
     [{"epochs": 3}, {"seed": 1}, {"train_size": 50}, {"validation_size": 20}],

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
-from tf_cosearch import identity, tasks
+from tf_cosearch import configuration, identity, tasks
 from tf_cosearch.engines import launch
 from tf_cosearch.networks.network import Network
 from tf_cosearch.networks.spaces.template import Template
@@ -37,6 +37,9 @@ class Trainings:
         per_process: After how many trainings, each of which leaves memory
             behind, the process starts anew by its own command and goes on from
             the file; None for never.
+
+    Raises:
+        ValueError: If it would start anew without a file to go on from.
     """
 
     data: str
@@ -47,6 +50,17 @@ class Trainings:
     seed: int = 0
     file: pathlib.Path | None = dataclasses.field(default=None, repr=False)
     per_process: int | None = dataclasses.field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.per_process is None:
+            return
+        configuration.at_least("per_process", self.per_process, 1)
+        if self.file is None:
+            raise ValueError(
+                "`file` must keep accuracies for a process that starts anew. "
+                f"Received: none, with per_process={self.per_process}. Give "
+                "one, or leave per_process out."
+            )
 
     @functools.cached_property
     def dataset(self) -> Any:

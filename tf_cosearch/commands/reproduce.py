@@ -79,7 +79,7 @@ def main() -> None:
     folder = command_line.output_folder(FLAGS.output_dir)
     for name in chosen:
         verdict = experiments.reproduce(name, setting, folder)
-        # One that started again had told those that needed no training now.
+        # A process that started again told what needs no training before.
         if not launch.starts() or trainings.trained():
             print(verdict, flush=True)
     print(f"CSVs and pictures are in {folder}.")

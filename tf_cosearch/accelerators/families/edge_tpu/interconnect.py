@@ -16,10 +16,10 @@ class Interconnect(NamedTuple):
     weight port of ZigZag's public `edge_tpu_like` template (512 bits).
 
     Two paths are as wide as it takes, unless a width is given: the one that
-    activations of a layer take from PE to PE, each once in and once out, as
-    wide for each PE, so that twice the PEs pass on twice as much; and the ring
-    on which weights go round to all PEs once more for every further tile of
-    rows, while nothing is computed.
+    activations of a layer take from PE to PE, each once in and once out, with
+    that width at each PE, so that twice the PEs pass on twice as much; and the
+    ring on which weights go round to all PEs once more for every further tile
+    of rows, while nothing is computed.
     """
 
     width_bytes: Annotated[Any, Fixed("bytes/cycle", 1, 4096)] = 64
