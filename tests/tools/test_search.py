@@ -274,7 +274,10 @@ def test_ctrl_c_is_answered_in_a_line(search_flags, tmp_path, workers):
         ("--searched=netwrk", "Did you mean 'network'"),
         ("--held_network=mobilenet_v2", "must be one of the networks of"),
         ("--held_accelerator=edge_tpu", "of a side that is not searched"),
-        ("--held_accelerator=pixel6_edge_tpu", "where all of the space have 1"),
+        (
+            "--held_accelerator=pixel6_edge_tpu",
+            "where all of the space have 4096",
+        ),
         (
             "--held_accelerator=edge_tpu --searched=accelerator",
             "with --searched=accelerator",
