@@ -79,7 +79,7 @@ def main() -> None:
     folder = command_line.output_folder(FLAGS.output_dir)
     for name in chosen:
         verdict = experiments.reproduce(name, setting, folder)
-        # A process that started again told what needs no training before.
+        # Before it started anew it told what needs no training now.
         if not launch.starts() or trainings.trained():
             print(verdict, flush=True)
     print(f"CSVs and pictures are in {folder}.")
